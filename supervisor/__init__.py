@@ -1,0 +1,1 @@
+"""Supervises training runs: starts, watches, stops and recovers them."""

@@ -1,0 +1,1 @@
+"""Trains pMSSM surrogates; knows nothing of the supervisor."""

@@ -1,0 +1,1 @@
+"""From scan files to memory-mapped arrays."""

@@ -1,0 +1,1 @@
+"""The three regressors, one a file."""
