@@ -1,0 +1,294 @@
+"""What has happened to a session: events, and the state they add up to. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from .plan import Plan
+from .slots import Slot
+
+
+class RunState(StrEnum):
+    """The state of a run, as every screen and file spells it."""
+
+    WAITING = "waiting"
+    BLOCKED = "blocked"
+    QUEUED = "queued"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    LOST = "lost"
+
+
+ENDED_BADLY = frozenset({RunState.BLOCKED, RunState.FAILED, RunState.STOPPED, RunState.LOST})
+ALIVE = frozenset({RunState.RUNNING, RunState.STOPPING})
+
+StopKind = Literal["stop", "kill"]
+Mode = Literal["parallel", "sequential"]
+
+
+class Exit(BaseModel):
+    """How an attempt ended. Neither exit code nor signal: nobody saw it end (`lost`)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ended: float  # unix time, s
+    exit_code: int | None = None
+    signal: int | None = None
+    user_s: float | None = None
+    system_s: float | None = None
+    max_rss_mib: float | None = None
+    leftovers: int = 0  # processes that outlived the command and were ended
+    error: str | None = None  # why the command could not be started
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True)
+    at: float  # unix time, s
+
+
+class EngineStarted(_Event):
+    """An engine took the session over: at its beginning, after a crash, or to go on with a finished one."""
+
+    kind: Literal["engine_started"] = "engine_started"
+    pid: int
+
+
+class SlotsChosen(_Event):
+    """The places where runs may run, for as long as anything is running."""
+
+    kind: Literal["slots_chosen"] = "slots_chosen"
+    slots: tuple[Slot, ...]
+    mode: Mode
+    notes: tuple[str, ...] = ()
+
+
+class AttemptStarting(_Event):
+    """A decision to start; on disk before the shim is spawned, so that a start is never forgotten."""
+
+    kind: Literal["attempt_starting"] = "attempt_starting"
+    run: str
+    attempt: int
+    slot: Slot | None
+    fresh: bool
+    log_offset: int  # bytes of the run's log that belong to earlier attempts
+
+
+class AttemptStarted(_Event):
+    """The trainer's process exists."""
+
+    kind: Literal["attempt_started"] = "attempt_started"
+    run: str
+    attempt: int
+    pid: int
+    started: float
+
+
+class AttemptVoided(_Event):
+    """A start that an engine decided on and did not live to carry out."""
+
+    kind: Literal["attempt_voided"] = "attempt_voided"
+    run: str
+    attempt: int
+
+
+class AttemptEnded(_Event):
+    """Nothing of the attempt lives any more."""
+
+    kind: Literal["attempt_ended"] = "attempt_ended"
+    run: str
+    attempt: int
+    exit: Exit
+
+
+class StopRequested(_Event):
+    """Somebody wants the run to end, and not to start by itself."""
+
+    kind: Literal["stop_requested"] = "stop_requested"
+    run: str
+    how: StopKind
+
+
+class RestartRequested(_Event):
+    """Somebody wants a new attempt, after the present one if there is one."""
+
+    kind: Literal["restart_requested"] = "restart_requested"
+    run: str
+    fresh: bool
+
+
+class SessionFinished(_Event):
+    """Nothing runs and nothing more will start by itself."""
+
+    kind: Literal["session_finished"] = "session_finished"
+
+
+Event = Annotated[
+    EngineStarted
+    | SlotsChosen
+    | AttemptStarting
+    | AttemptStarted
+    | AttemptVoided
+    | AttemptEnded
+    | StopRequested
+    | RestartRequested
+    | SessionFinished,
+    Field(discriminator="kind"),
+]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One start of a run."""
+
+    number: int
+    slot: Slot | None
+    fresh: bool
+    started: float
+    log_offset: int
+    pid: int | None = None
+    stop: StopKind | None = None
+    exit: Exit | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is known of a run."""
+
+    attempts: tuple[Attempt, ...] = ()
+    pending: bool = True  # wants to start as soon as it may
+    fresh_next: bool = False
+
+    @property
+    def last(self) -> Attempt | None:
+        """The newest attempt, which is the only one that can be alive."""
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def alive(self) -> bool:
+        """Whether anything of the run may still live."""
+        return self.last is not None and self.last.exit is None
+
+
+@dataclass(frozen=True)
+class SessionState:
+    """A session as its events left it."""
+
+    runs: Mapping[str, Run]
+    slots: tuple[Slot, ...] | None = None
+    mode: Mode | None = None
+    notes: tuple[str, ...] = ()
+    finished: bool = False
+    started: float | None = None
+    ended: float | None = None
+
+
+def initial_state(plan: Plan) -> SessionState:
+    """The session before anything happened: every run wants to start."""
+    return SessionState(runs={name: Run() for name in plan.runs})
+
+
+def replay(plan: Plan, events: Iterable[Event]) -> SessionState:
+    """The state after all `events`."""
+    state = initial_state(plan)
+    for event in events:
+        state = reduce(state, event)
+    return state
+
+
+def reduce(state: SessionState, event: Event) -> SessionState:
+    """The state after one more event."""
+    match event:
+        case EngineStarted():
+            return replace(state, finished=False, started=state.started or event.at, ended=None)
+        case SlotsChosen():
+            return replace(state, slots=event.slots, mode=event.mode, notes=event.notes)
+        case SessionFinished():
+            return replace(state, finished=True, ended=event.at)
+        case _:
+            run = state.runs[event.run]
+            return replace(state, runs={**state.runs, event.run: _reduce_run(run, event)})
+
+
+RunEvent = AttemptStarting | AttemptStarted | AttemptVoided | AttemptEnded | StopRequested | RestartRequested
+
+
+def _reduce_run(run: Run, event: RunEvent) -> Run:
+    match event:
+        case AttemptStarting():
+            attempt = Attempt(event.attempt, event.slot, event.fresh, event.at, event.log_offset)
+            return Run((*run.attempts, attempt), pending=False, fresh_next=False)
+        case AttemptStarted():
+            return _with_last(run, pid=event.pid, started=event.started)
+        case AttemptVoided():
+            attempt = run.attempts[-1]
+            return Run(run.attempts[:-1], pending=run.pending or attempt.stop is None, fresh_next=attempt.fresh)
+        case AttemptEnded():
+            return _with_last(run, exit=event.exit)
+        case StopRequested():
+            held = replace(run, pending=False)
+            return _with_last(held, stop=event.how) if run.alive else held
+        case RestartRequested():
+            again = replace(run, pending=True, fresh_next=event.fresh)
+            return _with_last(again, stop=run.attempts[-1].stop or "stop") if run.alive else again
+
+
+def _with_last(run: Run, **changes: object) -> Run:
+    changed = replace(run.attempts[-1], **changes)  # type: ignore[arg-type]
+    return replace(run, attempts=(*run.attempts[:-1], changed))
+
+
+def run_states(plan: Plan, state: SessionState) -> dict[str, RunState]:
+    """The state of every run. Dependencies decide between `waiting`, `blocked` and `queued`."""
+    states: dict[str, RunState] = {}
+
+    def resolve(name: str) -> RunState:
+        if name not in states:
+            run = state.runs[name]
+            if run.alive or not run.pending:
+                states[name] = _own_state(run)
+            else:
+                states[name] = _pending_state([resolve(dependency) for dependency in plan.runs[name].after])
+        return states[name]
+
+    for name in plan.runs:
+        resolve(name)
+    return {name: states[name] for name in plan.runs}
+
+
+def _own_state(run: Run) -> RunState:
+    attempt = run.last
+    if attempt is None:
+        return RunState.STOPPED
+    if attempt.exit is None:
+        return RunState.RUNNING if attempt.stop is None else RunState.STOPPING
+    if attempt.exit.exit_code == 0:
+        return RunState.SUCCEEDED
+    if attempt.exit.exit_code is None and attempt.exit.signal is None and attempt.exit.error is None:
+        return RunState.LOST
+    return RunState.STOPPED if attempt.stop is not None else RunState.FAILED
+
+
+def _pending_state(dependencies: Iterable[RunState]) -> RunState:
+    states = list(dependencies)
+    if all(state is RunState.SUCCEEDED for state in states):
+        return RunState.QUEUED
+    return RunState.BLOCKED if any(state in ENDED_BADLY for state in states) else RunState.WAITING
+
+
+def blockers(plan: Plan, states: Mapping[str, RunState], name: str) -> tuple[str, ...]:
+    """The runs at the root of why `name` is blocked: those that themselves ended badly."""
+    roots: dict[str, None] = {}
+    for dependency in plan.runs[name].after:
+        if states[dependency] is RunState.BLOCKED:
+            roots.update(dict.fromkeys(blockers(plan, states, dependency)))
+        elif states[dependency] in ENDED_BADLY:
+            roots[dependency] = None
+    return tuple(roots)
