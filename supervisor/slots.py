@@ -1,0 +1,257 @@
+"""Which GPUs a session uses: from a reading and the user's wishes to slots. Pure: no NVML, no files, no clock.
+
+A GPU is *free* when nobody else computes on it and it has room for the largest run. Inside a container NVML
+hides other people's processes, so an empty or unknown process list is not believed by itself: a GPU of
+which more than 1 GiB or more than 10 % is held then counts as in use, too.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from .gpus import Gpu, GpuReading
+
+# What people and batch systems put into CUDA_VISIBLE_DEVICES to hide the GPUs on purpose.
+_HIDDEN = {"", "-1", "NoDevFiles"}
+
+
+class SlotError(ValueError):
+    """The user asked for GPUs that can't be had; the message is one line that names the option and what exists."""
+
+
+class Slot(BaseModel):
+    """A place that holds one run at a time: a GPU, or the CPU (then `gpu_index` and `gpu_uuid` are None)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    index: int
+    gpu_index: int | None = None
+    gpu_uuid: str | None = None
+    name: str
+
+
+class SlotChoice(BaseModel):
+    """The slots of a session, at least one. `reason` says why the mode is sequential; "" when it is parallel."""
+
+    model_config = ConfigDict(frozen=True)
+
+    slots: tuple[Slot, ...]
+    mode: Literal["parallel", "sequential"]
+    notes: tuple[str, ...] = ()
+    reason: str = ""
+
+
+def environment_of(slot: Slot | None) -> dict[str, str]:
+    """The variables that show a run its GPU and no other; a CPU slot, or no slot, sees no GPU."""
+    if slot is None or slot.gpu_index is None:
+        return {"CUDA_VISIBLE_DEVICES": ""}
+    # A GPU whose UUID can't be read is named by index, which PCI_BUS_ID makes the same as NVML's.
+    return {"CUDA_VISIBLE_DEVICES": slot.gpu_uuid or str(slot.gpu_index), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+
+
+def resolve_slots(
+    reading: GpuReading,
+    *,
+    requested: str | None,
+    parallel: bool,
+    inherited: str | None,
+    own_pids: frozenset[int] = frozenset(),
+    needed_mib: int = 0,
+    width: int = 2,
+    preferred: Sequence[int] = (1, 2),
+) -> SlotChoice:
+    """The slots of a session: one per GPU chosen, or a single CPU slot when there is no GPU to use.
+
+    `requested` is the value of `--gpus`, `inherited` that of CUDA_VISIBLE_DEVICES (None: not set), within
+    which requested indices count. Without a request at most `width` free GPUs are taken: the `preferred`
+    (NVML's indices, in this order), each replaced by the idlest other one where it is absent or in use.
+    Processes `own_pids` don't make a GPU in use; `needed_mib` (MiB) is what the largest run needs.
+
+    Raises SlotError when `requested` is malformed, or names a GPU twice, or one that can't be used.
+    """
+    if requested is not None and requested.strip().lower() == "none":
+        return _cpu("--gpus none asks for the CPU")
+    visible, notes = _visible(reading, inherited)
+    users = _Users(own_pids, needed_mib)
+    if requested is not None:
+        gpus = _requested(requested, reading, visible, inherited)
+        notes += [f"{gpu.label} {why}, and is used as --gpus says" for gpu in gpus if (why := users.why_not_free(gpu))]
+        return _choice(gpus, parallel, notes, f"--gpus {requested.strip()} names one GPU")
+    usable = sorted((gpu for entry in visible for gpu in entry if gpu.error is None), key=_idleness)
+    if not usable:
+        return _cpu(_why_no_gpu(reading, inherited), notes)
+    width = width if parallel else 1
+    return _automatic(usable, users, notes, parallel=parallel, width=width, preferred=preferred)
+
+
+class _Users:
+    """What is known about who uses a GPU."""
+
+    def __init__(self, own_pids: frozenset[int], needed_mib: int) -> None:
+        self._own_pids = own_pids
+        self._needed_mib = needed_mib
+
+    def why_not_free(self, gpu: Gpu) -> str:
+        """What keeps `gpu` from being free, to follow its name in a sentence; "" when it is free."""
+        processes = gpu.processes or ()
+        others = sum(process.pid not in self._own_pids for process in processes)
+        if others:
+            return f"is in use by {others} other process{'es' if others > 1 else ''}"
+        if not processes and clearly_used(gpu):
+            return f"is in use by somebody unseen ({gpu.memory_used_mib} MiB of its memory are held)"
+        if gpu.memory_free_mib is None:
+            return ""
+        room = gpu.memory_free_mib + sum(process.memory_mib or 0 for process in processes)
+        return "" if room >= self._needed_mib else f"has only {room} MiB free of the {self._needed_mib} MiB needed"
+
+
+def clearly_used(gpu: Gpu) -> bool:
+    """Whether so much of the memory is held (over 1 GiB, or over 10 %) that somebody must be using the GPU."""
+    used, total = gpu.memory_used_mib, gpu.memory_total_mib
+    return used is not None and total is not None and used > min(1024, total / 10)
+
+
+def _idleness(gpu: Gpu) -> tuple[int, int, int, int]:
+    """Sorts the idlest first: most free memory, then least utilisation, then lowest index; unknown is worst."""
+    free = gpu.memory_free_mib
+    busy = gpu.utilization_percent
+    return (1 if free is None else -free, 101 if busy is None else busy, gpu.index, gpu.mig_index or 0)
+
+
+def _cpu(reason: str, notes: Sequence[str] = ()) -> SlotChoice:
+    return SlotChoice(slots=(Slot(index=0, name="CPU"),), mode="sequential", notes=tuple(notes), reason=reason)
+
+
+def _choice(gpus: Sequence[Gpu], parallel: bool, notes: Sequence[str], why_one: str) -> SlotChoice:
+    """Slots on `gpus`, or on the first alone when `parallel` is not wanted; `why_one`: why `gpus` is but one."""
+    together = parallel and len(gpus) > 1
+    slots = tuple(
+        Slot(index=at, gpu_index=gpu.index, gpu_uuid=gpu.uuid or None, name=gpu.label)
+        for at, gpu in enumerate(gpus if together else gpus[:1])
+    )
+    reason = "" if together else why_one if parallel else "--no-parallel asks for one run at a time"
+    return SlotChoice(slots=slots, mode="parallel" if together else "sequential", notes=tuple(notes), reason=reason)
+
+
+def _automatic(
+    usable: Sequence[Gpu], users: _Users, notes: list[str], *, parallel: bool, width: int, preferred: Sequence[int]
+) -> SlotChoice:
+    """The choice nobody pinned, from `usable` (idlest first)."""
+    obstacles = {id(gpu): users.why_not_free(gpu) for gpu in usable}
+    notes = notes + [f"{gpu.label} {why}" for gpu in sorted(usable, key=_order) if (why := obstacles[id(gpu)])]
+    free = [gpu for gpu in usable if not obstacles[id(gpu)]]
+    if not free:
+        notes.append(f"no GPU is free: {usable[0].label} is the idlest and is shared")
+        return _choice(usable[:1], parallel, notes, "no GPU is free")
+    chosen = _preferred_or_idlest(free, width, preferred)
+    why_one = f"{free[0].label} is the only {'GPU here' if len(usable) == 1 else 'free GPU'}"
+    return _choice(chosen, parallel, notes, why_one)
+
+
+def _preferred_or_idlest(free: Sequence[Gpu], width: int, preferred: Sequence[int]) -> list[Gpu]:
+    """At most `width` of `free` (idlest first): place i for preferred[i], gaps filled by the idlest others."""
+    rest = list(free)
+    places: list[Gpu | None] = []
+    for index in preferred:
+        found = next((gpu for gpu in rest if gpu.index == index), None)
+        places.append(found)
+        if found is not None:
+            rest.remove(found)
+    # A preferred GPU beyond the width goes before any other as a replacement.
+    replacements = [gpu for gpu in places[width:] if gpu is not None] + rest
+    places = places[:width] + [None] * (width - len(places))
+    filled = [gpu if gpu is not None else replacements.pop(0) if replacements else None for gpu in places]
+    return [gpu for gpu in filled if gpu is not None]
+
+
+def _order(gpu: Gpu) -> tuple[int, int]:
+    return (gpu.index, -1 if gpu.mig_index is None else gpu.mig_index)
+
+
+def _visible(reading: GpuReading, inherited: str | None) -> tuple[list[tuple[Gpu, ...]], list[str]]:
+    """What index 0, 1, … stands for, and notes: a GPU, or the MIG devices of one; broken ones included.
+
+    CUDA_VISIBLE_DEVICES is read as CUDA does: the list ends before the first name that is not a GPU's.
+    """
+    indices = sorted({gpu.index for gpu in reading.gpus})
+    physical = {index: tuple(gpu for gpu in reading.gpus if gpu.index == index) for index in indices}
+    if inherited is None or not physical:
+        return list(physical.values()), []
+    visible: list[tuple[Gpu, ...]] = []
+    for name in (part.strip() for part in inherited.split(",")):
+        named = physical.get(int(name), ()) if _is_index(name) else tuple(_by_uuid(name, reading.gpus))
+        if not named or (not _is_index(name) and len(named) > 1):
+            note = f"CUDA_VISIBLE_DEVICES={inherited}: {name!r} is no GPU of this machine; the list ends before it"
+            return visible, [] if name in _HIDDEN else [note]
+        if named not in visible:
+            visible.append(named)
+    return visible, []
+
+
+def _requested(
+    requested: str, reading: GpuReading, visible: Sequence[tuple[Gpu, ...]], inherited: str | None
+) -> list[Gpu]:
+    """The GPUs that `--gpus` names, in its order. Raises SlotError."""
+    wish = f"--gpus {requested.strip() if requested.strip() and requested.isprintable() else repr(requested)}"
+    names = [name.strip() for name in requested.split(",")]
+    if not all(names):
+        raise SlotError(f"{wish}: expected indices or UUIDs with commas between them, as in 1,2, or none")
+    if not any(visible):
+        raise SlotError(f"{wish}: {_why_no_gpu(reading, inherited)}")
+    chosen: list[Gpu] = []
+    for name in names:
+        gpu = _one_gpu(name, wish, visible, inherited)
+        if gpu.error is not None:
+            raise SlotError(f"{wish}: {gpu.label} cannot be used: {gpu.error}")
+        if gpu in chosen:
+            raise SlotError(f"{wish}: {gpu.label} is named twice")
+        chosen.append(gpu)
+    return chosen
+
+
+def _one_gpu(name: str, wish: str, visible: Sequence[tuple[Gpu, ...]], inherited: str | None) -> Gpu:
+    """The GPU called `name` in `wish`. Raises SlotError unless there is exactly one."""
+    where = "this machine has" if inherited is None else f"CUDA_VISIBLE_DEVICES={inherited} leaves"
+    if _is_index(name):
+        found = visible[int(name)] if int(name) < len(visible) else ()
+        exists = "0" if len(visible) == 1 else f"0-{len(visible) - 1}"
+    elif name.startswith(("GPU-", "MIG-")):
+        everything = [gpu for entry in visible for gpu in entry]
+        found = tuple(_by_uuid(name, everything))
+        exists = ", ".join(gpu.uuid for gpu in everything if gpu.uuid) or "none whose UUID can be read"
+    else:
+        raise SlotError(f"{wish}: {name!r} is neither an index nor a UUID (GPU-… or MIG-…)")
+    if not found:
+        raise SlotError(f"{wish}: there is no GPU {name}; {where} {exists}")
+    if len(found) > 1:
+        raise SlotError(f"{wish}: {name} could be any of {', '.join(gpu.uuid for gpu in found)}")
+    return found[0]
+
+
+def _by_uuid(name: str, gpus: Sequence[Gpu]) -> list[Gpu]:
+    """The GPUs whose UUID is `name` or, as CUDA allows, begins with it."""
+    if not name.startswith(("GPU-", "MIG-")):
+        return []
+    return [gpu for gpu in gpus if gpu.uuid == name] or [gpu for gpu in gpus if gpu.uuid.startswith(name)]
+
+
+def _is_index(name: str) -> bool:
+    return name.isascii() and name.isdigit() and len(name) < 10
+
+
+def _hides_all(inherited: str | None) -> bool:
+    """Whether CUDA_VISIBLE_DEVICES hides every GPU on purpose."""
+    return inherited is not None and inherited.split(",")[0].strip() in _HIDDEN
+
+
+def _why_no_gpu(reading: GpuReading, inherited: str | None) -> str:
+    if reading.error is not None:
+        return f"no GPU can be seen: {reading.error}"
+    if not reading.gpus:
+        return "the NVIDIA driver knows of no GPU"
+    if _hides_all(inherited):
+        return f"CUDA_VISIBLE_DEVICES={inherited} hides every GPU"
+    if inherited is not None:
+        return f"CUDA_VISIBLE_DEVICES={inherited} leaves no GPU that works"
+    return "; ".join(f"{gpu.label}: {gpu.error}" for gpu in reading.gpus)
