@@ -1,0 +1,37 @@
+"""Fixtures shared by all tests."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # so that tests can say `from fake_nvml import …`
+
+from fake_nvml import FakeGpu, FakeNvml, build, fake_gpu
+
+
+@pytest.fixture(scope="session")
+def fake_nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fake libnvidia-ml.so.1, compiled once."""
+    return build(tmp_path_factory.mktemp("fake_nvml"))
+
+
+@pytest.fixture(scope="session")
+def fake_nvml(fake_nvml_library: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., FakeNvml]:
+    """Makes machines with fake GPUs: `fake_nvml(gpus=3)` or `fake_nvml(gpus=[fake_gpu(0), …])`; run with its `.env`."""
+
+    def make(gpus: int | list[FakeGpu] = 3) -> FakeNvml:
+        fake = FakeNvml(fake_nvml_library, tmp_path_factory.mktemp("machine") / "nvml.conf")
+        fake.set(*(map(fake_gpu, range(gpus)) if isinstance(gpus, int) else gpus))
+        return fake
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def env_without_nvml(tmp_path_factory: pytest.TempPathFactory, fake_nvml: Callable[..., FakeNvml]) -> dict[str, str]:
+    """An environment in which no NVML can be loaded, whatever the machine has."""
+    empty = tmp_path_factory.mktemp("no_nvml") / "libnvidia-ml.so.1"
+    empty.touch()  # found first, and no library
+    return fake_nvml(gpus=0).env | {"LD_LIBRARY_PATH": str(empty.parent)}
