@@ -78,9 +78,11 @@ def resolve_slots(
         gpus = _requested(requested, reading, visible, inherited)
         notes += [f"{gpu.label} {why}, and is used as --gpus says" for gpu in gpus if (why := users.why_not_free(gpu))]
         return _choice(gpus, parallel, notes, f"--gpus {requested.strip()} names one GPU")
-    usable = sorted((gpu for entry in visible for gpu in entry if gpu.error is None), key=_idleness)
+    candidates = sorted({gpu for entry in visible for gpu in entry}, key=_order)
+    usable = sorted((gpu for gpu in candidates if gpu.error is None), key=_idleness)
     if not usable:
         return _cpu(_why_no_gpu(reading, inherited), notes)
+    notes += [f"{gpu.label} is left out: {gpu.error}" for gpu in candidates if gpu.error is not None]
     width = width if parallel else 1
     return _automatic(usable, users, notes, parallel=parallel, width=width, preferred=preferred)
 
@@ -145,7 +147,10 @@ def _automatic(
         notes.append(f"no GPU is free: {usable[0].label} is the idlest and is shared")
         return _choice(usable[:1], parallel, notes, "no GPU is free")
     chosen = _preferred_or_idlest(free, width, preferred)
-    why_one = f"{free[0].label} is the only {'GPU here' if len(usable) == 1 else 'free GPU'}"
+    if len(free) > 1:
+        why_one = "one slot was asked for"
+    else:
+        why_one = f"{free[0].label} is the only {'GPU to use' if len(usable) == 1 else 'free GPU'}"
     return _choice(chosen, parallel, notes, why_one)
 
 
@@ -182,7 +187,7 @@ def _visible(reading: GpuReading, inherited: str | None) -> tuple[list[tuple[Gpu
     for name in (part.strip() for part in inherited.split(",")):
         named = physical.get(int(name), ()) if _is_index(name) else tuple(_by_uuid(name, reading.gpus))
         if not named or (not _is_index(name) and len(named) > 1):
-            note = f"CUDA_VISIBLE_DEVICES={inherited}: {name!r} is no GPU of this machine; the list ends before it"
+            note = f"CUDA_VISIBLE_DEVICES={inherited!r}: {name!r} is no GPU of this machine; the list ends before it"
             return visible, [] if name in _HIDDEN else [note]
         if named not in visible:
             visible.append(named)
@@ -212,11 +217,11 @@ def _requested(
 
 def _one_gpu(name: str, wish: str, visible: Sequence[tuple[Gpu, ...]], inherited: str | None) -> Gpu:
     """The GPU called `name` in `wish`. Raises SlotError unless there is exactly one."""
-    where = "this machine has" if inherited is None else f"CUDA_VISIBLE_DEVICES={inherited} leaves"
+    where = "this machine has" if inherited is None else f"CUDA_VISIBLE_DEVICES={inherited!r} leaves"
     if _is_index(name):
         found = visible[int(name)] if int(name) < len(visible) else ()
         exists = "0" if len(visible) == 1 else f"0-{len(visible) - 1}"
-    elif name.startswith(("GPU-", "MIG-")):
+    elif name.startswith(("GPU-", "MIG-")) and name.isprintable():
         everything = [gpu for entry in visible for gpu in entry]
         found = tuple(_by_uuid(name, everything))
         exists = ", ".join(gpu.uuid for gpu in everything if gpu.uuid) or "none whose UUID can be read"
@@ -251,7 +256,7 @@ def _why_no_gpu(reading: GpuReading, inherited: str | None) -> str:
     if not reading.gpus:
         return "the NVIDIA driver knows of no GPU"
     if _hides_all(inherited):
-        return f"CUDA_VISIBLE_DEVICES={inherited} hides every GPU"
+        return f"CUDA_VISIBLE_DEVICES={inherited!r} hides every GPU"
     if inherited is not None:
-        return f"CUDA_VISIBLE_DEVICES={inherited} leaves no GPU that works"
+        return f"CUDA_VISIBLE_DEVICES={inherited!r} leaves no GPU that works"
     return "; ".join(f"{gpu.label}: {gpu.error}" for gpu in reading.gpus)
