@@ -42,7 +42,7 @@ def clean_line(raw: bytes) -> str:
 
 
 def parse_progress(pattern: re.Pattern[str], line: str) -> dict[str, int | float]:
-    """The numbers that the pattern's named groups find in a cleaned line; groups without a finite number are left out."""
+    """The numbers that the pattern's named groups find in a cleaned line, without those that are not finite."""
     match = pattern.search(line)
     if match is None:
         return {}

@@ -36,7 +36,7 @@ Action = Start | Signal | Finish
 
 
 def decide(plan: Plan, state: SessionState) -> list[Action]:
-    """All that should be done now, in order; carrying it out and asking again gives an empty list.
+    """All that should be done now, in order. Once it is done, asking again gives no more than the same signals.
 
     A run takes its preferred slot (modulo the number of slots) where that is free, else any free one;
     among runs that want the same slot the order of the plan decides. Without known slots

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from .plan import Plan
 from .slots import Slot
@@ -28,6 +28,7 @@ class RunState(StrEnum):
 
 
 ENDED_BADLY = frozenset({RunState.BLOCKED, RunState.FAILED, RunState.STOPPED, RunState.LOST})
+ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.STOPPED, RunState.LOST})
 ALIVE = frozenset({RunState.RUNNING, RunState.STOPPING})
 
 StopKind = Literal["stop", "kill"]
@@ -130,18 +131,8 @@ class SessionFinished(_Event):
     kind: Literal["session_finished"] = "session_finished"
 
 
-Event = Annotated[
-    EngineStarted
-    | SlotsChosen
-    | AttemptStarting
-    | AttemptStarted
-    | AttemptVoided
-    | AttemptEnded
-    | StopRequested
-    | RestartRequested
-    | SessionFinished,
-    Field(discriminator="kind"),
-]
+RunEvent = AttemptStarting | AttemptStarted | AttemptVoided | AttemptEnded | StopRequested | RestartRequested
+Event = EngineStarted | SlotsChosen | SessionFinished | RunEvent
 
 
 @dataclass(frozen=True)
@@ -207,17 +198,19 @@ def reduce(state: SessionState, event: Event) -> SessionState:
     """The state after one more event."""
     match event:
         case EngineStarted():
-            return replace(state, finished=False, started=state.started or event.at, ended=None)
+            return replace(state, started=state.started or event.at)
         case SlotsChosen():
             return replace(state, slots=event.slots, mode=event.mode, notes=event.notes)
         case SessionFinished():
             return replace(state, finished=True, ended=event.at)
+        case RestartRequested():
+            return replace(_reduce_one(state, event), finished=False, ended=None)
         case _:
-            run = state.runs[event.run]
-            return replace(state, runs={**state.runs, event.run: _reduce_run(run, event)})
+            return _reduce_one(state, event)
 
 
-RunEvent = AttemptStarting | AttemptStarted | AttemptVoided | AttemptEnded | StopRequested | RestartRequested
+def _reduce_one(state: SessionState, event: RunEvent) -> SessionState:
+    return replace(state, runs={**state.runs, event.run: _reduce_run(state.runs[event.run], event)})
 
 
 def _reduce_run(run: Run, event: RunEvent) -> Run:
@@ -234,7 +227,8 @@ def _reduce_run(run: Run, event: RunEvent) -> Run:
             return _with_last(run, exit=event.exit)
         case StopRequested():
             held = replace(run, pending=False)
-            return _with_last(held, stop=event.how) if run.alive else held
+            killed = run.last is not None and run.last.stop == "kill"
+            return _with_last(held, stop="kill" if killed else event.how) if run.alive else held
         case RestartRequested():
             again = replace(run, pending=True, fresh_next=event.fresh)
             return _with_last(again, stop=run.attempts[-1].stop or "stop") if run.alive else again

@@ -1,0 +1,103 @@
+"""From a logs folder to its engine: found, or started again if it died with work to do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from .recorded import is_finished
+from .runtime import socket_path
+from .sessions import SessionFolder, latest_session
+from .wire import Client, EngineGone
+
+START_DEADLINE_S = 20.0
+RETRY_S = 0.02
+
+
+class NoSession(EngineGone):
+    """There is nothing to talk to: no session at all, or one that has finished."""
+
+
+@contextlib.asynccontextmanager
+async def open_client(logs: Path, *, reopen: bool = False) -> AsyncIterator[Client]:
+    """A connection to the engine of `logs`; an engine that died with work to do is started again.
+
+    With `reopen` the engine is also started on a session that has finished, so that its runs can be restarted.
+
+    Raises:
+        NoSession: there is no session, or it has finished.
+        EngineGone: the engine could not be started, or does not answer.
+        SessionError, JournalError, RuntimeFolderError: damaged files, no safe place for the socket.
+    """
+    socket = socket_path(logs)
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            client = await stack.enter_async_context(Client.connect(socket))
+        except EngineGone:
+            folder = session_to_serve(logs, reopen=reopen)
+            client = await stack.enter_async_context(_start_and_connect(folder, socket))
+        yield client
+
+
+def session_to_serve(logs: Path, *, reopen: bool) -> SessionFolder:
+    """The newest session of `logs`.
+
+    Raises:
+        NoSession: there is none, or it has finished and is not to be reopened.
+    """
+    folder = latest_session(logs)
+    if folder is None:
+        raise NoSession(f"{logs}: no session here; start one with `pmssm-supervise`, or name its folder with --logs")
+    if not reopen and is_finished(folder):
+        raise NoSession(f"{logs}: session {folder.stamp} has finished; `pmssm-supervise restart RUN` goes on with it")
+    return folder
+
+
+def spawn_engine(folder: SessionFolder) -> subprocess.Popen[bytes]:
+    """A detached engine on the session: its own process session, no terminal, the environment of the beginning."""
+    environment = folder.load_settings().environment
+    kept = {name: os.environ[name] for name in ("XDG_RUNTIME_DIR", "TMPDIR") if name in os.environ}
+    with folder.engine_output.open("ab") as output:
+        os.fchmod(output.fileno(), 0o600)
+        return subprocess.Popen(
+            [sys.executable, "-m", "pmssm.supervisor.engine_process", str(folder.logs), folder.stamp],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**environment, **kept},
+            start_new_session=True,
+        )
+
+
+@contextlib.asynccontextmanager
+async def _start_and_connect(folder: SessionFolder, socket: Path) -> AsyncIterator[Client]:
+    engine = spawn_engine(folder)
+    deadline = time.monotonic() + START_DEADLINE_S
+    async with contextlib.AsyncExitStack() as stack:
+        while True:
+            try:
+                client = await stack.enter_async_context(Client.connect(socket))
+                break
+            except EngineGone:
+                # An engine that another client started at the same time may have the lock; then ours ends with 0.
+                if engine.poll() not in (None, 0):
+                    raise EngineGone(_last_words(folder)) from None
+                if time.monotonic() > deadline:
+                    message = f"the engine did not start within {START_DEADLINE_S:.0f} s; see {folder.engine_output}"
+                    raise EngineGone(message) from None
+                await asyncio.sleep(RETRY_S)
+        yield client
+
+
+def _last_words(folder: SessionFolder) -> str:
+    try:
+        lines = folder.engine_output.read_text(errors="replace").strip().splitlines()
+    except OSError:
+        lines = []
+    return f"the engine could not start: {lines[-1] if lines else 'it said nothing'} (see {folder.engine_output})"

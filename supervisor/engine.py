@@ -1,0 +1,319 @@
+"""The process that owns a session: it applies what the scheduler decides, and answers clients.
+
+It may die at any moment. Every decision is in the journal before it is carried out, every end of an attempt is on
+disk before the shim is gone, and starting an engine on a session's folder is the same as recovering it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from .commands import answer
+from .gpus import GpuReading
+from .journal import Journal, read_journal
+from .launchers.local import LocalAttempt
+from .observer import Observer
+from .runtime import EngineLock, socket_path
+from .scheduler import Finish, Signal, Start, decide
+from .sessions import Level, SessionFolder, SessionLog
+from .slots import SlotError, resolve_slots
+from .snapshot import Snapshot, run_view
+from .starting import attempt_spec, slots_wanted
+from .state import (
+    AttemptEnded,
+    AttemptStarted,
+    AttemptStarting,
+    AttemptVoided,
+    EngineStarted,
+    Event,
+    Exit,
+    SessionFinished,
+    SlotsChosen,
+    StopKind,
+    reduce,
+    replay,
+    run_states,
+)
+from .story import tell
+from .summary import write_summary
+from .wire import Command, Down, Reply, Server
+
+TICK_S = 1.0
+LINGER_S = 10.0  # how long a finished session still answers when nobody looks at it
+
+
+class EngineBusy(RuntimeError):
+    """Another engine serves this logs folder."""
+
+
+class Engine:
+    """One session, from its folder to its end."""
+
+    def __init__(self, folder: SessionFolder, on_line: Callable[[str, Level], None] | None = None) -> None:
+        """Reads the session; `on_line` gets every line of the session's log.
+
+        Raises:
+            SessionError, JournalError: the session's files are missing or damaged.
+        """
+        self.folder = folder
+        self.plan = folder.load_plan()
+        self.settings = folder.load_settings()
+        self.state = replay(self.plan, read_journal(folder.journal))
+        self._log = SessionLog(folder.log)
+        self._on_line = on_line
+        self._journal: Journal | None = None
+        self._living: dict[str, LocalAttempt] = {}
+        self._signalled: dict[str, StopKind] = {}
+        self._trouble = ""  # what keeps the engine from going on, shown as a note
+        self._slots_stale = True  # chosen by an engine before us
+        self._leaving = False
+        self._down = False  # the session is to end for good, whoever still looks at it
+        self._wake = asyncio.Event()
+        self._server = Server(self.look, self.command)
+        self._observer: Observer | None = None
+
+    async def run(self, *, linger: bool) -> None:
+        """Serves the session until it is finished and, with `linger`, nobody looks at it any more.
+
+        Raises:
+            EngineBusy: another engine has the logs folder.
+            RuntimeFolderError: no safe place for the socket.
+        """
+        lock = EngineLock(self.folder.logs)
+        if not lock.acquire():
+            raise EngineBusy(f"{self.folder.logs}: another engine serves this folder")
+        socket = socket_path(self.folder.logs)
+        loop = asyncio.get_running_loop()
+        self._observer = Observer(
+            self.plan, self.folder, lambda reading: loop.call_soon_threadsafe(self._on_reading, reading)
+        )
+        try:
+            self._journal = Journal(self.folder.journal)
+            await self._server.listen(socket)
+            self._record(EngineStarted(at=time.time(), pid=os.getpid()))
+            self._observer.read_logs(self.state.runs, self.state)
+            await self._serve(linger)
+        finally:
+            await self._close(socket)
+            lock.release()
+
+    def leave(self) -> None:
+        """Ends this engine; the runs go on."""
+        self._leaving = True
+        self._wake.set()
+
+    async def command(self, command: Command) -> Reply:
+        """Carries out a client's command."""
+        result = answer(self.plan, self.state, command, time.time())
+        try:
+            for event in result.events:
+                self._record(event)
+        except OSError as error:
+            return Reply(ok=False, message=f"cannot write {self.folder.journal}: {error.strerror}; nothing was done")
+        self._down = isinstance(command, Down)
+        self._wake.set()
+        return result.reply
+
+    def look(self) -> Snapshot:
+        """The session as it is now."""
+        assert self._observer is not None
+        now, reading = time.time(), self._observer.reading
+        states = run_states(self.plan, self.state)
+        return Snapshot(
+            session=self.folder.stamp,
+            name=self.plan.session.name,
+            state="finished" if self.state.finished else "running",
+            mode=self.state.mode,
+            logs=str(self.folder.logs),
+            folder=str(self.folder.path),
+            engine_pid=os.getpid(),
+            taken_at=now,
+            started=self.state.started,
+            ended=self.state.ended,
+            notes=(*((self._trouble,) if self._trouble else ()), *self.state.notes),
+            runs={
+                name: run_view(
+                    name,
+                    self.plan,
+                    self.state,
+                    states,
+                    log=self.folder.run_log(name),
+                    seen=self._observer.observation(name, now),
+                    reading=reading,
+                )
+                for name in self.plan.runs
+            },
+            gpus=reading.gpus if reading else (),
+            gpu_error=reading.error if reading else "NVML has not answered yet",
+            gpu_taken_at=reading.taken_at if reading else None,
+        )
+
+    async def _serve(self, linger: bool) -> None:
+        assert self._observer is not None
+        last_needed = time.monotonic()
+        while not self._leaving:
+            changed = self._step()
+            if self._observer.look(self.state) or changed:
+                await self._server.push()
+            linger = linger and not self._down
+            if not self.state.finished or (linger and self._server.subscribers):
+                last_needed = time.monotonic()
+            elif not linger or time.monotonic() - last_needed > LINGER_S:
+                return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), TICK_S)
+            self._wake.clear()
+
+    def _step(self) -> bool:
+        """Notes what has ended and does what should be done; whether the state has changed."""
+        before = self.state
+        try:
+            self._collect()
+            while actions := [action for action in decide(self.plan, self.state) if self._is_news(action)]:
+                for action in actions:
+                    self._carry_out(action)
+            self._trouble = ""
+        except OSError as error:  # a full or vanished disk: nothing was done, so try again at the next tick
+            self._trouble = f"cannot go on: {error.filename or self.folder.path}: {error.strerror}; trying again"
+        return before is not self.state
+
+    def _is_news(self, action: Start | Signal | Finish) -> bool:
+        return not (isinstance(action, Signal) and self._signalled.get(action.run) in (action.how, "kill"))
+
+    def _carry_out(self, action: Start | Signal | Finish) -> None:
+        match action:
+            case Start():
+                self._start(action)
+            case Signal():
+                self._signalled[action.run] = action.how
+                self._living[action.run].send(action.how, self.plan.runs[action.run].stop_grace_s)
+            case Finish():
+                write_summary(self.folder, self.plan, self.state)
+                self._record(SessionFinished(at=time.time()))
+
+    def _start(self, action: Start) -> None:
+        number = len(self.state.runs[action.run].attempts) + 1
+        log = self.folder.run_log(action.run)
+        offset = log.stat().st_size if log.exists() else 0
+        starting = AttemptStarting(
+            at=time.time(), run=action.run, attempt=number, slot=action.slot, fresh=action.fresh, log_offset=offset
+        )
+        spec = attempt_spec(self.plan, self.settings, starting, log, slots=len(self.state.slots or ()) or 1)
+        self._record(starting)
+        attempt, ready = LocalAttempt.start(self.folder.attempt_folder(action.run, number), spec)
+        self._watch(action.run, attempt)
+        asyncio.get_running_loop().add_reader(ready, self._on_ready, ready)
+
+    def _watch(self, run: str, attempt: LocalAttempt) -> None:
+        self._living[run] = attempt
+        self._signalled.pop(run, None)
+        asyncio.get_running_loop().add_reader(attempt.descriptor, self._on_attempt, attempt.descriptor)
+
+    def _on_attempt(self, descriptor: int) -> None:
+        asyncio.get_running_loop().remove_reader(descriptor)  # it stays readable; `_collect` asks what happened
+        self._wake.set()
+
+    def _on_ready(self, descriptor: int) -> None:
+        asyncio.get_running_loop().remove_reader(descriptor)
+        os.close(descriptor)
+        self._wake.set()
+
+    def _collect(self) -> None:
+        """Notes which commands have started and which attempts have ended, whoever started them."""
+        for run, record in self.state.runs.items():
+            last = record.last
+            if last is None or last.exit is not None:
+                continue
+            if run not in self._living:
+                self._adopt(run, last.number)
+                continue
+            attempt = self._living[run]
+            if last.pid is None and (command := attempt.command()) is not None:
+                started = command.started
+                self._record(
+                    AttemptStarted(
+                        at=time.time(), run=run, attempt=last.number, pid=command.identity.pid, started=started
+                    )
+                )
+            attempt.tick()
+            before = attempt.descriptor
+            outcome = attempt.poll()
+            if outcome is not None:
+                self._note_end(run, last.number, outcome)
+            elif attempt.descriptor != before:
+                self._tell(f"{run}: its shim was killed; its processes are watched without it", "warning")
+                asyncio.get_running_loop().add_reader(attempt.descriptor, self._on_attempt, attempt.descriptor)
+
+    def _note_end(self, run: str, number: int, outcome: Exit) -> None:
+        assert self._observer is not None
+        self._record(AttemptEnded(at=time.time(), run=run, attempt=number, exit=outcome))
+        self._living.pop(run, None)
+        self._observer.read_log(run, self.state, time.time())
+        write_summary(self.folder, self.plan, self.state)
+
+    def _adopt(self, name: str, number: int) -> None:
+        """Finds out what became of an attempt that an engine before us started, or that we failed to start."""
+        found = LocalAttempt.recover(self.folder.attempt_folder(name, number))
+        if found is None:
+            self._record(AttemptVoided(at=time.time(), run=name, attempt=number))
+        elif isinstance(found, Exit):
+            self._note_end(name, number, found)
+        else:
+            self._watch(name, found)
+            self._tell(f"{name}: attempt {number} is still running; watching it again")
+
+    def _on_reading(self, reading: GpuReading) -> None:
+        """Chooses the slots when the GPUs are known and nothing runs on slots chosen earlier."""
+        busy = any(run.alive and run.last and run.last.slot for run in self.state.runs.values())
+        if (self.state.slots is None or self._slots_stale) and not busy:
+            self._choose_slots(reading)
+        self._wake.set()
+
+    def _choose_slots(self, reading: GpuReading) -> None:
+        assert self._observer is not None
+        width, needed = slots_wanted(self.plan)
+        try:
+            choice = resolve_slots(
+                reading,
+                requested=self.settings.gpus,
+                parallel=self.settings.parallel,
+                inherited=self.settings.environment.get("CUDA_VISIBLE_DEVICES"),
+                own_pids=self._observer.own_pids,
+                needed_mib=needed,
+                width=width,
+            )
+            notes = (*((choice.reason,) if choice.reason else ()), *choice.notes)
+            self._record(SlotsChosen(at=time.time(), slots=choice.slots, mode=choice.mode, notes=notes))
+            self._slots_stale = False
+        except (SlotError, OSError) as error:
+            self._trouble = str(error)
+
+    def _record(self, event: Event) -> None:
+        """Makes `event` so: in the journal first, then in the state, then in the session's log."""
+        assert self._journal is not None
+        self._journal.append(event)
+        self.state = reduce(self.state, event)
+        for text, level in tell(event, self.plan, self.state):
+            self._tell(text, level)
+
+    def _tell(self, text: str, level: Level = "info") -> None:
+        self._log.write(text, level)
+        if self._on_line is not None:
+            self._on_line(text, level)
+
+    async def _close(self, socket: Path) -> None:
+        await self._server.close()
+        socket.unlink(missing_ok=True)
+        if self._observer is not None:
+            self._observer.close()
+        loop = asyncio.get_running_loop()
+        for attempt in self._living.values():
+            loop.remove_reader(attempt.descriptor)
+            attempt.close()
+        if self._journal is not None:
+            self._journal.close()

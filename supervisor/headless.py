@@ -1,0 +1,109 @@
+"""The engine in the foreground: the session's log on the screen, the runs' progress, and a table at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+import time
+
+from .engine import Engine
+from .sessions import Level, SessionFolder, log_line
+from .snapshot import RunView, Snapshot
+from .state import RunState
+from .summary import duration, summary_table
+from .wire import Down, Stop
+
+PROGRESS_INTERVAL_S = {True: 5.0, False: 60.0}  # between two progress lines of a run: on a terminal, in a pipe
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+SUCCEEDED, SOME_DID_NOT, INPUT_ERROR = 0, 1, 2
+
+
+def run_headless(folder: SessionFolder) -> int:
+    """Runs the session to its end and gives the exit code.
+
+    0: every run succeeded; 1: some did not; 2: those that failed rejected their input (exit code 2);
+    128 + n: ended by signal n, after the runs were stopped cleanly.
+    """
+    return asyncio.run(_Headless(folder).run())
+
+
+class _Headless:
+    def __init__(self, folder: SessionFolder) -> None:
+        self._folder = folder
+        self._engine = Engine(folder, on_line=_print_line)
+        self._ended_by: signal.Signals | None = None
+        self._shown: dict[str, tuple[float, int | float]] = {}  # when progress was shown last, and which epoch
+        self._commands: set[asyncio.Task[object]] = set()
+
+    async def run(self) -> int:
+        loop = asyncio.get_running_loop()
+        for number in ENDING_SIGNALS:
+            loop.add_signal_handler(number, self._on_signal, number)
+        reporter = asyncio.create_task(self._report())
+        try:
+            await self._engine.run(linger=False)
+        finally:
+            reporter.cancel()
+        self._print_summary()
+        if self._ended_by is not None:
+            return 128 + self._ended_by
+        return _exit_code(self._engine)
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        """The first signal stops the runs gently, a second one at once."""
+        commands: list[Down | Stop] = [Down()]
+        if self._ended_by is None:
+            _print_line(f"{signal.Signals(number).name}: stopping all runs; once more kills them", "warning")
+            self._ended_by = signal.Signals(number)
+        else:
+            commands += [Stop(run=name, how="kill") for name, run in self._engine.state.runs.items() if run.alive]
+        for command in commands:
+            task: asyncio.Task[object] = asyncio.create_task(self._engine.command(command))
+            self._commands.add(task)
+            task.add_done_callback(self._commands.discard)
+
+    async def _report(self) -> None:
+        interval = PROGRESS_INTERVAL_S[sys.stdout.isatty()]
+        while True:
+            await asyncio.sleep(1.0)
+            self._show_progress(self._engine.look(), interval)
+
+    def _show_progress(self, snapshot: Snapshot, interval: float) -> None:
+        now = time.monotonic()
+        for name, run in snapshot.runs.items():
+            epoch = run.progress.get("epoch")
+            shown_at, shown = self._shown.get(name, (0.0, None))
+            if run.state is RunState.RUNNING and epoch not in (None, shown) and now - shown_at >= interval:
+                assert epoch is not None
+                self._shown[name] = (now, epoch)
+                _print_line(f"{name}: {progress_text(run)}", "info")
+
+    def _print_summary(self) -> None:
+        if self._folder.summary.exists():
+            print("\n" + "\n".join(summary_table(json.loads(self._folder.summary.read_text()))))  # noqa: T201
+        print(f"\nLogs and models: {self._folder.path}", flush=True)  # noqa: T201
+
+
+def progress_text(run: RunView) -> str:
+    """`epoch 12/2000, train_loss 0.123, val_loss 0.234, 1:02:03 to go`."""
+    values = dict(run.progress)
+    epoch, epochs = values.pop("epoch", None), values.pop("epochs", None)
+    parts = [f"epoch {epoch}" + (f"/{epochs}" if epochs is not None else "")] if epoch is not None else []
+    parts += [f"{key} {value:.6g}" for key, value in values.items()]
+    parts += [f"{duration(run.eta_s)} to go"] if run.eta_s is not None else []
+    return ", ".join(parts)
+
+
+def _exit_code(engine: Engine) -> int:
+    exits = [run.last.exit if run.last else None for run in engine.state.runs.values()]
+    if all(ended is not None and ended.exit_code == 0 for ended in exits):
+        return SUCCEEDED
+    bad = [ended for ended in exits if ended is not None and ended.exit_code != 0]
+    return INPUT_ERROR if bad and all(ended.exit_code == 2 for ended in bad) else SOME_DID_NOT
+
+
+def _print_line(text: str, level: Level) -> None:
+    print(log_line("supervisor", text, level), flush=True)  # noqa: T201

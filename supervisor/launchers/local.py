@@ -1,0 +1,233 @@
+"""Attempts as processes of this machine, each under a shim of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+from pydantic import ValidationError
+
+from .. import shim
+from ..files import read_object, write_atomic
+from ..processes import Identity, processes_with
+from ..state import Exit, StopKind
+
+MARK = "PMSSM_SUPERVISE_ATTEMPT"  # names the attempt's folder in the environment of all its processes
+SIGNALS: Mapping[StopKind, signal.Signals] = {"stop": signal.SIGTERM, "kill": signal.SIGQUIT}
+
+
+@dataclass(frozen=True)
+class AttemptSpec:
+    """What the shim is told to start."""
+
+    command: tuple[str, ...]
+    cwd: str
+    env: Mapping[str, str]
+    log: str
+    header: str
+    stop_grace_s: float
+
+
+@dataclass(frozen=True)
+class Command:
+    """The command's own process."""
+
+    identity: Identity
+    started: float  # unix time, s
+
+
+class LocalAttempt:
+    """A living attempt. `descriptor` becomes readable when `poll` has news."""
+
+    def __init__(self, folder: Path, shim_fd: int, child: int | None = None) -> None:
+        self.folder = folder
+        self.descriptor = shim_fd
+        self._child = child  # the shim's pid while it is ours to reap
+        self._orphans: _Orphans | None = None  # the command, once its shim is dead
+
+    @classmethod
+    def start(cls, folder: Path, spec: AttemptSpec) -> tuple[Self, int]:
+        """The attempt under a new shim, and a descriptor that ends once its command has been started.
+
+        Raises:
+            OSError: the folder cannot be written, or no process can be made.
+        """
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        env = {**spec.env, MARK: str(folder)}
+        write_atomic(folder / "spec.json", json.dumps({**asdict(spec), "env": env}))
+        ready, theirs = os.pipe2(os.O_CLOEXEC)
+        try:
+            pid = os.posix_spawn(
+                sys.executable,
+                [sys.executable, "-I", "-S", shim.__file__, str(folder)],
+                os.environ,
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0),
+                    (os.POSIX_SPAWN_DUP2, 0, 1),
+                    (os.POSIX_SPAWN_OPEN, 2, str(folder / "shim.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+                    (os.POSIX_SPAWN_DUP2, theirs, shim.READY),
+                ],
+                setsid=True,
+                setsigmask=shim.OBEYED,  # a signal that comes before the shim is ready waits for it
+            )
+        except OSError:
+            os.close(ready)
+            raise
+        finally:
+            os.close(theirs)
+        return cls(folder, os.pidfd_open(pid), child=pid), ready
+
+    @classmethod
+    def recover(cls, folder: Path) -> Self | Exit | None:
+        """The attempt as another engine left it: alive, ended, or (None) never started, and now never will be."""
+        _claim_if_unclaimed(folder)
+        record = read_object(folder / "process.json")
+        if record is not None and record.get("void"):
+            return None
+        shim_identity = _identity(record, "shim")
+        descriptor = shim_identity.open() if shim_identity else None
+        if descriptor is not None:
+            return cls(folder, descriptor)
+        attempt = cls(folder, -1)
+        return attempt.poll() or attempt
+
+    def command(self) -> Command | None:
+        """The command's process, once it exists."""
+        record = read_object(self.folder / "process.json")
+        identity = _identity(record, "command")
+        if record is None or identity is None:
+            return None
+        return Command(identity, float(record["started"]))
+
+    def send(self, how: StopKind, grace_s: float) -> None:
+        """Has the attempt ended, gently or at once."""
+        if self._orphans is not None:
+            self._orphans.end(how, grace_s)
+        else:
+            with contextlib.suppress(ProcessLookupError):  # ended meanwhile; poll will tell
+                signal.pidfd_send_signal(self.descriptor, SIGNALS[how])
+
+    def poll(self) -> Exit | None:
+        """How the attempt ended, or None while anything of it lives."""
+        if self._orphans is None and not self._shim_ended():
+            return None
+        outcome = _exit_record(self.folder)
+        if outcome is None and not (self.folder / "process.json").exists():
+            error = f"its shim ended before it could start the command; see {self.folder / 'shim.log'}"
+            outcome = Exit(ended=time.time(), exit_code=shim.NOT_STARTED, error=error)
+        if outcome is None and self._orphans is None:
+            self._orphans = _Orphans(self.folder, self.command())
+        if outcome is None and self._orphans is not None:
+            survivor = self._orphans.survivor_fd()
+            if survivor is not None:
+                self._replace_descriptor(survivor)
+                return None
+            outcome = _exit_record(self.folder) or Exit(ended=time.time())
+        self._replace_descriptor(-1)
+        return outcome
+
+    def tick(self) -> None:
+        """Goes on with ending a command that has no shim to do it."""
+        if self._orphans is not None:
+            self._orphans.tick()
+
+    def close(self) -> None:
+        """Lets go of the attempt, which lives on."""
+        self._replace_descriptor(-1)
+
+    def _shim_ended(self) -> bool:
+        if self.descriptor < 0:
+            return True
+        poller = select.poll()
+        poller.register(self.descriptor, select.POLLIN)
+        if not poller.poll(0):
+            return False
+        if self._child is not None:
+            os.waitpid(self._child, 0)
+            self._child = None
+        return True
+
+    def _replace_descriptor(self, descriptor: int) -> None:
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+        self.descriptor = descriptor
+
+
+class _Orphans:
+    """What is left of an attempt whose shim was killed: found by its mark, ended by us."""
+
+    def __init__(self, folder: Path, command: Command | None) -> None:
+        self._folder = folder
+        self._command = command
+        self._kill_at: float | None = None
+
+    def survivor_fd(self) -> int | None:
+        """A pidfd of something that still lives."""
+        for identity in self._survivors():
+            descriptor = identity.open()
+            if descriptor is not None:
+                return descriptor
+        return None
+
+    def end(self, how: StopKind, grace_s: float) -> None:
+        """SIGTERM now and SIGKILL after the grace, or SIGKILL now."""
+        if how == "kill":
+            self._kill_at = time.monotonic()
+        elif self._kill_at is None:
+            self._kill_at = time.monotonic() + grace_s
+            self._send(signal.SIGTERM)
+            self._send(signal.SIGCONT)
+        self.tick()
+
+    def tick(self) -> None:
+        """SIGKILL once the grace is over."""
+        if self._kill_at is not None and time.monotonic() >= self._kill_at:
+            self._send(signal.SIGKILL)
+
+    def _survivors(self) -> list[Identity]:
+        marked = list(processes_with(MARK, str(self._folder)))
+        command = [self._command.identity] if self._command else []
+        return [*command, *(identity for identity in marked if identity not in command)]
+
+    def _send(self, number: signal.Signals) -> None:
+        for identity in self._survivors():
+            descriptor = identity.open()
+            if descriptor is not None:
+                try:
+                    signal.pidfd_send_signal(descriptor, number)
+                except OSError:
+                    pass  # ended meanwhile
+                finally:
+                    os.close(descriptor)
+
+
+def _claim_if_unclaimed(folder: Path) -> None:
+    """Makes sure that a shim which has not claimed its attempt by now never will."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not (folder / "process.json").exists():
+        with contextlib.suppress(FileExistsError):  # the shim was quicker
+            write_atomic(folder / "process.json", json.dumps({"void": True}), place=os.link)
+
+
+def _identity(record: Mapping[str, object] | None, who: str) -> Identity | None:
+    try:
+        return Identity.model_validate(record[who]) if record and who in record else None
+    except ValidationError:
+        return None
+
+
+def _exit_record(folder: Path) -> Exit | None:
+    record = read_object(folder / "exit.json")
+    try:
+        return Exit.model_validate(record) if record is not None else None
+    except ValidationError:
+        return None

@@ -1,0 +1,82 @@
+"""What an engine measures: progress from the logs, usage of the processes, figures of the GPUs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+from .gpus import GpuPoller, GpuReading
+from .plan import Plan
+from .progress import ProgressTracker
+from .sessions import SessionFolder
+from .snapshot import Observation
+from .state import SessionState
+from .usage import Usage, UsageMeter
+
+USAGE_INTERVAL_S = 2.0
+
+
+class Observer:
+    """Looks at runs and GPUs; the GPUs in a thread of their own, since NVML may hang."""
+
+    def __init__(self, plan: Plan, folder: SessionFolder, on_reading: Callable[[GpuReading], object]) -> None:
+        self._plan = plan
+        self._folder = folder
+        self._trackers: dict[str, ProgressTracker] = {}
+        self._attempts: dict[str, int] = {}  # which attempt each tracker follows
+        self._meter = UsageMeter()
+        self._usage: dict[str, Usage] = {}
+        self._usage_at = 0.0
+        self._poller = GpuPoller(on_reading=on_reading)
+
+    @property
+    def reading(self) -> GpuReading | None:
+        """The newest figures of the GPUs."""
+        return self._poller.latest()
+
+    @property
+    def own_pids(self) -> frozenset[int]:
+        """Every process of every run, as of the last look."""
+        return frozenset().union(*(usage.pids for usage in self._usage.values()))
+
+    def close(self) -> None:
+        """Stops asking NVML."""
+        self._poller.stop()
+
+    def look(self, state: SessionState) -> bool:
+        """Looks at everything alive; whether anything shown has changed."""
+        now = time.time()
+        alive = {name: run.last for name, run in state.runs.items() if run.alive and run.last}
+        changed = [self.read_log(name, state, now) for name in alive]
+        if time.monotonic() - self._usage_at < USAGE_INTERVAL_S:
+            return any(changed)
+        self._usage_at = time.monotonic()
+        roots = {name: attempt.pid for name, attempt in alive.items() if attempt.pid is not None}
+        usage = self._meter.measure(roots)
+        changed.append(usage != self._usage)
+        self._usage = usage
+        return any(changed)
+
+    def read_logs(self, names: Iterable[str], state: SessionState) -> None:
+        """Finds the progress of runs of which an earlier engine knew it."""
+        for name in names:
+            self.read_log(name, state, time.time())
+
+    def read_log(self, name: str, state: SessionState, now: float) -> bool:
+        """Reads what is new in the log of a run; whether its progress has changed."""
+        attempt = state.runs[name].last
+        if attempt is None:
+            return False
+        if self._attempts.get(name) != attempt.number:
+            self._attempts[name] = attempt.number
+            pattern = self._plan.runs[name].progress
+            self._trackers[name] = ProgressTracker(pattern, self._folder.run_log(name), attempt.log_offset)
+        return self._trackers[name].update(now)
+
+    def observation(self, name: str, now: float) -> Observation:
+        """What is known of one run."""
+        tracker = self._trackers.get(name)
+        usage = self._usage.get(name)
+        if tracker is None:
+            return Observation(usage=usage)
+        return Observation(tracker.values, tracker.eta_s(now), tracker.stalled(now), usage)

@@ -1,0 +1,64 @@
+"""Processes, told apart by pid, start time and boot, never by pid alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict
+
+from .shim import boot_id, start_ticks
+
+
+class Identity(BaseModel):
+    """A process for all time: the pid alone comes round again."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pid: int
+    start_ticks: int
+    boot_id: str
+
+    @classmethod
+    def of(cls, pid: int) -> Self | None:
+        """The identity of a living process; None where there is none."""
+        try:
+            return cls(pid=pid, start_ticks=start_ticks(pid), boot_id=boot_id())
+        except (OSError, ValueError, IndexError):
+            return None
+
+    def open(self) -> int | None:
+        """A pidfd that holds exactly this process, or None if it has ended."""
+        try:
+            descriptor = os.pidfd_open(self.pid)
+        except OSError:
+            return None
+        # The descriptor pins the process, so what is compared now cannot change hands afterwards.
+        if Identity.of(self.pid) == self and not _is_zombie(self.pid):
+            return descriptor
+        os.close(descriptor)
+        return None
+
+
+def processes_with(variable: str, value: str) -> Iterator[Identity]:
+    """Living processes of this user that were started with `variable=value` in their environment."""
+    wanted = f"{variable}={value}".encode()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                environment = (entry / "environ").read_bytes()
+            except OSError:
+                continue
+            if wanted in environment.split(b"\0") and not _is_zombie(int(entry.name)):
+                identity = Identity.of(int(entry.name))
+                if identity is not None:
+                    yield identity
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] in "ZX"
+    except (OSError, IndexError):
+        return True

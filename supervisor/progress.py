@@ -1,0 +1,60 @@
+"""How far a run is, from its log, and how long it still takes."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from pathlib import Path
+from statistics import median
+
+from .logs import LogFollower, parse_progress
+
+READS_PER_UPDATE = 12  # chunks; more than a follower's backlog, so that an update always catches up
+PACE_SAMPLES = 20
+STALL_FACTOR = 20.0  # times its own pace
+STALL_MINIMUM_S = 120.0
+
+
+class ProgressTracker:
+    """The progress of one attempt. `values` holds the newest number of every named group of the pattern."""
+
+    def __init__(self, pattern: str | None, log: Path, offset: int) -> None:
+        self.values: dict[str, int | float] = {}
+        self._pattern = re.compile(pattern) if pattern else None
+        self._follower = LogFollower(log, offset)
+        self._paces: deque[float] = deque(maxlen=PACE_SAMPLES)  # s per epoch
+        self._last: tuple[float, float] | None = None  # when the newest epoch was seen, and which it was
+
+    def update(self, now: float) -> bool:
+        """Reads what is new in the log; whether the progress has changed."""
+        if self._pattern is None:
+            return False
+        before = dict(self.values)
+        for _ in range(READS_PER_UPDATE):
+            lines = self._follower.read()
+            if not lines:
+                break
+            for line in lines:
+                self.values.update(parse_progress(self._pattern, line))
+        if self.values.get("epoch") != before.get("epoch"):
+            self._note_epoch(now, float(self.values["epoch"]))
+        return self.values != before
+
+    def eta_s(self, now: float) -> float | None:
+        """Seconds still to go, from the median of the recent paces; None while that is unknown."""
+        epoch, epochs = self.values.get("epoch"), self.values.get("epochs")
+        if epoch is None or epochs is None or not self._paces or self._last is None:
+            return None
+        since = now - self._last[0]
+        return max(0.0, (epochs - epoch) * median(self._paces) - since)
+
+    def stalled(self, now: float) -> bool:
+        """Whether no epoch came for far longer than the run's own pace."""
+        if not self._paces or self._last is None or self.values.get("epoch") == self.values.get("epochs"):
+            return False
+        return now - self._last[0] > max(STALL_MINIMUM_S, STALL_FACTOR * median(self._paces))
+
+    def _note_epoch(self, now: float, epoch: float) -> None:
+        if self._last is not None and epoch > self._last[1] and now > self._last[0]:
+            self._paces.append((now - self._last[0]) / (epoch - self._last[1]))
+        self._last = (now, epoch)

@@ -1,0 +1,200 @@
+"""Sessions on disk: their folders, their files, and how a new one comes to be."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from .files import sync_folder, write_atomic
+from .plan import Placeholders, Plan, PlanError, dump_plan, expand_plan, load_plan
+
+_SESSION_FOLDER = re.compile(r"session_(\d{8}_\d{6})")
+
+
+class SessionError(ValueError):
+    """A session that can't be made or read; the message says which and what to do."""
+
+
+class SessionSettings(BaseModel):
+    """What a session needs to go on from another shell, days later."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    parallel: bool
+    gpus: str | None  # --gpus as given
+    threads: int | None  # per run; None divides the cores between the slots
+    environment: dict[str, str]  # of the shell that began the session
+
+
+@dataclass(frozen=True)
+class SessionFolder:
+    """Where each file of a session lies. The layout is described in README's table of log files."""
+
+    logs: Path
+    stamp: str
+
+    @property
+    def path(self) -> Path:
+        return self.logs / f"session_{self.stamp}"
+
+    @property
+    def log(self) -> Path:
+        return self.logs / f"training_{self.stamp}.log"
+
+    @property
+    def plan(self) -> Path:
+        return self.path / "plan.toml"
+
+    @property
+    def settings(self) -> Path:
+        return self.path / "settings.json"
+
+    @property
+    def journal(self) -> Path:
+        return self.path / "journal.jsonl"
+
+    @property
+    def summary(self) -> Path:
+        return self.path / "summary.json"
+
+    @property
+    def engine_output(self) -> Path:
+        """What a detached engine wrote to its standard error; empty unless something went wrong."""
+        return self.path / "engine.log"
+
+    def run_log(self, run: str) -> Path:
+        return self.logs / f"{run}_{self.stamp}.log"
+
+    def run_folder(self, run: str) -> Path:
+        return self.path / run
+
+    def attempt_folder(self, run: str, attempt: int) -> Path:
+        return self.run_folder(run) / f"attempt_{attempt}"
+
+    def load_plan(self) -> Plan:
+        """The plan as it was resolved at the session's beginning.
+
+        Raises:
+            SessionError: it cannot be read any more.
+        """
+        try:
+            return load_plan(self.plan)
+        except PlanError as error:
+            raise SessionError(str(error)) from None
+
+    def load_settings(self) -> SessionSettings:
+        """The settings of the session's beginning.
+
+        Raises:
+            SessionError: they cannot be read any more.
+        """
+        try:
+            return SessionSettings.model_validate_json(self.settings.read_bytes())
+        except OSError as error:
+            raise SessionError(f"{self.settings}: cannot read the session's settings: {error.strerror}") from None
+        except ValidationError as error:
+            raise SessionError(f"{self.settings}: damaged: {error.errors()[0]['msg']}") from None
+
+
+def list_sessions(logs: Path) -> list[SessionFolder]:
+    """The sessions of a logs folder, oldest first."""
+    try:
+        names = sorted(entry.name for entry in logs.iterdir())
+    except OSError:
+        return []
+    return [SessionFolder(logs, match[1]) for name in names if (match := _SESSION_FOLDER.fullmatch(name))]
+
+
+def latest_session(logs: Path) -> SessionFolder | None:
+    """The newest session of a logs folder."""
+    sessions = list_sessions(logs)
+    return sessions[-1] if sessions else None
+
+
+def create_session(logs: Path, plan: Plan, settings: SessionSettings, options: Placeholders) -> SessionFolder:
+    """A new session on disk, complete or not at all. Its stamp is later than that of every other session there.
+
+    Raises:
+        SessionError: the logs folder cannot be written.
+        PlanError: a placeholder of the plan that means nothing.
+    """
+    folder = SessionFolder(logs, _free_stamp(logs))
+    text = dump_plan(expand_plan(plan, *_placeholders(folder, plan, options), cwd=Path.cwd()))
+    temporary = logs / f".{folder.path.name}.new"
+    try:
+        logs.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(mode=0o700)
+        for name in plan.runs:
+            (temporary / name).mkdir(mode=0o700)
+        write_atomic(temporary / folder.plan.name, text)
+        write_atomic(temporary / folder.settings.name, settings.model_dump_json())
+        temporary.rename(folder.path)
+        sync_folder(logs)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        where = error.filename or logs
+        raise SessionError(
+            f"{where}: cannot write there: {error.strerror}; choose another folder with --logs"
+        ) from None
+    return folder
+
+
+def _free_stamp(logs: Path) -> str:
+    moment = datetime.now()
+    latest = latest_session(logs)
+    if latest is not None:
+        newest = datetime.strptime(latest.stamp, "%Y%m%d_%H%M%S")
+        moment = max(moment, newest + timedelta(seconds=1))
+    return moment.strftime("%Y%m%d_%H%M%S")
+
+
+def _placeholders(
+    folder: SessionFolder, plan: Plan, options: Placeholders
+) -> tuple[Placeholders, Mapping[str, Placeholders]]:
+    common = {
+        **options,
+        "python": sys.executable,
+        "logs": str(folder.logs),
+        "session": str(folder.path),
+        "stamp": folder.stamp,
+    }
+    per_run = {name: {"run": name, "output": str(folder.run_folder(name))} for name in plan.runs}
+    return common, per_run
+
+
+Level = Literal["info", "warning", "error"]
+
+
+def log_line(name: str, text: str, level: Level = "info", at: float | None = None) -> str:
+    """One line in the format that trainers and supervisor share."""
+    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+    return f"{moment} [{level:<9}] {name:<20} | {text}"
+
+
+class SessionLog:
+    """The session's decisions, one line each, in training_<stamp>.log."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def write(self, text: str, level: Level = "info") -> None:
+        """Appends a line; a full disk costs the line, never the session."""
+        try:
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.write(descriptor, (log_line("supervisor", text, level) + "\n").encode())
+            finally:
+                os.close(descriptor)
+        except OSError:
+            pass

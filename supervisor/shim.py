@@ -1,0 +1,257 @@
+"""Parent of one attempt: starts the command, ends it when told to, and writes down how it ended.
+
+Run as `python -I -S shim.py FOLDER`. It imports the standard library alone, so that it starts in milliseconds and
+stays small for days. `FOLDER/spec.json` says what to start. It leaves `process.json` (who shim and command are)
+and `exit.json` (how it ended), each by temporary file, fsync and rename. It outlives the engine, whose death it
+does not even notice.
+
+Signals it obeys: SIGTERM ends the command gently (SIGTERM, grace, SIGKILL, to the whole process group),
+SIGQUIT at once. Whatever the command leaves behind is ended before the exit is recorded.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import time
+
+PR_SET_CHILD_SUBREAPER = 36
+LEFTOVER_GRACE_S = 5.0
+RESEND_S = 1.0  # a SIGKILL is repeated, since processes may have been forked meanwhile
+RECORD_SIZE = 4096  # bytes reserved for the exit record, so that a full disk cannot lose it
+TYPE_CHECKING = False  # typing itself would cost milliseconds
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from resource import struct_rusage
+
+OBEYED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGQUIT}
+IGNORED = {signal.SIGHUP, signal.SIGINT}
+RESET = {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGQUIT} | IGNORED  # to default in the command
+READY = 3  # descriptor that is closed once process.json is complete
+NOT_STARTED = 127  # the shell's exit code for a command that cannot be started
+
+
+class Shim:
+    """The life of one attempt."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self.spec = json.loads(_read(os.path.join(folder, "spec.json")))
+        self.pid = 0  # of the command, which is also its process group
+        self.stop: str | None = None  # "stop" or "kill" once asked to
+        self.leftovers: set[int] = set()
+        self.kill_at: float | None = None  # monotonic time of the next SIGKILL
+        self.exit: dict[str, object] | None = None
+
+    def run(self) -> None:
+        """Starts the command, sees it end, records that."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, OBEYED | IGNORED)
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        os.set_inheritable(READY, False)
+        if not self._claim():
+            return
+        try:
+            self._reserve_record()
+            self._start()
+        except OSError as error:
+            self._fail_to_start(error)
+        else:
+            self._watch()
+        self._record_exit()
+
+    def _claim(self) -> bool:
+        """Whether this attempt is ours: a link succeeds once, for one shim or for an engine that gave up on us."""
+        try:
+            _write(self.folder, "process.json", {"shim": identity(os.getpid())}, place=os.link)
+        except FileExistsError:
+            return False
+        return True
+
+    def _start(self) -> None:
+        spec = self.spec
+        # Opening a FIFO that nobody reads would block for ever; without blocking it is an error.
+        log = os.open(spec["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+        os.set_blocking(log, True)
+        os.write(log, spec["header"].encode())
+        os.chdir(spec["cwd"])
+        self.pid = os.posix_spawnp(
+            spec["command"][0],
+            spec["command"],
+            spec["env"],
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, log, 1),
+                (os.POSIX_SPAWN_DUP2, log, 2),
+            ],
+            setsid=True,
+            setsigmask=(),
+            setsigdef=RESET,
+        )
+        os.close(log)
+        command = identity(self.pid)
+        _write(self.folder, "process.json", {"shim": identity(os.getpid()), "command": command, "started": time.time()})
+        os.close(READY)
+
+    def _fail_to_start(self, error: OSError) -> None:
+        reason = f"cannot start {error.filename or self.spec['command'][0]}: {error.strerror}"
+        try:
+            with open(self.spec["log"], "a") as log:
+                log.write(reason + "\n")
+        except OSError:
+            pass
+        self.exit = {"exit_code": NOT_STARTED, "ended": time.time(), "error": reason}
+
+    def _watch(self) -> None:
+        while self._reap():
+            timeout = 3600.0 if self.kill_at is None else max(0.0, self.kill_at - time.monotonic())
+            received = signal.sigtimedwait(OBEYED, timeout)
+            if received is None:
+                if self.kill_at is not None:
+                    self._kill()
+            elif received.si_signo == signal.SIGTERM and self.stop is None:
+                self.stop = "stop"
+                self._terminate(self.spec["stop_grace_s"])
+            elif received.si_signo == signal.SIGQUIT:
+                self.stop = "kill"
+                self._kill()
+
+    def _reap(self) -> bool:
+        """Collects the dead; whether anything of the attempt still lives."""
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return False
+            if pid == 0:
+                break
+            if pid == self.pid:
+                self._note_exit(status, usage)
+        if self.exit is not None and not self.leftovers:
+            self.leftovers = set(descendants(os.getpid()))
+            if self.kill_at is None:
+                self._terminate(LEFTOVER_GRACE_S)
+        return True
+
+    def _note_exit(self, status: int, usage: struct_rusage) -> None:
+        code = os.waitstatus_to_exitcode(status)
+        self.exit = {
+            "exit_code": code if code >= 0 else None,
+            "signal": -code if code < 0 else None,
+            "ended": time.time(),
+            "user_s": usage.ru_utime,
+            "system_s": usage.ru_stime,
+            "max_rss_mib": usage.ru_maxrss / 1024,
+        }
+
+    def _terminate(self, grace_s: float) -> None:
+        self.kill_at = time.monotonic() + grace_s
+        self._send(signal.SIGTERM)
+        self._send(signal.SIGCONT)  # a stopped process would sleep through its SIGTERM
+
+    def _kill(self) -> None:
+        self.kill_at = time.monotonic() + RESEND_S
+        self._send(signal.SIGKILL)
+
+    def _send(self, number: int) -> None:
+        """To the command's group, or, once it has ended, to every descendant it left."""
+        if self.exit is None:
+            _quietly(os.killpg, self.pid, number)
+        if self.exit is not None or number == signal.SIGKILL:
+            for pid in descendants(os.getpid()):
+                _quietly(os.kill, pid, number)
+
+    def _reserve_record(self) -> None:
+        descriptor = os.open(os.path.join(self.folder, "exit.json.new"), os.O_WRONLY | os.O_CREAT, 0o600)
+        os.write(descriptor, b" " * RECORD_SIZE)
+        os.fsync(descriptor)
+        os.close(descriptor)
+
+    def _record_exit(self) -> None:
+        assert self.exit is not None
+        record = {**self.exit, "stop": self.stop, "leftovers": len(self.leftovers)}
+        reserved = os.path.join(self.folder, "exit.json.new")
+        descriptor = os.open(reserved, os.O_WRONLY)
+        os.write(descriptor, json.dumps(record).encode().ljust(RECORD_SIZE))
+        os.fsync(descriptor)
+        os.close(descriptor)
+        os.rename(reserved, os.path.join(self.folder, "exit.json"))
+        _sync_folder(self.folder)
+
+
+def identity(pid: int) -> dict[str, object]:
+    """What tells the process `pid` from every other that ever had or will have that number."""
+    return {"pid": pid, "start_ticks": start_ticks(pid), "boot_id": boot_id()}
+
+
+def start_ticks(pid: int) -> int:
+    """When the process started, in clock ticks since boot (field 22 of proc(5) stat)."""
+    return int(_read(f"/proc/{pid}/stat").rpartition(")")[2].split()[19])
+
+
+def boot_id() -> str:
+    """The kernel's name for this boot."""
+    return _read("/proc/sys/kernel/random/boot_id").strip()
+
+
+def descendants(root: int) -> list[int]:
+    """All living processes below `root`; zombies are not alive."""
+    children: dict[int, list[int]] = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                state, parent = _read(f"/proc/{entry}/stat").rpartition(")")[2].split()[:2]
+            except OSError:
+                continue
+            if state not in "ZX":
+                children.setdefault(int(parent), []).append(int(entry))
+    found: list[int] = []
+    frontier = [root]
+    while frontier:
+        below = children.get(frontier.pop(), [])
+        found += below
+        frontier += below
+    return found
+
+
+def _quietly(send: Callable[[int, int], None], pid: int, number: int) -> None:
+    try:
+        send(pid, number)
+    except OSError:
+        pass  # it has ended already
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()
+
+
+def _write(folder: str, name: str, record: Mapping[str, object], place: Callable[[str, str], None] = os.rename) -> None:
+    """Puts `record` at folder/name, whole or not at all. `place` moves the finished file there."""
+    temporary = os.path.join(folder, f"{name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.write(descriptor, json.dumps(record).encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    try:
+        place(temporary, os.path.join(folder, name))
+    finally:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+    _sync_folder(folder)
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+if __name__ == "__main__":
+    Shim(sys.argv[1]).run()

@@ -1,0 +1,52 @@
+"""What exactly is started for a run: command, environment, first line of its log. Pure, but for the core count."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+from .launchers.local import AttemptSpec
+from .plan import Plan
+from .sessions import SessionSettings, log_line
+from .slots import environment_of
+from .state import AttemptStarting
+
+
+def slots_wanted(plan: Plan) -> tuple[int, int]:
+    """How many slots the plan can use at once, and the MiB its largest run expects on a GPU."""
+    runs = [run for run in plan.runs.values() if run.takes_slot]
+    numbered = [run.slot + 1 for run in runs if isinstance(run.slot, int)]
+    anywhere = any(run.slot is None for run in runs)
+    width = len(runs) if anywhere else max(numbered, default=1)
+    return max(1, width), max((run.gpu_memory_mib or 0 for run in runs), default=0)
+
+
+def attempt_spec(
+    plan: Plan, settings: SessionSettings, starting: AttemptStarting, log: Path, *, slots: int
+) -> AttemptSpec:
+    """What the shim is to start."""
+    run = plan.runs[starting.run]
+    command = (*run.command, *(run.fresh_args if starting.fresh else ()))
+    where = starting.slot.name if starting.slot else "no slot"
+    header = f"attempt {starting.attempt} on {where}: {shlex.join(command)}"
+    return AttemptSpec(
+        command=command,
+        cwd=run.cwd or ".",
+        env=_environment(plan, settings, starting, slots),
+        log=str(log),
+        header=log_line(starting.run, header, at=starting.at) + "\n",
+        stop_grace_s=run.stop_grace_s,
+    )
+
+
+def _environment(plan: Plan, settings: SessionSettings, starting: AttemptStarting, slots: int) -> dict[str, str]:
+    """The shell's variables, then the share of the cores, then the plan's, then the GPU, which is not negotiable."""
+    cores = len(os.sched_getaffinity(0))
+    threads = settings.threads or max(1, cores // slots)
+    return {
+        "OMP_NUM_THREADS": str(threads),
+        **settings.environment,
+        **plan.runs[starting.run].env,
+        **environment_of(starting.slot),
+    }

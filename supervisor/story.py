@@ -1,0 +1,75 @@
+"""The session's log: what an event means, in a line for people. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from .plan import Plan
+from .sessions import Level
+from .snapshot import reason
+from .state import (
+    AttemptEnded,
+    AttemptStarted,
+    AttemptStarting,
+    AttemptVoided,
+    EngineStarted,
+    Event,
+    RestartRequested,
+    RunState,
+    SessionFinished,
+    SessionState,
+    SlotsChosen,
+    StopRequested,
+    run_states,
+)
+
+Line = tuple[str, Level]
+
+
+def tell(event: Event, plan: Plan, state: SessionState) -> Iterator[Line]:
+    """The lines for an event that has just led to `state`."""
+    match event:
+        case EngineStarted():
+            yield f"engine started (pid {event.pid})", "info"
+        case SlotsChosen():
+            yield f"{event.mode}: {', '.join(slot.name for slot in event.slots)}", "info"
+            for note in event.notes:
+                yield note, "warning"
+        case AttemptStarting():
+            where = f" on {event.slot.name}" if event.slot else ""
+            again = " from the beginning" if event.fresh else ""
+            yield f"{event.run}: starting attempt {event.attempt}{where}{again}", "info"
+        case AttemptStarted():
+            yield f"{event.run}: running as pid {event.pid}", "info"
+        case AttemptVoided():
+            yield f"{event.run}: attempt {event.attempt} never began; starting it again", "warning"
+        case AttemptEnded():
+            yield from _tell_end(event, plan, state)
+        case StopRequested():
+            yield f"{event.run}: {event.how} requested", "info"
+        case RestartRequested():
+            yield f"{event.run}: restart requested{' from the beginning' if event.fresh else ''}", "info"
+        case SessionFinished():
+            counts = _counts(run_states(plan, state).values())
+            yield f"session finished: {counts}", "info"
+
+
+def _tell_end(event: AttemptEnded, plan: Plan, state: SessionState) -> Iterator[Line]:
+    states = run_states(plan, state)
+    run_state = states[event.run]
+    last = state.runs[event.run].last
+    seconds = f"after {event.exit.ended - last.started:.1f} s" if last else ""
+    if run_state in (RunState.FAILED, RunState.LOST):
+        yield f"{event.run}: {run_state} {seconds} ({reason(event.run, plan, state, states)})", "error"
+        for name, other in states.items():
+            if other is RunState.BLOCKED:
+                yield f"{name}: {reason(name, plan, state, states)}", "warning"
+    else:
+        yield f"{event.run}: {run_state} {seconds}", "info"
+    if event.exit.leftovers:
+        yield f"{event.run}: ended {event.exit.leftovers} processes that it left behind", "warning"
+
+
+def _counts(states: Iterable[RunState]) -> str:
+    names = [str(state) for state in states]
+    return ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names))
