@@ -18,11 +18,16 @@ _MIB = 1024 * 1024
 
 # Why there are no GPUs at all: what is wrong, then what to do about it.
 _NO_NVML = {
-    pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: "NVIDIA's library libnvidia-ml.so.1 was not found: install the NVIDIA driver, "
-    "or start the container with access to the GPUs",
-    pynvml.NVML_ERROR_DRIVER_NOT_LOADED: "the NVIDIA driver is not loaded: load it (sudo modprobe nvidia) or restart the machine",
-    pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: "NVIDIA's library and its kernel module have different versions, as after a driver "
-    "update: restart the machine",
+    pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: (
+        "NVIDIA's library libnvidia-ml.so.1 was not found: install the NVIDIA driver, "
+        "or start the container with access to the GPUs"
+    ),
+    pynvml.NVML_ERROR_DRIVER_NOT_LOADED: (
+        "the NVIDIA driver is not loaded: load it (sudo modprobe nvidia) or restart the machine"
+    ),
+    pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: (
+        "NVIDIA's library and its kernel module have different versions, as after a driver update: restart the machine"
+    ),
     pynvml.NVML_ERROR_NO_PERMISSION: "no permission to talk to the NVIDIA driver: ask for access to /dev/nvidia*",
 }
 # Errors after which nothing a GPU says can be used, until NVML is started afresh.
@@ -94,9 +99,7 @@ def _read_mig_devices(index: int, parent: object, identity: dict[str, Any], sens
             continue
         found = True
         name = _identity(handle)
-        error = (
-            None if name["uuid"] else "the UUID of this MIG device cannot be read, and CUDA knows it by no other name"
-        )
+        error = None if name["uuid"] else "its UUID cannot be read, and CUDA knows a MIG device by no other name"
         yield Gpu(index=index, mig_index=mig_index, **name, **sensors, **_contents(handle), error=error)
     if not found:
         yield Gpu(**identity, **sensors, error="MIG mode is on but there is no MIG device: make one or switch MIG off")
@@ -131,13 +134,12 @@ def _contents(handle: object) -> dict[str, Any]:
         lambda: pynvml.nvmlDeviceGetComputeRunningProcesses_v3(handle),
         lambda: pynvml.nvmlDeviceGetComputeRunningProcesses_v2(handle),
     )
-    return {
-        "memory_used_mib": _mib(memory and memory.used),
-        "memory_total_mib": _mib(memory and memory.total),
-        "processes": None
-        if processes is None
-        else tuple(GpuProcess(pid=one.pid, memory_mib=_mib(one.usedGpuMemory)) for one in processes),
-    }
+    figures: dict[str, Any] = {}
+    if memory is not None:
+        figures |= {"memory_used_mib": _mib(memory.used), "memory_total_mib": _mib(memory.total)}
+    if processes is not None:
+        figures["processes"] = tuple(GpuProcess(pid=one.pid, memory_mib=_mib(one.usedGpuMemory)) for one in processes)
+    return figures
 
 
 def _mib(size: int | None) -> int | None:

@@ -289,6 +289,14 @@ def test_nothing_waits_for_a_driver_that_hangs_from_the_start(fake_nvml: Callabl
         assert (poller.ask(), poller.next_line()) == ("", "0")
 
 
+def test_a_single_reading_does_not_wait_for_ever_either(fake_nvml: Callable[..., FakeNvml]) -> None:
+    fake = fake_nvml(gpus=1)
+    fake.set(fake_gpu(0), hangs={"nvmlInitWithFlags": 3600})
+    with program(READER.replace("read_gpus()", "read_gpus(timeout_s=0.1)"), fake.env) as reader:
+        reading = reader.reading()
+    assert reading.error == "the NVIDIA driver does not answer (waited 0.1 s): see what dmesg says"
+
+
 def test_a_program_ends_though_its_poller_hangs(fake_nvml: Callable[..., FakeNvml]) -> None:
     fake = fake_nvml(gpus=1)
     fake.set(fake_gpu(0), hangs={"nvmlInitWithFlags": 3600})
