@@ -259,4 +259,4 @@ def _why_no_gpu(reading: GpuReading, inherited: str | None) -> str:
         return f"CUDA_VISIBLE_DEVICES={inherited!r} hides every GPU"
     if inherited is not None:
         return f"CUDA_VISIBLE_DEVICES={inherited!r} leaves no GPU that works"
-    return "; ".join(f"{gpu.label}: {gpu.error}" for gpu in reading.gpus)
+    return "; ".join(f"{gpu.label}: {gpu.error}" for gpu in sorted(reading.gpus, key=_order))

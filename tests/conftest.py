@@ -5,10 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))  # so that tests can say `from fake_nvml import …`
 
 from fake_nvml import FakeGpu, FakeNvml, build, fake_gpu
+
+settings.register_profile("unhurried", deadline=None)  # CI's cores are shared: slow is no failure
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")

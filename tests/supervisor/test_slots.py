@@ -107,9 +107,9 @@ def test_a_lost_gpu_is_replaced_and_named() -> None:
 
 
 def test_if_every_gpu_is_lost_the_cpu_trains_and_says_why() -> None:
-    choice = choose(reading(Gpu(index=0, error="GPU is lost")))
+    choice = choose(reading(Gpu(index=1, error="needs a reset"), Gpu(index=0, error="GPU is lost")))
     assert [slot.name for slot in choice.slots] == ["CPU"]
-    assert choice.reason == "GPU 0: GPU is lost"
+    assert choice.reason == "GPU 0: GPU is lost; GPU 1: needs a reset"
 
 
 def test_one_free_gpu_among_others_in_use_is_used_alone() -> None:
