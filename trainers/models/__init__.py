@@ -1,1 +1,33 @@
 """The three regressors, one a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from .mlp import PMSSMFeedForward
+from .transformer import PMSSMTransformer
+from .transformer_tabular import PMSSMTransformerTabular
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A model and how the lab trains it."""
+
+    build: Callable[[], nn.Module]
+    learning_rate: float
+    weight_decay: float
+    cosine: bool
+    """Learning rate follows a cosine to 1e-6 over the epochs; else it is constant."""
+    clip_norm: float | None
+    """Largest norm of the gradient of all parameters together."""
+
+
+RECIPES = {
+    "transformer": Recipe(PMSSMTransformer, 3e-4, 1e-4, cosine=True, clip_norm=1.0),
+    "transformer_tabular": Recipe(PMSSMTransformerTabular, 3e-4, 1e-4, cosine=True, clip_norm=1.0),
+    "mlp": Recipe(PMSSMFeedForward, 1e-4, 1e-3, cosine=False, clip_norm=None),
+}
+"""By command name."""

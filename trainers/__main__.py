@@ -1,0 +1,5 @@
+"""`python -m pmssm.trainers`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,163 @@
+"""The commands: prepare, transformer, transformer_tabular, mlp.
+
+torch, uproot and pandas are imported inside the commands: `--help` answers at once.
+"""
+
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .data.columns import COLUMNS
+from .errors import TrainerError
+from .log import LOGGER, start_logging
+from .signals import Stopped, StopRequest
+
+TESTING_EPOCHS = 4
+DEFAULT_EPOCHS = 2000
+MENDABLE = {getattr(errno, name) for name in (
+    "EACCES", "EPERM", "EROFS", "ENOTDIR", "EISDIR", "ENOENT", "EEXIST", "ENOSPC", "EDQUOT", "ENAMETOOLONG",
+)}  # fmt: skip
+
+FOLDER = click.Path(path_type=Path)
+POSITIVE = click.IntRange(min=1)
+
+
+def main() -> None:
+    """Nothing; ends the process: 0 done, 1 the training failed, 2 usage or input error, 128 + n ended by signal n."""
+    os.umask(os.umask(0o077) | 0o077)  # what we write is the user's own
+    name = next((argument for argument in sys.argv[1:] if argument in commands.commands), "trainers")
+    start_logging(name)
+    try:
+        sys.exit(commands.main(prog_name="python -m pmssm.trainers", standalone_mode=False))
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help())
+        sys.exit(2)
+    except click.ClickException as error:
+        LOGGER.error("%s; see --help", error.format_message().rstrip(".").replace("\n", " "))
+        sys.exit(2)
+    except TrainerError as error:
+        LOGGER.error("%s", error)
+        sys.exit(error.exit_code)
+    except Stopped as stop:
+        LOGGER.info("Stopped by %s", stop.name)
+        raise
+    except OSError as error:
+        if error.errno not in MENDABLE:
+            raise
+        place = error.filename2 or error.filename
+        LOGGER.error("%s%s; give a folder that can be written", f"{place}: " if place else "", error.strerror)
+        sys.exit(2)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def commands() -> None:
+    """Trains surrogates of the pMSSM relic density."""
+
+
+@commands.command(
+    help=f"""\
+Makes memory-mapped arrays of scan files, once per distinct input.
+
+Scan files are ROOT (tree 'susy') or CSV with the columns {", ".join(COLUMNS)}. Rows with MO_Omega = -1, not finite,
+>= 1 or <= 0 are pruned; a tenth of the others validates."""
+)
+@click.option("--output", type=FOLDER, required=True, help="Folder for the arrays.")
+@click.option("--cache", type=FOLDER, help="Folder that keeps arrays for other outputs too; they are hard-linked.")
+@click.option("--data", multiple=True, metavar="PATTERN",
+              help="File, folder or quoted glob; may be repeated.  [default: embedded sample]")  # fmt: skip
+@click.option("--n-datasets", type=POSITIVE, help="Take the first N files only, in natural order.")
+@click.option("--n-samples", type=POSITIVE, help="Take at most the first N rows of each file.")
+@click.option("--seed", type=click.IntRange(min=0), default=42, show_default=True, help="Of the split.")
+@click.option("--testing", is_flag=True, help="Quick look: a few rows only.")
+def prepare(
+    *,
+    output: Path,
+    cache: Path | None,
+    data: tuple[str, ...],
+    n_datasets: int | None,
+    n_samples: int | None,
+    seed: int,
+    testing: bool,
+) -> None:
+    StopRequest().listen()
+    from .data.prepare import TESTING_ROWS, prepare
+    from .data.sources import Choice
+
+    choice = Choice(n_datasets=n_datasets, n_samples=n_samples, seed=seed, max_rows=TESTING_ROWS if testing else None)
+    prepare(output, patterns=data, choice=choice, cache=cache)
+
+
+def finite(_context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    """The value. Raises click.BadParameter for nan and inf, which click's ranges let through."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is not a finite number", param=parameter)
+    return value
+
+
+TRAINER_OPTIONS = [
+    click.option("--data", type=FOLDER, required=True, help="Folder that `prepare` wrote."),
+    click.option("--output", type=FOLDER, required=True, help="Folder for checkpoint, model, metrics and plots."),
+    click.option("--epochs", type=POSITIVE, help=f"[default: {DEFAULT_EPOCHS}; with --testing {TESTING_EPOCHS}]"),
+    click.option("--batch-size", type=POSITIVE, default=256, show_default=True),
+    click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), callback=finite,
+                 help="[default: 3e-4 for the transformers, 1e-4 for mlp]"),
+    click.option("--early-stopping", is_flag=True, help="Stop after --patience epochs without a better one."),
+    click.option("--patience", type=POSITIVE, default=500, show_default=True),
+    click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), default=42, show_default=True),
+    click.option("--threads", type=POSITIVE, help="CPU threads.  [default: all cores]"),
+    click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
+    click.option("--checkpoint-seconds", type=click.FloatRange(min=0), default=60, callback=finite, show_default=True),
+    click.option("--fresh", is_flag=True, help="Start over, whatever the output folder holds."),
+    click.option("--testing", is_flag=True, help="Quick look: few epochs, few rows."),
+]  # fmt: skip
+
+
+def trainer(name: str, model: str) -> None:
+    """Nothing; the group has a command that trains `model`."""
+
+    def command(**options: Any) -> None:  # noqa: ANN401 (click checks them)
+        run_trainer(name, options)
+
+    for option in reversed(TRAINER_OPTIONS):
+        command = option(command)
+    text = f"Trains {model}; a start with a checkpoint in --output resumes it."
+    commands.command(name, help=text)(command)
+
+
+def run_trainer(name: str, options: dict[str, Any]) -> None:
+    """Nothing; the model `name` is trained as the options of the command line say."""
+    stop = StopRequest().listen()
+    from .loop import Settings
+    from .models import RECIPES
+    from .resources import default_threads
+    from .train import Job, train
+
+    recipe = RECIPES[name]
+    settings = Settings(
+        learning_rate=options["learning_rate"] or recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        cosine=recipe.cosine,
+        clip_norm=recipe.clip_norm,
+        epochs=options["epochs"] or (TESTING_EPOCHS if options["testing"] else DEFAULT_EPOCHS),
+        **{key: options[key] for key in ("batch_size", "early_stopping", "patience", "seed", "checkpoint_seconds")},
+    )
+    job = Job(
+        name=name,
+        threads=options["threads"] or default_threads(),
+        **{key: options[key] for key in ("data", "output", "device", "fresh", "testing")},
+    )
+    train(job, settings, stop)
+
+
+trainer("transformer", "PMSSMTransformer")
+trainer("transformer_tabular", "PMSSMTransformerTabular")
+trainer("mlp", "PMSSMFeedForward")

@@ -1,0 +1,76 @@
+"""The prepared folder: `meta.json`, and a folder named by the fingerprint with four float32 arrays.
+
+DIR/meta.json                       which arrays are meant, and what they are; switched by one rename
+DIR/<fingerprint>/meta.json         the same, beside the arrays it describes
+DIR/<fingerprint>/train_inputs.npy  (n, 19) z-scores      train_targets.npy  (n,) z-scores
+DIR/<fingerprint>/val_inputs.npy    (m, 19)               val_targets.npy    (m,)
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import NotPreparedError
+from .columns import PARAMETERS
+from .scaling import Scaling
+from .sources import FORMAT
+
+META = "meta.json"
+ARRAYS = ("train_inputs", "train_targets", "val_inputs", "val_targets")
+
+Floats = NDArray[np.float32]
+
+
+class Prepared(NamedTuple):
+    """Memory-mapped z-scores, the scaling of the 19 inputs and the target (last), and what `meta.json` says."""
+
+    train_inputs: Floats
+    train_targets: Floats
+    val_inputs: Floats
+    val_targets: Floats
+    scaling: Scaling
+    meta: dict[str, Any]
+
+
+def read_meta(folder: Path) -> dict[str, Any] | None:
+    """What `folder/meta.json` says, None where it is missing or is not one of ours."""
+    try:
+        meta = json.loads((folder / META).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return meta if isinstance(meta, dict) and meta.get("format") == FORMAT else None
+
+
+def is_complete(folder: Path, fingerprint: str) -> bool:
+    """Whether `folder` holds the arrays of this fingerprint, each of the size that its description says."""
+    meta = read_meta(folder)
+    if meta is None or meta["fingerprint"] != fingerprint:
+        return False
+    sizes = {f"{name}.npy": size for name, size in meta["bytes"].items()}
+    return all((folder / name).is_file() and (folder / name).stat().st_size == sizes[name] for name in sizes)
+
+
+def load_prepared(folder: Path) -> Prepared:
+    """The arrays that `prepare` left in `folder`.
+
+    Raises NotPreparedError where there are none, or they are not what their description says.
+    """
+    remedy = f"run `python -m pmssm.trainers prepare --output {folder}` first"
+    meta = read_meta(folder)
+    if meta is None:
+        raise NotPreparedError(f"--data {folder}: holds no prepared data (no {META} of this version); {remedy}")
+    place = folder / meta["fingerprint"]
+    if not is_complete(place, meta["fingerprint"]):
+        raise NotPreparedError(
+            f"--data {folder}: the arrays in {place.name} are incomplete; remove the folder, {remedy}"
+        )
+    arrays = [np.load(place / f"{name}.npy", mmap_mode="r") for name in ARRAYS]
+    columns = [np.array(meta[key], dtype=np.float64) for key in ("mean", "std", "minimum", "maximum")]
+    if tuple(meta["parameters"]) != PARAMETERS:
+        raise NotPreparedError(f"--data {folder}: its parameters are not the 19 this version trains on; {remedy}")
+    return Prepared(arrays[0], arrays[1], arrays[2], arrays[3], Scaling(*columns), meta)

@@ -1,0 +1,31 @@
+"""What can go wrong in a way the user can mend: one class per kind of remedy, one line per message."""
+
+from __future__ import annotations
+
+
+class TrainerError(Exception):
+    """Anything that ends a command with one line instead of a traceback."""
+
+    exit_code = 2
+
+
+class DataError(TrainerError):
+    """The scan files are missing, unreadable or hold nothing to train on: mend or replace the file."""
+
+
+class NotPreparedError(TrainerError):
+    """The --data folder of a trainer holds no prepared arrays: run `prepare`."""
+
+
+class OptionError(TrainerError):
+    """An option asks for what this machine or this folder can't give: change the option."""
+
+
+class CheckpointError(TrainerError):
+    """The checkpoint belongs to other data or settings: go back to those, or start over with --fresh."""
+
+
+class TrainingError(TrainerError):
+    """The training itself can't go on: the loss is not finite, or one row does not fit into the memory."""
+
+    exit_code = 1

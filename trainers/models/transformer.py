@@ -1,0 +1,39 @@
+"""PMSSMTransformer: one token a parameter, a CLS token in front."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .encoder import encode, encoder_layers
+from .inputs import check_inputs
+
+
+class PMSSMTransformer(nn.Module):
+    """Regression on `(batch, features)` z-scores, giving `(batch,)`; 795,777 parameters by default."""
+
+    def __init__(
+        self, *, features: int = 19, width: int = 128, heads: int = 4, feedforward: int = 512, depth: int = 3
+    ) -> None:
+        super().__init__()
+        self.features = features
+        self.embedding = nn.Linear(1, width)
+        self.embedding_norm = nn.LayerNorm(width)
+        self.position = nn.Parameter(torch.randn(features, width) * 0.02)
+        self.cls = nn.Parameter(torch.randn(width) * 0.02)
+        self.layers = encoder_layers(width=width, heads=heads, feedforward=feedforward, depth=depth)
+        self.head = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, 512), nn.ReLU(), nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, 1)
+        )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """`inputs`: (batch, features); result (batch,)."""
+        check_inputs(inputs, self.features)
+        tokens = self.embedding(inputs.unsqueeze(-1))  # (batch, features, width)
+        tokens = F.relu(self.embedding_norm(tokens)) + self.position
+        tokens = torch.cat([self.cls.expand(len(inputs), 1, -1), tokens], dim=1)  # (batch, 1 + features, width)
+        for layer in self.layers[:-1]:
+            tokens = encode(layer, tokens)
+        tokens = encode(self.layers[-1], tokens, first=1)  # (batch, 1, width): the head reads nothing but CLS
+        return self.head(tokens[:, 0]).squeeze(-1)  # type: ignore[no-any-return]

@@ -1,0 +1,166 @@
+"""What a trainer command does around the loop: data in, resume, results out."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from .checkpoint import Checkpoints
+from .data.arrays import Prepared, load_prepared
+from .errors import CheckpointError, OptionError
+from .evaluate import Scores, evaluate
+from .files import write_atomically
+from .log import LOGGER
+from .loop import Data, Settings, Training
+from .metrics import MetricsFile
+from .models import RECIPES
+from .resources import choose_device, device_name
+from .signals import StopRequest
+from .surrogate import pack
+
+TESTING_ROWS = 1_024
+"""Rows that `--testing` trains on at most, and validates on at most."""
+
+RESULTS = ("result.json", "model.pt", "loss_curve.png", "true_vs_predicted.png")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Which model, on what, into which folder."""
+
+    name: str
+    data: Path
+    output: Path
+    device: str = "auto"
+    threads: int
+    fresh: bool = False
+    testing: bool = False
+
+
+def train(job: Job, settings: Settings, stop: StopRequest) -> None:
+    """Nothing; `job.output` then holds the trained model and its results.
+
+    Raises TrainerError with one line for what the user can mend, Stopped after a signal.
+    """
+    torch.set_num_threads(job.threads)
+    device = choose_device(job.device)
+    prepared = load_prepared(job.data)
+    job.output.mkdir(parents=True, exist_ok=True)
+    with only_one(job.output):
+        data = to_device(prepared, device, rows=TESTING_ROWS if job.testing else None)
+        torch.manual_seed(settings.seed)
+        model = RECIPES[job.name].build().to(device)
+        training = Training(model, data, settings, stop=stop)
+        checkpoints = Checkpoints(job.output, identity(job, settings, prepared, data))
+        metrics = MetricsFile(job.output / "metrics.csv")
+        begin(job, training, checkpoints, metrics)
+        if not training.finished():
+            training.run(checkpoints, metrics)
+        training.use_best()
+        finish(job, training, prepared)
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """A block that no other trainer enters with the same folder. Raises OptionError where one is in it."""
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OptionError(f"--output {folder}: another trainer is at work here; wait or stop it") from None
+        yield
+
+
+def to_device(prepared: Prepared, device: torch.device, *, rows: int | None) -> Data:
+    """The first `rows` (all: None) of the training and of the validation arrays, copied to the device."""
+    return Data(*(torch.from_numpy(np.array(array[:rows])).to(device) for array in prepared[:4]))
+
+
+def identity(job: Job, settings: Settings, prepared: Prepared, data: Data) -> dict[str, Any]:
+    """What a checkpoint must agree in with this start."""
+    return {
+        "model": job.name,
+        "data": prepared.meta["content"],
+        "number of rows": len(data.train_inputs),
+        **settings.identity(),
+    }
+
+
+def begin(job: Job, training: Training, checkpoints: Checkpoints, metrics: MetricsFile) -> None:
+    """Nothing; the training stands where the last attempt left it, or at its start, and the log says where.
+
+    Raises CheckpointError where the folder holds another training.
+    """
+    epochs = training.settings.epochs
+    if job.fresh:
+        checkpoints.remove()
+    state = checkpoints.load()
+    if state is not None:
+        training.load(state)
+    progress = training.progress
+    if progress.epoch > epochs:
+        raise CheckpointError(f"{checkpoints.path}: has {progress.epoch} epochs behind it, --epochs {epochs} asks for "
+                              "fewer; ask for as many, or start over with --fresh")  # fmt: skip
+    metrics.rewrite(progress.rows)
+    if training.finished():
+        LOGGER.info("Already trained: %d of %d epochs, writing the results again", progress.epoch, epochs)
+        return
+    for name in RESULTS:  # of an earlier training; they would pass for this one's
+        (job.output / name).unlink(missing_ok=True)
+    parameters = sum(parameter.numel() for parameter in training.model.parameters())
+    data, device = training.data, training.data.train_inputs.device
+    LOGGER.info("%s: %s parameters on %s, %d threads", type(training.model).__name__, f"{parameters:,}",
+                device_name(device), torch.get_num_threads())  # fmt: skip
+    LOGGER.info("%s rows to train, %s to validate, batch size %d", f"{len(data.train_inputs):,}",
+                f"{len(data.val_inputs):,}", progress.batch_size)  # fmt: skip
+    LOGGER.info("Training for %d epochs", epochs)
+    if state is not None:
+        LOGGER.info("Resumed at epoch %04d", progress.epoch + 1)
+
+
+def finish(job: Job, training: Training, prepared: Prepared) -> None:
+    """Nothing; the results of the best weights are written, `result.json` last."""
+    from .plots import loss_curve, true_vs_predicted  # noqa: PLC0415 (500 ms, needed at the end only)
+
+    progress, model, output = training.progress, training.model, job.output
+    if progress.epoch < training.settings.epochs:
+        LOGGER.info("Early stopping: no better validation MSE for %d epochs", progress.epoch - progress.best_epoch)
+    model.eval()
+    scores = evaluate(model, training.data.val_inputs, training.data.val_targets, prepared.scaling)
+    saved = pack(job.name, model, prepared.scaling, prepared.meta["parameters"], asdict(training.settings))
+    write_atomically(output / "model.pt", lambda file: torch.save(saved, file))
+    MetricsFile(output / "metrics.csv").rewrite(progress.rows)
+    title = type(model).__name__
+    loss_curve(output / "loss_curve.png", title, progress.rows, progress.best_epoch)
+    true_vs_predicted(output / "true_vs_predicted.png", title, scores)
+    summary = json.dumps(result(model, training, scores), indent=1) + "\n"
+    write_atomically(output / "result.json", lambda file: file.write(summary.encode()))
+    LOGGER.info("Best epoch %04d | Val MSE = %.6f (normalised), %.6e (Ωh²) | R² = %s", progress.best_epoch,
+                scores.mse_normalised, scores.mse, "n/a" if scores.r2 is None else f"{scores.r2:.4f}")  # fmt: skip
+    LOGGER.info("Results in %s", output)
+
+
+def result(model: nn.Module, training: Training, scores: Scores) -> dict[str, Any]:
+    """One flat object about the finished training; errors are those of the best weights on the validation part."""
+    progress = training.progress
+    return {
+        "model": type(model).__name__,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "epochs": progress.epoch,
+        "best_epoch": progress.best_epoch,
+        "val_mse_normalised": scores.mse_normalised,
+        "val_mse": scores.mse,
+        "r2": scores.r2,
+        "wall_time_s": round(progress.seconds, 3),
+        "peak_memory_mib": round(progress.peak_memory_mib, 1),
+        "device": device_name(training.data.train_inputs.device),
+    }
