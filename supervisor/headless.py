@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import contextlib
 import signal
 import sys
 import time
@@ -12,7 +12,8 @@ from .engine import Engine
 from .sessions import Level, SessionFolder, log_line
 from .snapshot import RunView, Snapshot
 from .state import RunState
-from .summary import duration, summary_table
+from .summary import read_summary, results_table, runs_table
+from .tables import duration
 from .wire import Down, Stop
 
 PROGRESS_INTERVAL_S = {True: 5.0, False: 60.0}  # between two progress lines of a run: on a terminal, in a pipe
@@ -82,9 +83,8 @@ class _Headless:
                 _print_line(f"{name}: {progress_text(run)}", "info")
 
     def _print_summary(self) -> None:
-        if self._folder.summary.exists():
-            print("\n" + "\n".join(summary_table(json.loads(self._folder.summary.read_text()))))  # noqa: T201
-        print(f"\nLogs and models: {self._folder.path}", flush=True)  # noqa: T201
+        summary = read_summary(self._folder)
+        _print("\n".join(["", *runs_table(summary), "", *results_table(summary), "", f"files: {self._folder.path}"]))
 
 
 def progress_text(run: RunView) -> str:
@@ -106,4 +106,9 @@ def _exit_code(engine: Engine) -> int:
 
 
 def _print_line(text: str, level: Level) -> None:
-    print(log_line("supervisor", text, level), flush=True)  # noqa: T201
+    _print(log_line("supervisor", text, level))
+
+
+def _print(text: str) -> None:
+    with contextlib.suppress(OSError):  # nobody reads any more; the runs go on all the same
+        print(text, flush=True)  # noqa: T201

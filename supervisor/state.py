@@ -77,7 +77,7 @@ class AttemptStarting(_Event):
     kind: Literal["attempt_starting"] = "attempt_starting"
     run: str
     attempt: int
-    slot: Slot | None
+    slot: Slot | None = None
     fresh: bool
     log_offset: int  # bytes of the run's log that belong to earlier attempts
 

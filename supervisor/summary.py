@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from .files import read_object, write_atomic
@@ -11,6 +11,7 @@ from .logs import clean_line
 from .plan import Plan
 from .sessions import SessionFolder
 from .state import Run, SessionState, run_states
+from .tables import duration, table
 
 RESULT_FILE = "result.json"  # a flat JSON object that a run may leave in its output folder
 MAX_RESULT_KEYS = 64
@@ -66,9 +67,13 @@ def _result(folder: SessionFolder, run: str) -> dict[str, Scalar]:
     }
 
 
-def summary_table(summary: Mapping[str, Any]) -> list[str]:
-    """The lines of two tables: what became of each run, and the results that runs left, run by run."""
-    runs: Mapping[str, Any] = summary["runs"]
+def read_summary(folder: SessionFolder) -> Mapping[str, Any]:
+    """The session's summary.json; no runs before the first one has ended."""
+    return read_object(folder.summary) or {"runs": {}}
+
+
+def runs_table(summary: Mapping[str, Any]) -> list[str]:
+    """The lines of a table that says what became of each run."""
     head = ["run", "state", "exit", "attempts", "gpu", "wall time", "peak memory"]
     body = [
         [
@@ -80,27 +85,21 @@ def summary_table(summary: Mapping[str, Any]) -> list[str]:
             duration(run["wall_time_s"]),
             "" if run["peak_rss_mib"] is None else f"{run['peak_rss_mib']:.0f} MiB",
         ]
-        for name, run in runs.items()
+        for name, run in summary["runs"].items()
     ]
-    lines = _table(head, body)
-    with_result = [name for name, run in runs.items() if run["result"]]
-    for first in range(0, len(with_result), COLUMNS):
-        names = with_result[first : first + COLUMNS]
-        keys = dict.fromkeys(key for name in names for key in runs[name]["result"])
-        rows = [[key.replace("_", " "), *(_cell(runs[name]["result"].get(key)) for name in names)] for key in keys]
-        lines += ["", *_table(["", *names], rows)]
+    return table(head, body)
+
+
+def results_table(summary: Mapping[str, Any]) -> list[str]:
+    """The lines of a table of the results that runs left, run beside run; none where there is no result."""
+    results = {name: run["result"] for name, run in summary["runs"].items() if run["result"]}
+    lines: list[str] = []
+    for first in range(0, len(results), COLUMNS):
+        names = list(results)[first : first + COLUMNS]
+        keys = dict.fromkeys(key for name in names for key in results[name])
+        rows = [[key.replace("_", " "), *(_cell(results[name].get(key)) for name in names)] for key in keys]
+        lines += ([""] if lines else []) + table(["", *names], rows)
     return lines
-
-
-def duration(seconds: float | None) -> str:
-    """`1:02:03`, `2:03` or `4.5 s`."""
-    if seconds is None:
-        return ""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
 def _exit(run: Mapping[str, Any]) -> str:
@@ -113,9 +112,3 @@ def _cell(value: Scalar) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return "" if value is None else str(value)
-
-
-def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[at]) for row in (head, *body)) for at in range(len(head))]
-    rows = [head, ["─" * width for width in widths], *body]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -1,0 +1,304 @@
+"""The command line: one verb a function. Heavy modules are imported by the verb that needs them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import click
+
+from .snapshot import Snapshot
+from .state import ALIVE
+from .wire import Client, Command, Down, EngineGone, Reply, Restart, Start, Stop
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DOWN_MARGIN_S = 60.0  # beyond the longest grace of the plan
+WAITING_NOTE_S = 5.0
+
+
+class Refused(click.ClickException):
+    """One clear line, exit code 2."""
+
+    exit_code = 2
+
+    def show(self, file: IO[str] | None = None) -> None:
+        """Prints the line."""
+        click.echo(f"pmssm-supervise: {self.message}", err=True, file=file)
+
+
+class Verbs(click.Group):
+    """Turns every error with a message for users into `Refused`; all else keeps its traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Runs the verb."""
+        from .journal import JournalError  # noqa: PLC0415
+        from .plan import PlanError  # noqa: PLC0415
+        from .runtime import RuntimeFolderError  # noqa: PLC0415
+        from .sessions import SessionError  # noqa: PLC0415
+        from .slots import SlotError  # noqa: PLC0415
+
+        try:
+            return super().invoke(ctx)
+        except (EngineGone, JournalError, PlanError, RuntimeFolderError, SessionError, SlotError) as error:
+            raise Refused(str(error)) from None
+
+
+def _logs_option(function: F) -> F:
+    """--logs, before or after the verb; always absolute."""
+    return click.option(
+        "--logs",
+        type=click.Path(file_okay=False, path_type=Path),
+        callback=lambda context, _, value: (value or context.obj or Path("logs")).absolute(),
+        help="Folder of logs and sessions. [default: logs]",
+    )(function)
+
+
+def _slot_options(function: F) -> F:
+    """The options that decide which run gets which GPU."""
+    for option in (
+        click.option(
+            "--plan",
+            "plan_file",
+            type=click.Path(path_type=Path),
+            help="TOML file of what to run. [default: the built-in pMSSM plan]",
+        ),
+        click.option("--gpus", metavar="LIST", help="GPUs to use: indices, UUIDs or MIG UUIDs, as in 1,2; or none."),
+        click.option("--no-parallel", is_flag=True, help="One run at a time, even with several GPUs."),
+    ):
+        function = option(function)
+    return function
+
+
+@click.group(cls=Verbs, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--headless", is_flag=True, help="Stay in the foreground, without the dashboard, until all runs ended.")
+@_slot_options
+@click.option(
+    "--data",
+    metavar="PATTERN",
+    multiple=True,
+    help="ROOT or CSV file, folder or quoted glob; repeatable. [default: the embedded sample]",
+)
+@click.option("--epochs", type=click.IntRange(min=1), help="Epochs of each training. [default: 2000]")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Points a step. [default: 256]")
+@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), help="[default: each model's own]")
+@click.option("--early-stopping", is_flag=True, help="End a training that no longer improves.")
+@click.option("--patience", type=click.IntRange(min=1), help="Epochs without improvement before that. [default: 500]")
+@click.option("--seed", type=click.IntRange(min=0), help="Of split, weights and shuffling. [default: 42]")
+@click.option("--testing", is_flag=True, help="A quick look: few points and epochs, under two minutes.")
+@click.option("--n-datasets", type=click.IntRange(min=1), help="Read at most this many files.")
+@click.option("--n-samples", type=click.IntRange(min=1), help="Read at most this many points of each file.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads of each run. [default: cores / slots]")
+@_logs_option
+@click.version_option(package_name="pmssm-supervise")
+@click.pass_context
+def main(context: click.Context, /, logs: Path, **options: Any) -> None:  # noqa: ANN401
+    """Train the pMSSM surrogates side by side and watch them.
+
+    Without a verb: starts a session in the background and shows the dashboard. Leaving the dashboard, closing the
+    terminal or losing the connection changes nothing for the runs; `attach` brings the dashboard back.
+    """
+    context.obj = logs
+    if context.invoked_subcommand is None:
+        sys.exit(_start(logs, **options))
+    given = [name for name, value in options.items() if value not in (None, False, ())]
+    if given:
+        option = given[0].removesuffix("_file").replace("_", "-")
+        raise Refused(f"--{option} goes after `{context.invoked_subcommand}`, if that takes it, not before")
+
+
+def _start(
+    logs: Path,
+    *,
+    headless: bool,
+    plan_file: Path | None,
+    gpus: str | None,
+    no_parallel: bool,
+    **options: Any,  # noqa: ANN401
+) -> int:
+    from .new_session import Options, begin_session  # noqa: PLC0415
+
+    if not headless and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise Refused("there is no terminal for the dashboard here; add --headless")
+    folder = begin_session(logs, Options(**options), plan_file=plan_file, gpus=gpus, parallel=not no_parallel)
+    if headless:
+        from .headless import run_headless  # noqa: PLC0415
+
+        return run_headless(folder)
+    return _dashboard(logs)
+
+
+def _dashboard(logs: Path) -> int:
+    from .dashboard import run_dashboard  # noqa: PLC0415
+
+    run_dashboard(logs)
+    return 0
+
+
+@main.command()
+@_logs_option
+def attach(logs: Path) -> None:
+    """Show the dashboard of the session, running or finished."""
+    from .connection import session_to_serve  # noqa: PLC0415
+
+    session_to_serve(logs, reopen=True)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise Refused("there is no terminal for the dashboard here; use `status` or `logs`")
+    _dashboard(logs)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@_logs_option
+def status(logs: Path, as_json: bool) -> None:
+    """Say what runs where and how far it is; of the newest session, running or finished."""
+    from .connection import NoSession, open_client  # noqa: PLC0415
+    from .recorded import recorded_snapshot  # noqa: PLC0415
+    from .sessions import SessionFolder, latest_session  # noqa: PLC0415
+    from .status import status_lines  # noqa: PLC0415
+    from .summary import read_summary, results_table  # noqa: PLC0415
+
+    async def look() -> Snapshot:
+        async with open_client(logs) as client:
+            return await client.look()
+
+    try:
+        snapshot = asyncio.run(look())
+    except NoSession:
+        folder = latest_session(logs)
+        if folder is None:
+            raise
+        snapshot = recorded_snapshot(folder)
+    if as_json:
+        click.echo(snapshot.model_dump_json(indent=2))
+        return
+    results = results_table(read_summary(SessionFolder(logs, snapshot.session)))
+    click.echo("\n".join([*status_lines(snapshot), *(["", *results] if results else [])]))
+
+
+@main.command("logs")
+@click.argument("run", required=False)
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is added, until interrupted.")
+@click.option("-n", "--lines", type=click.IntRange(min=1), help="The last N lines only.")
+@_logs_option
+def show_log(logs: Path, run: str | None, follow: bool, lines: int | None) -> None:
+    """Print the log of RUN, or the session's own log."""
+    from .log_output import print_log  # noqa: PLC0415
+
+    print_log(logs, run, follow=follow, last=lines, write=click.echo)
+
+
+@main.command()
+@click.argument("run")
+@_logs_option
+def stop(logs: Path, run: str) -> None:
+    """Stop RUN gently: SIGTERM, time for a checkpoint, then SIGKILL."""
+    _send(logs, Stop(run=run))
+
+
+@main.command()
+@click.argument("run")
+@_logs_option
+def kill(logs: Path, run: str) -> None:
+    """Kill RUN at once; what it did since its last checkpoint is lost."""
+    _send(logs, Stop(run=run, how="kill"))
+
+
+@main.command()
+@click.argument("run")
+@_logs_option
+def start(logs: Path, run: str) -> None:
+    """Start RUN, which is not running; it resumes from its checkpoint."""
+    _send(logs, Start(run=run))
+
+
+@main.command()
+@click.argument("run")
+@click.option("--fresh", is_flag=True, help="Forget the checkpoint and start over.")
+@_logs_option
+def restart(logs: Path, run: str, fresh: bool) -> None:
+    """Start RUN again from its checkpoint, stopping it first if it runs."""
+    _send(logs, Restart(run=run, fresh=fresh))
+
+
+@main.command()
+@_logs_option
+def down(logs: Path) -> None:
+    """Stop all runs gently and end the session; returns when that is done."""
+    from .connection import open_client, session_to_serve  # noqa: PLC0415
+    from .recorded import is_finished  # noqa: PLC0415
+
+    folder = session_to_serve(logs, reopen=False)
+    grace = max(run.stop_grace_s for run in folder.load_plan().runs.values())
+
+    async def end() -> None:
+        async with open_client(logs) as client:
+            reply = await client.command(Down())
+            click.echo(reply.message)
+        while not is_finished(folder):
+            with contextlib.suppress(EngineGone):  # it leaves as soon as the session has ended
+                async with open_client(logs) as client:
+                    await _until_finished(client)
+
+    try:
+        asyncio.run(asyncio.wait_for(end(), grace + DOWN_MARGIN_S))
+    except TimeoutError:
+        raise Refused("some processes do not end, not even by SIGKILL; `status` shows which") from None
+    click.echo("the session has ended")
+
+
+async def _until_finished(client: Client) -> None:
+    shown = time.monotonic()
+    async for snapshot in client.snapshots():
+        if snapshot.state == "finished":
+            return
+        if time.monotonic() - shown > WAITING_NOTE_S:
+            shown = time.monotonic()
+            alive = [name for name, run in snapshot.runs.items() if run.state in ALIVE]
+            click.echo(f"waiting for {', '.join(alive)}")
+
+
+@main.command()
+@_slot_options
+def check(plan_file: Path | None, gpus: str | None, no_parallel: bool) -> None:
+    """Say which GPUs there are, what would run where, and whether training in parallel is possible."""
+    import os  # noqa: PLC0415
+
+    from .check import report  # noqa: PLC0415
+    from .gpus import read_gpus  # noqa: PLC0415
+    from .plan import builtin_plan, load_plan  # noqa: PLC0415
+    from .slots import resolve_slots  # noqa: PLC0415
+    from .starting import slots_wanted  # noqa: PLC0415
+
+    plan = load_plan(plan_file) if plan_file else builtin_plan()
+    width, needed = slots_wanted(plan)
+    reading = read_gpus()
+    choice = resolve_slots(
+        reading,
+        requested=gpus,
+        parallel=not no_parallel,
+        inherited=os.environ.get("CUDA_VISIBLE_DEVICES"),
+        needed_mib=needed,
+        width=width,
+    )
+    placements = [(name, (run.slot or 0) if run.slot != "none" else None) for name, run in plan.runs.items()]
+    click.echo("\n".join(report(reading, choice, placements)))
+
+
+def _send(logs: Path, command: Command) -> None:
+    """Sends a command to the engine, waking it on a finished session if need be."""
+    from .connection import open_client  # noqa: PLC0415
+
+    async def send() -> Reply:
+        async with open_client(logs, reopen=True) as client:
+            return await client.command(command)
+
+    reply = asyncio.run(send())
+    if not reply.ok:
+        raise Refused(reply.message)
+    click.echo(reply.message)

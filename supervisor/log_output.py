@@ -1,0 +1,62 @@
+"""`pmssm-supervise logs`: a log on standard output, cleaned, from its beginning or followed."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from .logs import LogFollower
+from .sessions import SessionError, SessionFolder, latest_session
+
+POLL_S = 0.2
+
+
+def print_log(logs: Path, run: str | None, *, follow: bool, last: int | None, write: Callable[[str], None]) -> None:
+    """Writes the log of `run` of the newest session, or the session's own; with `follow` it never returns.
+
+    Raises:
+        SessionError: no session, no such run, or no log yet.
+    """
+    folder = latest_session(logs)
+    if folder is None:
+        raise SessionError(f"{logs}: no session here; start one with `pmssm-supervise`, or name its folder with --logs")
+    path = log_path(folder, run)
+    if not path.exists() and not follow:
+        raise SessionError(f"{path}: not there yet: {run} has not started; `logs {run} -f` waits for it")
+    follower = LogFollower(path)
+    if last is not None:
+        kept: deque[str] = deque(maxlen=last)
+        while lines := follower.read():
+            kept.extend(lines)
+        _write_lines(list(kept), write)
+    while True:
+        lines = follower.read()
+        _write_lines(lines, write)
+        if not lines:
+            if not follow:
+                return
+            time.sleep(POLL_S)
+
+
+def log_path(folder: SessionFolder, run: str | None) -> Path:
+    """The log file of a run, or of the session for None.
+
+    Raises:
+        SessionError: no such run.
+    """
+    if run is None:
+        return folder.log
+    runs = folder.load_plan().runs
+    if run not in runs:
+        near = difflib.get_close_matches(run, runs, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"runs are {', '.join(runs)}"
+        raise SessionError(f"no run named '{run}'; {hint}")
+    return folder.run_log(run)
+
+
+def _write_lines(lines: list[str], write: Callable[[str], None]) -> None:
+    if lines:
+        write("\n".join(lines))

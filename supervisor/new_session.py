@@ -1,0 +1,128 @@
+"""A new session from the command line's options: everything checked before anything is written."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .gpus import read_gpus
+from .plan import Plan, PlanError, builtin_plan, load_plan
+from .recorded import is_finished
+from .runtime import EngineLock, socket_path
+from .sessions import SessionError, SessionFolder, SessionSettings, create_session, latest_session
+from .slots import resolve_slots
+
+PREPARE_OPTIONS = "prepare_options"  # placeholders of a plan
+TRAINING_OPTIONS = "training_options"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for on the command line; None or empty where the trainers' own default holds."""
+
+    data: tuple[str, ...] = ()
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    early_stopping: bool = False
+    patience: int | None = None
+    seed: int | None = None
+    testing: bool = False
+    n_datasets: int | None = None
+    n_samples: int | None = None
+    threads: int | None = None
+
+    def for_prepare(self) -> list[str]:
+        """The arguments of the run that prepares the data."""
+        return [
+            *_arguments("data", [str(_absolute(p)) for p in self.data]),
+            *self._given("n_datasets", "n_samples", "seed", "testing"),
+        ]
+
+    def for_training(self) -> list[str]:
+        """The arguments of each trainer."""
+        return self._given(
+            "epochs", "batch_size", "learning_rate", "early_stopping", "patience", "seed", "threads", "testing"
+        )
+
+    def _given(self, *names: str) -> list[str]:
+        return [argument for name in names for argument in _arguments(name, getattr(self, name))]
+
+
+def _arguments(name: str, value: object) -> list[str]:
+    option = f"--{name.replace('_', '-')}"
+    if isinstance(value, list):
+        return [argument for item in value for argument in (option, item)]
+    if value is None or value is False:
+        return []
+    return [option] if value is True else [option, str(value)]
+
+
+def _absolute(pattern: str) -> Path:
+    return Path.cwd() / Path(pattern).expanduser()
+
+
+def begin_session(
+    logs: Path, options: Options, *, plan_file: Path | None, gpus: str | None, parallel: bool
+) -> SessionFolder:
+    """A new session on disk, ready for an engine.
+
+    Raises:
+        PlanError, SlotError, SessionError, RuntimeFolderError: one line each, and nothing was written.
+    """
+    plan = load_plan(plan_file) if plan_file else builtin_plan()
+    _check_options(plan, options, str(plan_file))
+    _check_data(options.data)
+    environment = dict(os.environ)
+    if gpus is not None:
+        resolve_slots(read_gpus(), requested=gpus, parallel=parallel, inherited=environment.get("CUDA_VISIBLE_DEVICES"))
+    socket_path(logs)
+    settings = SessionSettings(parallel=parallel, gpus=gpus, threads=options.threads, environment=environment)
+    placeholders = {PREPARE_OPTIONS: options.for_prepare(), TRAINING_OPTIONS: options.for_training()}
+    try:
+        logs.mkdir(parents=True, exist_ok=True)
+        lock = EngineLock(logs)
+        free = lock.acquire()
+    except OSError as error:
+        raise SessionError(f"{logs}: cannot write there: {error.strerror}; choose another folder with --logs") from None
+    try:
+        _check_free(logs, free)
+        return create_session(logs, plan, settings, placeholders)
+    finally:
+        lock.release()
+
+
+def _check_options(plan: Plan, options: Options, source: str) -> None:
+    """Options that no command of the plan takes up would be ignored in silence."""
+    words = {word for run in plan.runs.values() for word in run.command}
+    takers = {f"{{{PREPARE_OPTIONS}}}": options.for_prepare(), f"{{{TRAINING_OPTIONS}}}": options.for_training()}
+    taken = {argument for placeholder in words & takers.keys() for argument in takers[placeholder]}
+    for placeholder, arguments in takers.items():
+        ignored = [argument for argument in arguments if argument.startswith("--") and argument not in taken]
+        if ignored:
+            raise PlanError(f"{source}: no command has {placeholder}, so {ignored[0]} would have no effect")
+
+
+def _check_data(patterns: Sequence[str]) -> None:
+    for pattern in patterns:
+        path = str(_absolute(pattern))
+        if not Path(path).exists() and not glob.glob(path, recursive=True):  # noqa: PTH207 (pattern is absolute)
+            raise SessionError(f"--data {pattern}: no such file; give ROOT or CSV files, a folder, or a quoted glob")
+
+
+def _check_free(logs: Path, free: bool) -> None:
+    latest = latest_session(logs)
+    if not free:
+        stamp = f" ({latest.stamp})" if latest else ""
+        raise SessionError(
+            f"{logs}: a session is running in this folder{stamp}; see it with `pmssm-supervise attach`, "
+            "end it with `down`, or choose another folder with --logs"
+        )
+    if latest is not None and not is_finished(latest):
+        raise SessionError(
+            f"{logs}: session {latest.stamp} was interrupted; go on with it with `pmssm-supervise attach`, "
+            "end it with `down`, or choose another folder with --logs"
+        )

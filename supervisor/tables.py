@@ -1,0 +1,28 @@
+"""Plain-text tables and figures for people. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def table(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table: headings, a rule, and the rows, in columns as wide as they need."""
+    widths = [max(len(row[at]) for row in (head, *body)) for at in range(len(head))]
+    rows = [head, ["─" * width for width in widths], *body]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def duration(seconds: float | None) -> str:
+    """`1:02:03`, `2:03` or `4.5 s`; "" for None."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def figure(value: float | None, unit: str = "") -> str:
+    """`812 MiB`; "n/a" for None."""
+    return "n/a" if value is None else f"{value:.0f}{unit}"
