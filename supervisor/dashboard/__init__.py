@@ -1,1 +1,19 @@
-"""The Textual face of the supervisor."""
+"""The Textual face of a session."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+
+def run_dashboard(logs: Path) -> None:
+    """Shows the newest session of `logs` until the user leaves; the runs go on."""
+    from .app import Dashboard  # noqa: PLC0415 - Textual costs 350 ms, which `--help` need not pay
+    from .source import EngineSource  # noqa: PLC0415
+
+    app = Dashboard(EngineSource(logs))
+    farewell = app.run()
+    if farewell:
+        sys.stdout.write(f"{farewell}\n")
+    if app.return_code:
+        raise SystemExit(app.return_code)

@@ -1,0 +1,70 @@
+"""The selected run in words: what it does, why it does nothing, how it ended, what it runs."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+
+from textual.content import Content
+from textual.widgets import Static
+
+from ..plan import RunPlan
+from ..snapshot import RunView
+from ..state import ALIVE, RunState
+from .columns import is_misplaced, state_span
+from .format import BAD, BOLD, DIM, WARN, Span, content, duration, memory, plain
+
+Line = list[Span]
+
+
+class DetailLine(Static):
+    """Two lines on the selected run; a low screen shows the first."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__(id="detail")
+        self._clock = clock
+        self._lines: list[Line] = []
+
+    def show(self, name: str, run: RunView, planned: RunPlan | None) -> None:
+        """Shows a run; `planned` is what the plan says of it, None while that is not known."""
+        lines = [state_line(name, run, self._clock()), plan_line(planned)]
+        if lines != self._lines:
+            self._lines = lines
+            self.update(Content("\n").join(content(line) for line in lines))
+
+
+def state_line(name: str, run: RunView, now: float) -> Line:
+    """A run's state and the reason for it, with what is wrong before all else."""
+    spans: Line = [(name, BOLD), (": ", ""), state_span(run)]
+    if is_misplaced(run):
+        actual = ", ".join(str(gpu) for gpu in run.gpu_actual or ())
+        spans.append((f" · runs on GPU {actual}, not on GPU {run.gpu} as it should", BAD))
+    if run.stalled:
+        spans.append((" · running, but without progress for far longer than usual", WARN))
+    spans += [(f" · {text}", "") for text in _facts(run, now) if text]
+    return spans
+
+
+def _facts(run: RunView, now: float) -> list[str]:
+    facts = [plain(run.reason) if run.reason != run.state else ""]
+    if run.state in ALIVE and run.started is not None:
+        facts.append(f"for {duration(now - run.started)}")
+    elif run.started is not None and run.ended is not None:
+        facts.append(f"ran {duration(run.ended - run.started)}, ended {duration(now - run.ended)} ago")
+    if run.state in ALIVE:
+        facts.append("" if run.gpu is None else f"GPU {run.gpu}")
+        facts.append("" if run.memory_mib is None else f"RAM {memory(run.memory_mib)}")
+        facts.append("" if run.pid is None else f"pid {run.pid}")
+    if run.attempt > 1:
+        facts.append(f"attempt {run.attempt}")
+    if run.state in (RunState.STOPPED, RunState.FAILED, RunState.LOST):
+        facts.append("s resumes it")
+    return facts
+
+
+def plan_line(planned: RunPlan | None) -> Line:
+    """What the plan says of a run: its command line, ready to be copied, and what it waits for."""
+    if planned is None:
+        return []
+    after = f"after {', '.join(planned.after)} · " if planned.after else ""
+    return [(after, DIM), (plain(shlex.join(planned.command)), DIM)]

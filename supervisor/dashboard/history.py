@@ -1,0 +1,105 @@
+"""The course of a run's losses, taken from its log. Nothing of it crosses the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+from bisect import bisect_left
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..logs import MAX_BACKLOG, LogFollower, parse_progress
+
+_POSITION = ("epoch", "epochs")  # groups that say how far, not how well
+
+Numbers = Mapping[str, int | float]
+
+
+class History:
+    """The metrics of a run by epoch. A point at an epoch forgets all later ones: the run resumed before them."""
+
+    def __init__(self) -> None:
+        self.epochs: list[float] = []
+        self._metrics: dict[str, list[float]] = {}  # as long as `epochs`; nan where a line did not tell
+
+    def __len__(self) -> int:
+        return len(self.epochs)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The metrics worth a curve, at most two: training and validation loss where there are such."""
+        losses = tuple(name for name in ("train_loss", "val_loss") if name in self._metrics)
+        return losses or tuple(self._metrics)[:2]
+
+    def add(self, numbers: Numbers) -> None:
+        """Takes in what one line said; a line without any metric says nothing here."""
+        metrics = {name: float(value) for name, value in numbers.items() if name not in _POSITION}
+        if not metrics:
+            return
+        epoch = float(numbers.get("epoch", len(self.epochs) + 1))
+        index = bisect_left(self.epochs, epoch)
+        del self.epochs[index:]
+        self.epochs.append(epoch)
+        for name in metrics.keys() - self._metrics.keys():
+            self._metrics[name] = [math.nan] * index
+        for name, values in self._metrics.items():
+            values[index:] = [metrics.get(name, math.nan)]
+
+    def clear(self) -> None:
+        """Forgets everything."""
+        self.epochs.clear()
+        self._metrics.clear()
+
+    def points(self, name: str) -> list[tuple[float, float]]:
+        """The (epoch, value) pairs of a metric."""
+        pairs = zip(self.epochs, self._metrics.get(name, ()), strict=False)
+        return [(epoch, value) for epoch, value in pairs if not math.isnan(value)]
+
+    def best(self, name: str = "val_loss") -> tuple[float, float] | None:
+        """The (epoch, value) where a metric was lowest; None where it was never told."""
+        return min(self.points(name), key=lambda point: point[1], default=None)
+
+
+class HistoryReader:
+    """Reads what a log's lines say, from its beginning or, in a huge log, from its last 8 MiB."""
+
+    def __init__(self, path: Path, pattern: str) -> None:
+        self._pattern = re.compile(pattern)
+        self._follower = LogFollower.near_end(path, MAX_BACKLOG)
+
+    def read(self) -> tuple[bool, list[dict[str, int | float]]]:
+        """Whether the log began anew, and what its new lines say. Blocks on the disk: for threads."""
+        anew, numbers = False, list[dict[str, int | float]]()
+        while True:
+            before = self._follower.offset
+            lines = self._follower.read()
+            if self._follower.offset < before:
+                anew, numbers = True, []
+            if not lines:
+                return anew, numbers
+            numbers += [found for line in lines if (found := parse_progress(self._pattern, line))]
+
+
+class Histories:
+    """The histories of all runs that somebody wanted to see."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Path, HistoryReader, History]] = {}
+
+    def get(self, run: str) -> History | None:
+        """What is known so far of a run's past."""
+        return self._known[run][2] if run in self._known else None
+
+    async def refresh(self, run: str, path: Path, pattern: str) -> bool:
+        """Reads what is new in a run's log, in a thread; whether anything was."""
+        if run not in self._known or self._known[run][0] != path:
+            reader = await asyncio.to_thread(HistoryReader, path, pattern)
+            self._known[run] = (path, reader, History())
+        _, reader, history = self._known[run]
+        anew, numbers = await asyncio.to_thread(reader.read)
+        if anew:
+            history.clear()
+        for found in numbers:
+            history.add(found)
+        return anew or bool(numbers)

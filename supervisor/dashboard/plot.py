@@ -1,0 +1,115 @@
+"""Curves in braille characters: each cell is 2 × 4 dots. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .format import loss
+
+_DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))  # by column, then row, of a cell
+_LABEL = 9  # cells for the values at the left
+
+Points = Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A drawn plot: `cells[row][column]` is a character and the number of its curve, -1 for none."""
+
+    cells: list[list[tuple[str, int]]]
+    mark: tuple[int, int] | None  # row and column of the marked point
+    labels: list[str]  # one a row, right-aligned values or blank
+    ticks: str  # the line under the plot
+
+
+def plot(curves: Sequence[Points], width: int, height: int, mark: tuple[float, float] | None = None) -> Canvas | None:
+    """All curves in one plot of `width` × `height` cells, labels included; None where it has no room or no points.
+
+    The first curve is drawn dotted, so that two can be told apart without colour. The value axis is logarithmic
+    where all values are positive.
+    """
+    columns, rows = width - _LABEL - 1, height - 1
+    points = [point for curve in curves for point in curve]
+    if columns < 4 or rows < 2 or not points:
+        return None
+    log = min(value for _, value in points) > 0
+    x_axis = _Axis.around([x for x, _ in points], log=False)
+    y_axis = _Axis.around([y for _, y in points], log=log)
+    masks = [_dots(curve, x_axis, y_axis, columns * 2, rows * 4) for curve in curves]
+    if len(masks) > 1:
+        masks[0] = {dot for dot in masks[0] if dot[0] % 3 == 0}
+    marked = None
+    if mark is not None:
+        marked = rows - 1 - y_axis.place(mark[1], rows * 4) // 4, x_axis.place(mark[0], columns * 2) // 2
+    return Canvas(_cells(masks, columns, rows), marked, _labels(y_axis, rows), _ticks(x_axis, columns))
+
+
+@dataclass(frozen=True)
+class _Axis:
+    low: float
+    high: float
+    log: bool
+
+    @classmethod
+    def around(cls, values: Sequence[float], log: bool) -> _Axis:
+        low, high = min(values), max(values)
+        if log:
+            low, high = math.log10(low), math.log10(high)
+        if high - low < 1e-9 * max(1.0, abs(low)):
+            low, high = low - 0.5, high + 0.5
+        return cls(low, high, log)
+
+    def place(self, value: float, dots: int) -> int:
+        position = (math.log10(value) if self.log else value) - self.low
+        return min(dots - 1, max(0, round(position / (self.high - self.low) * (dots - 1))))
+
+    def value(self, fraction: float) -> float:
+        position = self.low + fraction * (self.high - self.low)
+        return 10**position if self.log else position
+
+
+def _dots(curve: Points, x_axis: _Axis, y_axis: _Axis, columns: int, rows: int) -> set[tuple[int, int]]:
+    """The dots (column, row from the top) of a curve whose points are joined by lines."""
+    dots: set[tuple[int, int]] = set()
+    before: tuple[int, int] | None = None
+    for x, y in curve:
+        here = x_axis.place(x, columns), rows - 1 - y_axis.place(y, rows)
+        if here != before:
+            dots.update(_line(before or here, here))
+        before = here
+    return dots
+
+
+def _line(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, int]]:
+    steps = max(abs(end[0] - start[0]), abs(end[1] - start[1]), 1)
+    return [
+        (round(start[0] + (end[0] - start[0]) * step / steps), round(start[1] + (end[1] - start[1]) * step / steps))
+        for step in range(steps + 1)
+    ]
+
+
+def _cells(masks: Sequence[set[tuple[int, int]]], columns: int, rows: int) -> list[list[tuple[str, int]]]:
+    bits = [[0] * columns for _ in range(rows)]
+    owner = [[-1] * columns for _ in range(rows)]
+    for number, mask in enumerate(masks):  # the last curve owns a cell that it shares
+        for x, y in mask:
+            bits[y // 4][x // 2] |= _DOTS[x % 2][y % 4]
+            owner[y // 4][x // 2] = number
+    return [
+        [(chr(0x2800 + bit) if bit else " ", number) for bit, number in zip(*row, strict=True)]
+        for row in zip(bits, owner, strict=True)
+    ]
+
+
+def _labels(axis: _Axis, rows: int) -> list[str]:
+    labels = [""] * rows
+    for row in {0, rows // 2, rows - 1} if rows > 3 else {0, rows - 1}:
+        labels[row] = loss(axis.value(1 - row / (rows - 1)))
+    return [label.rjust(_LABEL - 1) for label in labels]
+
+
+def _ticks(axis: _Axis, columns: int) -> str:
+    first, last = f"{axis.value(0):.0f}", f"{axis.value(1):.0f}"
+    return " " * _LABEL + first + last.rjust(max(0, columns + 1 - len(first)))

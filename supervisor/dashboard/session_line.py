@@ -1,0 +1,87 @@
+"""The session at the top of the screen: what it is, how it goes, and what there is to say about it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from rich.cells import cell_len
+from textual.content import Content
+from textual.widgets import Static
+
+from ..snapshot import Snapshot
+from ..state import ALIVE, ENDED_BADLY, RunState
+from .format import BAD, BOLD, DIM, GOOD, WARN, Span, clock, content, plain
+
+Line = list[Span]
+
+
+class SessionLine(Static):
+    """One line of facts, and a second one when there is something to say."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__(Content("pmssm-supervise · contacting the engine…"), id="session")
+        self._clock = clock
+        self._snapshot: Snapshot | None = None
+        self._gone: str | None = None
+        self._lines: list[Line] = []
+
+    def on_mount(self) -> None:
+        self.set_interval(1.0, self._draw)
+
+    def show(self, snapshot: Snapshot | None, gone: str | None) -> None:
+        """Shows the newest picture; `gone` says why there is no newer one."""
+        self._snapshot, self._gone = snapshot, gone
+        self._draw()
+
+    def on_resize(self) -> None:
+        self._draw()
+
+    def _draw(self) -> None:
+        lines = session_lines(self._snapshot, self._gone, self._clock(), self.size.width)
+        if lines != self._lines:
+            self._lines = lines
+            self.update(Content("\n").join(content(line) for line in lines))
+
+
+def session_lines(snapshot: Snapshot | None, gone: str | None, now: float, width: int) -> list[Line]:
+    """What the top of the screen says, in one or two lines."""
+    if snapshot is None:
+        words = "contacting the engine…" if gone is None else f"no engine yet, trying again… ({plain(gone)})"
+        return [[("pmssm-supervise", BOLD), (f" · {words}", "")]]
+    end = snapshot.ended if snapshot.state == "finished" and snapshot.ended else now
+    facts: Line = [(plain(snapshot.name), BOLD), (f" {plain(snapshot.session)}", "")]
+    for fact in (snapshot.mode or "choosing slots", clock(end - (snapshot.started or end))):
+        facts.append((f" · {fact}", ""))
+    facts += [(" · ", "")]
+    facts += counts(snapshot)
+    if snapshot.state != "finished" and gone is not None:
+        facts.append((" · stale", WARN))
+    note = f" · {plain(snapshot.notes[0])}" if snapshot.notes else ""
+    banner = _banner(snapshot, gone, width)
+    if note and cell_len("".join(text for text, _ in facts) + note) <= width:
+        facts.append((note, DIM))
+    elif note and not banner:
+        banner = [(note.removeprefix(" · "), DIM)]
+    return [facts, banner] if banner else [facts]
+
+
+def counts(snapshot: Snapshot) -> Line:
+    """How many runs are in which state: `2 running, 1 waiting`."""
+    number = Counter(run.state for run in snapshot.runs.values())
+    spans: Line = []
+    for state in sorted(number, key=list(RunState).index):
+        style = BAD if state in (RunState.FAILED, RunState.LOST) else BOLD if state in ALIVE else ""
+        spans += [(", ", ""), (f"{number[state]} {state}", style)]
+    return spans[1:]
+
+
+def _banner(snapshot: Snapshot, gone: str | None, width: int) -> Line:
+    if snapshot.state == "finished":
+        bad = any(run.state in ENDED_BADLY for run in snapshot.runs.values())
+        told = "finished; not every run succeeded" if bad else "finished; every run succeeded"
+        return [(f"The session has {told}. ", WARN if bad else GOOD), ("r restarts a run, q leaves.", "")]
+    if gone is not None:
+        why = f" ({plain(gone)})" if width >= 100 else ""
+        return [(f"engine gone, reconnecting…{why}", WARN), (" The runs go on; this is the last picture.", "")]
+    return []
