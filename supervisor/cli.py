@@ -77,6 +77,7 @@ def _slot_options(function: F) -> F:
 
 @click.group(cls=Verbs, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--headless", is_flag=True, help="Stay in the foreground, without the dashboard, until all runs ended.")
+@click.option("--detach", is_flag=True, help="Start in the background and return; `attach` shows the dashboard.")
 @_slot_options
 @click.option(
     "--data",
@@ -116,6 +117,7 @@ def _start(
     logs: Path,
     *,
     headless: bool,
+    detach: bool,
     plan_file: Path | None,
     gpus: str | None,
     no_parallel: bool,
@@ -123,14 +125,31 @@ def _start(
 ) -> int:
     from .new_session import Options, begin_session  # noqa: PLC0415
 
-    if not headless and not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise Refused("there is no terminal for the dashboard here; add --headless")
+    if headless and detach:
+        raise Refused("--headless stays in the foreground and --detach does not; give one of them")
+    if not (headless or detach or _has_terminal()):
+        raise Refused("there is no terminal for the dashboard here; add --headless or --detach")
     folder = begin_session(logs, Options(**options), plan_file=plan_file, gpus=gpus, parallel=not no_parallel)
     if headless:
         from .headless import run_headless  # noqa: PLC0415
 
         return run_headless(folder)
+    if detach:
+        snapshot = asyncio.run(_look(logs))
+        click.echo(f"session {snapshot.session} runs in the background; `pmssm-supervise attach` shows it")
+        return 0
     return _dashboard(logs)
+
+
+def _has_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+async def _look(logs: Path) -> Snapshot:
+    from .connection import open_client  # noqa: PLC0415
+
+    async with open_client(logs) as client:
+        return await client.look()
 
 
 def _dashboard(logs: Path) -> int:
@@ -147,7 +166,7 @@ def attach(logs: Path) -> None:
     from .connection import session_to_serve  # noqa: PLC0415
 
     session_to_serve(logs, reopen=True)
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not _has_terminal():
         raise Refused("there is no terminal for the dashboard here; use `status` or `logs`")
     _dashboard(logs)
 
@@ -157,18 +176,14 @@ def attach(logs: Path) -> None:
 @_logs_option
 def status(logs: Path, as_json: bool) -> None:
     """Say what runs where and how far it is; of the newest session, running or finished."""
-    from .connection import NoSession, open_client  # noqa: PLC0415
+    from .connection import NoSession  # noqa: PLC0415
     from .recorded import recorded_snapshot  # noqa: PLC0415
     from .sessions import SessionFolder, latest_session  # noqa: PLC0415
     from .status import status_lines  # noqa: PLC0415
     from .summary import read_summary, results_table  # noqa: PLC0415
 
-    async def look() -> Snapshot:
-        async with open_client(logs) as client:
-            return await client.look()
-
     try:
-        snapshot = asyncio.run(look())
+        snapshot = asyncio.run(_look(logs))
     except NoSession:
         folder = latest_session(logs)
         if folder is None:
