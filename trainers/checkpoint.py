@@ -48,6 +48,7 @@ class Checkpoints:
 
         Raises CheckpointError where it belongs to other data or settings. Damaged files are named and put aside.
         """
+        damaged = False
         for path in (self.path, self.previous):
             if not path.exists():
                 continue
@@ -57,12 +58,15 @@ class Checkpoints:
                 path.replace(aside)
                 sync_folder(path.parent)
                 LOGGER.warning("%s is damaged (its checksum does not match): kept as %s", path, aside.name)
+                damaged = True
                 continue
             self._check(path, saved["identity"])
             if path == self.previous:
                 LOGGER.warning("Going on from the checkpoint before, %s", path)
             state: dict[str, Any] = saved["state"]
             return state
+        if damaged:
+            LOGGER.warning("No checkpoint is left: starting over")
         return None
 
     def remove(self) -> None:

@@ -20,6 +20,7 @@ from .data.columns import COLUMNS
 from .errors import TrainerError
 from .log import LOGGER, start_logging
 from .signals import Stopped, StopRequest
+from .tuning import tune_process
 
 TESTING_EPOCHS = 4
 DEFAULT_EPOCHS = 2000
@@ -136,6 +137,7 @@ def trainer(name: str, model: str) -> None:
 def run_trainer(name: str, options: dict[str, Any]) -> None:
     """Nothing; the model `name` is trained as the options of the command line say."""
     stop = StopRequest().listen()
+    tune_process()
     from .loop import Settings
     from .models import RECIPES
     from .resources import default_threads

@@ -93,7 +93,6 @@ def _read_csv(path: Path, limit: int | None) -> Iterator[Rows]:
         skipinitialspace=True,
         chunksize=CHUNK_ROWS,
         nrows=limit,
-        float_precision="round_trip",
         on_bad_lines="error",
     )
     with reader:

@@ -1,0 +1,123 @@
+"""Scan files made on the spot, and the command line as a user calls it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from pmssm.trainers.data.columns import COLUMNS, PARAMETERS, TREE
+
+torch.set_num_threads(1)
+
+Rows = NDArray[np.float64]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture(scope="session")
+def make_rows() -> Callable[..., Rows]:
+    """A function that gives usable rows, `(n, 20)`, with a target that can be learned."""
+
+    def make(count: int, seed: int = 1) -> Rows:
+        random = np.random.default_rng(seed)
+        rows = random.uniform(-2000, 2000, (count, len(COLUMNS)))
+        rows[:, 4] = 4000.0
+        rows[:, -1] = 0.5 + 0.4 * np.sin(rows[:, 10] / 500) * np.cos(rows[:, 0] / 700)
+        return rows
+
+    return make
+
+
+def write_root(path: Path, columns: Mapping[str, Rows], tree: str = TREE) -> Path:
+    import uproot
+
+    with uproot.recreate(path) as file:
+        file.mktree(tree, {name: np.float64 for name in columns})
+        if len(next(iter(columns.values()))):
+            file[tree].extend(dict(columns))
+    return path
+
+
+@pytest.fixture(scope="session")
+def root_file(make_rows: Callable[..., Rows]) -> Callable[..., Path]:
+    """A function that writes a scan as ROOT; `rename`, `drop` and `tree` spoil it."""
+
+    def write(
+        path: Path,
+        rows: Rows | None = None,
+        *,
+        rename: Mapping[str, str] | None = None,
+        drop: str = "",
+        tree: str = TREE,
+    ) -> Path:
+        rows = make_rows(50) if rows is None else rows
+        names = [(rename or {}).get(name, name) for name in COLUMNS]
+        columns = {name: rows[:, i] for i, name in enumerate(names) if name != drop}
+        return write_root(path, {"model": np.arange(len(rows), dtype=np.float64), **columns}, tree)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def csv_file(make_rows: Callable[..., Rows]) -> Callable[..., Path]:
+    """A function that writes a scan as CSV, every number with all its digits."""
+
+    def write(path: Path, rows: Rows | None = None) -> Path:
+        rows = make_rows(50) if rows is None else rows
+        lines = [",".join(COLUMNS), *(",".join(repr(float(value)) for value in row) for row in rows)]
+        path.write_text("\n".join(lines) + "\n")
+        return path
+
+    return write
+
+
+def command(arguments: tuple[object, ...]) -> list[str]:
+    return [sys.executable, "-m", "pmssm.trainers", *map(str, arguments)]
+
+
+@pytest.fixture(scope="session")
+def cli() -> Run:
+    """A function that runs `python -m pmssm.trainers …` to its end."""
+
+    def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command(arguments), capture_output=True, text=True, timeout=100, check=False, cwd=cwd, env=os.environ
+        )
+
+    return run
+
+
+@pytest.fixture
+def start_cli() -> Start:
+    """A function that starts `python -m pmssm.trainers …`, stdout and stderr in one pipe."""
+
+    def start(*arguments: object) -> subprocess.Popen[str]:
+        return subprocess.Popen(command(arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def prepared(
+    tmp_path_factory: pytest.TempPathFactory, cli: Run, root_file: Callable[..., Path], make_rows: Callable[..., Rows]
+) -> Path:
+    """A prepared folder of 360 training and 40 validation rows."""
+    folder = tmp_path_factory.mktemp("prepared")
+    root_file(folder / "scan.root", make_rows(400))
+    done = cli("prepare", "--data", folder / "scan.root", "--output", folder / "data")
+    assert done.returncode == 0, done.stderr
+    return folder / "data"
+
+
+@pytest.fixture(scope="session")
+def inputs() -> torch.Tensor:
+    """z-scores, `(40, 19)` float64."""
+    return torch.randn(40, len(PARAMETERS), dtype=torch.float64, generator=torch.Generator().manual_seed(3))
