@@ -241,12 +241,14 @@ class Engine:
                     )
                 )
             attempt.tick()
-            before = attempt.descriptor
+            watched = attempt.descriptor
             outcome = attempt.poll()
+            if attempt.descriptor != watched:
+                asyncio.get_running_loop().remove_reader(watched)
             if outcome is not None:
                 self._note_end(run, last.number, outcome)
-            elif attempt.descriptor != before:
-                self._tell(f"{run}: its shim was killed; its processes are watched without it", "warning")
+            elif attempt.descriptor != watched:
+                self._tell(f"{run}: its shim was killed; what it left is watched without it", "warning")
                 asyncio.get_running_loop().add_reader(attempt.descriptor, self._on_attempt, attempt.descriptor)
 
     def _note_end(self, run: str, number: int, outcome: Exit) -> None:

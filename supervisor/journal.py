@@ -35,10 +35,9 @@ def read_journal(path: Path) -> list[Event]:
 
 def _whole_lines(path: Path) -> list[bytes]:
     try:
-        data = path.read_bytes()
+        return path.read_bytes().split(b"\n")[:-1]
     except FileNotFoundError:
         return []
-    return data[: data.rfind(b"\n") + 1].splitlines()
 
 
 class Journal:

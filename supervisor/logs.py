@@ -52,14 +52,19 @@ def parse_progress(pattern: re.Pattern[str], line: str) -> dict[str, int | float
 
 def _number(text: str) -> int | float | None:
     try:
-        return int(text) if len(text) <= 18 else None
+        number = int(text) if len(text) <= 18 else float(text)  # the wire has 64 bits for an integer
     except ValueError:
-        pass
-    try:
-        number = float(text)
-    except ValueError:
-        return None
+        try:
+            number = float(text)
+        except ValueError:
+            return None
     return number if math.isfinite(number) else None
+
+
+def _shown_part(unended: bytes) -> bytes:
+    """Of a line that does not end, what would be shown: the start of what follows its last \\r."""
+    text = unended.rstrip(b"\r")
+    return text.rpartition(b"\r")[2][: 8 * MAX_LINE] + (b"\r" if text != unended else b"")
 
 
 class LogFollower:
@@ -92,13 +97,15 @@ class LogFollower:
         return [clean_line(line) for line in self._raw_lines()]
 
     def _raw_lines(self) -> list[bytes]:
-        data = self._read_chunk()
-        if not data:
-            return []
-        *lines, partial = (self._partial + data).split(b"\n")
-        # Of a line that does not end we keep what would be shown: its start, and all after its last \r.
-        self._partial = partial if len(partial) <= CHUNK else partial.rpartition(b"\r")[2][: 8 * MAX_LINE]
-        return lines
+        for _ in range(MAX_BACKLOG // CHUNK + 1):  # a line longer than a chunk is not the end of what is new
+            data = self._read_chunk()
+            if not data:
+                break
+            *lines, partial = (self._partial + data).split(b"\n")
+            self._partial = partial if len(partial) <= CHUNK else _shown_part(partial)
+            if lines:
+                return lines
+        return []
 
     def _read_chunk(self) -> bytes:
         try:

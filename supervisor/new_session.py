@@ -12,7 +12,15 @@ from .gpus import read_gpus
 from .plan import Plan, PlanError, builtin_plan, load_plan
 from .recorded import is_finished
 from .runtime import EngineLock, socket_path
-from .sessions import SessionError, SessionFolder, SessionSettings, create_session, latest_session
+from .sessions import (
+    SessionError,
+    SessionFolder,
+    SessionSettings,
+    create_session,
+    latest_session,
+    next_session,
+    resolve_plan,
+)
 from .slots import resolve_slots
 
 PREPARE_OPTIONS = "prepare_options"  # placeholders of a plan
@@ -74,14 +82,17 @@ def begin_session(
         PlanError, SlotError, SessionError, RuntimeFolderError: one line each, and nothing was written.
     """
     plan = load_plan(plan_file) if plan_file else builtin_plan()
-    _check_options(plan, options, str(plan_file))
+    source = str(plan_file or "the built-in plan")
+    _check_options(plan, options, source)
     _check_data(options.data)
     environment = dict(os.environ)
     if gpus is not None:
         resolve_slots(read_gpus(), requested=gpus, parallel=parallel, inherited=environment.get("CUDA_VISIBLE_DEVICES"))
     socket_path(logs)
-    settings = SessionSettings(parallel=parallel, gpus=gpus, threads=options.threads, environment=environment)
+    folder = next_session(logs)
     placeholders = {PREPARE_OPTIONS: options.for_prepare(), TRAINING_OPTIONS: options.for_training()}
+    resolved = resolve_plan(folder, plan, placeholders, source=source)
+    settings = SessionSettings(parallel=parallel, gpus=gpus, threads=options.threads, environment=environment)
     try:
         logs.mkdir(parents=True, exist_ok=True)
         lock = EngineLock(logs)
@@ -90,7 +101,8 @@ def begin_session(
         raise SessionError(f"{logs}: cannot write there: {error.strerror}; choose another folder with --logs") from None
     try:
         _check_free(logs, free)
-        return create_session(logs, plan, settings, placeholders)
+        create_session(folder, resolved, settings)
+        return folder
     finally:
         lock.release()
 

@@ -153,8 +153,10 @@ def _check_order(plan: Plan, source: str) -> None:
         raise PlanError(f"{source}: runs wait for each other in a circle: {circle}; remove one 'after'") from None
 
 
-def expand_plan(plan: Plan, common: Placeholders, per_run: Mapping[str, Placeholders], cwd: Path) -> Plan:
-    """The plan with every placeholder filled in and every `cwd` absolute.
+def expand_plan(
+    plan: Plan, common: Placeholders, per_run: Mapping[str, Placeholders], *, cwd: Path, source: str
+) -> Plan:
+    """The plan with every placeholder filled in and every `cwd` absolute; `source` names the plan in errors.
 
     A placeholder that stands for a list must be a whole argument; it becomes as many arguments as the list has.
 
@@ -164,7 +166,7 @@ def expand_plan(plan: Plan, common: Placeholders, per_run: Mapping[str, Placehol
     runs = {}
     for name, run in plan.runs.items():
         values = {**common, **per_run[name]}
-        field = f"runs.{name}"
+        field = f"{source}: runs.{name}"
         runs[name] = run.model_copy(
             update={
                 "command": _expand_arguments(run.command, values, f"{field}.command"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -18,7 +19,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from .files import sync_folder, write_atomic
 from .plan import Placeholders, Plan, PlanError, dump_plan, expand_plan, load_plan
 
-_SESSION_FOLDER = re.compile(r"session_(\d{8}_\d{6})")
+_SESSION_FOLDER = re.compile(r"session_(\d{8}_\d{6})", re.ASCII)
+_STAMP = "%Y%m%d_%H%M%S"
 
 
 class SessionError(ValueError):
@@ -99,11 +101,13 @@ class SessionFolder:
             SessionError: they cannot be read any more.
         """
         try:
-            return SessionSettings.model_validate_json(self.settings.read_bytes())
+            return SessionSettings.model_validate(json.loads(self.settings.read_bytes()))
         except OSError as error:
             raise SessionError(f"{self.settings}: cannot read the session's settings: {error.strerror}") from None
         except ValidationError as error:
             raise SessionError(f"{self.settings}: damaged: {error.errors()[0]['msg']}") from None
+        except ValueError as error:
+            raise SessionError(f"{self.settings}: damaged: {error}") from None
 
 
 def list_sessions(logs: Path) -> list[SessionFolder]:
@@ -112,7 +116,8 @@ def list_sessions(logs: Path) -> list[SessionFolder]:
         names = sorted(entry.name for entry in logs.iterdir())
     except OSError:
         return []
-    return [SessionFolder(logs, match[1]) for name in names if (match := _SESSION_FOLDER.fullmatch(name))]
+    stamps = [match[1] for name in names if (match := _SESSION_FOLDER.fullmatch(name))]
+    return [SessionFolder(logs, stamp) for stamp in stamps if _moment(stamp) is not None]
 
 
 def latest_session(logs: Path) -> SessionFolder | None:
@@ -121,42 +126,47 @@ def latest_session(logs: Path) -> SessionFolder | None:
     return sessions[-1] if sessions else None
 
 
-def create_session(logs: Path, plan: Plan, settings: SessionSettings, options: Placeholders) -> SessionFolder:
-    """A new session on disk, complete or not at all. Its stamp is later than that of every other session there.
-
-    Raises:
-        SessionError: the logs folder cannot be written.
-        PlanError: a placeholder of the plan that means nothing.
-    """
-    folder = SessionFolder(logs, _free_stamp(logs))
-    text = dump_plan(expand_plan(plan, *_placeholders(folder, plan, options), cwd=Path.cwd()))
-    temporary = logs / f".{folder.path.name}.new"
-    try:
-        logs.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(mode=0o700)
-        for name in plan.runs:
-            (temporary / name).mkdir(mode=0o700)
-        write_atomic(temporary / folder.plan.name, text)
-        write_atomic(temporary / folder.settings.name, settings.model_dump_json())
-        temporary.rename(folder.path)
-        sync_folder(logs)
-    except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        where = error.filename or logs
-        raise SessionError(
-            f"{where}: cannot write there: {error.strerror}; choose another folder with --logs"
-        ) from None
-    return folder
-
-
-def _free_stamp(logs: Path) -> str:
+def next_session(logs: Path) -> SessionFolder:
+    """Where the next session would lie; its stamp is later than that of every other session there."""
     moment = datetime.now()
     latest = latest_session(logs)
     if latest is not None:
         newest = datetime.strptime(latest.stamp, "%Y%m%d_%H%M%S")
         moment = max(moment, newest + timedelta(seconds=1))
-    return moment.strftime("%Y%m%d_%H%M%S")
+    return SessionFolder(logs, moment.strftime("%Y%m%d_%H%M%S"))
+
+
+def resolve_plan(folder: SessionFolder, plan: Plan, options: Placeholders, *, source: str) -> Plan:
+    """The plan as the session will run it from the present folder; `source` names it in errors.
+
+    Raises:
+        PlanError: a placeholder that means nothing.
+    """
+    return expand_plan(plan, *_placeholders(folder, plan, options), cwd=Path.cwd(), source=source)
+
+
+def create_session(folder: SessionFolder, plan: Plan, settings: SessionSettings) -> None:
+    """Puts a new session with its resolved plan on disk, complete or not at all.
+
+    Raises:
+        SessionError: the logs folder cannot be written.
+    """
+    temporary = folder.logs / f".{folder.path.name}.new"
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(mode=0o700)
+        for name in plan.runs:
+            (temporary / name).mkdir(mode=0o700)
+        write_atomic(temporary / folder.plan.name, dump_plan(plan))
+        write_atomic(temporary / folder.settings.name, settings.model_dump_json())
+        temporary.rename(folder.path)
+        sync_folder(folder.logs)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        where = error.filename or folder.logs
+        raise SessionError(
+            f"{where}: cannot write there: {error.strerror}; choose another folder with --logs"
+        ) from None
 
 
 def _placeholders(
@@ -191,9 +201,11 @@ class SessionLog:
     def write(self, text: str, level: Level = "info") -> None:
         """Appends a line; a full disk costs the line, never the session."""
         try:
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            # Somebody may have put a FIFO there: it must not block us.
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+            descriptor = os.open(self._path, flags, 0o600)
             try:
-                os.write(descriptor, (log_line("supervisor", text, level) + "\n").encode())
+                os.write(descriptor, (log_line("supervisor", text, level) + "\n").encode("utf-8", "backslashreplace"))
             finally:
                 os.close(descriptor)
         except OSError:

@@ -221,8 +221,11 @@ def _reduce_run(run: Run, event: RunEvent) -> Run:
         case AttemptStarted():
             return _with_last(run, pid=event.pid, started=event.started)
         case AttemptVoided():
+            # It keeps its number: its folder was claimed against a late shim, so no other attempt can have it.
             attempt = run.attempts[-1]
-            return Run(run.attempts[:-1], pending=run.pending or attempt.stop is None, fresh_next=attempt.fresh)
+            ended = _with_last(run, exit=Exit(ended=event.at, error="never began: its engine died first"))
+            pending, fresh = run.pending or attempt.stop is None, run.fresh_next or attempt.fresh
+            return replace(ended, pending=pending, fresh_next=fresh)
         case AttemptEnded():
             return _with_last(run, exit=event.exit)
         case StopRequested():
@@ -242,18 +245,19 @@ def _with_last(run: Run, **changes: object) -> Run:
 def run_states(plan: Plan, state: SessionState) -> dict[str, RunState]:
     """The state of every run. Dependencies decide between `waiting`, `blocked` and `queued`."""
     states: dict[str, RunState] = {}
-
-    def resolve(name: str) -> RunState:
-        if name not in states:
-            run = state.runs[name]
-            if run.alive or not run.pending:
+    for first in plan.runs:
+        unresolved = [first]  # a stack of our own: a chain of a thousand runs is deeper than Python's
+        while unresolved:
+            name = unresolved[-1]
+            run, after = state.runs[name], plan.runs[name].after
+            if name in states:
+                unresolved.pop()
+            elif run.alive or not run.pending:
                 states[name] = _own_state(run)
+            elif missing := [dependency for dependency in after if dependency not in states]:
+                unresolved += missing
             else:
-                states[name] = _pending_state([resolve(dependency) for dependency in plan.runs[name].after])
-        return states[name]
-
-    for name in plan.runs:
-        resolve(name)
+                states[name] = _pending_state([states[dependency] for dependency in after])
     return {name: states[name] for name in plan.runs}
 
 
@@ -279,10 +283,16 @@ def _pending_state(dependencies: Iterable[RunState]) -> RunState:
 
 def blockers(plan: Plan, states: Mapping[str, RunState], name: str) -> tuple[str, ...]:
     """The runs at the root of why `name` is blocked: those that themselves ended badly."""
-    roots: dict[str, None] = {}
-    for dependency in plan.runs[name].after:
+    roots: list[str] = []
+    seen: set[str] = set()
+    ahead = list(reversed(plan.runs[name].after))
+    while ahead:
+        dependency = ahead.pop()
+        if dependency in seen:
+            continue
+        seen.add(dependency)
         if states[dependency] is RunState.BLOCKED:
-            roots.update(dict.fromkeys(blockers(plan, states, dependency)))
+            ahead += reversed(plan.runs[dependency].after)
         elif states[dependency] in ENDED_BADLY:
-            roots[dependency] = None
+            roots.append(dependency)
     return tuple(roots)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import stat
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,7 +47,7 @@ def _facts(run: Run) -> dict[str, Scalar]:
         "exit_code": last.exit.exit_code if last and last.exit else None,
         "signal": last.exit.signal if last and last.exit else None,
         "gpu": last.slot.gpu_index if last and last.slot else None,
-        "wall_time_s": sum(attempt.exit.ended - attempt.started for attempt in run.attempts if attempt.exit),
+        "wall_time_s": sum(max(0.0, each.exit.ended - each.started) for each in run.attempts if each.exit),
         "peak_rss_mib": max(peaks, default=None),
     }
 
@@ -54,17 +56,21 @@ def _result(folder: SessionFolder, run: str) -> dict[str, Scalar]:
     """The scalars of the run's result.json; it is the run's word, so sizes are bounded and texts cleaned."""
     path = folder.run_folder(run) / RESULT_FILE
     try:
-        if path.stat().st_size > 1 << 16:
-            return {}
+        status = path.stat()
     except OSError:
         return {}
+    if not stat.S_ISREG(status.st_mode) or status.st_size > 1 << 16:
+        return {}
     found = read_object(path) or {}
-    scalars = {clean_line(key.encode()): value for key, value in list(found.items())[:MAX_RESULT_KEYS]}
     return {
-        key: clean_line(value.encode("utf-8", "replace")) if isinstance(value, str) else value
-        for key, value in scalars.items()
-        if isinstance(value, str | int | float | bool)
+        _cleaned(key): _cleaned(value) if isinstance(value, str) else value
+        for key, value in list(found.items())[:MAX_RESULT_KEYS]
+        if isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
     }
+
+
+def _cleaned(text: str) -> str:
+    return clean_line(text.encode("utf-8", "replace"))
 
 
 def read_summary(folder: SessionFolder) -> Mapping[str, Any]:

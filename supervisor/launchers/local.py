@@ -118,19 +118,16 @@ class LocalAttempt:
 
     def poll(self) -> Exit | None:
         """How the attempt ended, or None while anything of it lives."""
-        if self._orphans is None and not self._shim_ended():
+        if not self._watched_ended():
             return None
-        outcome = _exit_record(self.folder)
-        if outcome is None and not (self.folder / "process.json").exists():
-            error = f"its shim ended before it could start the command; see {self.folder / 'shim.log'}"
-            outcome = Exit(ended=time.time(), exit_code=shim.NOT_STARTED, error=error)
-        if outcome is None and self._orphans is None:
-            self._orphans = _Orphans(self.folder, self.command())
-        if outcome is None and self._orphans is not None:
+        outcome = _exit_record(self.folder) or self._failed_start()
+        if outcome is None:
+            self._orphans = self._orphans or _Orphans(self.folder, self.command())
             survivor = self._orphans.survivor_fd()
             if survivor is not None:
                 self._replace_descriptor(survivor)
                 return None
+            # The shim may have died between writing its record and our first look.
             outcome = _exit_record(self.folder) or Exit(ended=time.time())
         self._replace_descriptor(-1)
         return outcome
@@ -144,7 +141,8 @@ class LocalAttempt:
         """Lets go of the attempt, which lives on."""
         self._replace_descriptor(-1)
 
-    def _shim_ended(self) -> bool:
+    def _watched_ended(self) -> bool:
+        """Whether the process that we watch has ended: the shim, or later one that it left behind."""
         if self.descriptor < 0:
             return True
         poller = select.poll()
@@ -155,6 +153,12 @@ class LocalAttempt:
             os.waitpid(self._child, 0)
             self._child = None
         return True
+
+    def _failed_start(self) -> Exit | None:
+        if (self.folder / "process.json").exists():
+            return None
+        error = f"its shim ended before it could start the command; see {self.folder / 'shim.log'}"
+        return Exit(ended=time.time(), exit_code=shim.NOT_STARTED, error=error)
 
     def _replace_descriptor(self, descriptor: int) -> None:
         if self.descriptor >= 0:

@@ -1,0 +1,130 @@
+"""A user's shell in a folder of its own: runs the installed command, and leaves no process behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+COMMAND = Path(sys.executable).with_name("pmssm-supervise")
+DEADLINE_S = 60.0
+POLL_S = 0.05
+
+
+class Box:
+    """A folder to work in, with a runtime folder, an environment and a logs folder of its own."""
+
+    def __init__(self, folder: Path, runtime: Path, env: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.logs = folder / "logs"
+        self.env = {**env, "XDG_RUNTIME_DIR": str(runtime), "COLUMNS": "200"}
+        self._foreground: list[subprocess.Popen[str]] = []
+
+    def plan(self, text: str) -> str:
+        """Writes a plan; gives its name for `--plan`."""
+        (self.folder / "plan.toml").write_text(text)
+        return "plan.toml"
+
+    def run(self, *arguments: str, timeout: float = DEADLINE_S) -> subprocess.CompletedProcess[str]:
+        """The finished command."""
+        return subprocess.run(
+            [COMMAND, *arguments],
+            cwd=self.folder,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def ok(self, *arguments: str, timeout: float = DEADLINE_S) -> str:
+        """The output of a command that must succeed."""
+        done = self.run(*arguments, timeout=timeout)
+        assert done.returncode == 0, f"{arguments}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """The command, running in the foreground of nobody."""
+        process = subprocess.Popen(
+            [COMMAND, *arguments],
+            cwd=self.folder,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._foreground.append(process)
+        return process
+
+    def status(self) -> dict[str, Any]:
+        """What `status --json` says."""
+        answer: dict[str, Any] = json.loads(self.ok("status", "--json"))
+        return answer
+
+    def wait(self, condition: Callable[[dict[str, Any]], object], deadline: float = DEADLINE_S) -> dict[str, Any]:
+        """The first status that fulfils `condition`."""
+        end = time.monotonic() + deadline
+        while True:
+            status = self.status()
+            if condition(status):
+                return status
+            assert time.monotonic() < end, f"still not so after {deadline} s: {json.dumps(status, indent=1)}"
+            time.sleep(POLL_S)
+
+    def states(self) -> dict[str, str]:
+        """Each run's state."""
+        return {name: run["state"] for name, run in self.status()["runs"].items()}
+
+    def log(self, run: str) -> str:
+        """The whole log of a run."""
+        (path,) = self.logs.glob(f"{run}_[0-9]*.log")
+        return path.read_text()
+
+    def journal(self) -> list[dict[str, Any]]:
+        """Every event of the newest session."""
+        path = max(self.logs.glob("session_*/journal.jsonl"))
+        return [json.loads(line) for line in path.read_text().splitlines()]
+
+    def living(self) -> list[int]:
+        """Every process that an attempt of this box has left alive, found by its mark in the environment."""
+        mark = f"PMSSM_SUPERVISE_ATTEMPT={self.logs}".encode()
+        return [pid for pid in _pids() if mark in _read(pid, "environ")]
+
+    def engines(self) -> list[int]:
+        """Every living engine of this box."""
+        return [
+            pid for pid in _pids() if os.fsencode(self.logs) in (words := _read(pid, "cmdline")) and b"engine" in words
+        ]
+
+    def close(self) -> None:
+        """Ends whatever still lives, by its own id."""
+        for process in self._foreground:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+        for pid in [*self.engines(), *self._shims(), *self.living()]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def _shims(self) -> list[int]:
+        return [pid for pid in _pids() if os.fsencode(self.logs) in (w := _read(pid, "cmdline")) and b"shim.py" in w]
+
+
+def _pids() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _read(pid: int, name: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except OSError:
+        return b""

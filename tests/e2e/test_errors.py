@@ -1,0 +1,109 @@
+"""Bad input: one clear line, exit code 2, no traceback, nothing written."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from box import Box
+
+RUN = '[runs.a]\ncommand = ["true"]\n'
+BAD_PLANS = {
+    "cycle": ('[runs.a]\ncommand=["true"]\nafter=["b"]\n[runs.b]\ncommand=["true"]\nafter=["a"]\n', "circle"),
+    "unknown run": ('[runs.a]\ncommand=["true"]\n[runs.b]\ncommand=["true"]\nafter=["aa"]\n', "did you mean 'a'?"),
+    "unknown key": (RUN + 'comand = ["x"]\n', "did you mean 'command'?"),
+    "not TOML": ("[runs.a\n", "not valid TOML"),
+    "no runs": ("[session]\nname = 'x'\n", "runs: is required"),
+    "placeholder": ('[runs.a]\ncommand = ["{sesion}"]\n', "did you mean 'session'?"),
+}
+
+
+def refuse(box: Box, *arguments: str) -> str:
+    """The one line with which a command refuses."""
+    done = box.run(*arguments)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    return line
+
+
+@pytest.mark.parametrize("name", BAD_PLANS)
+def test_a_bad_plan_is_refused_and_the_line_names_file_and_field(box: Box, name: str) -> None:
+    text, expected = BAD_PLANS[name]
+    line = refuse(box, "--headless", "--plan", box.plan(text))
+    assert "plan.toml: " in line and expected in line
+    assert not box.logs.exists()
+
+
+def test_a_plan_that_is_not_there_is_refused(box: Box) -> None:
+    assert "nowhere.toml: cannot read the plan: No such file" in refuse(box, "--headless", "--plan", "nowhere.toml")
+
+
+def test_data_that_match_no_file_are_refused(box: Box) -> None:
+    assert "--data nothing/*.root: no such file" in refuse(box, "--headless", "--data", "nothing/*.root")
+    assert not box.logs.exists()
+
+
+def test_options_that_the_plan_does_not_use_are_refused(box: Box) -> None:
+    assert "--epochs would have no effect" in refuse(box, "--headless", "--plan", box.plan(RUN), "--epochs", "3")
+
+
+@pytest.mark.parametrize(
+    ("wish", "expected"),
+    [("7", "there is no GPU 7"), ("1,1", "twice"), ("1;2", "1;2"), ("GPU-nonsense", "GPU-nonsense")],
+)
+def test_gpus_that_cannot_be_had_are_refused(
+    make_box: Callable[[dict[str, str]], Box],
+    fake_nvml: Any,  # noqa: ANN401
+    wish: str,
+    expected: str,
+) -> None:
+    box = make_box(fake_nvml(gpus=3).env)
+    line = refuse(box, "--headless", "--gpus", wish, "--plan", box.plan(RUN))
+    assert "--gpus" in line and expected in line
+    assert not box.logs.exists()
+
+
+def test_a_second_session_on_the_same_logs_folder_is_refused(box: Box) -> None:
+    box.ok("--detach", "--plan", box.plan('[runs.a]\ncommand = ["sleep", "600"]\n'))
+    line = refuse(box, "--headless", "--plan", "plan.toml")
+    assert "a session is running in this folder" in line and "attach" in line
+    assert len(list(box.logs.glob("session_*"))) == 1
+    box.ok("kill", "a")
+
+
+def test_a_logs_folder_that_cannot_be_written_is_refused(box: Box) -> None:
+    (box.folder / "logs").touch()
+    assert "logs" in refuse(box, "--headless", "--plan", box.plan(RUN))
+    (box.folder / "logs").unlink()
+    Path(box.folder / "logs").symlink_to("/proc/1")
+    assert "choose another folder with --logs" in refuse(box, "--headless", "--plan", "plan.toml")
+
+
+def test_verbs_without_a_session_say_how_to_start_one(box: Box) -> None:
+    for verb in (["status"], ["stop", "a"], ["restart", "a"], ["down"], ["logs"], ["attach"]):
+        assert "no session here; start one with `pmssm-supervise`" in refuse(box, *verb)
+
+
+def test_a_run_that_does_not_exist_is_refused_with_near_names(box: Box) -> None:
+    box.ok("--headless", "--plan", box.plan('[runs.transformer]\ncommand = ["true"]\n'))
+    assert "did you mean 'transformer'?" in refuse(box, "restart", "transfomer")
+    assert "did you mean 'transformer'?" in refuse(box, "logs", "transfomer")
+    assert "is not running (succeeded)" in refuse(box, "stop", "transformer")
+
+
+def test_a_dashboard_without_a_terminal_is_refused(box: Box) -> None:
+    assert "add --headless or --detach" in refuse(box, "--plan", box.plan(RUN))
+
+
+def test_options_of_a_session_before_a_verb_are_refused(box: Box) -> None:
+    assert "--epochs goes after `status`" in refuse(box, "--epochs", "3", "status")
+
+
+def test_a_damaged_session_is_named(box: Box) -> None:
+    box.ok("--headless", "--plan", box.plan(RUN))
+    (journal,) = box.logs.glob("session_*/journal.jsonl")
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join([lines[0], "garbage\n", *lines[1:]]))
+    assert "line 2 is damaged" in refuse(box, "status")

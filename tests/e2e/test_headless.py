@@ -1,0 +1,110 @@
+"""`--headless`: the whole session in the foreground, its output and its exit code."""
+
+import json
+import signal
+
+import pytest
+from box import Box
+
+DIAMOND = r"""
+[runs.prepare]
+command = ["sh", "-c", "echo prepared"]
+slot = "none"
+[runs.left]
+command = ["sh", "-c", '''echo Epoch 1/1 loss 0.5; echo '{{"model": "Left", "r2": 0.75}}' > {output}/result.json''']
+after = ["prepare"]
+progress = 'Epoch (?P<epoch>\d+)/(?P<epochs>\d+) loss (?P<val_loss>\S+)'
+[runs.right]
+command = ["sh", "-c", "exit 0"]
+after = ["prepare"]
+[runs.last]
+command = ["sh", "-c", "echo last"]
+after = ["left", "right"]
+"""
+
+# Ends itself like a trainer: a checkpoint on SIGTERM, then exit code 143.
+POLITE = """
+[runs.polite]
+command = ["sh", "-c", "trap 'echo checkpoint; exit 143' TERM; echo ready; while :; do sleep 0.05; done"]
+"""
+
+
+def test_a_session_that_succeeds_exits_0_and_prints_the_table(box: Box) -> None:
+    done = box.run("--headless", "--plan", box.plan(DIAMOND))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "session finished: 4 succeeded" in done.stdout
+    assert "r2" in done.stdout and "0.75" in done.stdout and "Left" in done.stdout
+    (summary,) = box.logs.glob("session_*/summary.json")
+    assert json.loads(summary.read_text())["runs"]["left"]["result"] == {"model": "Left", "r2": 0.75}
+
+
+def test_dependencies_start_after_what_they_wait_for_has_ended(box: Box) -> None:
+    box.run("--headless", "--plan", box.plan(DIAMOND))
+    runs = box.status()["runs"]
+    assert runs["last"]["started"] >= max(runs["left"]["ended"], runs["right"]["ended"])
+    assert min(runs["left"]["started"], runs["right"]["started"]) >= runs["prepare"]["ended"]
+
+
+def test_every_decision_is_a_line_of_the_sessions_log(box: Box) -> None:
+    box.run("--headless", "--plan", box.plan(DIAMOND))
+    (log,) = box.logs.glob("training_*.log")
+    lines = log.read_text()
+    for text in ("sequential: CPU", "left: starting attempt 1 on CPU", "last: succeeded", "session finished"):
+        assert text in lines
+
+
+def test_a_failed_run_makes_it_exit_1_and_blocks_what_waits_for_it(box: Box) -> None:
+    plan = DIAMOND.replace("exit 0", "echo oops; exit 3")
+    done = box.run("--headless", "--plan", box.plan(plan))
+    assert done.returncode == 1
+    assert "right: failed" in done.stdout and "exit code 3" in done.stdout
+    assert "last: blocked by right (exit code 3)" in done.stdout
+    status = box.status()
+    assert status["state"] == "finished"
+    assert status["runs"]["right"]["exit_code"] == 3
+    assert status["runs"]["last"] | {"state": "blocked", "blocked_by": ["right"]} == status["runs"]["last"]
+
+
+def test_a_run_that_rejects_its_input_makes_it_exit_2(box: Box) -> None:
+    plan = DIAMOND.replace("echo prepared", "echo no such file; exit 2")
+    assert box.run("--headless", "--plan", box.plan(plan)).returncode == 2
+
+
+def test_a_command_that_does_not_exist_says_so(box: Box) -> None:
+    done = box.run("--headless", "--plan", box.plan('[runs.x]\ncommand = ["no-such-program"]\n'))
+    assert done.returncode == 1
+    assert "cannot start no-such-program: No such file or directory" in done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_the_runs_cleanly_and_exits_128_plus_n(box: Box, number: signal.Signals) -> None:
+    process = box.start("--headless", "--plan", box.plan(POLITE))
+    box.wait(lambda status: status["runs"]["polite"]["pid"] and "ready" in box.log("polite").splitlines())
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 128 + number, output
+    assert "checkpoint" in box.log("polite").splitlines()
+    assert box.status()["runs"]["polite"] | {"state": "stopped", "exit_code": 143} == box.status()["runs"]["polite"]
+    assert box.living() == []
+
+
+def test_a_second_signal_kills_a_run_that_does_not_end(box: Box) -> None:
+    stubborn = POLITE.replace("echo checkpoint; exit 143", "echo no")
+    process = box.start("--headless", "--plan", box.plan(stubborn))
+    box.wait(lambda status: status["runs"]["polite"]["pid"] and "ready" in box.log("polite").splitlines())
+    process.send_signal(signal.SIGINT)
+    box.wait(lambda _: "no" in box.log("polite").splitlines())
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert box.status()["runs"]["polite"]["signal"] == signal.SIGKILL
+    assert box.living() == []
+
+
+def test_its_reader_may_go_away(box: Box) -> None:
+    process = box.start("--headless", "--plan", box.plan(DIAMOND.replace("echo prepared", "sleep 1")))
+    assert process.stdout is not None
+    process.stdout.close()
+    process.stdout = None
+    assert process.wait(timeout=30) == 0
+    assert set(box.states().values()) == {"succeeded"}

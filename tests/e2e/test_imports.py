@@ -1,0 +1,32 @@
+"""What the commands cost to start: which packages they import."""
+
+import re
+
+import pytest
+from box import Box
+
+HEAVY = {"torch", "numpy", "pandas", "textual", "uproot", "matplotlib", "pynvml"}
+
+
+def imported(box: Box, *arguments: str) -> set[str]:
+    """Top-level names of all modules that a command imports, as the interpreter reports them."""
+    box.env["PYTHONPROFILEIMPORTTIME"] = "1"
+    done = box.run(*arguments)
+    del box.env["PYTHONPROFILEIMPORTTIME"]
+    assert done.returncode == 0, done.stderr
+    names = re.findall(r"^import time:.*\| +(\S+)$", done.stderr, re.MULTILINE)
+    return {name.partition(".")[0] for name in names}
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("restart", "--help")])
+def test_help_imports_nothing_heavy(box: Box, arguments: tuple[str, ...]) -> None:
+    names = imported(box, *arguments)
+    assert "click" in names
+    assert not names & HEAVY
+
+
+def test_status_imports_nothing_heavy(box: Box) -> None:
+    box.ok("--headless", "--plan", box.plan('[runs.a]\ncommand = ["true"]\n'))
+    names = imported(box, "status", "--json")
+    assert "pydantic" in names
+    assert not names & HEAVY

@@ -1,0 +1,176 @@
+"""The verbs on a session that runs in the background, and on one that has ended."""
+
+import os
+import signal
+from pathlib import Path
+
+from box import Box
+
+# `good` has to be there for `fragile` to succeed; `mlp` counts its starts.
+FRAGILE = """
+[runs.fragile]
+command = ["sh", "-c", "test -e good"]
+slot = "none"
+[runs.steady]
+command = ["true"]
+slot = "none"
+[runs.mlp]
+command = ["sh", "-c", "echo started"]
+after = ["fragile", "steady"]
+"""
+
+LONG = """
+[runs.long]
+command = ["sh", "-c", "trap 'echo checkpoint; exit 143' TERM; echo ready $*; while :; do sleep 0.05; done", "sh"]
+fresh_args = ["fresh"]
+[runs.after]
+command = ["true"]
+after = ["long"]
+"""
+
+UNTIL_GO = """
+[runs.a]
+command = ["sh", "-c", "until test -e go; do sleep 0.02; done"]
+[runs.b]
+command = ["true"]
+after = ["a"]
+"""
+
+
+def _start_long(box: Box) -> int:
+    box.ok("--detach", "--plan", box.plan(LONG))
+    status = box.wait(lambda status: status["runs"]["long"]["pid"] and "ready" in box.log("long").splitlines())
+    return int(status["runs"]["long"]["pid"])
+
+
+def test_detach_returns_while_the_runs_go_on(box: Box) -> None:
+    pid = _start_long(box)
+    status = box.status()
+    assert status["state"] == "running" and status["engine_pid"] in box.engines()
+    assert status["runs"]["after"] | {"state": "waiting", "reason": "waits for long"} == status["runs"]["after"]
+    os.kill(pid, 0)
+
+
+def test_stop_is_gentle_and_restart_resumes(box: Box) -> None:
+    _start_long(box)
+    assert "SIGTERM" in box.ok("stop", "long")
+    status = box.wait(lambda status: status["runs"]["long"]["state"] == "stopped")
+    assert status["runs"]["long"]["exit_code"] == 143 and "checkpoint" in box.log("long").splitlines()
+    assert status["runs"]["after"]["blocked_by"] == ["long"]
+    box.ok("restart", "long")
+    status = box.wait(lambda status: status["runs"]["long"]["pid"])
+    assert status["runs"]["long"]["attempt"] == 2
+    box.wait(lambda _: box.log("long").splitlines().count("ready") == 2)
+
+
+def test_restart_of_a_running_run_stops_it_first_and_fresh_reaches_the_command(box: Box) -> None:
+    _start_long(box)
+    box.ok("restart", "long", "--fresh")
+    box.wait(lambda status: status["runs"]["long"]["attempt"] == 2 and "ready fresh" in box.log("long").splitlines())
+    lines = box.log("long").splitlines()
+    assert lines.index("checkpoint") < lines.index("ready fresh")
+
+
+def test_kill_is_sigkill(box: Box) -> None:
+    _start_long(box)
+    box.ok("kill", "long")
+    status = box.wait(lambda status: status["runs"]["long"]["state"] == "stopped")
+    assert status["runs"]["long"]["signal"] == signal.SIGKILL
+    assert "checkpoint" not in box.log("long").splitlines() and box.living() == []
+
+
+def test_down_ends_the_session_and_says_so(box: Box) -> None:
+    _start_long(box)
+    assert "the session has ended" in box.ok("down")
+    assert box.states() == {"long": "stopped", "after": "stopped"}
+    assert box.living() == [] and "checkpoint" in box.log("long").splitlines()
+    assert box.status()["engine_pid"] is None
+
+
+def test_an_mlp_whose_transformer_failed_starts_once_that_was_restarted_to_success(box: Box) -> None:
+    assert box.run("--headless", "--plan", box.plan(FRAGILE)).returncode == 1
+    assert box.status()["runs"]["mlp"] | {"state": "blocked", "blocked_by": ["fragile"]} == box.status()["runs"]["mlp"]
+    (box.folder / "good").touch()
+    box.ok("restart", "fragile")
+    box.wait(lambda status: {run["state"] for run in status["runs"].values()} == {"succeeded"})
+    assert box.log("mlp").splitlines().count("started") == 1
+    assert "engine started" in box.ok("logs")
+
+
+def test_logs_prints_a_run_or_the_session_and_cleans_what_it_prints(box: Box) -> None:
+    plan = box.plan('[runs.a]\ncommand = ["printf", "one\\\\n\\\\033]0;title\\\\007two\\\\nthree\\\\n"]\n')
+    box.ok("--headless", "--plan", plan)
+    assert box.ok("logs", "a").splitlines()[1:] == ["one", "two", "three"]
+    assert box.ok("logs", "a", "-n", "1").splitlines() == ["three"]
+    assert "a: succeeded" in box.ok("logs")
+
+
+def test_logs_follow_shows_what_comes(box: Box) -> None:
+    _start_long(box)
+    follower = box.start("logs", "long", "-f")
+    assert follower.stdout is not None
+    assert "attempt 1" in follower.stdout.readline()
+    assert follower.stdout.readline().strip() == "ready"
+    box.ok("stop", "long")
+    box.wait(lambda status: status["runs"]["long"]["state"] == "stopped")
+    shown = [follower.stdout.readline().strip() for _ in range(1)]
+    assert shown[0] in ("Terminated", "checkpoint")
+
+
+def test_the_logs_folder_may_be_named_before_or_after_the_verb(box: Box) -> None:
+    box.ok("--headless", "--plan", box.plan('[runs.a]\ncommand = ["true"]\n'), "--logs", "elsewhere")
+    assert "succeeded" in box.ok("status", "--logs", "elsewhere")
+    assert "succeeded" in box.ok("--logs", "elsewhere", "status")
+
+
+def test_everything_written_is_private(box: Box) -> None:
+    box.ok("--headless", "--plan", box.plan('[runs.a]\ncommand = ["true"]\n'))
+    (session,) = box.logs.glob("session_*")
+    assert session.stat().st_mode & 0o077 == 0
+    written = [path for path in box.logs.rglob("*") if path.is_file()]
+    assert written and all(path.stat().st_mode & 0o077 == 0 for path in written), written
+
+
+def test_an_engine_that_is_killed_is_brought_back_by_any_verb_and_nothing_is_lost(box: Box) -> None:
+    pid = _start_long(box)
+    engine = box.status()["engine_pid"]
+    os.kill(engine, signal.SIGKILL)
+    status = box.status()
+    assert status["engine_pid"] != engine
+    assert status["runs"]["long"] | {"state": "running", "pid": pid, "attempt": 1} == status["runs"]["long"]
+    box.ok("stop", "long")
+    status = box.wait(lambda status: status["runs"]["long"]["state"] == "stopped")
+    assert status["runs"]["long"]["exit_code"] == 143
+
+
+def test_what_ended_while_no_engine_lived_keeps_its_exit_code_and_its_successor_starts(box: Box) -> None:
+    box.ok("--detach", "--plan", box.plan(UNTIL_GO))
+    status = box.wait(lambda status: status["runs"]["a"]["pid"])
+    os.kill(status["engine_pid"], signal.SIGKILL)
+    (box.folder / "go").touch()
+    _wait_for_exit(box, "a")
+    status = box.wait(lambda status: status["state"] == "finished")
+    assert {name: run["exit_code"] for name, run in status["runs"].items()} == {"a": 0, "b": 0}
+    starts = [event["run"] for event in box.journal() if event["kind"] == "attempt_starting"]
+    assert starts == ["a", "b"]
+
+
+def _wait_for_exit(box: Box, run: str) -> None:
+    import time
+
+    end = time.monotonic() + 30
+    while not any(Path(box.logs).glob(f"session_*/{run}/attempt_1/exit.json")):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_shim_that_is_killed_leaves_a_run_that_is_watched_and_ends_as_lost(box: Box) -> None:
+    pid = _start_long(box)
+    shim = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(shim, signal.SIGKILL)
+    status = box.status()
+    assert status["runs"]["long"] | {"state": "running", "pid": pid} == status["runs"]["long"]
+    box.ok("stop", "long")
+    status = box.wait(lambda status: status["runs"]["long"]["state"] not in ("running", "stopping"))
+    assert status["runs"]["long"] | {"state": "lost", "exit_code": None} == status["runs"]["long"]
+    assert box.living() == []
