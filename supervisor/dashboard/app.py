@@ -18,7 +18,7 @@ from textual.widget import Widget
 
 from ..plan import Plan, PlanError, RunPlan, load_plan
 from ..snapshot import RunView, Snapshot
-from ..state import ALIVE
+from ..state import ALIVE, ENDED, RunState
 from ..wire import Command, Down, EngineGone, Restart, Start, Stop
 from .confirm import Confirm, Question, about_end, about_fresh, about_kill
 from .detail_line import DetailLine
@@ -101,7 +101,7 @@ class Dashboard(App[str]):
         self.snapshot = snapshot
         self.set_class(False, "stale")
         self.session.show(snapshot, None)
-        self.runs.show(snapshot.runs)
+        self.runs.show(snapshot.runs, first_choice(snapshot, self.plan))
         self.gpus.show(snapshot, self._clock())
         self._show_selected()
 
@@ -233,16 +233,17 @@ class Dashboard(App[str]):
         self.log_view.ask()
 
     def action_find(self, direction: int) -> None:
-        self.say(self.log_view.find_next(direction))
+        trouble = self.log_view.find_next(direction)
+        if trouble:
+            self.say(trouble)
 
     def action_follow(self) -> None:
+        """Follows the log or pauses; the log's title tells which."""
         lines = self.log_view.lines
         if lines.follows:
             lines.pause()
-            self.say("log paused; f follows again")
         else:
             lines.follow()
-            self.say("following the log")
 
     def action_zoom(self) -> None:
         """Log, curve, back; a focused pane comes first."""
@@ -269,6 +270,16 @@ class Dashboard(App[str]):
     def action_help_quit(self) -> None:
         """Ctrl+C, which Textual does not take for leaving."""
         self.say("q leaves this screen and lets the runs go on; Q ends the session")
+
+
+def first_choice(snapshot: Snapshot, plan: Plan | None) -> str | None:
+    """The run to look at first: a training that runs, one that failed, or one that is still to come."""
+    states = {name: run.state for name, run in snapshot.runs.items()}
+    trainings = [name for name in states if plan is None or name not in plan.runs or plan.runs[name].takes_slot]
+    alive = [name for name in trainings if states[name] in ALIVE]
+    failed = [name for name in states if states[name] in (RunState.FAILED, RunState.LOST)]
+    to_come = [name for name in trainings if states[name] not in ENDED]
+    return next(iter(alive or failed or to_come or states), None)
 
 
 def _plan_of(snapshot: Snapshot) -> Plan | None:

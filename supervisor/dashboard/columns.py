@@ -134,7 +134,7 @@ def _attempt(row: Row, _: int) -> Span:
 
 _NAME = Column("name", "run", 4, lambda row, _: (row.name, BOLD))
 _STATE = Column("state", "state", 11, lambda row, _: state_span(row.run))
-_PROGRESS = Column("progress", "epoch", 12, _progress)
+_PROGRESS = Column("progress", "epoch", 16, _progress)
 _OPTIONAL = (  # the most needed first
     Column("val_loss", "val loss", 8, _metric("val_loss"), right=True),
     Column("eta", "ETA", 6, _eta, right=True),

@@ -11,6 +11,7 @@ from ..snapshot import Snapshot
 from ..state import ALIVE
 from .format import BAD, BOLD, DIM, UNKNOWN, WARN, Span, bar, content, duration, fit, memory, percent, plain
 
+_IDLE_MIB = 700  # what drivers and display servers hold of a GPU that nobody uses
 STALE_S = 10.0  # figures older than this are shown as old
 
 Line = list[Span]
@@ -48,7 +49,7 @@ def gpu_lines(snapshot: Snapshot, width: int, now: float) -> list[Line]:
     """What there is to say about the GPUs, in lines of at most `width` cells (reasons may be longer)."""
     lines: list[Line] = []
     age = now - snapshot.gpu_taken_at if snapshot.gpu_taken_at is not None else 0.0
-    if age > STALE_S:
+    if age > STALE_S and snapshot.gpus:
         lines.append([(f"stale: the driver has not answered for {duration(age)}", WARN)])
     if snapshot.gpu_error is not None:
         lines.append([("no GPU: ", BOLD), (plain(snapshot.gpu_error), "")])
@@ -75,7 +76,10 @@ def _users(gpu: Gpu, snapshot: Snapshot) -> str:
     if ours:
         return ", ".join(ours)
     others = len(gpu.processes or ())
-    return f"{others} other process{'es' if others > 1 else ''}" if others else "idle"
+    if others:
+        return f"{others} other process{'es' if others > 1 else ''}"
+    busy = (gpu.utilization_percent or 0) > 0 or (gpu.memory_used_mib or 0) > _IDLE_MIB
+    return "in use by others" if busy else "idle"
 
 
 def _gpu_line(gpu: Gpu, labels: int, width: int, users: str) -> Line:
@@ -86,7 +90,7 @@ def _gpu_line(gpu: Gpu, labels: int, width: int, users: str) -> Line:
     name = f"{fit(plain(gpu.name), 22)} " if width >= 96 else ""
     figures = _memory_figures(gpu)
     room = width - labels - 1 - len(name) - 5 - len(figures) - len(sensors) - 2
-    room_users = min(max(0, room - 20), 44) if width >= 44 else 0  # what is left after two bars of 10
+    room_users = min(max(0, room - 20), 24) if width >= 44 else 0  # what is left after two bars of 10
     cells = min(40, max(0, room - room_users) // 2)
     spans: Line = [*label, (name, DIM), (bar(_part(gpu.utilization_percent, 100), cells), "")]
     spans += [(f" {percent(gpu.utilization_percent):>4} ", "")]

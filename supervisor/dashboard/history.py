@@ -41,8 +41,8 @@ class History:
         index = bisect_left(self.epochs, epoch)
         del self.epochs[index:]
         self.epochs.append(epoch)
-        for name in metrics.keys() - self._metrics.keys():
-            self._metrics[name] = [math.nan] * index
+        for name in metrics:
+            self._metrics.setdefault(name, [math.nan] * index)
         for name, values in self._metrics.items():
             values[index:] = [metrics.get(name, math.nan)]
 

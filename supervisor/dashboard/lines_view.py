@@ -13,6 +13,7 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
+from .component_style import component_style
 from .format import DIM
 from .search import Search
 
@@ -50,6 +51,7 @@ class LinesView(ScrollView, can_focus=True):
         if self.search is not None:
             self.search = Search(self.search.wanted)
         self._resize()
+        self._to_end()
 
     def extend(self, lines: Sequence[str]) -> None:
         """Appends cleaned lines. A reader who has scrolled up keeps the lines in view."""
@@ -69,7 +71,7 @@ class LinesView(ScrollView, can_focus=True):
         top = self.scroll_offset.y - dropped
         self._resize()
         if self.follows:
-            self.scroll_end(animate=False, immediate=True, x_axis=False)
+            self._to_end()
         else:
             self.unseen += len(lines)
             if dropped:
@@ -79,7 +81,7 @@ class LinesView(ScrollView, can_focus=True):
     def follow(self) -> None:
         """Goes to the end and stays there."""
         self.follows, self.unseen = True, 0
-        self.scroll_end(animate=False, immediate=True, x_axis=False)
+        self._to_end()
         self.post_message(self.Moved())
 
     def pause(self) -> None:
@@ -104,10 +106,10 @@ class LinesView(ScrollView, can_focus=True):
         self.refresh()
         if number is None:
             return
-        self.pause()
         y = number - self._first
         if not self.scroll_offset.y <= y < self.scroll_offset.y + self.size.height:
-            self.scroll_to(y=max(0, y - self.size.height // 2), animate=False)
+            self.scroll_to(y=max(0, y - self.size.height // 2), animate=False, force=True)
+        self.pause()  # after scrolling, which follows when it reaches the end
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Follows while the end is in view, and stops when the reader scrolls up."""
@@ -119,7 +121,11 @@ class LinesView(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         if self.follows:
-            self.scroll_end(animate=False, immediate=True, x_axis=False)
+            self._to_end()
+
+    def _to_end(self) -> None:
+        # Forced, because the scroll bar that would allow it may not be on the screen yet.
+        self.scroll_end(animate=False, immediate=True, x_axis=False, force=True)
 
     def _resize(self) -> None:
         self.virtual_size = Size(self._width, len(self._lines))
@@ -141,7 +147,7 @@ class LinesView(ScrollView, can_focus=True):
         line = Content(self._lines[index])
         if self.search is not None:
             is_current = self.search.current == index + self._first
-            style = self.get_visual_style("lines-view--current" if is_current else "lines-view--match")
+            style = component_style(self, "lines-view--current" if is_current else "lines-view--match")
             for start, end in self.search.spans(self._lines[index]):
                 line = line.stylize(style, start, end)
         selection = self.text_selection

@@ -68,12 +68,12 @@ class LogView(Vertical):
         self._input.focus()
 
     def find_next(self, direction: int) -> str:
-        """Goes to the next match, and what there is to say about it."""
+        """Goes to the next match, about which the title tells; what is in the way, where there is none."""
         if self.lines.search is None:
             return "nothing searched for yet: press / first"
         self.lines.find_next(direction)
         self._retitle()
-        return self.lines.search.describe()
+        return "" if self.lines.search.matches else self.lines.search.describe()
 
     @on(Input.Submitted)
     def _search(self, event: Input.Submitted) -> None:

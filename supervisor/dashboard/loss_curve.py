@@ -30,8 +30,8 @@ class LossCurve(Widget, can_focus=True):
         title: list[Span] = [("loss" if not metrics or metrics[-1].endswith("loss") else metrics[-1], BOLD)]
         best = self._history.best(metrics[-1]) if metrics else None
         if best is not None:
-            title.append((f" · best {metrics[-1].removesuffix('_loss')} {loss(best[1])} @ {best[0]:.0f} ", ""))
-        title.append((f"· {name}", DIM))
+            title.append((f" · best {metrics[-1].removesuffix('_loss')} {loss(best[1])} @ {best[0]:.0f}", ""))
+        title.append((f" · {name}", DIM))
         self.border_title = content(title)
         self.refresh()
 
@@ -49,7 +49,7 @@ class LossCurve(Widget, can_focus=True):
         return Content("\n").join([*lines, *_drawn(canvas, len(curves))])
 
     def _legend(self) -> list[Span]:
-        metrics, spans = self._history.names, [(" " * 9, "")]
+        metrics, spans = self._history.names, [(" " * 8, "")]
         for number, metric in enumerate(metrics):
             line = "⠒⠒" if number == len(metrics) - 1 else "⠂⠐"
             points = self._history.points(metric)

@@ -6,10 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .format import loss
-
 _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))  # by column, then row, of a cell
-_LABEL = 9  # cells for the values at the left
+_LABEL = 8  # cells for the values at the left
 
 Points = Sequence[tuple[float, float]]
 
@@ -106,7 +104,7 @@ def _cells(masks: Sequence[set[tuple[int, int]]], columns: int, rows: int) -> li
 def _labels(axis: _Axis, rows: int) -> list[str]:
     labels = [""] * rows
     for row in {0, rows // 2, rows - 1} if rows > 3 else {0, rows - 1}:
-        labels[row] = loss(axis.value(1 - row / (rows - 1)))
+        labels[row] = f"{axis.value(1 - row / (rows - 1)):.2g}"[: _LABEL - 1]
     return [label.rjust(_LABEL - 1) for label in labels]
 
 

@@ -16,6 +16,7 @@ from textual.style import Style
 
 from ..snapshot import RunView
 from .columns import FROM_HISTORY, Column, Row, choose_columns, header, line
+from .component_style import component_style
 from .format import DIM, Span, content, fit
 from .history import History
 
@@ -25,7 +26,7 @@ HEADER = 1  # lines
 class RunsTable(ScrollView, can_focus=True):
     """All runs of the session, one of which is selected."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"runs-table--cursor", "runs-table--header"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"runs-table--cursor"}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down", "move(1)", "next run", show=False),
         Binding("up", "move(-1)", "previous run", show=False),
@@ -67,17 +68,21 @@ class RunsTable(ScrollView, can_focus=True):
         first = self.scroll_offset.y
         return self._names[first : first + max(0, self.size.height - HEADER)]
 
-    def show(self, runs: Mapping[str, RunView]) -> None:
-        """Puts a new picture on the screen, touching only the lines that changed."""
+    def show(self, runs: Mapping[str, RunView], first_choice: str | None) -> None:
+        """Puts a new picture on the screen, touching only the lines that changed.
+
+        `first_choice` is selected unless a run is selected already.
+        """
         selected = self.selected
         self._runs = dict(runs)
         if self._names != list(runs):
             self._names = list(runs)
-            self._cursor = self._names.index(selected) if selected is not None and selected in runs else 0
+            wanted = selected or first_choice
+            self._cursor = self._names.index(wanted) if wanted is not None and wanted in runs else 0
             self.styles.height = len(runs) + HEADER
             self._resize()
             if selected is None and self._names:
-                self.post_message(self.Selected(self._names[0]))
+                self.post_message(self.Selected(self._names[self._cursor]))
             return
         for name in self.visible_names:
             self.refresh_run(name)
@@ -104,7 +109,7 @@ class RunsTable(ScrollView, can_focus=True):
         self.refresh_lines(self._cursor + HEADER)
         top, rows = self.scroll_offset.y, max(1, self.size.height - HEADER)
         if not top <= self._cursor < top + rows:
-            self.scroll_to(y=self._cursor if self._cursor < top else self._cursor - rows + 1, animate=False)
+            self.scroll_to(y=self._cursor if self._cursor < top else self._cursor - rows + 1, animate=False, force=True)
         self.post_message(self.Selected(self._names[self._cursor]))
 
     def on_resize(self) -> None:
@@ -135,7 +140,7 @@ class RunsTable(ScrollView, can_focus=True):
             return Strip.blank(self.size.width, base.rich_style)
         name = self._names[index]
         spans = self._drawn[name] = self._spans(name)
-        return self._strip(spans, self.get_visual_style("runs-table--cursor") if index == self._cursor else base)
+        return self._strip(spans, component_style(self, "runs-table--cursor") if index == self._cursor else base)
 
     def _strip(self, spans: tuple[Span, ...], base: Style) -> Strip:
         pieces = content(spans).render(base, end="")

@@ -55,8 +55,6 @@ def session_lines(snapshot: Snapshot | None, gone: str | None, now: float, width
         facts.append((f" · {fact}", ""))
     facts += [(" · ", "")]
     facts += counts(snapshot)
-    if snapshot.state != "finished" and gone is not None:
-        facts.append((" · stale", WARN))
     note = f" · {plain(snapshot.notes[0])}" if snapshot.notes else ""
     banner = _banner(snapshot, gone, width)
     if note and cell_len("".join(text for text, _ in facts) + note) <= width:
@@ -83,5 +81,5 @@ def _banner(snapshot: Snapshot, gone: str | None, width: int) -> Line:
         return [(f"The session has {told}. ", WARN if bad else GOOD), ("r restarts a run, q leaves.", "")]
     if gone is not None:
         why = f" ({plain(gone)})" if width >= 100 else ""
-        return [(f"engine gone, reconnecting…{why}", WARN), (" The runs go on; this is the last picture.", "")]
+        return [(f"engine gone, reconnecting…{why}", WARN), (" The runs go on; this picture is stale.", "")]
     return []

@@ -1,0 +1,11 @@
+"""The styles that the style sheet gives to parts of a widget."""
+
+from __future__ import annotations
+
+from textual.style import Style
+from textual.widget import Widget
+
+
+def component_style(widget: Widget, name: str) -> Style:
+    """The style of a component class, with `reverse`, which Textual's own `get_visual_style` leaves out."""
+    return widget.get_visual_style(name) + Style(reverse=widget.get_component_styles(name).text_style.reverse)

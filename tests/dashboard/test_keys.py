@@ -1,0 +1,271 @@
+"""What each key does, and that it says so."""
+
+import re
+from typing import Any
+
+import pytest
+from pmssm.supervisor.connection import NoSession
+from pmssm.supervisor.dashboard.app import DETACHED, FINISHED, Dashboard
+from pmssm.supervisor.dashboard.keys import GROUPS
+from pmssm.supervisor.snapshot import RunView
+from pmssm.supervisor.wire import Command, Down, EngineGone, Reply, Restart, Start, Stop
+from stage import Stage, epoch_line, screen_text, until, until_shown
+from textual.pilot import Pilot
+from textual.widgets import Button
+
+
+async def ready(pilot: Pilot[Any]) -> None:
+    await until_shown(pilot, "transformer: ▶ running", "Epoch 300/2000", "best val")
+
+
+@pytest.mark.parametrize(
+    ("key", "command"),
+    [("s", Start(run="transformer")), ("x", Stop(run="transformer")), ("r", Restart(run="transformer"))],
+)
+async def test_s_x_and_r_act_at_once_and_show_the_answer(stage: Stage, key: str, command: Command) -> None:
+    async with stage.app().run_test(notifications=True) as pilot:
+        await ready(pilot)
+        await pilot.press(key)
+        await until_shown(pilot, "done as asked")
+        assert stage.commands == [command]
+
+
+QUESTIONS = [
+    ("X", Stop(run="transformer", how="kill"), ("Kill transformer?", "SIGKILL now", "last checkpoint is lost")),
+    ("R", Restart(run="transformer", fresh=True), ("from scratch?", "SIGTERM, checkpoint, up to 45 s, then SIGKILL")),
+    (
+        "Q",
+        Down(),
+        ("End the session?", "transformer, transformer_tabular: SIGTERM, checkpoint, up to 45 s, then SIGKILL"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("key", "command", "texts"), QUESTIONS)
+@pytest.mark.parametrize("answer", ["enter", "n", "escape", "q"])
+async def test_dangerous_keys_ask_and_do_nothing_by_default(
+    stage: Stage, key: str, command: Command, texts: tuple[str, ...], answer: str
+) -> None:
+    async with stage.app().run_test(notifications=True) as pilot:
+        await ready(pilot)
+        await pilot.press(key)
+        await until_shown(pilot, texts[0])
+        dialog = re.findall("│(.*?)│", screen_text(pilot.app))
+        shown = " ".join(" ".join(dialog).split())
+        assert all(text in shown for text in texts)
+        assert isinstance(pilot.app.focused, Button)
+        assert pilot.app.focused.id == "no"
+        await pilot.press(answer)
+        await until_shown(pilot, "nothing was done")
+        assert stage.commands == []
+        assert command not in stage.commands
+
+
+@pytest.mark.parametrize(("key", "command", "texts"), QUESTIONS)
+@pytest.mark.parametrize("answer", [("y",), ("right", "enter")])
+async def test_dangerous_keys_act_after_a_yes(
+    stage: Stage, key: str, command: Command, texts: tuple[str, ...], answer: tuple[str, ...]
+) -> None:
+    async with stage.app().run_test(notifications=True) as pilot:
+        await ready(pilot)
+        await pilot.press(key)
+        await until_shown(pilot, texts[0])
+        await pilot.press(*answer)
+        await until_shown(pilot, "done as asked")
+        assert stage.commands == [command]
+
+
+async def test_kill_of_a_run_that_does_not_run_says_so_and_asks_nothing(stage: Stage) -> None:
+    async with stage.app().run_test(notifications=True) as pilot:
+        await ready(pilot)
+        await pilot.press("k", "X")
+        await until_shown(pilot, "prepare is not running: it is succeeded")
+        assert stage.commands == []
+
+
+async def test_a_refusal_is_shown_as_an_error(stage: Stage) -> None:
+    stage.reply = Reply(ok=False, message="transformer: is running [already] [/x]")
+    app = stage.app()
+    async with app.run_test(notifications=True) as pilot:
+        await ready(pilot)
+        await pilot.press("s")
+        await until_shown(pilot, "is running [already] [/x]")
+        assert [toast.severity for toast in app._notifications] == ["error"]
+
+
+async def test_a_command_without_an_engine_says_that_it_was_not_done(stage: Stage) -> None:
+    async with stage.app().run_test(notifications=True) as pilot:
+        await ready(pilot)
+        stage.leave(EngineGone("the engine could not start: disk full"))
+        await pilot.press("x")
+        await until_shown(pilot, "stop was not done", "disk full")
+
+
+async def test_keys_pressed_before_there_is_a_session_say_why_nothing_happens(stage: Stage) -> None:
+    stage.snapshot = None
+    async with stage.app().run_test(notifications=True) as pilot:
+        for key in "sxXrRQ":
+            await pilot.press(key)
+        await until(pilot, lambda: screen_text(pilot.app).count("still contacting the") >= 4)
+        assert stage.commands == []
+
+
+async def test_j_k_and_arrows_select_a_run_and_stop_at_the_ends(stage: Stage) -> None:
+    app = stage.app()
+    async with app.run_test(notifications=True) as pilot:
+        await ready(pilot)
+        for key, selected in (
+            ("j", "transformer_tabular"),
+            ("down", "mlp"),
+            ("j", "mlp"),
+            ("up", "transformer_tabular"),
+        ):
+            await pilot.press(key)
+            assert app.runs.selected == selected
+        await until_shown(pilot, "log of transformer_tabular", "Epoch 200/2000", "loss · best val 0.10")
+        await pilot.press("k", "k", "k", "k")
+        await until_shown(pilot, "prepare: ✓ succeeded", "wrote 1000 points", "no progress pattern")
+
+
+async def test_a_click_selects_a_run(stage: Stage) -> None:
+    app = stage.app()
+    async with app.run_test(notifications=True) as pilot:
+        await ready(pilot)
+        await pilot.click(app.runs, offset=(5, 4))
+        assert app.runs.selected == "mlp"
+
+
+async def test_search_jumps_counts_and_goes_on_with_n_and_N(stage: Stage) -> None:
+    app = stage.app()
+    async with app.run_test(notifications=True) as pilot:
+        await ready(pilot)
+        await pilot.press("slash", *"Epoch 1.0/", "enter")
+        await until_shown(pilot, "match 10/10 for 'Epoch 1.0/'", "Epoch 190/2000", "paused")
+        await pilot.press("n")
+        await until_shown(pilot, "match 1/10", "Epoch 100/2000")
+        await pilot.press("N", "N")
+        await until_shown(pilot, "match 9/10", "Epoch 180/2000")
+
+
+async def test_a_search_without_match_or_without_search_says_so(stage: Stage) -> None:
+    async with stage.app().run_test(notifications=True) as pilot:
+        await ready(pilot)
+        await pilot.press("n")
+        await until_shown(pilot, "press / first")
+        await pilot.press("slash", *"nowhere(", "enter")
+        await until_shown(pilot, "no match for 'nowhere('")
+
+
+async def test_escape_leaves_the_search_line_and_typing_in_it_is_no_command(stage: Stage) -> None:
+    app = stage.app()
+    async with app.run_test(notifications=True) as pilot:
+        await ready(pilot)
+        await pilot.press("slash", *"xsrq", "escape", "k")
+        assert app.runs.selected == "prepare"
+        assert stage.commands == []
+
+
+async def test_scrolling_up_pauses_and_f_follows_again(stage: Stage) -> None:
+    app = stage.app()
+    async with app.run_test(notifications=True) as pilot:
+        await ready(pilot)
+        app.log_view.lines.focus()
+        await pilot.press("pageup")
+        await until_shown(pilot, "paused")
+        shown = app.log_view.lines.scroll_offset.y
+        with stage.log("transformer").open("a") as file:
+            file.writelines(f"{epoch_line(epoch, 0.1, 0.1)}\n" for epoch in range(301, 313))
+        await until_shown(pilot, "+12 new lines")
+        assert app.log_view.lines.scroll_offset.y == shown
+        await pilot.press("f")
+        await until_shown(pilot, "following", "Epoch 312/2000")
+        await pilot.press("f")
+        await until_shown(pilot, "paused (f follows)")
+
+
+async def test_z_zooms_log_and_curve_and_comes_back(stage: Stage) -> None:
+    app = stage.app()
+    async with app.run_test(notifications=True) as pilot:
+        await ready(pilot)
+        everything = (app.runs, app.gpus, app.curve, app.log_view)
+        for shown in ((app.log_view,), (app.curve,), everything):
+            await pilot.press("z")
+            await until(pilot, lambda shown=shown: [w for w in everything if w.size.height] == list(shown))
+
+
+async def test_z_zooms_the_focused_pane_first(stage: Stage) -> None:
+    app = stage.app()
+    async with app.run_test(notifications=True) as pilot:
+        await ready(pilot)
+        await pilot.press("tab", "z")
+        await until(pilot, lambda: app.gpus.size.height > 15)
+        assert app.gpus.has_focus
+
+
+async def test_tab_goes_through_all_panes(stage: Stage) -> None:
+    app = stage.app()
+    async with app.run_test(notifications=True) as pilot:
+        await ready(pilot)
+        seen = []
+        for _ in range(4):
+            seen.append(app.focused.id if app.focused else None)
+            await pilot.press("tab")
+        assert seen == ["runs", "gpus", "curve", "lines"]
+
+
+async def test_help_lists_every_key(stage: Stage) -> None:
+    async with stage.app().run_test(size=(100, 50), notifications=True) as pilot:
+        await ready(pilot)
+        await pilot.press("question_mark")
+        shown = await until_shown(pilot, "keys (Esc closes")
+        assert all(key.help in shown for keys in GROUPS.values() for key in keys)
+        await pilot.press("question_mark")
+        await until_shown(pilot, "transformer: ▶ running")
+
+
+@pytest.mark.parametrize("key", ["q", "ctrl+q"])
+async def test_q_leaves_and_says_that_the_runs_go_on(stage: Stage, key: str) -> None:
+    app = stage.app()
+    async with app.run_test(notifications=True) as pilot:
+        await ready(pilot)
+        await pilot.press(key)
+    assert app.return_value == DETACHED
+    assert stage.commands == []
+
+
+async def test_ctrl_c_says_how_to_leave(stage: Stage) -> None:
+    async with stage.app().run_test(notifications=True) as pilot:
+        await ready(pilot)
+        await pilot.press("ctrl+c")
+        await until_shown(pilot, "q leaves this screen")
+
+
+def finished(stage: Stage) -> Dashboard:
+    over: dict[str, Any] = {"state": "succeeded", "exit_code": 0, "pid": None, "ended": stage.now}
+    runs: dict[str, RunView] = stage.runs(transformer=over, transformer_tabular=over, mlp=over)
+    stage.snapshot = stage.recording = stage.picture(runs=runs, state="finished", ended=stage.now)
+    return stage.app()
+
+
+async def test_a_finished_session_says_so_and_how_to_go_on(stage: Stage) -> None:
+    app = finished(stage)
+    async with app.run_test(notifications=True) as pilot:
+        await until_shown(pilot, "finished; every run succeeded", "4 succeeded", "r restarts a run, q leaves")
+        await pilot.press("Q")
+        await until_shown(pilot, "finished already")
+        await pilot.press("q")
+    assert app.return_value == FINISHED
+
+
+async def test_a_session_that_finished_earlier_is_shown_from_its_files_and_can_be_restarted(stage: Stage) -> None:
+    app = finished(stage)
+    stage.leave(NoSession("it has finished"))
+    async with app.run_test(notifications=True) as pilot:
+        await until_shown(pilot, "finished; every run succeeded", "wrote 1000 points")
+        await pilot.press("j", "r")
+        await until_shown(pilot, "done as asked")
+        assert stage.commands == [Restart(run="transformer")]
+        assert True in stage.reopened
+        stage.come_back()
+        stage.show(stage.picture())
+        await until_shown(pilot, "2 running")

@@ -1,0 +1,51 @@
+"""Whole screens compared with committed text files; UPDATE_SCREENS=1 writes them anew."""
+
+import os
+from pathlib import Path
+
+import pytest
+from stage import NOW, Stage, screen_text, until_shown
+
+SCREENS = Path(__file__).parent / "screens"
+NOW_ENDED = NOW - 60
+SIZES = ((80, 24), (120, 40), (200, 50))
+
+
+def compare(name: str, shown: str) -> None:
+    path = SCREENS / f"{name}.txt"
+    if os.environ.get("UPDATE_SCREENS"):
+        path.write_text(f"{shown}\n")
+    assert shown == path.read_text().removesuffix("\n")
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_running_session_looks_as_recorded(stage: Stage, size: tuple[int, int]) -> None:
+    app = stage.app()
+    async with app.run_test(size=size, notifications=True) as pilot:
+        await until_shown(pilot, "best val", "Epoch 300/2000")
+        if size[0] >= 120:
+            await until_shown(pilot, "█▇")  # the sparkline of the second training
+            await until_shown(pilot, "0.10387")
+        compare(f"running_{size[0]}x{size[1]}", screen_text(app))
+
+
+async def test_finished_session_looks_as_recorded(stage: Stage) -> None:
+    runs = stage.runs(
+        transformer={"state": "failed", "exit_code": 1, "reason": "exit code 1", "ended": NOW_ENDED, "pid": None},
+        transformer_tabular={"state": "succeeded", "exit_code": 0, "ended": NOW_ENDED, "pid": None},
+        mlp={"state": "blocked", "reason": "blocked by transformer (exit code 1)", "blocked_by": ("transformer",)},
+    )
+    stage.snapshot = stage.picture(runs=runs, state="finished", ended=NOW_ENDED, gpus=(), gpu_error="no driver")
+    app = stage.app()
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await until_shown(pilot, "best val", "Epoch 300/2000")
+        compare("finished_80x24", screen_text(app))
+
+
+async def test_help_looks_as_recorded(stage: Stage) -> None:
+    app = stage.app()
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await until_shown(pilot, "best val", "Epoch 300/2000", "█▇")
+        await pilot.press("question_mark")
+        await until_shown(pilot, "keys (Esc closes")
+        compare("help_120x40", screen_text(app))
