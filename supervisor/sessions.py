@@ -130,10 +130,18 @@ def next_session(logs: Path) -> SessionFolder:
     """Where the next session would lie; its stamp is later than that of every other session there."""
     moment = datetime.now()
     latest = latest_session(logs)
-    if latest is not None:
-        newest = datetime.strptime(latest.stamp, "%Y%m%d_%H%M%S")
+    newest = _moment(latest.stamp) if latest is not None else None
+    if newest is not None:
         moment = max(moment, newest + timedelta(seconds=1))
-    return SessionFolder(logs, moment.strftime("%Y%m%d_%H%M%S"))
+    return SessionFolder(logs, moment.strftime(_STAMP))
+
+
+def _moment(stamp: str) -> datetime | None:
+    """When a session began; None for a stamp that is no date."""
+    try:
+        return datetime.strptime(stamp, _STAMP)
+    except ValueError:
+        return None
 
 
 def resolve_plan(folder: SessionFolder, plan: Plan, options: Placeholders, *, source: str) -> Plan:
