@@ -12,7 +12,6 @@ from pmssm.supervisor.connection import NoSession
 from pmssm.supervisor.dashboard.app import Dashboard
 from pmssm.supervisor.dashboard.source import Connection
 from pmssm.supervisor.gpus import Gpu, GpuProcess
-from pmssm.supervisor.plan import dump_plan, parse_plan
 from pmssm.supervisor.snapshot import RunView, Snapshot
 from pmssm.supervisor.wire import Command, EngineGone, Reply
 from textual.app import App
@@ -124,7 +123,7 @@ class Stage:
 
     # Pictures
 
-    def picture(self, *, runs: dict[str, RunView] | None = None, **changes: Any) -> Snapshot:
+    def picture(self, *, runs: dict[str, RunView] | None = None, **changes: Any) -> Snapshot:  # noqa: ANN401 - any field of a snapshot
         """The session with two trainings under way, or with what the test changes."""
         fixed: dict[str, Any] = {
             "session": "20260122_153100",
@@ -211,6 +210,18 @@ async def until(pilot: Pilot[Any], condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"waited in vain; the screen:\n{screen_text(pilot.app)}"
         await pilot.pause(0.02)
+
+
+async def settled(pilot: Pilot[Any]) -> str:
+    """The screen once it has stayed the same for a while."""
+    shown, since = "", time.monotonic()
+    deadline = since + DEADLINE_S
+    while time.monotonic() - since < 0.4:
+        assert time.monotonic() < deadline, f"the screen does not come to rest:\n{shown}"
+        await pilot.pause(0.05)
+        if screen_text(pilot.app) != shown:
+            shown, since = screen_text(pilot.app), time.monotonic()
+    return shown
 
 
 async def until_shown(pilot: Pilot[Any], *texts: str) -> str:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from stage import NOW, Stage, screen_text, until_shown
+from stage import NOW, Stage, settled, until_shown
 
 SCREENS = Path(__file__).parent / "screens"
 NOW_ENDED = NOW - 60
@@ -26,7 +26,7 @@ async def test_running_session_looks_as_recorded(stage: Stage, size: tuple[int, 
         if size[0] >= 120:
             await until_shown(pilot, "█▇")  # the sparkline of the second training
             await until_shown(pilot, "0.10387")
-        compare(f"running_{size[0]}x{size[1]}", screen_text(app))
+        compare(f"running_{size[0]}x{size[1]}", await settled(pilot))
 
 
 async def test_finished_session_looks_as_recorded(stage: Stage) -> None:
@@ -39,7 +39,7 @@ async def test_finished_session_looks_as_recorded(stage: Stage) -> None:
     app = stage.app()
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await until_shown(pilot, "best val", "Epoch 300/2000")
-        compare("finished_80x24", screen_text(app))
+        compare("finished_80x24", await settled(pilot))
 
 
 async def test_help_looks_as_recorded(stage: Stage) -> None:
@@ -48,4 +48,4 @@ async def test_help_looks_as_recorded(stage: Stage) -> None:
         await until_shown(pilot, "best val", "Epoch 300/2000", "█▇")
         await pilot.press("question_mark")
         await until_shown(pilot, "keys (Esc closes")
-        compare("help_120x40", screen_text(app))
+        compare("help_120x40", await settled(pilot))
