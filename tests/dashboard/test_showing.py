@@ -49,7 +49,7 @@ async def test_a_new_picture_changes_only_what_it_must(stage: Stage) -> None:
         stage.show(stage.picture())
         await pilot.pause(0.3)
         drawn: list[Any] = []
-        app.runs.refresh = lambda *regions, **_: drawn.extend(regions)  # type: ignore[method-assign, assignment]
+        app.runs.refresh = lambda *regions, **_: drawn.extend(regions)
         stage.show(stage.picture(taken_at=NOW + 1))
         await pilot.pause(0.2)
         assert drawn == []
