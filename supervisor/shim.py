@@ -15,6 +15,7 @@ import ctypes
 import json
 import os
 import signal
+import stat
 import sys
 import time
 
@@ -38,8 +39,9 @@ class Shim:
     """The life of one attempt."""
 
     def __init__(self, folder: str) -> None:
-        self.folder = folder
+        self.folder = os.path.abspath(folder)  # we change to the command's folder
         self.spec = json.loads(_read(os.path.join(folder, "spec.json")))
+        self.reserved = os.path.join(self.folder, f"exit.json.{os.getpid()}")
         self.pid = 0  # of the command, which is also its process group
         self.stop: str | None = None  # "stop" or "kill" once asked to
         self.leftovers: set[int] = set()
@@ -51,12 +53,13 @@ class Shim:
         signal.pthread_sigmask(signal.SIG_BLOCK, OBEYED | IGNORED)
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         os.set_inheritable(READY, False)
+        self._reserve_record()  # before the claim: without room for the record there is no attempt
         if not self._claim():
+            os.unlink(self.reserved)
             return
         try:
-            self._reserve_record()
             self._start()
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self._fail_to_start(error)
         else:
             self._watch()
@@ -72,11 +75,10 @@ class Shim:
 
     def _start(self) -> None:
         spec = self.spec
-        # Opening a FIFO that nobody reads would block for ever; without blocking it is an error.
-        log = os.open(spec["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
-        os.set_blocking(log, True)
-        os.write(log, spec["header"].encode())
+        log = _open_log(spec["log"])
+        os.write(log, spec["header"].encode("utf-8", "backslashreplace"))
         os.chdir(spec["cwd"])
+        os.environ["PATH"] = spec["env"].get("PATH", os.defpath)  # where posix_spawnp looks for the command
         self.pid = os.posix_spawnp(
             spec["command"][0],
             spec["command"],
@@ -91,15 +93,23 @@ class Shim:
             setsigdef=RESET,
         )
         os.close(log)
-        command = identity(self.pid)
-        _write(self.folder, "process.json", {"shim": identity(os.getpid()), "command": command, "started": time.time()})
+        record = {"shim": identity(os.getpid()), "command": identity(self.pid), "started": time.time()}
+        try:
+            _write(self.folder, "process.json", record)
+        except OSError:
+            pass  # a full disk: nobody learns the pid, but the command runs and its end will be told
         os.close(READY)
 
-    def _fail_to_start(self, error: OSError) -> None:
-        reason = f"cannot start {error.filename or self.spec['command'][0]}: {error.strerror}"
+    def _fail_to_start(self, error: OSError | ValueError) -> None:
+        command = self.spec["command"][0]
+        problem = error.strerror if isinstance(error, OSError) else error
+        where = getattr(error, "filename", None)
+        reason = f"cannot start {command}: " + (f"{where}: " if where not in (None, command) else "") + f"{problem}"
+        reason = reason.encode("utf-8", "backslashreplace").decode()
         try:
-            with open(self.spec["log"], "a") as log:
-                log.write(reason + "\n")
+            log = _open_log(self.spec["log"])
+            os.write(log, reason.encode() + b"\n")
+            os.close(log)
         except OSError:
             pass
         self.exit = {"exit_code": NOT_STARTED, "ended": time.time(), "error": reason}
@@ -131,8 +141,7 @@ class Shim:
                 self._note_exit(status, usage)
         if self.exit is not None and not self.leftovers:
             self.leftovers = set(descendants(os.getpid()))
-            if self.kill_at is None:
-                self._terminate(LEFTOVER_GRACE_S)
+            self._terminate(LEFTOVER_GRACE_S)
         return True
 
     def _note_exit(self, status: int, usage: struct_rusage) -> None:
@@ -147,7 +156,8 @@ class Shim:
         }
 
     def _terminate(self, grace_s: float) -> None:
-        self.kill_at = time.monotonic() + grace_s
+        kill_at = time.monotonic() + grace_s
+        self.kill_at = kill_at if self.kill_at is None else min(kill_at, self.kill_at)
         self._send(signal.SIGTERM)
         self._send(signal.SIGCONT)  # a stopped process would sleep through its SIGTERM
 
@@ -164,7 +174,7 @@ class Shim:
                 _quietly(os.kill, pid, number)
 
     def _reserve_record(self) -> None:
-        descriptor = os.open(os.path.join(self.folder, "exit.json.new"), os.O_WRONLY | os.O_CREAT, 0o600)
+        descriptor = os.open(self.reserved, os.O_WRONLY | os.O_CREAT, 0o600)
         os.write(descriptor, b" " * RECORD_SIZE)
         os.fsync(descriptor)
         os.close(descriptor)
@@ -172,13 +182,22 @@ class Shim:
     def _record_exit(self) -> None:
         assert self.exit is not None
         record = {**self.exit, "stop": self.stop, "leftovers": len(self.leftovers)}
-        reserved = os.path.join(self.folder, "exit.json.new")
-        descriptor = os.open(reserved, os.O_WRONLY)
+        descriptor = os.open(self.reserved, os.O_WRONLY)
         os.write(descriptor, json.dumps(record).encode().ljust(RECORD_SIZE))
         os.fsync(descriptor)
         os.close(descriptor)
-        os.rename(reserved, os.path.join(self.folder, "exit.json"))
+        os.rename(self.reserved, os.path.join(self.folder, "exit.json"))
         _sync_folder(self.folder)
+
+
+def _open_log(path: str) -> int:
+    """A descriptor that appends to the log. Anything but a regular file could block the command, so it is an error."""
+    log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+    if not stat.S_ISREG(os.fstat(log).st_mode):
+        os.close(log)
+        raise OSError(22, "Not a regular file", path)
+    os.set_blocking(log, True)
+    return log
 
 
 def identity(pid: int) -> dict[str, object]:
