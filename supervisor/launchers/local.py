@@ -53,6 +53,7 @@ class LocalAttempt:
         self.descriptor = shim_fd
         self._child = child  # the shim's pid while it is ours to reap
         self._orphans: _Orphans | None = None  # the command, once its shim is dead
+        self._asked: tuple[StopKind, float] | None = None  # what a shim may not have lived to carry out
 
     @classmethod
     def start(cls, folder: Path, spec: AttemptSpec) -> tuple[Self, int]:
@@ -79,12 +80,13 @@ class LocalAttempt:
                 setsid=True,
                 setsigmask=shim.OBEYED,  # a signal that comes before the shim is ready waits for it
             )
+            descriptor = os.pidfd_open(pid)
         except OSError:
             os.close(ready)
             raise
         finally:
             os.close(theirs)
-        return cls(folder, os.pidfd_open(pid), child=pid), ready
+        return cls(folder, descriptor, child=pid), ready
 
     @classmethod
     def recover(cls, folder: Path) -> Self | Exit | None:
@@ -110,6 +112,7 @@ class LocalAttempt:
 
     def send(self, how: StopKind, grace_s: float) -> None:
         """Has the attempt ended, gently or at once."""
+        self._asked = how, grace_s
         if self._orphans is not None:
             self._orphans.end(how, grace_s)
         else:
@@ -122,7 +125,8 @@ class LocalAttempt:
             return None
         outcome = _exit_record(self.folder) or self._failed_start()
         if outcome is None:
-            self._orphans = self._orphans or _Orphans(self.folder, self.command())
+            self._take_over()
+            assert self._orphans is not None
             survivor = self._orphans.survivor_fd()
             if survivor is not None:
                 self._replace_descriptor(survivor)
@@ -140,6 +144,13 @@ class LocalAttempt:
     def close(self) -> None:
         """Lets go of the attempt, which lives on."""
         self._replace_descriptor(-1)
+
+    def _take_over(self) -> None:
+        """The shim's work, now that it is dead; a stop that it was told of begins anew."""
+        if self._orphans is None:
+            self._orphans = _Orphans(self.folder, self.command())
+            if self._asked is not None:
+                self._orphans.end(*self._asked)
 
     def _watched_ended(self) -> bool:
         """Whether the process that we watch has ended: the shim, or later one that it left behind."""
