@@ -104,7 +104,8 @@ class Server:
         path.unlink(missing_ok=True)
         mask = os.umask(0o177)
         try:
-            self._server = await asyncio.start_unix_server(self._on_client, path, limit=MAX_REQUEST)
+            # A full backlog refuses clients: it must hold as many as may come in one turn of the loop.
+            self._server = await asyncio.start_unix_server(self._on_client, path, limit=MAX_REQUEST, backlog=4096)
         finally:
             os.umask(mask)
 
@@ -127,7 +128,7 @@ class Server:
         assert task is not None
         self._connections.add(task)
         try:
-            if _peer_uid(writer) in (os.getuid(), 0):
+            if is_welcome(_peer_uid(writer)):
                 await self._serve(reader, writer)
         except (OSError, ValueError, asyncio.CancelledError):
             pass  # the client hung up, sent an endless line, or we are closing
@@ -143,28 +144,46 @@ class Server:
                 await _send(writer, Reply(ok=False, message=f"not a request: {error.errors()[0]['msg']}"))
                 return
             if isinstance(request, Subscribe):
-                await self._stream(writer)
-            elif isinstance(request, Look):
+                await self._stream(reader, writer)
+                return
+            if isinstance(request, Look):
                 await _send(writer, self._look())
             else:
                 await _send(writer, await self._command(request))
 
-    async def _stream(self, writer: asyncio.StreamWriter) -> None:
+    async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pushes until the subscriber hangs up, which shows in what it sends: it has nothing more to say."""
         self.subscribers += 1
+        ends = [asyncio.create_task(self._push_changes(writer)), asyncio.create_task(reader.read(1))]
         try:
-            while True:
-                seen = self._version
-                await _send(writer, self._look())
-                await asyncio.sleep(PUSH_INTERVAL_S)
-                async with self._changed:
-                    await self._changed.wait_for(lambda seen=seen: self._version != seen)  # type: ignore[misc]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            for task in ends:
+                task.cancel()
+            await asyncio.gather(*ends, return_exceptions=True)
             self.subscribers -= 1
+
+    async def _push_changes(self, writer: asyncio.StreamWriter) -> None:
+        while True:
+            seen = self._version
+            await _send(writer, self._look())
+            await asyncio.sleep(PUSH_INTERVAL_S)
+            async with self._changed:
+                await self._changed.wait_for(lambda seen=seen: self._version != seen)  # type: ignore[misc]
 
 
 async def _send(writer: asyncio.StreamWriter, message: BaseModel) -> None:
     writer.write(message.model_dump_json().encode() + b"\n")
-    await asyncio.wait_for(writer.drain(), REQUEST_DEADLINE_S)
+    try:
+        await asyncio.wait_for(writer.drain(), REQUEST_DEADLINE_S)
+    except TimeoutError:
+        writer.transport.abort()  # closing would wait for the client to read
+        raise
+
+
+def is_welcome(uid: int) -> bool:
+    """Whether a peer may command us: our own user, and root, who could anyway."""
+    return uid in (os.getuid(), 0)
 
 
 def _peer_uid(writer: asyncio.StreamWriter) -> int:
