@@ -15,7 +15,10 @@ import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-RESERVED_NAMES = frozenset({"data", "session", "training"})  # names of files and folders beside the runs' own
+RESERVED_NAMES = frozenset(  # names of files and folders beside the runs' own
+    {"data", "session", "training", "plan.toml", "settings.json", "journal.jsonl", "summary.json", "engine.log"}
+)
+ENV_NAME = re.compile(r"[^=\0]+")
 PLACEHOLDER = re.compile(r"\{\{|\}\}|\{(\w+)\}|[{}]")
 
 Placeholders = Mapping[str, str | Sequence[str]]
@@ -35,20 +38,36 @@ def _compiled(pattern: str) -> str:
     return pattern
 
 
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("has a NUL character, which no program can be given")
+    return text
+
+
+def _variable(name: str) -> str:
+    if not ENV_NAME.fullmatch(name):
+        raise ValueError("not a name for an environment variable")
+    return name
+
+
+Text = Annotated[str, AfterValidator(_without_nul)]
+Variable = Annotated[str, AfterValidator(_variable)]
+
+
 class RunPlan(BaseModel):
     """One run: a command, what it waits for, and where it wants to run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    command: tuple[str, ...] = Field(min_length=1)
+    command: tuple[Text, ...] = Field(min_length=1)
     after: tuple[str, ...] = ()
-    slot: Annotated[int, Field(ge=0)] | Literal["none"] | None = None
-    gpu_memory_mib: int | None = Field(default=None, ge=0)
-    stop_grace_s: float = Field(default=30.0, ge=0, le=86_400)
-    env: dict[str, str] = Field(default_factory=dict)
-    cwd: str | None = None
+    slot: Annotated[int, Field(ge=0, strict=True)] | Literal["none"] | None = None
+    gpu_memory_mib: int | None = Field(default=None, ge=0, strict=True)
+    stop_grace_s: float = Field(default=30.0, ge=0, le=86_400, strict=True)
+    env: dict[Variable, Text] = Field(default_factory=dict)
+    cwd: Text | None = None
     progress: Annotated[str, AfterValidator(_compiled)] | None = None
-    fresh_args: tuple[str, ...] = ()
+    fresh_args: tuple[Text, ...] = ()
 
     @property
     def takes_slot(self) -> bool:
@@ -110,15 +129,27 @@ def parse_plan(text: str, source: str) -> Plan:
     return plan
 
 
+_REMEDIES = {  # pydantic's words for programmers, in those of TOML
+    "missing": "is required",
+    "too_short": "must not be empty",
+    "string_type": "must be a string, in quotes",
+    "tuple_type": 'must be a list of strings, as in ["python", "train.py"]',
+    "dict_type": "must be a table, as in [runs.train]",
+    "model_type": "must be a table, as in [runs.train]",
+}
+
+
 def _first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
     parts = [str(part) for part in problem["loc"]]
-    kinds = {"constrained-int", "literal['none']", "int", "function-after[_compiled(), str]"}  # members of a union
+    kinds = {"constrained-int", "literal['none']", "int", "[key]"}  # pydantic's words, not the file's
     field = ".".join(part for part in parts if part not in kinds)
     if problem["type"] == "extra_forbidden":
         return f"{field}: unknown key{_did_you_mean(parts[-1], _known_keys(parts))}"
-    if problem["type"] == "missing":
-        return f"{field}: is required"
+    if field.endswith(".slot"):
+        return f'{field}: must be 0, 1, … or "none"; leave it out for any slot'
+    if problem["type"] in _REMEDIES:
+        return f"{field}: {_REMEDIES[problem['type']]}"
     return f"{field}: {problem['msg'].removeprefix('Value error, ')}"
 
 
