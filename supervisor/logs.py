@@ -6,6 +6,7 @@ markup, and a program may write a line that never ends.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
@@ -51,14 +52,12 @@ def parse_progress(pattern: re.Pattern[str], line: str) -> dict[str, int | float
 
 
 def _number(text: str) -> int | float | None:
-    try:
-        number = int(text) if len(text) <= 18 else float(text)  # the wire has 64 bits for an integer
-    except ValueError:
-        try:
-            number = float(text)
-        except ValueError:
-            return None
-    return number if math.isfinite(number) else None
+    kinds = (int, float) if len(text) <= 18 else (float,)  # an integer must fit into 64 bits
+    for kind in kinds:
+        with contextlib.suppress(ValueError):
+            number = kind(text)
+            return number if math.isfinite(number) else None
+    return None
 
 
 def _shown_part(unended: bytes) -> bytes:
