@@ -166,9 +166,13 @@ def create_session(folder: SessionFolder, plan: Plan, settings: SessionSettings)
         for name in plan.runs:
             (temporary / name).mkdir(mode=0o700)
         write_atomic(temporary / folder.plan.name, dump_plan(plan))
-        write_atomic(temporary / folder.settings.name, settings.model_dump_json())
+        # Not pydantic's JSON: a variable of the environment need not be UTF-8.
+        write_atomic(temporary / folder.settings.name, json.dumps(settings.model_dump()))
         temporary.rename(folder.path)
         sync_folder(folder.logs)
+    except UnicodeEncodeError:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise SessionError(f"{str(folder.logs)!a}: a path that is not UTF-8; use folders whose names are") from None
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         where = error.filename or folder.logs
