@@ -32,7 +32,7 @@ def socket_path(logs: Path) -> Path:
 def _runtime_folder() -> Path:
     """A folder of the user's own that nobody else can enter."""
     base = os.environ.get("XDG_RUNTIME_DIR")
-    if base and Path(base).is_dir():
+    if base and Path(base).is_absolute() and Path(base).is_dir():
         folder = Path(base) / "pmssm-supervise"
     else:
         folder = Path(tempfile.gettempdir()) / f"pmssm-supervise-{os.getuid()}"
@@ -40,7 +40,9 @@ def _runtime_folder() -> Path:
         folder.mkdir(mode=0o700, exist_ok=True)
         status = folder.lstat()
     except OSError as error:
-        raise RuntimeFolderError(f"{folder}: cannot make the folder for sockets: {error.strerror}") from None
+        raise RuntimeFolderError(
+            f"{folder}: cannot make the folder for sockets: {error.strerror}; set XDG_RUNTIME_DIR to a folder of yours"
+        ) from None
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise RuntimeFolderError(
             f"{folder}: is not a private folder of yours; remove it, or set XDG_RUNTIME_DIR to one that is"
