@@ -92,7 +92,7 @@ class Training:
             weight_decay=settings.weight_decay,
             clip_norm=settings.clip_norm,
         )
-        flat = self.optimizer.flat.data
+        flat = self.optimizer.flat
         loss_sum = torch.zeros((), dtype=torch.float64, device=flat.device)
         self.progress = Progress(settings.batch_size, loss_sum, best=flat.clone())
         self._clock = time.monotonic()
@@ -170,7 +170,7 @@ class Training:
         progress.rows.append(row)
         if val < progress.best_val:
             progress.best_val, progress.best_epoch = val, row.epoch
-            progress.best.copy_(self.optimizer.flat.data)
+            progress.best.copy_(self.optimizer.flat)
         progress.epoch, progress.row, progress.epoch_seconds = row.epoch, 0, 0.0
         progress.loss_sum.zero_()
         return row
@@ -179,7 +179,7 @@ class Training:
 
     def use_best(self) -> None:
         """Nothing; the model then is the best one of the training."""
-        self.optimizer.flat.data.copy_(self.progress.best)
+        self.optimizer.flat.copy_(self.progress.best)
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -194,7 +194,7 @@ class Training:
         )
 
     def _save(self, checkpoints: Checkpoints) -> None:
-        sound = torch.isfinite(self.progress.loss_sum) & torch.isfinite(self.optimizer.flat.data).all()
+        sound = torch.isfinite(self.progress.loss_sum) & torch.isfinite(self.optimizer.flat).all()
         if not sound.item():  # a sync, as writing to the disk is
             self._diverged()
         self._tick()

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-
 from pmssm.trainers.data.columns import COLUMNS, PARAMETERS, TREE
 
 torch.set_num_threads(1)
@@ -40,7 +39,7 @@ def write_root(path: Path, columns: Mapping[str, Rows], tree: str = TREE) -> Pat
     import uproot
 
     with uproot.recreate(path) as file:
-        file.mktree(tree, {name: np.float64 for name in columns})
+        file.mktree(tree, dict.fromkeys(columns, np.float64))
         if len(next(iter(columns.values()))):
             file[tree].extend(dict(columns))
     return path

@@ -6,7 +6,6 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from pmssm.trainers.checkpoint import Checkpoints, read_checkpoint
 from pmssm.trainers.errors import CheckpointError
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from pmssm.trainers.data.arrays import load_prepared
 from pmssm.trainers.surrogate import OutsideTrainingWarning, load_surrogate
 
@@ -25,7 +24,7 @@ LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \[(info|warning|error) {2,5}\
 SETTINGS = {
     "transformer": ("--epochs", 3, "--batch-size", 100),
     "transformer_tabular": ("--epochs", 3, "--batch-size", 100),
-    "mlp": ("--epochs", 30, "--batch-size", 50),
+    "mlp": ("--epochs", 15, "--batch-size", 50),
 }
 
 

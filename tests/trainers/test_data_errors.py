@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from pmssm.trainers.data.columns import COLUMNS
 from pmssm.trainers.data.prepare import prepare
 from pmssm.trainers.data.sources import Choice

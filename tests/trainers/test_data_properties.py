@@ -9,7 +9,6 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
-
 from pmssm.trainers.data.columns import COLUMNS
 from pmssm.trainers.data.cuts import prune
 from pmssm.trainers.data.reading import read_chunks

@@ -9,15 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-
 from pmssm.trainers.checkpoint import Checkpoints
 from pmssm.trainers.errors import TrainingError
 from pmssm.trainers.evaluate import predict
 from pmssm.trainers.loop import Data, Settings, Training, epoch_order
 from pmssm.trainers.metrics import MetricsFile
 from pmssm.trainers.signals import Stopped, StopRequest
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 SETTINGS = Settings(
     learning_rate=1e-3, weight_decay=1e-4, cosine=True, clip_norm=1.0, epochs=4, batch_size=32, checkpoint_seconds=1e9

@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-
 from pmssm.trainers.models import RECIPES
 from pmssm.trainers.models.mlp import PMSSMFeedForward
 from pmssm.trainers.models.transformer import PMSSMTransformer
 from pmssm.trainers.models.transformer_tabular import PMSSMTransformerTabular
 from pmssm.trainers.optimizer import FlatAdamW
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 NAMES = list(RECIPES)
 
@@ -118,9 +117,9 @@ def test_copying_the_flat_buffer_copies_the_model(name: str, inputs: torch.Tenso
     model = RECIPES[name].build().double()
     flat = FlatAdamW(model, learning_rate=1e-2, weight_decay=0.0, clip_norm=None)
     with torch.no_grad():
-        before, kept = model(inputs), flat.flat.data.clone()
+        before, kept = model(inputs), flat.flat.clone()
     flat.step(model(inputs).square().mean())
     with torch.no_grad():
         assert not torch.equal(model(inputs), before)
-        flat.flat.data.copy_(kept)
+        flat.flat.copy_(kept)
         assert torch.equal(model(inputs), before)

@@ -6,12 +6,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-
 from pmssm.trainers.data.arrays import ARRAYS, load_prepared
 from pmssm.trainers.data.columns import COLUMNS, PARAMETERS
 from pmssm.trainers.data.prepare import prepare, split
@@ -23,7 +21,7 @@ Make = Callable[..., Rows]
 Write = Callable[..., Path]
 
 
-def run(output: Path, *patterns: object, cache: Path | None = None, **choice: Any) -> None:
+def run(output: Path, *patterns: object, cache: Path | None = None, **choice: int) -> None:
     prepare(output, patterns=[str(pattern) for pattern in patterns], choice=Choice(**choice), cache=cache)
 
 
