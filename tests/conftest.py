@@ -1,15 +1,11 @@
 """Fixtures shared by all tests."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
-
-sys.path.insert(0, str(Path(__file__).parent))  # so that tests can say `from fake_nvml import …`
-
 from fake_nvml import FakeGpu, FakeNvml, build, fake_gpu
+from hypothesis import settings
 
 settings.register_profile("unhurried", deadline=None)  # CI's cores are shared: slow is no failure
 settings.load_profile("unhurried")

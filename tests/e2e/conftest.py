@@ -1,16 +1,12 @@
 """Fixtures of the end-to-end tests."""
 
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # so that tests can say `from box import Box`
-
-from box import Box
+from e2e.box import Box
 
 
 @pytest.fixture

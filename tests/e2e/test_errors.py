@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from box import Box
+from e2e.box import Box
 
 RUN = '[runs.a]\ncommand = ["true"]\n'
 BAD_PLANS = {

@@ -4,7 +4,7 @@ import json
 import signal
 
 import pytest
-from box import Box
+from e2e.box import Box
 
 DIAMOND = r"""
 [runs.prepare]

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from box import Box
+from e2e.box import Box
 
 HEAVY = {"torch", "numpy", "pandas", "textual", "uproot", "matplotlib", "pynvml"}
 

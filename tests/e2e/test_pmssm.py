@@ -1,0 +1,57 @@
+"""The main job with the real trainers: the built-in plan on the embedded sample."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from e2e.box import Box
+
+RUNS = ["prepare", "transformer", "transformer_tabular", "mlp"]
+PARAMETERS = {"transformer": 795_777, "transformer_tabular": 803_330, "mlp": 1_411_713}
+
+
+@pytest.mark.timeout(400)
+def test_the_quick_look_trains_all_three_on_two_gpus_and_says_how_well(
+    make_box: Callable[[dict[str, str]], Box],
+    fake_nvml: Any,  # noqa: ANN401
+) -> None:
+    """PyTorch finds no CUDA behind the fake NVML and trains on the CPU; the supervisor cannot tell the difference."""
+    box = make_box(fake_nvml(gpus=3).env)
+    output = box.ok("--headless", "--testing", timeout=300)
+    status = box.status()
+    runs = status["runs"]
+    assert list(runs) == RUNS and {run["state"] for run in runs.values()} == {"succeeded"}
+    assert status["mode"] == "parallel"
+    assert runs["transformer"]["started"] < runs["transformer_tabular"]["ended"]
+    assert runs["transformer_tabular"]["started"] < runs["transformer"]["ended"]
+    assert runs["mlp"]["started"] >= max(runs["transformer"]["ended"], runs["transformer_tabular"]["ended"])
+    for name in PARAMETERS:
+        _check_training(Path(status["folder"]) / name, runs[name], output)
+
+
+def _check_training(folder: Path, run: dict[str, Any], output: str) -> None:
+    name = folder.name
+    result = json.loads((folder / "result.json").read_text())
+    assert result["parameters"] == PARAMETERS[name]
+    assert f"{result['r2']:.4g}" in output
+    progress = run["progress"]
+    assert progress["epoch"] == progress["epochs"] == result["epochs"]
+    with (folder / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == list(range(1, result["epochs"] + 1))
+    assert min(float(row["val_mse"]) for row in rows) == pytest.approx(result["val_mse_normalised"], rel=1e-3)
+    for picture in ("loss_curve.png", "true_vs_predicted.png"):
+        assert (folder / picture).read_bytes().startswith(b"\x89PNG")
+    assert (folder / "model.pt").stat().st_size > 1_000_000
+
+
+def test_data_without_a_branch_end_the_session_with_exit_code_2_and_say_which(box: Box) -> None:
+    (box.folder / "points.csv").write_text("IN_meL,MO_Omega\n100.0,0.1\n")
+    done = box.run("--headless", "--data", "points.csv", timeout=120)
+    assert done.returncode == 2
+    assert "IN_meR" in box.log("prepare") and "points.csv" in box.log("prepare")
+    assert "Traceback" not in box.log("prepare")
+    assert box.states() == {"prepare": "failed", **dict.fromkeys(RUNS[1:], "blocked")}

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Installs what the tests need and runs all checks. Wants Python 3.11 or newer; works in any folder.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if ! command -v cc >/dev/null; then # the tests compile a small stand-in for NVIDIA's libnvidia-ml.so.1
+    sudo=$([ "$(id -u)" = 0 ] || echo sudo)
+    $sudo apt-get update -q && $sudo apt-get install -q -y gcc libc6-dev
+fi
+
+python3 -m venv .venv
+.venv/bin/pip install --quiet -c constraints.txt -e '.[test]'
+
+.venv/bin/ruff check .
+.venv/bin/ruff format --check .
+.venv/bin/mypy supervisor trainers
+.venv/bin/lint-imports
+exec .venv/bin/python -m pytest "$@"
