@@ -27,6 +27,10 @@ Placeholders = Mapping[str, str | Sequence[str]]
 class PlanError(ValueError):
     """A plan that can't be used; the message names file, field and remedy on one line."""
 
+    def __init__(self, message: str) -> None:
+        """Spells out characters that would break the line or steer the terminal: a key may be any text."""
+        super().__init__("".join(char if char.isprintable() else repr(char)[1:-1] for char in message))
+
 
 def _compiled(pattern: str) -> str:
     try:
@@ -133,9 +137,13 @@ _REMEDIES = {  # pydantic's words for programmers, in those of TOML
     "missing": "is required",
     "too_short": "must not be empty",
     "string_type": "must be a string, in quotes",
-    "tuple_type": 'must be a list of strings, as in ["python", "train.py"]',
-    "dict_type": "must be a table, as in [runs.train]",
-    "model_type": "must be a table, as in [runs.train]",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "tuple_type": 'must be a list of strings, as in ["one", "two"]',
+    "dict_type": 'must be a table, as in {{ name = "value" }}',
+    "model_type": 'must be a table, as in {{ name = "value" }}',
 }
 
 
@@ -149,7 +157,7 @@ def _first_problem(error: ValidationError) -> str:
     if field.endswith(".slot"):
         return f'{field}: must be 0, 1, … or "none"; leave it out for any slot'
     if problem["type"] in _REMEDIES:
-        return f"{field}: {_REMEDIES[problem['type']]}"
+        return f"{field}: {_REMEDIES[problem['type']].format(**problem.get('ctx', {}))}"
     return f"{field}: {problem['msg'].removeprefix('Value error, ')}"
 
 

@@ -17,8 +17,32 @@ EPOCH = re.compile(r"Epoch (?P<epoch>\d+)(?:/(?P<epochs>\d+))? \| Train MSE = (?
 # Bytes in which attacks are likelier than in uniform ones.
 NASTY = st.lists(
     st.sampled_from(
-        [b"\x1b", b"[", b"]", b"P", b"\\", b"\x07", b"\x9b", b"\xc2\x9b", b"\xc2\x9d", b"\xc2\x90", b"\r", b"\t", b"0;1m"]
-        + [b"\xe2\x80\xae", b"\xe2\x80\x8b", b"\xef\xbb\xbf", b"\xff", b"\x00", "é".encode(), "日".encode(), b"text", b" "]
+        [
+            b"\x1b",
+            b"[",
+            b"]",
+            b"P",
+            b"\\",
+            b"\x07",
+            b"\x9b",
+            b"\xc2\x9b",
+            b"\xc2\x9d",
+            b"\xc2\x90",
+            b"\r",
+            b"\t",
+            b"0;1m",
+        ]
+        + [
+            b"\xe2\x80\xae",
+            b"\xe2\x80\x8b",
+            b"\xef\xbb\xbf",
+            b"\xff",
+            b"\x00",
+            "é".encode(),
+            "日".encode(),
+            b"text",
+            b" ",
+        ]
         + [b"\xf3\xa0\x81\x81", b"\xe2\x80\xa8", b"\xc2\xad", b"\x0b", b"\x7f", b"8;;http://x"]
     ),
     max_size=40,
@@ -153,7 +177,9 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("scratch")
 
 
-LOG_BYTES = st.lists(st.sampled_from([b"\n", b"\r", b"\r\n", b"a", b"bc", "é".encode(), b"\x1b[0m", b"\x00"])).map(b"".join)
+LOG_BYTES = st.lists(st.sampled_from([b"\n", b"\r", b"\r\n", b"a", b"bc", "é".encode(), b"\x1b[0m", b"\x00"])).map(
+    b"".join
+)
 
 
 @given(pieces=st.lists(LOG_BYTES, max_size=8), chunk=st.integers(1, 64))
