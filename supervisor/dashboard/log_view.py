@@ -15,6 +15,7 @@ from .format import BOLD, DIM, WARN, Span, content, plain
 from .lines_view import LinesView
 
 POLL_S = 0.1
+QUIET_POLL_S = 0.25  # while nothing comes
 MAX_LINES_PER_POLL = 2000  # more than that can't be read by anybody, and would slow the keys down
 
 
@@ -53,9 +54,10 @@ class LogView(Vertical):
         follower = await asyncio.to_thread(LogFollower.near_end, path)
         if follower.offset:
             self.lines.extend([f"⋯ earlier lines are in {plain(str(path))}"])
-        self.lines.extend(await asyncio.to_thread(follower.read))
+        lines = await asyncio.to_thread(follower.read)
+        self.lines.extend(lines)
         while True:
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(POLL_S if lines else QUIET_POLL_S)
             lines = await asyncio.to_thread(follower.read)
             skipped = len(lines) - MAX_LINES_PER_POLL
             if skipped > 0:

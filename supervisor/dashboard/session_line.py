@@ -15,6 +15,11 @@ from .format import BAD, BOLD, DIM, GOOD, WARN, Span, clock, content, plain
 
 Line = list[Span]
 
+_COUNT_ORDER = (
+    *(RunState.FAILED, RunState.LOST, RunState.BLOCKED, RunState.STOPPED),
+    *(RunState.STOPPING, RunState.RUNNING, RunState.QUEUED, RunState.WAITING, RunState.SUCCEEDED),
+)
+
 
 class SessionLine(Static):
     """One line of facts, and a second one when there is something to say."""
@@ -65,10 +70,10 @@ def session_lines(snapshot: Snapshot | None, gone: str | None, now: float, width
 
 
 def counts(snapshot: Snapshot) -> Line:
-    """How many runs are in which state: `2 running, 1 waiting`."""
+    """How many runs are in which state, the bad ones first: `1 failed, 2 running, 1 waiting`."""
     number = Counter(run.state for run in snapshot.runs.values())
     spans: Line = []
-    for state in sorted(number, key=list(RunState).index):
+    for state in sorted(number, key=_COUNT_ORDER.index):
         style = BAD if state in (RunState.FAILED, RunState.LOST) else BOLD if state in ALIVE else ""
         spans += [(", ", ""), (f"{number[state]} {state}", style)]
     return spans[1:]
