@@ -15,38 +15,10 @@ from pmssm.supervisor.logs import CHUNK, MAX_BACKLOG, MAX_LINE, LogFollower, cle
 EPOCH = re.compile(r"Epoch (?P<epoch>\d+)(?:/(?P<epochs>\d+))? \| Train MSE = (?P<train_loss>\S+)")
 
 # Bytes in which attacks are likelier than in uniform ones.
-NASTY = st.lists(
-    st.sampled_from(
-        [
-            b"\x1b",
-            b"[",
-            b"]",
-            b"P",
-            b"\\",
-            b"\x07",
-            b"\x9b",
-            b"\xc2\x9b",
-            b"\xc2\x9d",
-            b"\xc2\x90",
-            b"\r",
-            b"\t",
-            b"0;1m",
-        ]
-        + [
-            b"\xe2\x80\xae",
-            b"\xe2\x80\x8b",
-            b"\xef\xbb\xbf",
-            b"\xff",
-            b"\x00",
-            "é".encode(),
-            "日".encode(),
-            b"text",
-            b" ",
-        ]
-        + [b"\xf3\xa0\x81\x81", b"\xe2\x80\xa8", b"\xc2\xad", b"\x0b", b"\x7f", b"8;;http://x"]
-    ),
-    max_size=40,
-).map(b"".join)
+INTRODUCERS = [b"\x1b", b"[", b"]", b"P", b"\\", b"\x07", b"\x9b", b"\xc2\x9b", b"\xc2\x9d", b"\xc2\x90"]
+OTHERS = [b"\r", b"\t", b"\xff", b"\x00", b"\x0b", b"\x7f", b" ", b"0;1m", b"8;;http://x", b"text"]
+UNICODE = [char.encode() for char in "\u202e\u200b\ufeff\U000e0041\u2028\u00adé日"]
+NASTY = st.lists(st.sampled_from(INTRODUCERS + OTHERS + UNICODE), max_size=40).map(b"".join)
 
 
 # clean_line

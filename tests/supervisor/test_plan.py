@@ -66,7 +66,7 @@ REFUSALS = {
     "unknown_key_of_the_session": "session.nmae: unknown key (did you mean 'name'?)",
     "unknown_key_unlike_any": "runs.a.colour: unknown key; known are after, command, cwd, env, ",
     "unknown_placeholder": "runs.a.command: unknown placeholder '{pyton}' (did you mean 'python'?)",
-    "unknown_placeholder_in_cwd": "runs.a.cwd: unknown placeholder '{nowhere_at_all}'; known are no_options, output, python, ",
+    "unknown_placeholder_in_cwd": "runs.a.cwd: unknown placeholder '{nowhere_at_all}'; known are no_options, output, ",
     "unknown_placeholder_in_env": "runs.a.env.OUT: unknown placeholder '{outputs}' (did you mean 'output'?)",
     "unknown_run": "runs.mlp.after: no run named 'transfomer' (did you mean 'transformer'?)",
     "unknown_run_unlike_any": "runs.a.after: no run named 'zzz'; known are a",
@@ -114,7 +114,7 @@ def test_a_plan_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_no_plan(tmp_path: Path) -> None:
-    with pytest.raises(PlanError, match="cannot read the plan: Is a directory$"):
+    with pytest.raises(PlanError, match=r"cannot read the plan: Is a directory$"):
         load_plan(tmp_path)
 
 

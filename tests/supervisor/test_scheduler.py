@@ -1,0 +1,430 @@
+"""What is started when: the pMSSM plan step by step, then random plans through random histories."""
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pmssm.supervisor.plan import Plan, RunPlan
+from pmssm.supervisor.scheduler import Finish, Signal, Start, decide
+from pmssm.supervisor.state import ENDED_BADLY, RunState, blockers, initial_state, replay, run_states
+from pmssm.supervisor.wire import Command, Down, Restart, Stop
+from pmssm.supervisor.wire import Start as StartCommand
+from simulated_world import CPU, PMSSM, Outcome, World, gpu_slots, plan_of
+
+# The pMSSM plan
+
+
+def test_with_two_gpus_the_transformers_train_side_by_side_and_the_mlp_on_the_second() -> None:
+    world = World(PMSSM, gpu_slots(2))
+    world.settle()
+    assert world.started == ["prepare@none"]
+    world.end("prepare")
+    world.settle()
+    assert world.started[1:] == ["transformer@GPU 1", "transformer_tabular@GPU 2"]
+    world.end("transformer")
+    world.settle()
+    assert len(world.started) == 3
+    world.end("transformer_tabular")
+    world.settle()
+    assert world.started[3:] == ["mlp@GPU 2"]
+    assert not world.state.finished
+    world.end("mlp")
+    world.settle()
+    assert world.state.finished
+    assert set(world.states().values()) == {RunState.SUCCEEDED}
+
+
+@pytest.mark.parametrize("first", ["transformer", "transformer_tabular"])
+def test_mlp_waits_until_both_transformers_exit_0(first: str) -> None:
+    world = World(PMSSM, gpu_slots(2))
+    world.settle()
+    world.end("prepare")
+    world.settle()
+    world.end(first)
+    world.settle()
+    assert world.states()["mlp"] is RunState.WAITING
+    assert "mlp" not in world.living
+
+
+@pytest.mark.parametrize("slots", [gpu_slots(1), CPU])
+def test_with_one_slot_the_runs_go_one_after_the_other_in_the_order_of_the_plan(slots: tuple) -> None:  # type: ignore[type-arg]
+    world = World(PMSSM, slots)
+    order = []
+    world.settle()
+    while world.living:
+        (run,) = world.living
+        order.append(run)
+        world.end(run)
+        world.settle()
+    assert order == ["prepare", "transformer", "transformer_tabular", "mlp"]
+    assert {where.split("@")[1] for where in world.started[1:]} == {slots[0].name}
+    assert world.state.finished
+
+
+def test_until_the_slots_are_known_only_runs_that_need_none_start() -> None:
+    world = World(PMSSM, None)
+    world.settle()
+    assert world.started == ["prepare@none"]
+    world.end("prepare")
+    world.settle()
+    assert world.states()["transformer"] is RunState.QUEUED
+    assert world.started == ["prepare@none"]
+    assert not world.state.finished
+    world.choose_slots(gpu_slots(2))
+    world.settle()
+    assert world.started[1:] == ["transformer@GPU 1", "transformer_tabular@GPU 2"]
+
+
+def test_mlp_is_blocked_by_a_failed_transformer_and_the_session_comes_to_rest() -> None:
+    world = World(PMSSM, gpu_slots(2))
+    world.run_to_the_end(transformer="fails")
+    states = world.states()
+    assert states["mlp"] is RunState.BLOCKED
+    assert blockers(PMSSM, states, "mlp") == ("transformer",)
+    assert "mlp@GPU 2" not in world.started
+    assert world.state.finished
+
+
+def test_restarting_the_failed_transformer_to_success_starts_the_mlp_exactly_once() -> None:
+    world = World(PMSSM, gpu_slots(2))
+    world.run_to_the_end(transformer="fails")
+    assert world.ask(Restart(run="transformer")).ok
+    assert world.states()["mlp"] is RunState.WAITING
+    assert not world.state.finished
+    world.run_to_the_end()
+    assert world.started[-2:] == ["transformer@GPU 1", "mlp@GPU 2"]
+    assert sum(where.startswith("mlp") for where in world.started) == 1
+    assert world.state.finished
+
+
+def test_after_a_failed_prepare_everything_is_blocked_by_it() -> None:
+    world = World(PMSSM, gpu_slots(2))
+    world.run_to_the_end(prepare="fails")
+    states = world.states()
+    assert [states[run] for run in ("transformer", "transformer_tabular", "mlp")] == [RunState.BLOCKED] * 3
+    assert blockers(PMSSM, states, "mlp") == ("prepare",)
+    assert world.state.finished
+
+
+@pytest.mark.parametrize("outcome", ["fails", "crashes", "is_lost", "cannot_start"])
+def test_no_end_but_exit_0_lets_the_mlp_start(outcome: Outcome) -> None:
+    world = World(PMSSM, gpu_slots(2))
+    world.run_to_the_end(transformer_tabular=outcome)
+    assert world.states()["mlp"] is RunState.BLOCKED
+
+
+def test_a_run_prefers_its_slot_modulo_their_number() -> None:
+    plan = plan_of(a=((), 5), b=((), 3), c=((), 4))
+    world = World(plan, gpu_slots(3))
+    world.settle()
+    assert world.started == ["a@GPU 3", "b@GPU 1", "c@GPU 2"]
+
+
+def test_a_run_whose_slot_is_taken_takes_another_free_one() -> None:
+    world = World(plan_of(a=((), 0), b=((), 0), c=((), None)), gpu_slots(3))
+    world.settle()
+    assert world.started == ["a@GPU 1", "b@GPU 2", "c@GPU 3"]
+
+
+def test_a_run_without_preference_leaves_a_slot_to_the_run_that_prefers_it() -> None:
+    world = World(plan_of(anywhere=((), None), first=((), 0)), gpu_slots(2))
+    world.settle()
+    assert sorted(world.started) == ["anywhere@GPU 2", "first@GPU 1"]
+
+
+def test_a_freed_slot_goes_to_the_next_of_the_plan() -> None:
+    world = World(plan_of(a=((), None), b=((), None), c=((), None)), gpu_slots(1))
+    world.settle()
+    world.end("a", "fails")
+    world.settle()
+    assert world.started == ["a@GPU 1", "b@GPU 1"]
+
+
+# Commands in the middle
+
+
+def test_a_slot_is_not_given_away_while_its_run_is_stopping() -> None:
+    world = World(plan_of(a=((), 0), b=((), 0)), gpu_slots(1))
+    world.settle()
+    world.ask(Stop(run="a"))
+    world.settle()
+    assert world.states() == {"a": RunState.STOPPING, "b": RunState.QUEUED}
+    assert list(world.living) == ["a"]
+    world.end("a")
+    world.settle()
+    assert list(world.living) == ["b"]
+
+
+def test_a_restart_while_running_stops_first_and_starts_once_afterwards() -> None:
+    world = World(PMSSM, gpu_slots(2))
+    world.settle()
+    world.end("prepare")
+    world.settle()
+    world.ask(Restart(run="transformer", fresh=True))
+    world.settle()
+    assert world.signalled == {"transformer": "stop"}
+    assert world.started.count("transformer@GPU 1+fresh") == 0
+    world.end("transformer")
+    world.settle()
+    assert world.started[3:] == ["transformer@GPU 1+fresh"]
+    world.end("transformer")
+    world.settle()
+    assert len(world.started) == 4
+
+
+def test_an_attempt_after_a_fresh_one_resumes() -> None:
+    world = World(plan_of(a=((), 0)), CPU)
+    world.run_to_the_end(a="fails")
+    world.ask(Restart(run="a", fresh=True))
+    world.run_to_the_end(a="fails")
+    world.ask(Restart(run="a"))
+    world.run_to_the_end()
+    assert world.started == ["a@CPU", "a@CPU+fresh", "a@CPU"]
+
+
+def test_a_kill_after_a_stop_is_a_new_signal_and_a_stop_after_a_kill_is_none() -> None:
+    world = World(plan_of(a=((), 0)), CPU)
+    world.settle()
+    world.ask(Stop(run="a"))
+    assert decide(world.plan, world.state) == [Signal("a", "stop")]
+    world.ask(Stop(run="a", how="kill"))
+    assert decide(world.plan, world.state) == [Signal("a", "kill")]
+    world.ask(Stop(run="a"))
+    assert decide(world.plan, world.state) == [Signal("a", "kill")]
+
+
+def test_down_ends_the_session_even_while_a_restart_is_pending() -> None:
+    world = World(PMSSM, gpu_slots(2))
+    world.settle()
+    world.end("prepare")
+    world.settle()
+    world.ask(Restart(run="transformer"))
+    world.settle()
+    world.ask(Down())
+    world.run_to_the_end()
+    assert len(world.started) == 3
+    assert world.state.finished
+    assert {world.states()[run] for run in ("transformer", "transformer_tabular", "mlp")} == {RunState.STOPPED}
+
+
+def test_down_before_anything_started_starts_nothing() -> None:
+    world = World(PMSSM, None)
+    world.ask(Down())
+    world.settle()
+    assert world.started == []
+    assert world.state.finished
+
+
+def test_a_stopped_queued_run_lets_the_others_go_on() -> None:
+    world = World(plan_of(a=((), 0), b=((), 0), c=((), 0)), CPU)
+    world.settle()
+    world.ask(Stop(run="b"))
+    world.run_to_the_end()
+    assert world.started == ["a@CPU", "c@CPU"]
+    assert world.states()["b"] is RunState.STOPPED
+
+
+def test_restarting_a_succeeded_run_does_not_start_its_successors_again() -> None:
+    world = World(PMSSM, gpu_slots(2))
+    world.run_to_the_end()
+    world.ask(Restart(run="transformer"))
+    world.run_to_the_end()
+    assert world.started[4:] == ["transformer@GPU 1"]
+
+
+# An engine's death
+
+
+def test_a_start_that_the_engine_did_not_live_to_carry_out_is_made_up_for_once() -> None:
+    world = World(plan_of(a=((), 0)), CPU)
+    world.die_and_recover(before_spawn=True)
+    world.run_to_the_end()
+    assert world.started == ["a@CPU"]
+
+
+def test_a_start_made_up_for_gets_a_number_and_so_a_folder_of_its_own() -> None:
+    world = World(plan_of(a=((), 0)), CPU)
+    world.die_and_recover(before_spawn=True)
+    world.settle()
+    assert world.living == {"a": 2}
+    assert [attempt.number for attempt in world.state.runs["a"].attempts] == [1, 2]
+
+
+def test_a_fresh_start_that_never_happened_is_made_up_for_fresh() -> None:
+    world = World(plan_of(a=((), 0)), CPU)
+    world.run_to_the_end(a="fails")
+    world.ask(Restart(run="a", fresh=True))
+    world.die_and_recover(before_spawn=True)
+    world.settle()
+    assert world.started == ["a@CPU", "a@CPU+fresh"]
+
+
+def test_a_fresh_restart_asked_for_while_a_start_was_being_lost_is_fresh() -> None:
+    world = World(plan_of(a=((), 0)), CPU)
+    (start,) = decide(world.plan, world.state)
+    assert isinstance(start, Start)
+    world.note_start(start)
+    world.ask(Restart(run="a", fresh=True))
+    world.die_and_recover()
+    world.settle()
+    assert world.started == ["a@CPU+fresh"]
+
+
+def test_a_run_stopped_while_its_start_was_being_lost_stays_stopped() -> None:
+    world = World(plan_of(a=((), 0)), CPU)
+    (start,) = decide(world.plan, world.state)
+    assert isinstance(start, Start)
+    world.note_start(start)
+    world.ask(Stop(run="a"))
+    world.die_and_recover()
+    world.settle()
+    assert world.started == []
+    assert world.states()["a"] is RunState.STOPPED
+    assert world.state.finished
+
+
+def test_between_both_transformers_and_the_mlp_a_death_starts_the_mlp_once() -> None:
+    world = World(PMSSM, gpu_slots(2))
+    world.settle()
+    world.end("prepare")
+    world.settle()
+    world.end("transformer")
+    world.end("transformer_tabular")
+    world.die_and_recover(before_spawn=True)
+    world.run_to_the_end()
+    assert sum(where.startswith("mlp") for where in world.started) == 1
+    assert world.state.finished
+
+
+# Any plan, any history
+
+
+@st.composite
+def random_plans(draw: st.DrawFn) -> Plan:
+    """Random DAGs; the order of the file is not the order of dependence."""
+    count = draw(st.integers(1, 7))
+    names = [f"r{number}" for number in range(count)]
+    runs = {}
+    for number, name in enumerate(names):
+        after = draw(st.lists(st.sampled_from(names[:number]), unique=True, max_size=3)) if number else []
+        slot = draw(st.sampled_from([None, "none", 0, 1, 2, 5]))
+        fresh = draw(st.sampled_from([(), ("--fresh",)]))
+        runs[name] = RunPlan(command=("true",), after=tuple(after), slot=slot, fresh_args=fresh)  # type: ignore[arg-type]
+    return Plan(runs={name: runs[name] for name in draw(st.permutations(names))})
+
+
+def draw_command(data: st.DataObject, plan: Plan) -> Command:
+    run = data.draw(st.sampled_from([*plan.runs, "no such run", ""]), "run")
+    kinds: list[Command] = [
+        Stop(run=run),
+        Stop(run=run, how="kill"),
+        Restart(run=run),
+        Restart(run=run, fresh=True),
+        StartCommand(run=run),
+        Down(),
+    ]
+    return data.draw(st.sampled_from(kinds), "command")
+
+
+OUTCOMES: list[Outcome] = ["succeeds", "succeeds", "succeeds", "fails", "crashes", "is_lost", "cannot_start"]
+
+
+def check_rest(world: World) -> None:
+    """What must hold of a session that is at rest."""
+    states = world.states()
+    assert world.state.finished
+    assert not world.living
+    assert set(states.values()) <= {RunState.SUCCEEDED, *ENDED_BADLY}
+    for name, state in states.items():
+        if state is RunState.BLOCKED:
+            roots = blockers(world.plan, states, name)
+            assert roots
+            assert {states[root] for root in roots} <= ENDED_BADLY - {RunState.BLOCKED}
+    assert replay(world.plan, world.events) == world.state
+    assert decide(world.plan, world.state) == []
+
+
+@given(plan=random_plans(), data=st.data())
+@settings(max_examples=250)
+def test_any_history_of_any_plan_keeps_the_rules_and_comes_to_rest(plan: Plan, data: st.DataObject) -> None:
+    slots = gpu_slots(data.draw(st.integers(1, 3), "slots"))
+    world = World(plan, None if data.draw(st.booleans(), "slots come late") else slots)
+    for _ in range(data.draw(st.integers(0, 25), "steps")):
+        step = data.draw(st.sampled_from(["settle", "end", "ask", "die", "die before spawn", "slots"]), "step")
+        if step == "settle":
+            world.settle()
+        elif step == "end" and world.living:
+            run = data.draw(st.sampled_from(sorted(world.living)), "ends")
+            world.end(run, data.draw(st.sampled_from(OUTCOMES), "outcome"))
+        elif step == "ask":
+            world.ask(draw_command(data, plan))
+        elif step.startswith("die"):
+            world.die_and_recover(before_spawn=step == "die before spawn")
+        elif step == "slots" and world.state.slots is None:
+            world.choose_slots(slots)
+    if world.state.slots is None:
+        world.choose_slots(slots)
+    world.run_to_the_end()
+    check_rest(world)
+
+
+@given(plan=random_plans(), slots=st.integers(1, 3), data=st.data())
+def test_when_nothing_fails_everything_runs_exactly_once(plan: Plan, slots: int, data: st.DataObject) -> None:
+    world = World(plan, gpu_slots(slots))
+    world.settle()
+    while world.living:
+        for run in data.draw(st.lists(st.sampled_from(sorted(world.living)), min_size=1, unique=True), "end together"):
+            world.end(run)
+        if data.draw(st.booleans(), "engine dies"):
+            world.die_and_recover(before_spawn=True)
+        world.settle()
+    assert sorted(where.split("@")[0] for where in world.started) == sorted(plan.runs)
+    check_rest(world)
+
+
+@given(plan=random_plans(), slots=st.integers(1, 3))
+def test_no_slot_stays_free_while_a_run_is_queued(plan: Plan, slots: int) -> None:
+    world = World(plan, gpu_slots(slots))
+    world.settle()
+    while world.living:
+        busy = {run for run in world.living if plan.runs[run].takes_slot}
+        assert len(busy) == slots or RunState.QUEUED not in world.states().values()
+        world.end(next(iter(world.living)))
+        world.settle()
+
+
+def test_once_all_is_done_the_only_action_is_to_finish() -> None:
+    world = World(plan_of(a=((), 0)), CPU)
+    world.settle()
+    world.end("a")
+    assert decide(world.plan, world.state) == [Finish()]
+
+
+# Large plans
+
+
+def test_a_chain_longer_than_pythons_stack_is_decided_whatever_the_order_of_the_file() -> None:
+    names = [f"r{number}" for number in range(3000)]
+    chain = {name: ([before] if before else [], 0) for before, name in zip([None, *names], names, strict=False)}
+    plan = plan_of(**dict(reversed(chain.items())))  # type: ignore[arg-type]
+    state = initial_state(plan)
+    assert run_states(plan, state)["r2999"] is RunState.WAITING
+    world = World(plan, CPU)
+    world.settle()
+    world.end("r0", "fails")
+    assert blockers(plan, world.states(), "r2999") == ("r0",)
+
+
+def test_the_roots_of_a_ladder_of_runs_are_found_without_walking_every_path() -> None:
+    rungs: dict[str, tuple[list[str], int]] = {"a0": ([], 0), "b0": ([], 0)}
+    for number in range(1, 60):  # 2^59 paths
+        rungs |= {f"{side}{number}": ([f"a{number - 1}", f"b{number - 1}"], 0) for side in "ab"}
+    plan = plan_of(**rungs)
+    world = World(plan, gpu_slots(2))
+    world.settle()
+    world.end("a0", "fails")
+    world.end("b0", "is_lost")
+    began = time.process_time()
+    assert blockers(plan, world.states(), "b59") == ("a0", "b0")
+    assert time.process_time() - began < 10  # not a speed, but the difference between now and never
