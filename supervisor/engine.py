@@ -290,7 +290,8 @@ class Engine:
                 width=width,
             )
             notes = (*((choice.reason,) if choice.reason else ()), *choice.notes)
-            self._record(SlotsChosen(at=time.time(), slots=choice.slots, mode=choice.mode, notes=notes))
+            if (choice.slots, choice.mode, notes) != (self.state.slots, self.state.mode, self.state.notes):
+                self._record(SlotsChosen(at=time.time(), slots=choice.slots, mode=choice.mode, notes=notes))
             self._slots_stale = False
         except (SlotError, OSError) as error:
             self._trouble = str(error)

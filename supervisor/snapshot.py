@@ -197,7 +197,7 @@ def _how_ended(name: str, state: SessionState, states: Mapping[str, RunState]) -
     elif last.exit.signal is not None:
         ending = signal_name(last.exit.signal)
     else:
-        return "lost: its supervising process was killed, so nobody knows how it ended"
+        return "its shim was killed, so nobody knows how it ended"
     return f"stopped, {ending}" if states[name] is RunState.STOPPED else ending
 
 

@@ -20,6 +20,7 @@ from .state import (
     SessionState,
     SlotsChosen,
     StopRequested,
+    blockers,
     run_states,
 )
 
@@ -62,7 +63,7 @@ def _tell_end(event: AttemptEnded, plan: Plan, state: SessionState) -> Iterator[
     if run_state in (RunState.FAILED, RunState.LOST):
         yield f"{event.run}: {run_state} {seconds} ({reason(event.run, plan, state, states)})", "error"
         for name, other in states.items():
-            if other is RunState.BLOCKED:
+            if other is RunState.BLOCKED and event.run in blockers(plan, states, name):
                 yield f"{name}: {reason(name, plan, state, states)}", "warning"
     else:
         yield f"{event.run}: {run_state} {seconds}", "info"

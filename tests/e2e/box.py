@@ -102,7 +102,9 @@ class Box:
     def engines(self) -> list[int]:
         """Every living engine of this box."""
         return [
-            pid for pid in _pids() if os.fsencode(self.logs) in (words := _read(pid, "cmdline")) and b"engine" in words
+            pid
+            for pid in _pids()
+            if os.fsencode(self.logs) in (words := _read(pid, "cmdline")) and b"engine_process" in words
         ]
 
     def close(self) -> None:
