@@ -56,6 +56,8 @@ def train(job: Job, settings: Settings, stop: StopRequest) -> None:
     prepared = load_prepared(job.data)
     job.output.mkdir(parents=True, exist_ok=True)
     with only_one(job.output):
+        for leftover in job.output.glob(".*.tmp"):  # of an attempt that was killed while it wrote
+            leftover.unlink()
         data = to_device(prepared, device, rows=TESTING_ROWS if job.testing else None)
         torch.manual_seed(settings.seed)
         model = RECIPES[job.name].build().to(device)
@@ -88,6 +90,7 @@ def to_device(prepared: Prepared, device: torch.device, *, rows: int | None) -> 
 def identity(job: Job, settings: Settings, prepared: Prepared, data: Data) -> dict[str, Any]:
     """What a checkpoint must agree in with this start."""
     return {
+        "checkpoint format": 1,
         "model": job.name,
         "data": prepared.meta["content"],
         "number of rows": len(data.train_inputs),

@@ -33,7 +33,8 @@ class PMSSMFeedForward(nn.Module):
         # 19 × 512 instead of 1216 × 512 multiplications a row.
         first = self.hidden[0]
         assert isinstance(first, nn.Linear)
-        blocks = first.weight.view(-1, self.embedding.out_features)  # (width × features, embedding)
-        embedding = torch.stack([self.embedding.weight.squeeze(-1), self.embedding.bias], dim=1)  # (embedding, 2)
-        folded = (blocks @ embedding).view(first.out_features, self.features, 2)
-        return F.linear(inputs, folded[..., 0], first.bias + folded[..., 1].sum(dim=1))
+        # (width × features, embedding) and (width, embedding)
+        blocks = first.weight.view(-1, self.embedding.out_features)
+        summed = first.weight.view(first.out_features, self.features, -1).sum(dim=1)
+        weight = torch.mv(blocks, self.embedding.weight.squeeze(-1)).view(first.out_features, self.features)
+        return F.linear(inputs, weight, first.bias + torch.mv(summed, self.embedding.bias))
