@@ -37,7 +37,7 @@ def answer(plan: Plan, state: SessionState, command: Command, now: float) -> Ans
     if command.run not in plan.runs:
         near = difflib.get_close_matches(command.run, plan.runs, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"runs are {', '.join(plan.runs)}"
-        return _refusal(f"no run named '{command.run}'; {hint}")
+        return _refusal(f"no run named {command.run!r}; {hint}")
     if isinstance(command, Stop):
         return _stop(plan, states, command, now, starts_again=state.runs[command.run].pending)
     if isinstance(command, Start):
