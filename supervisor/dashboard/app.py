@@ -245,6 +245,10 @@ class Dashboard(App[str]):
         else:
             lines.follow()
 
+    def action_short(self) -> None:
+        short = self.log_view.lines.toggle_short()
+        self.say("log lines without date, level and run name" if short else "whole log lines")
+
     def action_zoom(self) -> None:
         """Log, curve, back; a focused pane comes first."""
         zoomable: tuple[Widget, ...] = (self.log_view, self.curve, self.gpus)

@@ -24,6 +24,7 @@ _LOOKS: dict[RunState, Span] = {
     RunState.STOPPED: ("■", WARN),
     RunState.LOST: ("?", BAD),
 }
+_BAR_STYLES = {RunState.SUCCEEDED: GOOD, RunState.RUNNING: BUSY}
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def _progress(row: Row, width: int) -> Span:
     room = width - len(told) - 1
     if not epochs or room < 3:
         return told, ""
-    return f"{bar(epoch / epochs, room)} {told}", GOOD if row.run.state is RunState.SUCCEEDED else ""
+    return f"{bar(epoch / epochs, room)} {told}", _BAR_STYLES.get(row.run.state, "")
 
 
 def _eta(row: Row, _: int) -> Span:

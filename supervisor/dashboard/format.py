@@ -13,7 +13,7 @@ from ..logs import clean_line
 NONE = "–"  # where there is nothing to tell
 UNKNOWN = "n/a"  # where nobody could tell
 
-GOOD, BAD, BUSY, WARN, DIM, BOLD = "$text-success", "$text-error", "$text-accent", "$text-warning", "dim", "bold"
+GOOD, BAD, BUSY, WARN, DIM, BOLD = "$text-success", "$text-error", "$text-primary", "$text-warning", "dim", "bold"
 
 Span = tuple[str, str]  # a text and its style, one of the above or ""
 

@@ -9,7 +9,7 @@ from textual.widgets import Static
 from ..gpus import Gpu
 from ..snapshot import Snapshot
 from ..state import ALIVE
-from .format import BAD, BOLD, DIM, UNKNOWN, WARN, Span, bar, content, duration, fit, memory, percent, plain
+from .format import BAD, BOLD, BUSY, DIM, GOOD, UNKNOWN, WARN, Span, bar, content, duration, fit, memory, percent, plain
 
 _IDLE_MIB = 700  # what drivers and display servers hold of a GPU that nobody uses
 STALE_S = 10.0  # figures older than this are shown as old
@@ -92,9 +92,9 @@ def _gpu_line(gpu: Gpu, labels: int, width: int, users: str) -> Line:
     room = width - labels - 1 - len(name) - 5 - len(figures) - len(sensors) - 2
     room_users = min(max(0, room - 20), 24) if width >= 44 else 0  # what is left after two bars of 10
     cells = min(40, max(0, room - room_users) // 2)
-    spans: Line = [*label, (name, DIM), (bar(_part(gpu.utilization_percent, 100), cells), "")]
+    spans: Line = [*label, (name, DIM), (bar(_part(gpu.utilization_percent, 100), cells), GOOD)]
     spans += [(f" {percent(gpu.utilization_percent):>4} ", "")]
-    spans += [(bar(_part(gpu.memory_used_mib, gpu.memory_total_mib), cells), "")]
+    spans += [(bar(_part(gpu.memory_used_mib, gpu.memory_total_mib), cells), BUSY)]
     spans += [(figures, ""), (sensors, DIM)]
     if room_users > 4:
         spans.append((f" {fit(users, room_users - 1).rstrip()}", DIM if users == "idle" else ""))

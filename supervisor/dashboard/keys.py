@@ -33,6 +33,7 @@ GROUPS: dict[str, tuple[Key, ...]] = {
         Key("n", "n", "find(1)", "", "next match, downwards"),
         Key("N", "N", "find(-1)", "", "previous match, upwards"),
         Key("f", "f", "follow", "follow", "follow the end of the log, or pause"),
+        Key("t", "t", "short", "", "short lines (time and text), or whole ones"),
     ),
     "Screen": (
         Key("z", "z", "zoom", "zoom", "zoom: log, curve, back; or the focused pane"),

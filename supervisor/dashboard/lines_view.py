@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -18,6 +19,17 @@ from .format import DIM
 from .search import Search
 
 MAX_LINES = 50_000
+_NARROW = 100  # cells; a narrower view begins with short lines
+_PREFIX = re.compile(r"\d{4}-\d\d-\d\d (?P<time>\d\d:\d\d:\d\d )\[(?P<level>\w+) *\] \S+ +\| ")
+
+
+def shortened(line: str) -> str:
+    """A log line without what the log's name and the day tell anyway: date, run name, and the level `info`."""
+    prefix = _PREFIX.match(line)
+    if prefix is None:
+        return line
+    level = "" if prefix["level"] == "info" else f"[{prefix['level']}] "
+    return f"{prefix['time']}{level}{line[prefix.end() :]}"
 
 
 class LinesView(ScrollView, can_focus=True):
@@ -35,6 +47,7 @@ class LinesView(ScrollView, can_focus=True):
         self.unseen = 0  # lines that came while the view did not follow
         self.search: Search | None = None
         self.placeholder = ""  # shown while there are no lines
+        self.short: bool | None = None  # whether lines are shortened; None: where the view is narrow
         self._lines: list[str] = []
         self._first = 0  # number of the first line kept
         self._width = 0
@@ -143,12 +156,26 @@ class LinesView(ScrollView, can_focus=True):
         strip = Strip(segments).crop_extend(left, left + width, base.rich_style)
         return strip.apply_offsets(left, index)
 
+    def toggle_short(self) -> bool:
+        """Shortens the lines, or shows them whole; which of the two."""
+        self.short = not self._is_short
+        self.refresh()
+        return self.short
+
+    @property
+    def _is_short(self) -> bool:
+        return self.size.width < _NARROW if self.short is None else self.short
+
+    def _text(self, index: int) -> str:
+        return shortened(self._lines[index]) if self._is_short else self._lines[index]
+
     def _content(self, index: int) -> Content:
-        line = Content(self._lines[index])
+        text = self._text(index)
+        line = Content(text)
         if self.search is not None:
             is_current = self.search.current == index + self._first
             style = component_style(self, "lines-view--current" if is_current else "lines-view--match")
-            for start, end in self.search.spans(self._lines[index]):
+            for start, end in self.search.spans(text):
                 line = line.stylize(style, start, end)
         selection = self.text_selection
         if selection is not None and (span := selection.get_span(index)) is not None:
@@ -160,7 +187,7 @@ class LinesView(ScrollView, can_focus=True):
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
         """The text marked with the mouse."""
-        return selection.extract("\n".join(self._lines)), "\n"
+        return selection.extract("\n".join(map(self._text, range(len(self._lines))))), "\n"
 
     def selection_updated(self, selection: Selection | None) -> None:  # noqa: ARG002 - Textual passes it
         """Shows what is marked."""

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from pydantic import ValidationError
+
 from ..connection import NoSession, open_client
 from ..journal import JournalError
 from ..recorded import recorded_snapshot
@@ -63,6 +65,8 @@ class EngineSource:
                 yield client
         except (SessionError, JournalError, RuntimeFolderError) as error:
             raise EngineGone(str(error)) from None
+        except ValidationError as error:
+            raise EngineGone(f"the engine speaks another language, as after an upgrade: {error.title}") from None
 
     def recorded(self) -> Snapshot | None:
         """The session's last picture; None where its files can't be read."""

@@ -101,7 +101,9 @@ class Stage:
     @contextlib.asynccontextmanager
     async def open(self, *, reopen: bool = False) -> AsyncIterator[Connection]:
         self.reopened.append(reopen)
-        if self.gone is not None and not (reopen and isinstance(self.gone, NoSession)):
+        if reopen and isinstance(self.gone, NoSession):
+            self.gone = None  # an engine is started on the finished session
+        if self.gone is not None:
             raise self.gone
         yield self
 

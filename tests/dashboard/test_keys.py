@@ -262,10 +262,8 @@ async def test_a_session_that_finished_earlier_is_shown_from_its_files_and_can_b
     stage.leave(NoSession("it has finished"))
     async with app.run_test(notifications=True) as pilot:
         await until_shown(pilot, "finished; every run succeeded", "wrote 1000 points")
+        stage.snapshot = stage.picture()
         await pilot.press("j", "r")
-        await until_shown(pilot, "done as asked")
+        await until_shown(pilot, "done as asked", "2 running")
         assert stage.commands == [Restart(run="transformer")]
         assert True in stage.reopened
-        stage.come_back()
-        stage.show(stage.picture())
-        await until_shown(pilot, "2 running")

@@ -81,8 +81,8 @@ async def test_hostile_text_is_shown_as_text_everywhere(stage: Stage) -> None:
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 140, 200])
 async def test_every_size_is_survived_and_shows_state_and_progress(stage: Stage, width: int) -> None:
     async with stage.app().run_test(size=(width, 24), notifications=True) as pilot:
-        await until(pilot, lambda: "▶ running" in screen_text(pilot.app) or width < 40)
-        assert width < 60 or "300/2000" in screen_text(pilot.app)
+        await until(pilot, lambda: width < 40 or "▶ running" in screen_text(pilot.app))
+        await until(pilot, lambda: width < 60 or "300/2000" in screen_text(pilot.app))
 
 
 async def test_columns_come_and_go_with_the_width(stage: Stage) -> None:
@@ -165,3 +165,23 @@ async def test_a_thousand_runs_stay_usable(stage: Stage) -> None:
             stage.show(stage.picture(runs=dict.fromkeys(runs, changed)))
             await until_shown(pilot, f"{epoch}/2000")
         assert time.monotonic() - began < 10
+
+
+async def test_log_lines_are_short_where_the_screen_is_narrow_and_t_shows_them_whole(stage: Stage) -> None:
+    prefix = "2026-01-22 15:31:00 [{level:<9}] transformer          | "
+    lines = [prefix.format(level="info") + "Epoch 1", prefix.format(level="warning") + "hot", "bare line"]
+    stage.log("transformer").write_text("\n".join([*lines, ""]))
+    async with stage.app().run_test(size=(80, 24), notifications=True) as pilot:
+        await until_shown(pilot, "\n 15:31:00 Epoch 1", "\n 15:31:00 [warning] hot", "\n bare line")
+        await pilot.press("t")
+        await until_shown(pilot, *lines, "whole log lines")
+        await pilot.resize_terminal(120, 40)
+        await pilot.press("t")
+        await until_shown(pilot, "\n 15:31:00 Epoch 1", "without date, level and run name")
+
+
+async def test_a_click_on_the_key_bar_is_as_good_as_the_key(stage: Stage) -> None:
+    async with stage.app().run_test(notifications=True) as pilot:
+        await until_shown(pilot, "? help")
+        await pilot.click("#keys", offset=(3, 0))
+        await until_shown(pilot, "keys (Esc closes")
