@@ -52,6 +52,7 @@ class Shim:
         """Starts the command, sees it end, records that."""
         signal.pthread_sigmask(signal.SIG_BLOCK, OBEYED | IGNORED)
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        os.closerange(READY + 1, os.sysconf("SC_OPEN_MAX"))  # what the engine's parents left open is not the command's
         os.set_inheritable(READY, False)
         self._reserve_record()  # before the claim: without room for the record there is no attempt
         if not self._claim():
