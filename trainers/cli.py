@@ -130,7 +130,11 @@ def trainer(name: str, model: str) -> None:
 
     for option in reversed(TRAINER_OPTIONS):
         command = option(command)
-    text = f"Trains {model}; a start with a checkpoint in --output resumes it."
+    text = f"""\
+Trains {model}; a start with a checkpoint in --output resumes it.
+
+A resume takes the data and the settings of the start, to the same bits on the CPU with the same --threads. Only mlp,
+whose learning rate is constant, goes on to more --epochs. SIGTERM or SIGINT: checkpoint, then exit 143 or 130."""
     commands.command(name, help=text)(command)
 
 

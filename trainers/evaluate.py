@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -36,12 +37,11 @@ def predict(model: nn.Module, inputs: Tensor, *, stop: StopRequest | None = None
         while start < len(inputs):
             if stop is not None and stop.signum is not None:
                 raise Interrupted(stop.signum)
-            try:
+            with suppress(torch.OutOfMemoryError):  # whose traceback holds on to memory until this block is left
                 result[start : start + rows] = model(inputs[start : start + rows])
-            except torch.OutOfMemoryError:
-                rows = smaller_batch(rows, "prediction batch")
-            else:
                 start += rows
+                continue
+            rows = smaller_batch(rows, "prediction batch")
     return result
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn
 
@@ -48,8 +49,8 @@ class Settings:
 
     def identity(self) -> dict[str, Any]:
         """What two attempts must agree in so that one can go on where the other ended."""
-        names = ("batch_size", "learning_rate", "seed") + (("epochs",) if self.cosine else ())
-        return {name.replace("_", "-"): getattr(self, name) for name in names}
+        identity = {"batch-size": self.batch_size, "learning-rate": self.learning_rate, "seed": self.seed}
+        return identity | ({"epochs, which the cosine schedule spans,": self.epochs} if self.cosine else {})
 
 
 class Data(NamedTuple):
@@ -143,15 +144,16 @@ class Training:
     def _step(self, inputs: Tensor, targets: Tensor) -> None:
         progress = self.progress
         rows = slice(progress.row, progress.row + progress.batch_size)
-        try:
-            loss = F.mse_loss(self.model(inputs[rows]), targets[rows])
-            self.optimizer.step(loss)
-        except torch.OutOfMemoryError:
-            progress.batch_size = smaller_batch(progress.batch_size, "batch size")
+        with suppress(torch.OutOfMemoryError):  # whose traceback holds on to memory until this block is left
+            self._update(inputs[rows], targets[rows])
             return
-        size = len(targets[rows])
-        progress.loss_sum.add_(loss.detach(), alpha=size)
-        progress.row += size
+        progress.batch_size = smaller_batch(progress.batch_size, "batch size")
+
+    def _update(self, inputs: Tensor, targets: Tensor) -> None:
+        loss = F.mse_loss(self.model(inputs), targets)
+        self.optimizer.step(loss)
+        self.progress.loss_sum.add_(loss.detach(), alpha=len(targets))
+        self.progress.row += len(targets)
 
     def _end_epoch(self, checkpoints: Checkpoints) -> EpochRow:
         progress = self.progress

@@ -16,7 +16,7 @@ from torch import nn
 
 from .checkpoint import Checkpoints
 from .data.arrays import Prepared, load_prepared
-from .errors import CheckpointError, OptionError
+from .errors import CheckpointError, OptionError, TrainingError
 from .evaluate import Scores, evaluate
 from .files import write_atomically
 from .log import LOGGER
@@ -55,7 +55,7 @@ def train(job: Job, settings: Settings, stop: StopRequest) -> None:
     device = choose_device(job.device)
     prepared = load_prepared(job.data)
     job.output.mkdir(parents=True, exist_ok=True)
-    with only_one(job.output):
+    with only_one(job.output), memory_errors_in_one_line():
         for leftover in job.output.glob(".*.tmp"):  # of an attempt that was killed while it wrote
             leftover.unlink()
         data = to_device(prepared, device, rows=TESTING_ROWS if job.testing else None)
@@ -80,6 +80,16 @@ def only_one(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             raise OptionError(f"--output {folder}: another trainer is at work here; wait or stop it") from None
         yield
+
+
+@contextmanager
+def memory_errors_in_one_line() -> Iterator[None]:
+    """A block in which running out of GPU memory, where no smaller batch can help, raises TrainingError."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        reason = str(error).partition("\n")[0]
+        raise TrainingError(f"model and data don't fit: {reason[:200]}; free the GPU or take another one") from error
 
 
 def to_device(prepared: Prepared, device: torch.device, *, rows: int | None) -> Data:

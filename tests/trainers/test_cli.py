@@ -74,7 +74,7 @@ def test_a_training_stopped_killed_and_resumed_is_bit_for_bit_the_uninterrupted_
     assert all(LINE.fullmatch(line) for line in whole.stdout.splitlines())
     assert whole.stderr == ""
 
-    broken = (*settings, "--output", tmp_path / "broken", "--checkpoint-seconds", 0.05)
+    broken = (*settings, "--output", tmp_path / "broken", "--checkpoint-seconds", 0.2)
     status, said = interrupt(start_cli, broken, signal.SIGTERM, "Epoch 0001")
     assert status == 143, said
     assert "Checkpoint saved at epoch 000" in said
@@ -84,6 +84,10 @@ def test_a_training_stopped_killed_and_resumed_is_bit_for_bit_the_uninterrupted_
     assert status == -signal.SIGKILL
     assert "Resumed at epoch 000" in said
     assert f"Training for {SETTINGS[name][1]} epochs" in said
+
+    if name == "transformer":
+        longer = cli(*broken, "--epochs", 9)
+        assert "with epochs, which the cosine schedule spans, 3, this one has 9; go back to 3, or" in only_line(longer)
 
     resumed = cli(*broken)
     assert resumed.returncode == 0, resumed

@@ -224,3 +224,15 @@ def test_an_epochs_order_is_a_permutation_that_seed_and_epoch_decide() -> None:
     assert torch.equal(epoch_order(50, 1, 2), epoch_order(50, 1, 2))
     assert not torch.equal(epoch_order(50, 1, 2), epoch_order(50, 1, 3))
     assert not torch.equal(epoch_order(50, 1, 2), epoch_order(50, 2, 2))
+
+
+def test_out_of_memory_in_predictions_halves_their_batch(caplog: pytest.LogCaptureFixture) -> None:
+    def limited(rows: int) -> None:
+        if rows > 3000:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    inputs = torch.randn(9000, 19)
+    predictions = predict(Small(limited), inputs)
+    assert "prediction batch 4096 → 2048" in caplog.text
+    with torch.no_grad():
+        torch.testing.assert_close(predictions, Small()(inputs))
