@@ -97,6 +97,9 @@ class Workplace:
     def attempt(self, spec: AttemptSpec) -> "Attempt":
         """An attempt as the engine starts it."""
         attempt, ready = LocalAttempt.start(self.folder, spec)
+        assert attempt._child is not None
+        self.pids.append(attempt._child)
+        self.pidfds[attempt._child] = os.dup(attempt.descriptor)
         return Attempt(self, attempt, ready)
 
     def note(self, name: str) -> str:
