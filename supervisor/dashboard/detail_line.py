@@ -30,7 +30,7 @@ class DetailLine(Static):
         lines = [state_line(name, run, self._clock()), plan_line(planned)]
         if lines != self._lines:
             self._lines = lines
-            self.update(Content("\n").join(content(line) for line in lines))
+            self.update(Content("\n").join(content(line) for line in lines), layout=False)
 
 
 def state_line(name: str, run: RunView, now: float) -> Line:

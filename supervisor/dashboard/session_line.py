@@ -45,8 +45,9 @@ class SessionLine(Static):
     def _draw(self) -> None:
         lines = session_lines(self._snapshot, self._gone, self._clock(), self.size.width)
         if lines != self._lines:
+            taller = len(lines) != len(self._lines)
             self._lines = lines
-            self.update(Content("\n").join(content(line) for line in lines))
+            self.update(Content("\n").join(content(line) for line in lines), layout=taller)
 
 
 def session_lines(snapshot: Snapshot | None, gone: str | None, now: float, width: int) -> list[Line]:
