@@ -95,6 +95,9 @@ def _slot_options(function: F) -> F:
 @click.option("--n-datasets", type=click.IntRange(min=1), help="Read at most this many files.")
 @click.option("--n-samples", type=click.IntRange(min=1), help="Read at most this many points of each file.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of each run. [default: cores / slots]")
+@click.option(
+    "--stall-restart", metavar="N", type=click.IntRange(min=0), help="Restart a run that has stalled, up to N times."
+)
 @_logs_option
 @click.version_option(package_name="pmssm-supervise")
 @click.pass_context
@@ -121,6 +124,7 @@ def _start(
     plan_file: Path | None,
     gpus: str | None,
     no_parallel: bool,
+    stall_restart: int | None,
     **options: Any,  # noqa: ANN401
 ) -> int:
     from .new_session import Options, begin_session  # noqa: PLC0415
@@ -129,7 +133,14 @@ def _start(
         raise Refused("--headless stays in the foreground and --detach does not; give one of them")
     if not (headless or detach or _has_terminal()):
         raise Refused("there is no terminal for the dashboard here; add --headless or --detach")
-    folder = begin_session(logs, Options(**options), plan_file=plan_file, gpus=gpus, parallel=not no_parallel)
+    folder = begin_session(
+        logs,
+        Options(**options),
+        plan_file=plan_file,
+        gpus=gpus,
+        parallel=not no_parallel,
+        stall_restarts=stall_restart or 0,
+    )
     if headless:
         from .headless import run_headless  # noqa: PLC0415
 
@@ -206,6 +217,19 @@ def show_log(logs: Path, run: str | None, follow: bool, lines: int | None) -> No
     from .log_output import print_log  # noqa: PLC0415
 
     print_log(logs, run, follow=follow, last=lines, write=click.echo)
+
+
+@main.command()
+@_logs_option
+def sessions(logs: Path) -> None:
+    """List the sessions of the logs folder: when, state, result, size on disk."""
+    from .recorded import session_rows  # noqa: PLC0415
+    from .tables import table  # noqa: PLC0415
+
+    rows = session_rows(logs)
+    if not rows:
+        raise Refused(f"{logs}: no session here; start one with `pmssm-supervise`, or name its folder with --logs")
+    click.echo("\n".join(table(("session", "name", "state", "result", "size"), rows)))
 
 
 @main.command()

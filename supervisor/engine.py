@@ -19,7 +19,7 @@ from .journal import Journal, read_journal
 from .launchers.local import LocalAttempt
 from .observer import Observer
 from .runtime import EngineLock, socket_path
-from .scheduler import Finish, Signal, Start, decide
+from .scheduler import Action, Finish, RestartStalled, Retry, Signal, Start, decide
 from .sessions import Level, SessionFolder, SessionLog
 from .slots import SlotError, resolve_slots
 from .snapshot import Snapshot, run_view
@@ -32,6 +32,8 @@ from .state import (
     EngineStarted,
     Event,
     Exit,
+    RestartRequested,
+    RetryScheduled,
     SessionFinished,
     SlotsChosen,
     StopKind,
@@ -174,7 +176,7 @@ class Engine:
         before = self.state
         try:
             self._collect()
-            while actions := [action for action in decide(self.plan, self.state) if self._is_news(action)]:
+            while actions := [action for action in self._decide() if self._is_news(action)]:
                 for action in actions:
                     self._carry_out(action)
             self._trouble = ""
@@ -182,16 +184,26 @@ class Engine:
             self._trouble = f"cannot go on: {error.filename or self.folder.path}: {error.strerror}; trying again"
         return before is not self.state
 
-    def _is_news(self, action: Start | Signal | Finish) -> bool:
+    def _decide(self) -> list[Action]:
+        assert self._observer is not None
+        now = time.time()
+        stalled = self._observer.stalled(self.state, now) if self.settings.stall_restarts else []
+        return decide(self.plan, self.state, now, stalled=stalled, stall_restarts=self.settings.stall_restarts)
+
+    def _is_news(self, action: Action) -> bool:
         return not (isinstance(action, Signal) and self._signalled.get(action.run) in (action.how, "kill"))
 
-    def _carry_out(self, action: Start | Signal | Finish) -> None:
+    def _carry_out(self, action: Action) -> None:
         match action:
             case Start():
                 self._start(action)
             case Signal():
                 self._signalled[action.run] = action.how
                 self._living[action.run].send(action.how, self.plan.runs[action.run].stop_grace_s)
+            case Retry():
+                self._record(RetryScheduled(at=time.time(), run=action.run, delay_s=action.delay_s))
+            case RestartStalled():
+                self._record(RestartRequested(at=time.time(), run=action.run, fresh=False, cause="stall"))
             case Finish():
                 write_summary(self.folder, self.plan, self.state)
                 self._record(SessionFinished(at=time.time()))

@@ -74,7 +74,13 @@ def _absolute(pattern: str) -> Path:
 
 
 def begin_session(
-    logs: Path, options: Options, *, plan_file: Path | None, gpus: str | None, parallel: bool
+    logs: Path,
+    options: Options,
+    *,
+    plan_file: Path | None,
+    gpus: str | None,
+    parallel: bool,
+    stall_restarts: int = 0,
 ) -> SessionFolder:
     """A new session on disk, ready for an engine.
 
@@ -92,7 +98,9 @@ def begin_session(
     folder = next_session(logs)
     placeholders = {PREPARE_OPTIONS: options.for_prepare(), TRAINING_OPTIONS: options.for_training()}
     resolved = resolve_plan(folder, plan, placeholders, source=source)
-    settings = SessionSettings(parallel=parallel, gpus=gpus, threads=options.threads, environment=environment)
+    settings = SessionSettings(
+        parallel=parallel, gpus=gpus, threads=options.threads, stall_restarts=stall_restarts, environment=environment
+    )
     try:
         logs.mkdir(parents=True, exist_ok=True)
         lock = EngineLock(logs)

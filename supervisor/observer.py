@@ -70,8 +70,14 @@ class Observer:
         if self._attempts.get(name) != attempt.number:
             self._attempts[name] = attempt.number
             pattern = self._plan.runs[name].progress
-            self._trackers[name] = ProgressTracker(pattern, self._folder.run_log(name), attempt.log_offset)
+            self._trackers[name] = ProgressTracker(
+                pattern, self._folder.run_log(name), attempt.log_offset, self._plan.runs[name].stall_after_s
+            )
         return self._trackers[name].update(now)
+
+    def stalled(self, state: SessionState, now: float) -> list[str]:
+        """The living runs that have been silent for far too long."""
+        return [name for name, run in state.runs.items() if run.alive and self.observation(name, now).stalled]
 
     def observation(self, name: str, now: float) -> Observation:
         """What is known of one run."""

@@ -72,6 +72,10 @@ class RunPlan(BaseModel):
     cwd: Text | None = None
     progress: Annotated[str, AfterValidator(_compiled)] | None = None
     fresh_args: tuple[Text, ...] = ()
+    retries: int = Field(default=0, ge=0)  # new attempts after crashes
+    retry_exit_codes: tuple[int, ...] = ()  # that are crashes, as every signal is
+    retry_delay_s: float = Field(default=10.0, ge=0, le=86_400)  # before the first retry; doubles each time
+    stall_after_s: float | None = Field(default=None, gt=0)  # silence that counts as stalled; None: from its own pace
 
     @property
     def takes_slot(self) -> bool:

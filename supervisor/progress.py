@@ -18,12 +18,14 @@ STALL_MINIMUM_S = 120.0
 class ProgressTracker:
     """The progress of one attempt. `values` holds the newest number of every named group of the pattern."""
 
-    def __init__(self, pattern: str | None, log: Path, offset: int) -> None:
+    def __init__(self, pattern: str | None, log: Path, offset: int, stall_after_s: float | None = None) -> None:
         self.values: dict[str, int | float] = {}
         self._pattern = re.compile(pattern) if pattern else None
         self._follower = LogFollower(log, offset)
         self._paces: deque[float] = deque(maxlen=PACE_SAMPLES)  # s per epoch
         self._last: tuple[float, float] | None = None  # when the newest epoch was seen, and which it was
+        self._last_line: float | None = None  # when the newest line was seen
+        self._stall_after_s = stall_after_s
 
     def update(self, now: float) -> bool:
         """Reads what is new in the log; whether the progress has changed."""
@@ -34,6 +36,7 @@ class ProgressTracker:
             lines = self._follower.read()
             if not lines:
                 break
+            self._last_line = now
             for line in lines:
                 self.values.update(parse_progress(self._pattern, line))
         if self.values.get("epoch") != before.get("epoch"):
@@ -49,10 +52,11 @@ class ProgressTracker:
         return max(0.0, (epochs - epoch) * median(self._paces) - since)
 
     def stalled(self, now: float) -> bool:
-        """Whether no epoch came for far longer than the run's own pace."""
-        if not self._paces or self._last is None or self.values.get("epoch") == self.values.get("epochs"):
+        """Whether no line came for far longer than the run's own pace. Before its second epoch a run has no pace."""
+        if not self._paces or self._last_line is None or self.values.get("epoch") == self.values.get("epochs"):
             return False
-        return now - self._last[0] > max(STALL_MINIMUM_S, STALL_FACTOR * median(self._paces))
+        patience = self._stall_after_s or max(STALL_MINIMUM_S, STALL_FACTOR * median(self._paces))
+        return now - self._last_line > patience
 
     def _note_epoch(self, now: float, epoch: float) -> None:
         if self._last is not None and epoch > self._last[1] and now > self._last[0]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
-from .journal import read_journal
+from .journal import JournalError, read_journal
 from .progress import ProgressTracker
-from .sessions import SessionFolder
+from .sessions import SessionError, SessionFolder, folder_size, list_sessions
 from .snapshot import Observation, Snapshot, run_view
 from .state import replay, run_states
+from .tables import tally
 
 
 def is_finished(folder: SessionFolder) -> bool:
@@ -18,6 +20,22 @@ def is_finished(folder: SessionFolder) -> bool:
         SessionError, JournalError: the session's files are missing or damaged.
     """
     return replay(folder.load_plan(), read_journal(folder.journal)).finished
+
+
+def session_rows(logs: Path) -> list[list[str]]:
+    """Stamp, name, state, result and size of each session of a logs folder, oldest first."""
+    return [_session_row(folder) for folder in list_sessions(logs)]
+
+
+def _session_row(folder: SessionFolder) -> list[str]:
+    size = f"{folder_size(folder.path) / 2**20:.1f} MiB"
+    try:
+        plan = folder.load_plan()
+        state = replay(plan, read_journal(folder.journal))
+    except (SessionError, JournalError) as error:
+        return [folder.stamp, "", "damaged", str(error), size]
+    result = tally(run_states(plan, state).values())
+    return [folder.stamp, plan.session.name, "finished" if state.finished else "running", result, size]
 
 
 def recorded_snapshot(folder: SessionFolder) -> Snapshot:

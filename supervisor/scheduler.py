@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from .plan import Plan
+from .plan import Plan, RunPlan
 from .slots import Slot
 from .state import ALIVE, Run, RunState, SessionState, StopKind, run_states
 
@@ -28,19 +28,37 @@ class Signal:
 
 
 @dataclass(frozen=True)
+class Retry:
+    """Start `run` again by itself after `delay_s`: it crashed, and the plan allows for that."""
+
+    run: str
+    delay_s: float
+
+
+@dataclass(frozen=True)
+class RestartStalled:
+    """Restart `run` from its checkpoint: it has not said anything for far too long."""
+
+    run: str
+
+
+@dataclass(frozen=True)
 class Finish:
     """Close the session: nothing runs, and nothing will start by itself."""
 
 
-Action = Start | Signal | Finish
+Action = Start | Signal | Retry | RestartStalled | Finish
 
 
-def decide(plan: Plan, state: SessionState) -> list[Action]:
-    """All that should be done now, in order. Once it is done, asking again gives no more than the same signals.
+def decide(
+    plan: Plan, state: SessionState, now: float, *, stalled: Collection[str] = (), stall_restarts: int = 0
+) -> list[Action]:
+    """All that should be done `now` (unix time), in order. Done, it is decided again no more, but for the signals.
 
     A run takes its preferred slot (modulo the number of slots) where that is free, else any free one;
     among runs that want the same slot the order of the plan decides. Without known slots
-    (`state.slots is None`) only runs that need none are started.
+    (`state.slots is None`) only runs that need none are started. Each of the `stalled` runs is restarted
+    `stall_restarts` times at most.
     """
     if state.finished:
         return []
@@ -50,10 +68,37 @@ def decide(plan: Plan, state: SessionState) -> list[Action]:
         for name, run in state.runs.items()
         if (attempt := run.last) is not None and attempt.exit is None and attempt.stop is not None
     ]
+    actions += [
+        Retry(name, delay)
+        for name, run in state.runs.items()
+        if (delay := retry_delay(plan.runs[name], run)) is not None
+    ]
+    actions += [
+        RestartStalled(name)
+        for name in stalled
+        if states[name] is RunState.RUNNING and state.runs[name].stall_restarts < stall_restarts
+    ]
     queued = [name for name, run_state in states.items() if run_state is RunState.QUEUED]
-    actions += _starts(plan, state.runs, queued, _free_slots(plan, state))
-    at_rest = not any(run_state in ALIVE or run_state is RunState.QUEUED for run_state in states.values())
+    due = [name for name in queued if seconds_to_retry(state.runs[name], now) == 0]
+    actions += _starts(plan, state.runs, due, _free_slots(plan, state))
+    at_rest = not actions and not queued and not any(run_state in ALIVE for run_state in states.values())
     return [Finish()] if at_rest else actions
+
+
+def retry_delay(plan: RunPlan, run: Run) -> float | None:
+    """Seconds to wait before a crashed run is started again; None where it is not to be."""
+    attempt = run.last
+    if attempt is None or attempt.exit is None or run.pending or run.held or run.retries >= plan.retries:
+        return None
+    crashed = attempt.exit.signal is not None or attempt.exit.exit_code in plan.retry_exit_codes
+    return plan.retry_delay_s * 2**run.retries if crashed else None
+
+
+def seconds_to_retry(run: Run, now: float) -> float:
+    """How long the run still waits for its next attempt; 0 once the clock was set back."""
+    if run.retry is None or now < run.retry.at:
+        return 0.0
+    return max(0.0, run.retry.at + run.retry.delay_s - now)
 
 
 def _free_slots(plan: Plan, state: SessionState) -> list[Slot | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -34,6 +35,7 @@ class SessionSettings(BaseModel):
 
     parallel: bool
     gpus: str | None  # --gpus as given
+    stall_restarts: int = 0  # how often a run that has stalled is restarted
     threads: int | None  # per run; None divides the cores between the slots
     environment: dict[str, str]  # of the shell that began the session
 
@@ -193,6 +195,16 @@ def _placeholders(
     }
     per_run = {name: {"run": name, "output": str(folder.run_folder(name))} for name in plan.runs}
     return common, per_run
+
+
+def folder_size(folder: Path) -> int:
+    """Bytes of all files below a folder; links are not followed, and what vanishes meanwhile does not count."""
+    total = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(where, name)).st_size  # noqa: PTH118 (thousands of files)
+    return total
 
 
 Level = Literal["info", "warning", "error"]

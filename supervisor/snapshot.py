@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -176,6 +177,9 @@ def reason(name: str, plan: Plan, state: SessionState, states: Mapping[str, RunS
             roots = blockers(plan, states, name)
             return "blocked by " + ", ".join(f"{root} ({_how_ended(root, state, states)})" for root in roots)
         case RunState.QUEUED:
+            if run.retry is not None:
+                due = time.strftime("%H:%M:%S", time.localtime(run.retry.at + run.retry.delay_s))
+                return f"{_how_ended(name, state, states)}; retry {run.retries} of {plan.runs[name].retries} at {due}"
             takes_slot = plan.runs[name].takes_slot
             return "waits for a free slot" if state.slots else "waits for NVML" if takes_slot else ""
         case RunState.STOPPING:

@@ -118,11 +118,20 @@ class StopRequested(_Event):
 
 
 class RestartRequested(_Event):
-    """Somebody wants a new attempt, after the present one if there is one."""
+    """A new attempt is wanted, after the present one if there is one: by somebody, or because the run stalled."""
 
     kind: Literal["restart_requested"] = "restart_requested"
     run: str
     fresh: bool
+    cause: Literal["user", "stall"] = "user"
+
+
+class RetryScheduled(_Event):
+    """The run crashed and will start again by itself, `delay_s` after this."""
+
+    kind: Literal["retry_scheduled"] = "retry_scheduled"
+    run: str
+    delay_s: float
 
 
 class SessionFinished(_Event):
@@ -131,7 +140,9 @@ class SessionFinished(_Event):
     kind: Literal["session_finished"] = "session_finished"
 
 
-RunEvent = AttemptStarting | AttemptStarted | AttemptVoided | AttemptEnded | StopRequested | RestartRequested
+RunEvent = (
+    AttemptStarting | AttemptStarted | AttemptVoided | AttemptEnded | StopRequested | RestartRequested | RetryScheduled
+)
 Event = EngineStarted | SlotsChosen | SessionFinished | RunEvent
 
 
@@ -156,6 +167,10 @@ class Run:
     attempts: tuple[Attempt, ...] = ()
     pending: bool = True  # wants to start as soon as it may
     fresh_next: bool = False
+    held: bool = False  # somebody stopped it, so nothing but somebody starts it again
+    retries: int = 0  # after crashes, since somebody last restarted it
+    stall_restarts: int = 0  # likewise
+    retry: RetryScheduled | None = None  # what it waits for before its next attempt
 
     @property
     def last(self) -> Attempt | None:
@@ -217,7 +232,7 @@ def _reduce_run(run: Run, event: RunEvent) -> Run:
     match event:
         case AttemptStarting():
             attempt = Attempt(event.attempt, event.slot, event.fresh, event.at, event.log_offset)
-            return Run((*run.attempts, attempt), pending=False, fresh_next=False)
+            return replace(run, attempts=(*run.attempts, attempt), pending=False, fresh_next=False, retry=None)
         case AttemptStarted():
             return _with_last(run, pid=event.pid, started=event.started)
         case AttemptVoided():
@@ -229,12 +244,22 @@ def _reduce_run(run: Run, event: RunEvent) -> Run:
         case AttemptEnded():
             return _with_last(run, exit=event.exit)
         case StopRequested():
-            held = replace(run, pending=False)
+            held = replace(run, pending=False, retry=None, held=True)
             killed = run.last is not None and run.last.stop == "kill"
             return _with_last(held, stop="kill" if killed else event.how) if run.alive else held
         case RestartRequested():
-            again = replace(run, pending=True, fresh_next=event.fresh)
-            return _with_last(again, stop=run.attempts[-1].stop or "stop") if run.alive else again
+            return _reduce_restart(run, event)
+        case RetryScheduled():
+            return replace(run, pending=True, retry=event, retries=run.retries + 1)
+
+
+def _reduce_restart(run: Run, event: RestartRequested) -> Run:
+    again = replace(run, pending=True, fresh_next=event.fresh, retry=None, held=False)
+    if event.cause == "user":
+        again = replace(again, retries=0, stall_restarts=0)
+    else:
+        again = replace(again, stall_restarts=run.stall_restarts + 1)
+    return _with_last(again, stop=run.attempts[-1].stop or "stop") if run.alive else again
 
 
 def _with_last(run: Run, **changes: object) -> Run:

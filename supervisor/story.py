@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from .plan import Plan
 from .sessions import Level
@@ -15,6 +15,7 @@ from .state import (
     EngineStarted,
     Event,
     RestartRequested,
+    RetryScheduled,
     RunState,
     SessionFinished,
     SessionState,
@@ -23,6 +24,7 @@ from .state import (
     blockers,
     run_states,
 )
+from .tables import tally
 
 Line = tuple[str, Level]
 
@@ -49,10 +51,14 @@ def tell(event: Event, plan: Plan, state: SessionState) -> Iterator[Line]:
         case StopRequested():
             yield f"{event.run}: {event.how} requested", "info"
         case RestartRequested():
-            yield f"{event.run}: restart requested{' from the beginning' if event.fresh else ''}", "info"
+            stalled = f"{event.run}: has stalled; restarting it from its checkpoint"
+            asked = f"{event.run}: restart requested{' from the beginning' if event.fresh else ''}"
+            yield (stalled, "warning") if event.cause == "stall" else (asked, "info")
+        case RetryScheduled():
+            tries = f"retry {state.runs[event.run].retries} of {plan.runs[event.run].retries}"
+            yield f"{event.run}: crashed; {tries} in {event.delay_s:g} s", "warning"
         case SessionFinished():
-            counts = _counts(run_states(plan, state).values())
-            yield f"session finished: {counts}", "info"
+            yield f"session finished: {tally(run_states(plan, state).values())}", "info"
 
 
 def _tell_end(event: AttemptEnded, plan: Plan, state: SessionState) -> Iterator[Line]:
@@ -69,8 +75,3 @@ def _tell_end(event: AttemptEnded, plan: Plan, state: SessionState) -> Iterator[
         yield f"{event.run}: {run_state} {seconds}", "info"
     if event.exit.leftovers:
         yield f"{event.run}: ended {event.exit.leftovers} processes that it left behind", "warning"
-
-
-def _counts(states: Iterable[RunState]) -> str:
-    names = [str(state) for state in states]
-    return ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 
 def table(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
@@ -21,6 +22,11 @@ def duration(seconds: float | None) -> str:
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def tally(names: Iterable[str]) -> str:
+    """`3 succeeded, 1 failed`: how often each name occurs, in the order of first occurrence."""
+    return ", ".join(f"{count} {name}" for name, count in Counter(str(name) for name in names).items())
 
 
 def figure(value: float | None, unit: str = "") -> str:

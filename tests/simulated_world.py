@@ -9,7 +9,7 @@ from typing import Literal
 
 from pmssm.supervisor.commands import answer
 from pmssm.supervisor.plan import Plan, RunPlan
-from pmssm.supervisor.scheduler import Finish, Signal, Start, decide
+from pmssm.supervisor.scheduler import Action, Finish, RestartStalled, Retry, Signal, Start, decide
 from pmssm.supervisor.slots import Slot
 from pmssm.supervisor.state import (
     AttemptEnded,
@@ -19,6 +19,8 @@ from pmssm.supervisor.state import (
     EngineStarted,
     Event,
     Exit,
+    RestartRequested,
+    RetryScheduled,
     RunState,
     SessionFinished,
     SessionState,
@@ -96,17 +98,17 @@ class World:
     def settle(self) -> None:
         """Carries out what should be done, until there is nothing more to do."""
         for _ in range(10 * len(self.plan.runs) + 10):
-            actions = [action for action in decide(self.plan, self.state) if not self._is_old(action)]
+            actions = [action for action in decide(self.plan, self.state, now=self.clock) if not self._is_old(action)]
             if not actions:
                 return
             for action in actions:
                 self.carry_out(action)
         raise AssertionError("the scheduler never comes to rest")
 
-    def _is_old(self, action: Start | Signal | Finish) -> bool:
+    def _is_old(self, action: Action) -> bool:
         return isinstance(action, Signal) and self.signalled.get(action.run) in (action.how, "kill")
 
-    def carry_out(self, action: Start | Signal | Finish) -> None:
+    def carry_out(self, action: Action) -> None:
         match action:
             case Start():
                 self.note_start(action)
@@ -114,6 +116,10 @@ class World:
             case Signal():
                 assert action.run in self.living, f"signal for {action.run}, which does not live"
                 self.signalled[action.run] = action.how
+            case Retry():
+                self.record(RetryScheduled(at=self.now(), run=action.run, delay_s=action.delay_s))
+            case RestartStalled():
+                self.record(RestartRequested(at=self.now(), run=action.run, fresh=False, cause="stall"))
             case Finish():
                 assert not self.living, f"finished while {self.living} live"
                 self.record(SessionFinished(at=self.now()))
@@ -156,7 +162,7 @@ class World:
 
     def die_and_recover(self, *, before_spawn: bool = False) -> None:
         """The engine is killed, if possible between a decision to start and the start, and another takes over."""
-        starts = [action for action in decide(self.plan, self.state) if isinstance(action, Start)]
+        starts = [action for action in decide(self.plan, self.state, now=self.clock) if isinstance(action, Start)]
         if before_spawn and starts:
             self.note_start(starts[0])
         self.state = replay(self.plan, self.events)

@@ -114,7 +114,7 @@ TRAINER_OPTIONS = [
     click.option("--early-stopping", is_flag=True, help="Stop after --patience epochs without a better one."),
     click.option("--patience", type=POSITIVE, default=500, show_default=True),
     click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), default=42, show_default=True),
-    click.option("--threads", type=POSITIVE, help="CPU threads.  [default: all cores]"),
+    click.option("--threads", type=POSITIVE, help="CPU threads.  [default: OMP_NUM_THREADS, or all cores]"),
     click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
     click.option("--checkpoint-seconds", type=click.FloatRange(min=0), default=60, callback=finite, show_default=True),
     click.option("--fresh", is_flag=True, help="Start over, whatever the output folder holds."),

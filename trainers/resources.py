@@ -24,8 +24,9 @@ def device_name(device: torch.device) -> str:
 
 
 def default_threads() -> int:
-    """The cores this process may use."""
-    return len(os.sched_getaffinity(0))
+    """OpenMP's number where that is set, as whoever shares out the cores does; else the cores this process may use."""
+    openmp = os.environ.get("OMP_NUM_THREADS", "")
+    return int(openmp) if openmp.isdecimal() and int(openmp) > 0 else len(os.sched_getaffinity(0))
 
 
 def peak_memory_mib(device: torch.device) -> float:

@@ -187,11 +187,11 @@ def test_a_kill_after_a_stop_is_a_new_signal_and_a_stop_after_a_kill_is_none() -
     world = World(plan_of(a=((), 0)), CPU)
     world.settle()
     world.ask(Stop(run="a"))
-    assert decide(world.plan, world.state) == [Signal("a", "stop")]
+    assert decide(world.plan, world.state, now=0.0) == [Signal("a", "stop")]
     world.ask(Stop(run="a", how="kill"))
-    assert decide(world.plan, world.state) == [Signal("a", "kill")]
+    assert decide(world.plan, world.state, now=0.0) == [Signal("a", "kill")]
     world.ask(Stop(run="a"))
-    assert decide(world.plan, world.state) == [Signal("a", "kill")]
+    assert decide(world.plan, world.state, now=0.0) == [Signal("a", "kill")]
 
 
 def test_down_ends_the_session_even_while_a_restart_is_pending() -> None:
@@ -262,7 +262,7 @@ def test_a_fresh_start_that_never_happened_is_made_up_for_fresh() -> None:
 
 def test_a_fresh_restart_asked_for_while_a_start_was_being_lost_is_fresh() -> None:
     world = World(plan_of(a=((), 0)), CPU)
-    (start,) = decide(world.plan, world.state)
+    (start,) = decide(world.plan, world.state, now=0.0)
     assert isinstance(start, Start)
     world.note_start(start)
     world.ask(Restart(run="a", fresh=True))
@@ -273,7 +273,7 @@ def test_a_fresh_restart_asked_for_while_a_start_was_being_lost_is_fresh() -> No
 
 def test_a_run_stopped_while_its_start_was_being_lost_stays_stopped() -> None:
     world = World(plan_of(a=((), 0)), CPU)
-    (start,) = decide(world.plan, world.state)
+    (start,) = decide(world.plan, world.state, now=0.0)
     assert isinstance(start, Start)
     world.note_start(start)
     world.ask(Stop(run="a"))
@@ -342,7 +342,7 @@ def check_rest(world: World) -> None:
             assert roots
             assert {states[root] for root in roots} <= ENDED_BADLY - {RunState.BLOCKED}
     assert replay(world.plan, world.events) == world.state
-    assert decide(world.plan, world.state) == []
+    assert decide(world.plan, world.state, now=0.0) == []
 
 
 @given(plan=random_plans(), data=st.data())
@@ -398,7 +398,7 @@ def test_once_all_is_done_the_only_action_is_to_finish() -> None:
     world = World(plan_of(a=((), 0)), CPU)
     world.settle()
     world.end("a")
-    assert decide(world.plan, world.state) == [Finish()]
+    assert decide(world.plan, world.state, now=0.0) == [Finish()]
 
 
 # Large plans
