@@ -42,7 +42,7 @@ FINISHED = "The session has finished. pmssm-supervise status shows how it went."
 class Dashboard(App[str]):
     """The whole screen. Its result is what to tell the user after it has gone."""
 
-    CSS_PATH = "dashboard.tcss"
+    CSS_PATH = Path(__file__).with_name("dashboard.tcss")
     BINDINGS: ClassVar[list[BindingType]] = bindings()
     ENABLE_COMMAND_PALETTE = False
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012 - Textual declares it
@@ -52,7 +52,6 @@ class Dashboard(App[str]):
         super().__init__(ansi_color=True if os.environ.get("NO_COLOR") else None)
         self.animation_level = "none"
         self._source = source
-        self._clock = clock
         self._again = asyncio.Event()  # contact the engine now
         self._look = asyncio.Event()  # read the histories now
         self._histories = Histories()
@@ -61,7 +60,7 @@ class Dashboard(App[str]):
         self.session = SessionLine(clock)
         self.runs = RunsTable(self._histories.get)
         self.detail = DetailLine(clock)
-        self.gpus = GpuTable()
+        self.gpus = GpuTable(clock)
         self.curve = LossCurve()
         self.log_view = LogView()
 
@@ -102,7 +101,7 @@ class Dashboard(App[str]):
         self.set_class(False, "stale")
         self.session.show(snapshot, None)
         self.runs.show(snapshot.runs, first_choice(snapshot, self.plan))
-        self.gpus.show(snapshot, self._clock())
+        self.gpus.show(snapshot)
         self._show_selected()
 
     def _show_selected(self) -> None:

@@ -23,10 +23,21 @@ class DetailLine(Static):
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__(id="detail")
         self._clock = clock
+        self._shown: tuple[str, RunView, RunPlan | None] | None = None
         self._lines: list[Line] = []
+
+    def on_mount(self) -> None:
+        self.set_interval(1.0, self._draw)
 
     def show(self, name: str, run: RunView, planned: RunPlan | None) -> None:
         """Shows a run; `planned` is what the plan says of it, None while that is not known."""
+        self._shown = name, run, planned
+        self._draw()
+
+    def _draw(self) -> None:
+        if self._shown is None:
+            return
+        name, run, planned = self._shown
         lines = [state_line(name, run, self._clock()), plan_line(planned)]
         if lines != self._lines:
             self._lines = lines

@@ -106,14 +106,20 @@ def bar(fraction: float | None, width: int) -> str:
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """The course of the values in at most `width` characters; logarithmic where all are positive."""
+    """The course of the values in at most `width` characters; logarithmic where all are positive.
+
+    Positive values that differ by less than a tenth use only a part of the height, so that noise looks like noise.
+    """
     finite = [value for value in values if math.isfinite(value)]
     if not finite or width <= 0:
         return ""
+    least_range = 0.0
     if min(finite) > 0:
         finite = [math.log(value) for value in finite]
+        least_range = 0.1
     step = max(1.0, len(finite) / width)
     picked = [finite[min(len(finite) - 1, int((index + 1) * step) - 1)] for index in range(min(width, len(finite)))]
-    low, high = min(picked), max(picked)
-    scale = (len(_SPARKS) - 1) / (high - low) if high > low else 0.0
+    low = min(picked)
+    height = max(max(picked) - low, least_range)
+    scale = (len(_SPARKS) - 1) / height if height else 0.0
     return "".join(_SPARKS[round((value - low) * scale)] for value in picked)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
@@ -20,17 +22,20 @@ Line = list[Span]
 class GpuTable(VerticalScroll):
     """One line a GPU, or the reason why there is none."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self._snapshot: Snapshot | None = None
-        self._now = 0.0
         self._lines: list[Line] = []
         self._text = Static(Content("no figures yet"), id="gpu-lines")
         super().__init__(self._text, id="gpus")
         self.border_title = Content("GPUs")
 
-    def show(self, snapshot: Snapshot, now: float) -> None:
+    def on_mount(self) -> None:
+        self.set_interval(1.0, self._draw)
+
+    def show(self, snapshot: Snapshot) -> None:
         """Puts the GPUs of a new picture on the screen."""
-        self._snapshot, self._now = snapshot, now
+        self._snapshot = snapshot
         self._draw()
 
     def on_resize(self) -> None:
@@ -39,7 +44,7 @@ class GpuTable(VerticalScroll):
     def _draw(self) -> None:
         if self._snapshot is None:
             return
-        lines = gpu_lines(self._snapshot, self.scrollable_content_region.width, self._now)
+        lines = gpu_lines(self._snapshot, self.scrollable_content_region.width, self._clock())
         if lines != self._lines:
             self._lines = lines
             self._text.update(Content("\n").join(content(line) for line in lines))
@@ -50,7 +55,7 @@ def gpu_lines(snapshot: Snapshot, width: int, now: float) -> list[Line]:
     lines: list[Line] = []
     age = now - snapshot.gpu_taken_at if snapshot.gpu_taken_at is not None else 0.0
     if age > STALE_S and snapshot.gpus:
-        lines.append([(f"stale: the driver has not answered for {duration(age)}", WARN)])
+        lines.append([(f"stale: these figures are {duration(age)} old", WARN)])
     if snapshot.gpu_error is not None:
         lines.append([("no GPU: ", BOLD), (plain(snapshot.gpu_error), "")])
     elif not snapshot.gpus:

@@ -70,6 +70,10 @@ def test_a_falling_loss_gives_a_falling_sparkline() -> None:
     assert fmt.sparkline([100, 10, 1, 0.1], 4) == "█▆▃▁"
 
 
+def test_noise_gives_a_flat_sparkline() -> None:
+    assert fmt.sparkline([0.7460, 0.7461, 0.7477, 0.7460], 4) == "▁▁▁▁"
+
+
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])))
 def test_markup_stays_text(text: str) -> None:
     assert fmt.content([(text, fmt.BAD)]).plain == text

@@ -113,7 +113,7 @@ async def test_gpus_out_of_order_absent_or_stale_say_so(stage: Stage) -> None:
         stage.show(stage.picture(gpus=(Gpu(index=0, error="GPU is lost"),)))
         await until_shown(pilot, "GPU is lost")
         stage.show(stage.picture(gpu_taken_at=NOW - 75))
-        await until_shown(pilot, "stale: the driver has not answered for 1m15s")
+        await until_shown(pilot, "stale: these figures are 1m15s old")
 
 
 async def test_trouble_of_the_selected_run_is_told_in_words(stage: Stage) -> None:
@@ -185,3 +185,10 @@ async def test_a_click_on_the_key_bar_is_as_good_as_the_key(stage: Stage) -> Non
         await until_shown(pilot, "? help")
         await pilot.click("#keys", offset=(3, 0))
         await until_shown(pilot, "keys (Esc closes")
+
+
+async def test_ages_go_on_while_the_engine_has_nothing_new_to_say(stage: Stage) -> None:
+    async with stage.app().run_test(notifications=True) as pilot:
+        await until_shown(pilot, "for 1h01m", "1:02:05")
+        stage.now += 3600
+        await until_shown(pilot, "for 2h01m", "2:02:05", "stale: these figures are 1h00m old")
