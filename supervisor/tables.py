@@ -14,11 +14,11 @@ def table(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
 
 
 def duration(seconds: float | None) -> str:
-    """`1:02:03`, `2:03` or `4.5 s`; "" for None."""
+    """`1:02:03`, `2:03` or `4.5 s`; "" for None. Never negative, whatever the clock did."""
     if seconds is None:
         return ""
     if seconds < 60:
-        return f"{seconds:.1f} s"
+        return f"{max(0.0, seconds):.1f} s"
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
