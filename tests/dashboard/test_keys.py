@@ -42,37 +42,29 @@ QUESTIONS = [
 
 
 @pytest.mark.parametrize(("key", "command", "texts"), QUESTIONS)
-@pytest.mark.parametrize("answer", ["enter", "n", "escape", "q"])
-async def test_dangerous_keys_ask_and_do_nothing_by_default(
-    stage: Stage, key: str, command: Command, texts: tuple[str, ...], answer: str
+async def test_dangerous_keys_ask_and_act_only_after_a_yes(
+    stage: Stage, key: str, command: Command, texts: tuple[str, ...]
 ) -> None:
     async with stage.app().run_test(notifications=True) as pilot:
         await ready(pilot)
-        await pilot.press(key)
-        await until_shown(pilot, texts[0])
-        dialog = re.findall("│(.*?)│", screen_text(pilot.app))
-        shown = " ".join(" ".join(dialog).split())
-        assert all(text in shown for text in texts)
-        assert isinstance(pilot.app.focused, Button)
-        assert pilot.app.focused.id == "no"
-        await pilot.press(answer)
-        await until_shown(pilot, "nothing was done")
-        assert stage.commands == []
-        assert command not in stage.commands
-
-
-@pytest.mark.parametrize(("key", "command", "texts"), QUESTIONS)
-@pytest.mark.parametrize("answer", [("y",), ("right", "enter")])
-async def test_dangerous_keys_act_after_a_yes(
-    stage: Stage, key: str, command: Command, texts: tuple[str, ...], answer: tuple[str, ...]
-) -> None:
-    async with stage.app().run_test(notifications=True) as pilot:
-        await ready(pilot)
-        await pilot.press(key)
-        await until_shown(pilot, texts[0])
-        await pilot.press(*answer)
+        for answer in ("enter", "n", "escape", "q"):
+            await pilot.press(key)
+            dialog = re.findall("│(.*?)│", await until_shown(pilot, texts[0], "No, cancel (n)"))
+            shown = " ".join(" ".join(dialog).split())
+            assert all(text in shown for text in texts)
+            assert isinstance(pilot.app.focused, Button)
+            assert pilot.app.focused.id == "no"
+            await pilot.press(answer)
+            await until_shown(pilot, "transformer: ▶ running", "nothing was done")
+            assert stage.commands == []
+        for answers in (("y",), ("right", "enter")):
+            await pilot.press(key)
+            await until_shown(pilot, "No, cancel (n)")
+            await pilot.press(*answers)
+            await until(pilot, lambda: stage.commands)
+            assert stage.commands == [command]
+            stage.commands.clear()
         await until_shown(pilot, "done as asked")
-        assert stage.commands == [command]
 
 
 async def test_kill_of_a_run_that_does_not_run_says_so_and_asks_nothing(stage: Stage) -> None:
