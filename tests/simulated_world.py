@@ -70,6 +70,8 @@ class World:
     living: dict[str, int] = field(default_factory=dict)  # run → attempt that really lives
     signalled: dict[str, str] = field(default_factory=dict)
     started: list[str] = field(default_factory=list)  # every process ever made: "run@slot", "+fresh" when told so
+    stalled: set[str] = field(default_factory=set)
+    stall_restarts: int = 0  # allowed for each run
     clock: float = 0.0
 
     def __post_init__(self) -> None:
@@ -96,9 +98,11 @@ class World:
     # What an engine does
 
     def settle(self) -> None:
-        """Carries out what should be done, until there is nothing more to do."""
+        """Carries out what should be done, until there is nothing more to do; `stalled` as an observer sees them."""
         for _ in range(10 * len(self.plan.runs) + 10):
-            actions = [action for action in decide(self.plan, self.state, now=self.clock) if not self._is_old(action)]
+            stalled = [run for run in self.stalled if run in self.living]
+            decided = decide(self.plan, self.state, self.clock, stalled=stalled, stall_restarts=self.stall_restarts)
+            actions = [action for action in decided if not self._is_old(action)]
             if not actions:
                 return
             for action in actions:
@@ -139,6 +143,7 @@ class World:
         assert last is not None
         self.living[action.run] = last.number
         self.signalled.pop(action.run, None)
+        self.stalled.discard(action.run)
         where = action.slot.name if action.slot else "none"
         self.started.append(f"{action.run}@{where}" + ("+fresh" if action.fresh else ""))
         self.record(AttemptStarted(at=self.now(), run=action.run, attempt=last.number, pid=4242, started=self.clock))
@@ -146,6 +151,8 @@ class World:
     def check_start(self, action: Start) -> None:
         """What must hold whenever anything is started."""
         run, plan = self.state.runs[action.run], self.plan.runs[action.run]
+        if run.retry is not None:
+            assert self.clock >= run.retry.at + run.retry.delay_s, f"{action.run} retried too early"
         assert action.run not in self.living, f"{action.run} started while its attempt {run.last} lives"
         for dependency in plan.after:
             last = self.state.runs[dependency].last
@@ -201,10 +208,14 @@ class World:
 
     def run_to_the_end(self, **outcomes: Outcome) -> None:
         """Everything that lives ends, over and over, until the session is at rest."""
-        for _ in range(20 * len(self.plan.runs) + 20):
+        for _ in range(60 * len(self.plan.runs) + 20):
             self.settle()
             if not self.living:
-                return
+                due = [run.retry.at + run.retry.delay_s for run in self.state.runs.values() if run.retry is not None]
+                if self.state.finished or not due:
+                    return
+                self.clock = max(self.clock, min(due))
+                continue
             first = next(iter(self.living))
             self.end(first, outcomes.get(first, "succeeds"))
         raise AssertionError("the session never comes to rest")

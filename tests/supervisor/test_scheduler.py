@@ -6,8 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pmssm.supervisor.plan import Plan, RunPlan
-from pmssm.supervisor.scheduler import Finish, Signal, Start, decide
-from pmssm.supervisor.state import ENDED_BADLY, RunState, blockers, initial_state, replay, run_states
+from pmssm.supervisor.scheduler import Finish, Retry, Signal, Start, decide
+from pmssm.supervisor.state import (
+    ENDED_BADLY,
+    AttemptEnded,
+    Exit,
+    RunState,
+    blockers,
+    initial_state,
+    replay,
+    run_states,
+)
 from pmssm.supervisor.wire import Command, Down, Restart, Stop
 from pmssm.supervisor.wire import Start as StartCommand
 from simulated_world import CPU, PMSSM, Outcome, World, gpu_slots, plan_of
@@ -297,6 +306,125 @@ def test_between_both_transformers_and_the_mlp_a_death_starts_the_mlp_once() -> 
     assert world.state.finished
 
 
+# Crashes and stalls
+
+RETRIED = Plan(
+    runs={
+        "a": RunPlan(command=("true",), retries=2, retry_exit_codes=(75,), retry_delay_s=100),
+        "b": RunPlan(command=("true",), after=("a",)),
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "attempts"), [("crashes", 3), ("fails", 1), ("is_lost", 1), ("cannot_start", 1), ("succeeds", 1)]
+)
+def test_a_crash_is_retried_as_often_as_the_plan_says_and_nothing_else_is(outcome: Outcome, attempts: int) -> None:
+    world = World(RETRIED, CPU)
+    world.run_to_the_end(a=outcome)
+    assert world.started.count("a@CPU") == attempts
+    assert (world.states()["a"] is RunState.SUCCEEDED) == (outcome == "succeeds")
+    assert world.state.finished
+
+
+def test_an_exit_code_that_the_plan_lists_is_a_crash() -> None:
+    world = World(RETRIED, CPU)
+    world.settle()
+    ended = AttemptEnded(at=world.now(), run="a", attempt=world.living.pop("a"), exit=Exit(ended=1, exit_code=75))
+    world.record(ended)
+    assert decide(RETRIED, world.state, world.clock) == [Retry("a", 100)]
+
+
+def test_retries_wait_twice_as_long_each_time_and_hold_the_session_open() -> None:
+    world = World(RETRIED, CPU)
+    delays = []
+    for _ in range(2):
+        world.settle()
+        world.end("a", "crashes")
+        world.settle()
+        assert not world.living
+        assert not world.state.finished
+        assert world.states() == {"a": RunState.QUEUED, "b": RunState.WAITING}
+        retry = world.state.runs["a"].retry
+        assert retry is not None
+        delays.append(retry.delay_s)
+        world.clock = retry.at + retry.delay_s
+    assert delays == [100, 200]
+    world.run_to_the_end()
+    assert set(world.states().values()) == {RunState.SUCCEEDED}
+
+
+def test_a_clock_set_back_does_not_make_a_retry_wait_for_it() -> None:
+    world = World(RETRIED, CPU)
+    world.settle()
+    world.end("a", "crashes")
+    world.settle()
+    retry = world.state.runs["a"].retry
+    assert retry is not None
+    assert decide(RETRIED, world.state, retry.at + 99) == []
+    assert [action.run for action in decide(RETRIED, world.state, retry.at - 3600) if isinstance(action, Start)] == [
+        "a"
+    ]
+
+
+def test_what_a_user_stopped_or_killed_is_not_retried() -> None:
+    world = World(RETRIED, CPU)
+    world.settle()
+    world.ask(Stop(run="a", how="kill"))
+    world.run_to_the_end()
+    assert world.started == ["a@CPU"]
+    assert world.states() == {"a": RunState.STOPPED, "b": RunState.BLOCKED}
+
+
+@pytest.mark.parametrize("command", [Stop(run="a"), Down()])
+def test_a_stop_while_waiting_for_a_retry_ends_the_waiting(command: Command) -> None:
+    world = World(RETRIED, CPU)
+    world.settle()
+    world.end("a", "crashes")
+    world.settle()
+    assert world.ask(command).ok
+    world.run_to_the_end()
+    assert world.started == ["a@CPU"]
+    assert world.state.finished
+
+
+def test_a_restart_by_the_user_does_not_wait_and_gives_the_retries_back() -> None:
+    world = World(RETRIED, CPU)
+    world.run_to_the_end(a="crashes")
+    assert world.started == ["a@CPU"] * 3
+    world.ask(Restart(run="a"))
+    world.settle()
+    assert "a" in world.living
+    world.run_to_the_end(a="crashes")
+    assert world.started == ["a@CPU"] * 6
+
+
+def test_a_stalled_run_is_restarted_as_often_as_allowed_and_no_more() -> None:
+    world = World(plan_of(a=((), 0)), CPU, stall_restarts=2)
+    world.settle()
+    for restarts in (1, 2):
+        world.stalled = {"a"}
+        world.settle()
+        assert world.signalled == {"a": "stop"}
+        world.end("a")
+        world.settle()
+        assert len(world.started) == 1 + restarts
+    world.stalled = {"a"}
+    world.settle()
+    assert world.signalled == {}
+    assert world.states()["a"] is RunState.RUNNING
+
+
+def test_a_stalled_run_that_is_being_stopped_is_left_to_it() -> None:
+    world = World(plan_of(a=((), 0)), CPU, stall_restarts=2)
+    world.settle()
+    world.ask(Stop(run="a"))
+    world.stalled = {"a"}
+    world.run_to_the_end()
+    assert world.started == ["a@CPU"]
+    assert world.states()["a"] is RunState.STOPPED
+
+
 # Any plan, any history
 
 
@@ -310,7 +438,15 @@ def random_plans(draw: st.DrawFn) -> Plan:
         after = draw(st.lists(st.sampled_from(names[:number]), unique=True, max_size=3)) if number else []
         slot = draw(st.sampled_from([None, "none", 0, 1, 2, 5]))
         fresh = draw(st.sampled_from([(), ("--fresh",)]))
-        runs[name] = RunPlan(command=("true",), after=tuple(after), slot=slot, fresh_args=fresh)  # type: ignore[arg-type]
+        runs[name] = RunPlan(
+            command=("true",),
+            after=tuple(after),
+            slot=slot,  # type: ignore[arg-type]
+            fresh_args=fresh,
+            retries=draw(st.sampled_from([0, 0, 1, 2])),
+            retry_exit_codes=draw(st.sampled_from([(), (1,)])),
+            retry_delay_s=draw(st.sampled_from([0.0, 3.0, 1000.0])),
+        )
     return Plan(runs={name: runs[name] for name in draw(st.permutations(names))})
 
 
@@ -349,9 +485,9 @@ def check_rest(world: World) -> None:
 @settings(max_examples=250)
 def test_any_history_of_any_plan_keeps_the_rules_and_comes_to_rest(plan: Plan, data: st.DataObject) -> None:
     slots = gpu_slots(data.draw(st.integers(1, 3), "slots"))
-    world = World(plan, None if data.draw(st.booleans(), "slots come late") else slots)
+    world = World(plan, None if data.draw(st.booleans(), "slots come late") else slots, stall_restarts=1)
     for _ in range(data.draw(st.integers(0, 25), "steps")):
-        step = data.draw(st.sampled_from(["settle", "end", "ask", "die", "die before spawn", "slots"]), "step")
+        step = data.draw(st.sampled_from(["settle", "end", "ask", "die", "die before spawn", "slots", "stall"]), "step")
         if step == "settle":
             world.settle()
         elif step == "end" and world.living:
@@ -361,6 +497,8 @@ def test_any_history_of_any_plan_keeps_the_rules_and_comes_to_rest(plan: Plan, d
             world.ask(draw_command(data, plan))
         elif step.startswith("die"):
             world.die_and_recover(before_spawn=step == "die before spawn")
+        elif step == "stall":
+            world.stalled = set(data.draw(st.lists(st.sampled_from([*plan.runs]), unique=True), "stalled"))
         elif step == "slots" and world.state.slots is None:
             world.choose_slots(slots)
     if world.state.slots is None:
