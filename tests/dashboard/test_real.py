@@ -155,11 +155,11 @@ def test_the_screen_outlives_its_engine_and_the_runs_never_notice(session: Sessi
 
 
 def test_a_finished_session_can_be_looked_at_and_gone_on_with(session: Session) -> None:
-    session.begin().until(r"alpha +▶ running")
+    session.begin().until(r"alpha +▶ running", r"beta +✗ failed")
     session.verb("down")
     screen = session.attach(120, 40)
     screen.until("The session has finished", r"alpha +■ stopped", "r restarts a run")
-    screen.press("k")
+    screen.press("kkk")
     screen.until("alpha: ■ stopped")
     screen.press("r")
     screen.until(r"alpha +▶ running", "attempt 2")
