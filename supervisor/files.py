@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+SMALL_FILES = 1 << 15  # bytes
+
 
 def write_atomic(path: Path, text: str, place: Callable[[Path, Path], object] = os.replace) -> None:
     """Puts `text` at `path`: temporary file, fsync, then `place` (by default rename), which is atomic."""
@@ -22,6 +24,25 @@ def write_atomic(path: Path, text: str, place: Callable[[Path, Path], object] = 
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def ensure_room(folder: Path) -> None:
+    """Makes the folder.
+
+    Raises:
+        OSError: it cannot be written, or the disk has no room for a few small files.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    probe = folder / ".room"
+    descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, SMALL_FILES)
+    except OSError as error:
+        error.filename = str(folder)
+        raise
+    finally:
+        os.close(descriptor)
+        probe.unlink()
 
 
 def sync_folder(folder: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import fcntl
 import os
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +13,14 @@ from pydantic import Field, TypeAdapter, ValidationError
 from .state import Event
 
 _events: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
+
+
+RESERVE = 1 << 16  # bytes kept free for the journal, so that on a full disk ends are noted and stops obeyed
+FALLOC_FL_KEEP_SIZE = 1
+
+
+class JournalBusy(RuntimeError):
+    """Another engine writes this journal."""
 
 
 class JournalError(ValueError):
@@ -33,6 +43,10 @@ def read_journal(path: Path) -> list[Event]:
     return events
 
 
+_libc = ctypes.CDLL(None)
+_libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+
+
 def _whole_lines(path: Path) -> list[bytes]:
     try:
         return path.read_bytes().split(b"\n")[:-1]
@@ -44,9 +58,22 @@ class Journal:
     """The journal of the engine that owns the session."""
 
     def __init__(self, path: Path) -> None:
+        """Opens the journal for writing.
+
+        Raises:
+            JournalBusy: another engine writes it, although the lock of the logs folder was free: it was deleted.
+        """
         self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        whole = sum(len(line) + 1 for line in _whole_lines(path))
-        os.ftruncate(self._descriptor, whole)  # what an engine died writing must not run into our first line
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._descriptor)
+            raise JournalBusy(str(path)) from None
+        self._size = sum(len(line) + 1 for line in _whole_lines(path))
+        self._reserved_to = 0
+        if os.fstat(self._descriptor).st_size != self._size:
+            os.ftruncate(self._descriptor, self._size)  # what an engine died writing must not run into our first line
+        self._reserve()
 
     def append(self, event: Event) -> None:
         """Writes the event through to the disk.
@@ -55,15 +82,27 @@ class Journal:
             OSError: it could not be written; nothing of it remains.
         """
         line = event.model_dump_json(exclude_none=True).encode() + b"\n"
-        size = os.fstat(self._descriptor).st_size
         try:
             written = os.write(self._descriptor, line)
             if written != len(line):
-                raise OSError(28, "no space left for the journal")
+                raise OSError(28, "No space left on device")
             os.fdatasync(self._descriptor)
         except OSError:
-            os.ftruncate(self._descriptor, size)
+            if os.fstat(self._descriptor).st_size != self._size:
+                os.ftruncate(self._descriptor, self._size)
             raise
+        self._size += len(line)
+        self._reserve()
+
+    def is_deleted(self) -> bool:
+        """Whether nobody will ever find again what is written here."""
+        return os.fstat(self._descriptor).st_nlink == 0
+
+    def _reserve(self) -> None:
+        """Asks for the next blocks early. Not all file systems can; a full disk then stops us at once."""
+        if self._reserved_to - self._size < RESERVE // 2:
+            reserve = _libc.fallocate(self._descriptor, FALLOC_FL_KEEP_SIZE, self._size, RESERVE)
+            self._reserved_to = self._size + RESERVE if reserve == 0 else self._reserved_to
 
     def close(self) -> None:
         """Closes the file."""
