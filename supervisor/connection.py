@@ -12,12 +12,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from .recorded import is_finished
-from .runtime import socket_path
+from .runtime import EngineLock, socket_path
 from .sessions import SessionFolder, latest_session
 from .wire import Client, EngineGone
 
 START_DEADLINE_S = 20.0
 RETRY_S = 0.02
+RIVAL_S = 0.5  # for an engine that is just leaving to let go of the lock
 
 
 class NoSession(EngineGone):
@@ -35,13 +36,26 @@ async def open_client(logs: Path, *, reopen: bool = False) -> AsyncIterator[Clie
         EngineGone: the engine could not be started, or does not answer.
         SessionError, JournalError, RuntimeFolderError: damaged files, no safe place for the socket.
     """
-    socket = socket_path(logs)
     async with contextlib.AsyncExitStack() as stack:
         try:
-            client = await stack.enter_async_context(Client.connect(socket))
+            client = await stack.enter_async_context(_connect(logs))
         except EngineGone:
             folder = session_to_serve(logs, reopen=reopen)
-            client = await stack.enter_async_context(_start_and_connect(folder, socket))
+            client = await stack.enter_async_context(_start_and_connect(folder))
+        yield client
+
+
+@contextlib.asynccontextmanager
+async def _connect(logs: Path) -> AsyncIterator[Client]:
+    """A connection to the engine where it said that it listens, or else where we would listen ourselves."""
+    holder = EngineLock(logs).holder()
+    async with contextlib.AsyncExitStack() as stack:
+        client: Client | None = None
+        if holder is not None and not holder.is_elsewhere:
+            with contextlib.suppress(EngineGone):
+                client = await stack.enter_async_context(Client.connect(Path(holder.socket)))
+        if client is None:
+            client = await stack.enter_async_context(Client.connect(socket_path(logs)))
         yield client
 
 
@@ -60,13 +74,16 @@ def session_to_serve(logs: Path, *, reopen: bool) -> SessionFolder:
 
 
 def spawn_engine(folder: SessionFolder) -> subprocess.Popen[bytes]:
-    """A detached engine on the session: its own process session, no terminal, the environment of the beginning."""
+    """A detached engine on the session: its own process session, no terminal, the environment of the beginning.
+
+    `-P`: a random.py or queue.py in the folder where the user happens to be is not for us to import.
+    """
     environment = folder.load_settings().environment
     kept = {name: os.environ[name] for name in ("XDG_RUNTIME_DIR", "TMPDIR") if name in os.environ}
     with folder.engine_output.open("ab") as output:
         os.fchmod(output.fileno(), 0o600)
         return subprocess.Popen(
-            [sys.executable, "-m", "pmssm.supervisor.engine_process", str(folder.logs), folder.stamp],
+            [sys.executable, "-P", "-m", "pmssm.supervisor.engine_process", str(folder.logs), folder.stamp],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -76,22 +93,27 @@ def spawn_engine(folder: SessionFolder) -> subprocess.Popen[bytes]:
 
 
 @contextlib.asynccontextmanager
-async def _start_and_connect(folder: SessionFolder, socket: Path) -> AsyncIterator[Client]:
+async def _start_and_connect(folder: SessionFolder) -> AsyncIterator[Client]:
     engine = spawn_engine(folder)
     deadline = time.monotonic() + START_DEADLINE_S
     async with contextlib.AsyncExitStack() as stack:
         while True:
             try:
-                client = await stack.enter_async_context(Client.connect(socket))
+                client = await stack.enter_async_context(_connect(folder.logs))
                 break
             except EngineGone:
-                # An engine that another client started at the same time may have the lock; then ours ends with 0.
                 if engine.poll() not in (None, 0):
                     raise EngineGone(_last_words(folder)) from None
                 if time.monotonic() > deadline:
                     message = f"the engine did not start within {START_DEADLINE_S:.0f} s; see {folder.engine_output}"
                     raise EngineGone(message) from None
-                await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(RETRY_S)
+            if engine.poll() == 0:  # another engine had the lock: it just started, just leaves, or is far away
+                holder = EngineLock(folder.logs).holder()
+                if holder is not None and holder.is_elsewhere:
+                    raise EngineGone(f"{folder.logs}: is served by an engine on {holder.host}; use that machine")
+                await asyncio.sleep(RIVAL_S)
+                engine = spawn_engine(folder)
         yield client
 
 

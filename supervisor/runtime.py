@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
+import json
 import os
+import socket
 import stat
 import tempfile
+from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from .files import read_object
 
 MAX_SOCKET_PATH = 107  # bytes; sun_path holds 108 with its final NUL
 
@@ -22,11 +28,14 @@ def socket_path(logs: Path) -> Path:
     Raises:
         RuntimeFolderError: the runtime folder is not safe, or its path is too long.
     """
-    key = hashlib.sha256(os.fsencode(logs.resolve())).hexdigest()[:16]
-    path = _runtime_folder() / f"{key}.sock"
+    path = _runtime_folder() / _socket_name(logs)
     if len(os.fsencode(path)) > MAX_SOCKET_PATH:
         raise RuntimeFolderError(f"{path}: too long for a socket; set XDG_RUNTIME_DIR to a shorter folder of yours")
     return path
+
+
+def _socket_name(logs: Path) -> str:
+    return hashlib.sha256(os.fsencode(logs.resolve())).hexdigest()[:16] + ".sock"
 
 
 def _runtime_folder() -> Path:
@@ -50,10 +59,25 @@ def _runtime_folder() -> Path:
     return folder
 
 
+@dataclass(frozen=True)
+class Holder:
+    """The engine that holds a lock, or held it last."""
+
+    socket: str  # the runtime folder of a batch job or of `su` is not that of the login shell
+    host: str  # a logs folder may be seen from several machines; a socket can't
+    pid: int
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether that engine runs on another machine."""
+        return self.host != socket.gethostname()
+
+
 class EngineLock:
     """Held by the one live engine of a logs folder; the kernel lets go of it when that engine dies."""
 
     def __init__(self, logs: Path) -> None:
+        self._logs = logs
         self._path = logs / ".engine.lock"
         self._descriptor: int | None = None
 
@@ -73,3 +97,29 @@ class EngineLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+    def is_whole(self) -> bool:
+        """Whether whoever comes now finds the lock taken; not so once its file was deleted."""
+        assert self._descriptor is not None
+        try:
+            return self._path.stat().st_ino == os.fstat(self._descriptor).st_ino
+        except OSError:
+            return False
+
+    def tell(self, path: Path) -> None:
+        """Leaves word, in the lock that is ours, of where we listen."""
+        assert self._descriptor is not None
+        record = json.dumps(asdict(Holder(str(path), socket.gethostname(), os.getpid()))).encode()
+        with contextlib.suppress(OSError):  # a full disk; most clients find us without it
+            os.pwrite(self._descriptor, record, 0)
+            os.ftruncate(self._descriptor, len(record))
+
+    def holder(self) -> Holder | None:
+        """Who left word last; None where nobody did, or about another folder, of which this one is a copy."""
+        record = read_object(self._path)
+        try:
+            holder = Holder(**record) if record else None
+        except TypeError:
+            return None
+        known = holder is not None and isinstance(holder.socket, str) and "\0" not in holder.socket
+        return holder if holder and known and Path(holder.socket).name == _socket_name(self._logs) else None
