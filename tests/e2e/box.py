@@ -25,6 +25,7 @@ class Box:
         self.folder = folder
         self.logs = folder / "logs"
         self.env = {**env, "XDG_RUNTIME_DIR": str(runtime), "COLUMNS": "200"}
+        self.prefix: tuple[str, ...] = ()  # words before every command, such as `prlimit --nofile=64`
         self._foreground: list[subprocess.Popen[str]] = []
 
     def plan(self, text: str) -> str:
@@ -35,7 +36,7 @@ class Box:
     def run(self, *arguments: str, timeout: float = DEADLINE_S) -> subprocess.CompletedProcess[str]:
         """The finished command."""
         return subprocess.run(
-            [COMMAND, *arguments],
+            [*self.prefix, COMMAND, *arguments],
             cwd=self.folder,
             env=self.env,
             stdin=subprocess.DEVNULL,
@@ -54,7 +55,7 @@ class Box:
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """The command, running in the foreground of nobody."""
         process = subprocess.Popen(
-            [COMMAND, *arguments],
+            [*self.prefix, COMMAND, *arguments],
             cwd=self.folder,
             env=self.env,
             stdin=subprocess.DEVNULL,
