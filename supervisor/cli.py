@@ -133,7 +133,7 @@ def _start(
         raise Refused("--headless stays in the foreground and --detach does not; give one of them")
     if not (headless or detach or _has_terminal()):
         raise Refused("there is no terminal for the dashboard here; add --headless or --detach")
-    folder = begin_session(
+    folder, lock = begin_session(
         logs,
         Options(**options),
         plan_file=plan_file,
@@ -144,7 +144,8 @@ def _start(
     if headless:
         from .headless import run_headless  # noqa: PLC0415
 
-        return run_headless(folder)
+        return run_headless(folder, lock)
+    lock.release()
     if detach:
         snapshot = asyncio.run(_look(logs))
         click.echo(f"session {snapshot.session} runs in the background; `pmssm-supervise attach` shows it")

@@ -18,11 +18,12 @@ from .gpus import GpuReading
 from .journal import Journal, read_journal
 from .launchers.local import LocalAttempt
 from .observer import Observer
+from .picture import Painter
 from .runtime import EngineLock, socket_path
 from .scheduler import Action, Finish, RestartStalled, Retry, Signal, Start, decide
 from .sessions import Level, SessionFolder, SessionLog
 from .slots import SlotError, resolve_slots
-from .snapshot import Snapshot, run_view
+from .snapshot import Snapshot
 from .starting import attempt_spec, slots_wanted
 from .state import (
     AttemptEnded,
@@ -39,13 +40,13 @@ from .state import (
     StopKind,
     reduce,
     replay,
-    run_states,
 )
 from .story import tell
 from .summary import write_summary
 from .wire import Command, Down, Reply, Server
 
 TICK_S = 1.0
+SUMMARY_INTERVAL_S = 5.0  # between two summaries of a session that is not finished
 LINGER_S = 10.0  # how long a finished session still answers when nobody looks at it
 
 
@@ -56,8 +57,13 @@ class EngineBusy(RuntimeError):
 class Engine:
     """One session, from its folder to its end."""
 
-    def __init__(self, folder: SessionFolder, on_line: Callable[[str, Level], None] | None = None) -> None:
-        """Reads the session; `on_line` gets every line of the session's log.
+    def __init__(
+        self,
+        folder: SessionFolder,
+        on_line: Callable[[str, Level], None] | None = None,
+        lock: EngineLock | None = None,
+    ) -> None:
+        """Reads the session; `on_line` gets every line of the session's log, `lock` may be held already.
 
         Raises:
             SessionError, JournalError: the session's files are missing or damaged.
@@ -66,6 +72,8 @@ class Engine:
         self.plan = folder.load_plan()
         self.settings = folder.load_settings()
         self.state = replay(self.plan, read_journal(folder.journal))
+        self._painter = Painter(self.plan, folder)
+        self._lock = lock or EngineLock(folder.logs)
         self._log = SessionLog(folder.log)
         self._on_line = on_line
         self._journal: Journal | None = None
@@ -73,6 +81,8 @@ class Engine:
         self._signalled: dict[str, StopKind] = {}
         self._trouble = ""  # what keeps the engine from going on, shown as a note
         self._slots_stale = True  # chosen by an engine before us
+        self._summary_due = True
+        self._summary_at = -SUMMARY_INTERVAL_S
         self._leaving = False
         self._down = False  # the session is to end for good, whoever still looks at it
         self._wake = asyncio.Event()
@@ -86,8 +96,7 @@ class Engine:
             EngineBusy: another engine has the logs folder.
             RuntimeFolderError: no safe place for the socket.
         """
-        lock = EngineLock(self.folder.logs)
-        if not lock.acquire():
+        if not self._lock.acquire():
             raise EngineBusy(f"{self.folder.logs}: another engine serves this folder")
         socket = socket_path(self.folder.logs)
         loop = asyncio.get_running_loop()
@@ -102,7 +111,7 @@ class Engine:
             await self._serve(linger)
         finally:
             await self._close(socket)
-            lock.release()
+            self._lock.release()
 
     def leave(self) -> None:
         """Ends this engine; the runs go on."""
@@ -124,35 +133,14 @@ class Engine:
     def look(self) -> Snapshot:
         """The session as it is now."""
         assert self._observer is not None
-        now, reading = time.time(), self._observer.reading
-        states = run_states(self.plan, self.state)
-        return Snapshot(
-            session=self.folder.stamp,
-            name=self.plan.session.name,
-            state="finished" if self.state.finished else "running",
-            mode=self.state.mode,
-            logs=str(self.folder.logs),
-            folder=str(self.folder.path),
+        now, observer = time.time(), self._observer
+        return self._painter.snapshot(
+            self.state,
+            lambda name: observer.observation(name, now),
+            now=now,
+            reading=observer.reading,
             engine_pid=os.getpid(),
-            taken_at=now,
-            started=self.state.started,
-            ended=self.state.ended,
-            notes=(*((self._trouble,) if self._trouble else ()), *self.state.notes),
-            runs={
-                name: run_view(
-                    name,
-                    self.plan,
-                    self.state,
-                    states,
-                    log=self.folder.run_log(name),
-                    seen=self._observer.observation(name, now),
-                    reading=reading,
-                )
-                for name in self.plan.runs
-            },
-            gpus=reading.gpus if reading else (),
-            gpu_error=reading.error if reading else "NVML has not answered yet",
-            gpu_taken_at=reading.taken_at if reading else None,
+            trouble=self._trouble,
         )
 
     async def _serve(self, linger: bool) -> None:
@@ -179,6 +167,8 @@ class Engine:
             while actions := [action for action in self._decide() if self._is_news(action)]:
                 for action in actions:
                     self._carry_out(action)
+            if self._summary_due and time.monotonic() - self._summary_at > SUMMARY_INTERVAL_S:
+                self._write_summary()
             self._trouble = ""
         except OSError as error:  # a full or vanished disk: nothing was done, so try again at the next tick
             self._trouble = f"cannot go on: {error.filename or self.folder.path}: {error.strerror}; trying again"
@@ -205,8 +195,13 @@ class Engine:
             case RestartStalled():
                 self._record(RestartRequested(at=time.time(), run=action.run, fresh=False, cause="stall"))
             case Finish():
-                write_summary(self.folder, self.plan, self.state)
+                self._write_summary()
                 self._record(SessionFinished(at=time.time()))
+
+    def _write_summary(self) -> None:
+        write_summary(self.folder, self.plan, self.state)
+        self._summary_due = False
+        self._summary_at = time.monotonic()
 
     def _start(self, action: Start) -> None:
         number = len(self.state.runs[action.run].attempts) + 1
@@ -268,7 +263,7 @@ class Engine:
         self._record(AttemptEnded(at=time.time(), run=run, attempt=number, exit=outcome))
         self._living.pop(run, None)
         self._observer.read_log(run, self.state, time.time())
-        write_summary(self.folder, self.plan, self.state)
+        self._summary_due = True
 
     def _adopt(self, name: str, number: int) -> None:
         """Finds out what became of an attempt that an engine before us started, or that we failed to start."""

@@ -9,6 +9,7 @@ import sys
 import time
 
 from .engine import Engine
+from .runtime import EngineLock
 from .sessions import Level, SessionFolder, log_line
 from .snapshot import RunView, Snapshot
 from .state import RunState
@@ -22,19 +23,19 @@ ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SUCCEEDED, SOME_DID_NOT, INPUT_ERROR = 0, 1, 2
 
 
-def run_headless(folder: SessionFolder) -> int:
+def run_headless(folder: SessionFolder, lock: EngineLock) -> int:
     """Runs the session to its end and gives the exit code.
 
     0: every run succeeded; 1: some did not; 2: those that failed rejected their input (exit code 2);
     128 + n: ended by signal n, after the runs were stopped cleanly.
     """
-    return asyncio.run(_Headless(folder).run())
+    return asyncio.run(_Headless(folder, lock).run())
 
 
 class _Headless:
-    def __init__(self, folder: SessionFolder) -> None:
+    def __init__(self, folder: SessionFolder, lock: EngineLock) -> None:
         self._folder = folder
-        self._engine = Engine(folder, on_line=_print_line)
+        self._engine = Engine(folder, on_line=_print_line, lock=lock)
         self._ended_by: signal.Signals | None = None
         self._shown: dict[str, tuple[float, int | float]] = {}  # when progress was shown last, and which epoch
         self._commands: set[asyncio.Task[object]] = set()

@@ -81,8 +81,8 @@ def begin_session(
     gpus: str | None,
     parallel: bool,
     stall_restarts: int = 0,
-) -> SessionFolder:
-    """A new session on disk, ready for an engine.
+) -> tuple[SessionFolder, EngineLock]:
+    """A new session on disk, and the lock of its logs folder: hand it to an engine, or release it.
 
     Raises:
         PlanError, SlotError, SessionError, RuntimeFolderError: one line each, and nothing was written.
@@ -110,9 +110,10 @@ def begin_session(
     try:
         _check_free(logs, free)
         create_session(folder, resolved, settings)
-        return folder
-    finally:
+    except BaseException:
         lock.release()
+        raise
+    return folder, lock
 
 
 def _check_options(plan: Plan, options: Options, source: str) -> None:

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Iterable
 
 from .gpus import GpuPoller, GpuReading
+from .picture import Observation
 from .plan import Plan
 from .progress import ProgressTracker
 from .sessions import SessionFolder
-from .snapshot import Observation
 from .state import SessionState
 from .usage import Usage, UsageMeter
 

@@ -6,6 +6,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from importlib import resources
 from pathlib import Path
@@ -98,6 +99,11 @@ class Plan(BaseModel):
 
     session: SessionPlan = SessionPlan()
     runs: dict[str, RunPlan] = Field(min_length=1)
+
+    @cached_property
+    def dependencies_first(self) -> tuple[str, ...]:
+        """The names of all runs, each after those that it waits for."""
+        return tuple(TopologicalSorter({name: run.after for name, run in self.runs.items()}).static_order())
 
 
 def builtin_plan() -> Plan:

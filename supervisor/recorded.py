@@ -6,9 +6,10 @@ import time
 from pathlib import Path
 
 from .journal import JournalError, read_journal
+from .picture import Observation, Painter
 from .progress import ProgressTracker
 from .sessions import SessionError, SessionFolder, folder_size, list_sessions
-from .snapshot import Observation, Snapshot, run_view
+from .snapshot import Snapshot
 from .state import replay, run_states
 from .tables import tally
 
@@ -46,27 +47,12 @@ def recorded_snapshot(folder: SessionFolder) -> Snapshot:
     """
     plan = folder.load_plan()
     state = replay(plan, read_journal(folder.journal))
-    states = run_states(plan, state)
     now = time.time()
-    runs = {}
-    for name, run in state.runs.items():
-        log = folder.run_log(name)
-        tracker = ProgressTracker(plan.runs[name].progress, log, run.last.log_offset if run.last else 0)
+
+    def observe(name: str) -> Observation:
+        last = state.runs[name].last
+        tracker = ProgressTracker(plan.runs[name].progress, folder.run_log(name), last.log_offset if last else 0)
         tracker.update(now)
-        seen = Observation(tracker.values)
-        runs[name] = run_view(name, plan, state, states, log=log, seen=seen, reading=None)
-    return Snapshot(
-        session=folder.stamp,
-        name=plan.session.name,
-        state="finished" if state.finished else "running",
-        mode=state.mode,
-        logs=str(folder.logs),
-        folder=str(folder.path),
-        engine_pid=None,
-        taken_at=now,
-        started=state.started,
-        ended=state.ended,
-        notes=state.notes,
-        runs=runs,
-        gpu_error="no engine runs, so nobody asks NVML",
-    )
+        return Observation(tracker.values)
+
+    return Painter(plan, folder).snapshot(state, observe, now=now, reading=None, engine_pid=None)

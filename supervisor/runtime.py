@@ -82,7 +82,9 @@ class EngineLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> bool:
-        """Whether the lock is ours now."""
+        """Whether the lock is ours now, or was already."""
+        if self._descriptor is not None:
+            return True
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -182,6 +183,20 @@ class Run:
         """Whether anything of the run may still live."""
         return self.last is not None and self.last.exit is None
 
+    @cached_property
+    def own_state(self) -> RunState:
+        """How its latest attempt is doing, whatever the run waits for next."""
+        attempt = self.last
+        if attempt is None:
+            return RunState.STOPPED
+        if attempt.exit is None:
+            return RunState.RUNNING if attempt.stop is None else RunState.STOPPING
+        if attempt.exit.exit_code == 0:
+            return RunState.SUCCEEDED
+        if attempt.exit.exit_code is None and attempt.exit.signal is None and attempt.exit.error is None:
+            return RunState.LOST
+        return RunState.STOPPED if attempt.stop is not None else RunState.FAILED
+
 
 @dataclass(frozen=True)
 class SessionState:
@@ -270,33 +285,13 @@ def _with_last(run: Run, **changes: object) -> Run:
 def run_states(plan: Plan, state: SessionState) -> dict[str, RunState]:
     """The state of every run. Dependencies decide between `waiting`, `blocked` and `queued`."""
     states: dict[str, RunState] = {}
-    for first in plan.runs:
-        unresolved = [first]  # a stack of our own: a chain of a thousand runs is deeper than Python's
-        while unresolved:
-            name = unresolved[-1]
-            run, after = state.runs[name], plan.runs[name].after
-            if name in states:
-                unresolved.pop()
-            elif run.alive or not run.pending:
-                states[name] = _own_state(run)
-            elif missing := [dependency for dependency in after if dependency not in states]:
-                unresolved += missing
-            else:
-                states[name] = _pending_state([states[dependency] for dependency in after])
+    for name in plan.dependencies_first:
+        run = state.runs[name]
+        if run.pending and not run.alive:
+            states[name] = _pending_state([states[dependency] for dependency in plan.runs[name].after])
+        else:
+            states[name] = run.own_state
     return {name: states[name] for name in plan.runs}
-
-
-def _own_state(run: Run) -> RunState:
-    attempt = run.last
-    if attempt is None:
-        return RunState.STOPPED
-    if attempt.exit is None:
-        return RunState.RUNNING if attempt.stop is None else RunState.STOPPING
-    if attempt.exit.exit_code == 0:
-        return RunState.SUCCEEDED
-    if attempt.exit.exit_code is None and attempt.exit.signal is None and attempt.exit.error is None:
-        return RunState.LOST
-    return RunState.STOPPED if attempt.stop is not None else RunState.FAILED
 
 
 def _pending_state(dependencies: Iterable[RunState]) -> RunState:

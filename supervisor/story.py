@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .plan import Plan
+from .reasons import how_ended, reason
 from .sessions import Level
-from .snapshot import reason
 from .state import (
     AttemptEnded,
     AttemptStarted,
@@ -62,16 +62,15 @@ def tell(event: Event, plan: Plan, state: SessionState) -> Iterator[Line]:
 
 
 def _tell_end(event: AttemptEnded, plan: Plan, state: SessionState) -> Iterator[Line]:
-    states = run_states(plan, state)
-    run_state = states[event.run]
-    last = state.runs[event.run].last
-    seconds = f"after {event.exit.ended - last.started:.1f} s" if last else ""
-    if run_state in (RunState.FAILED, RunState.LOST):
-        yield f"{event.run}: {run_state} {seconds} ({reason(event.run, plan, state, states)})", "error"
+    run = state.runs[event.run]
+    seconds = f"after {event.exit.ended - run.last.started:.1f} s" if run.last else ""
+    if run.own_state in (RunState.FAILED, RunState.LOST):
+        states = run_states(plan, state)
+        yield f"{event.run}: {run.own_state} {seconds} ({how_ended(run)})", "error"
         for name, other in states.items():
             if other is RunState.BLOCKED and event.run in blockers(plan, states, name):
                 yield f"{name}: {reason(name, plan, state, states)}", "warning"
     else:
-        yield f"{event.run}: {run_state} {seconds}", "info"
+        yield f"{event.run}: {run.own_state} {seconds}", "info"
     if event.exit.leftovers:
         yield f"{event.run}: ended {event.exit.leftovers} processes that it left behind", "warning"

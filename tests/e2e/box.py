@@ -75,9 +75,11 @@ class Box:
         """The first status that fulfils `condition`."""
         end = time.monotonic() + deadline
         while True:
-            status = self.status()
-            if condition(status):
+            done = self.run("status", "--json")
+            status = json.loads(done.stdout) if done.returncode == 0 else None
+            if status is not None and condition(status):
                 return status
+            assert status is not None or "no session here" in done.stderr, done.stderr
             assert time.monotonic() < end, f"still not so after {deadline} s: {json.dumps(status, indent=1)}"
             time.sleep(POLL_S)
 

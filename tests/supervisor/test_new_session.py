@@ -34,7 +34,9 @@ def begin(logs: Path, plan: str | None = None, gpus: str | None = None, **option
     if plan is not None:
         plan_file = logs.parent.parent / "my.toml"
         plan_file.write_text(plan)
-    return begin_session(logs, Options(**options), plan_file=plan_file, gpus=gpus, parallel=True)  # type: ignore[arg-type]
+    folder, lock = begin_session(logs, Options(**options), plan_file=plan_file, gpus=gpus, parallel=True)  # type: ignore[arg-type]
+    lock.release()
+    return folder
 
 
 def command_of(folder: SessionFolder, run: str) -> str:

@@ -1,0 +1,58 @@
+"""Why a run is in its state, in words. Pure."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Mapping
+
+from .plan import Plan
+from .state import Run, RunState, SessionState, blockers
+
+
+def reason(name: str, plan: Plan, state: SessionState, states: Mapping[str, RunState]) -> str:
+    """Why the run is in its state, in words; "" where the state says it all."""
+    run = state.runs[name]
+    match states[name]:
+        case RunState.WAITING:
+            left = [before for before in plan.runs[name].after if states[before] is not RunState.SUCCEEDED]
+            return f"waits for {', '.join(left)}"
+        case RunState.BLOCKED:
+            roots = blockers(plan, states, name)
+            return "blocked by " + ", ".join(f"{root} ({how_ended(state.runs[root])})" for root in roots)
+        case RunState.QUEUED:
+            if run.retry is not None:
+                due = time.strftime("%H:%M:%S", time.localtime(run.retry.at + run.retry.delay_s))
+                return f"{how_ended(run)}; retry {run.retries} of {plan.runs[name].retries} at {due}"
+            takes_slot = plan.runs[name].takes_slot
+            return "waits for a free slot" if state.slots else "waits for NVML" if takes_slot else ""
+        case RunState.STOPPING:
+            return "stopping; starts again afterwards" if run.pending else "stopping"
+        case RunState.FAILED | RunState.LOST | RunState.STOPPED:
+            return how_ended(run)
+        case _:
+            return ""
+
+
+def how_ended(run: Run) -> str:
+    """How the latest attempt ended: `exit code 1`, `SIGSEGV`, or why it never began."""
+    last = run.last
+    if last is None or last.exit is None:
+        return "stopped before it started"
+    if last.exit.error is not None:
+        return last.exit.error
+    if last.exit.exit_code is not None:
+        ending = f"exit code {last.exit.exit_code}"
+    elif last.exit.signal is not None:
+        ending = signal_name(last.exit.signal)
+    else:
+        return "its shim was killed, so nobody knows how it ended"
+    return f"stopped, {ending}" if run.own_state is RunState.STOPPED else ending
+
+
+def signal_name(number: int) -> str:
+    """`SIGKILL` for 9; `signal 77` for a number without a name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
