@@ -17,6 +17,7 @@ from .commands import answer
 from .gpus import GpuReading
 from .journal import Journal, read_journal
 from .launchers.local import LocalAttempt
+from .launchers.warm import ShimSupply
 from .observer import Observer
 from .picture import Painter
 from .runtime import EngineLock, socket_path
@@ -73,6 +74,7 @@ class Engine:
         self.settings = folder.load_settings()
         self.state = replay(self.plan, read_journal(folder.journal))
         self._painter = Painter(self.plan, folder)
+        self._shims = ShimSupply()
         self._lock = lock or EngineLock(folder.logs)
         self._log = SessionLog(folder.log)
         self._on_line = on_line
@@ -167,6 +169,8 @@ class Engine:
             while actions := [action for action in self._decide() if self._is_news(action)]:
                 for action in actions:
                     self._carry_out(action)
+            if any(run.pending for run in self.state.runs.values()):
+                self._shims.refill()
             if self._summary_due and time.monotonic() - self._summary_at > SUMMARY_INTERVAL_S:
                 self._write_summary()
             self._trouble = ""
@@ -212,7 +216,7 @@ class Engine:
         )
         spec = attempt_spec(self.plan, self.settings, starting, log, slots=len(self.state.slots or ()) or 1)
         self._record(starting)
-        attempt, ready = LocalAttempt.start(self.folder.attempt_folder(action.run, number), spec)
+        attempt, ready = LocalAttempt.start(self.folder.attempt_folder(action.run, number), spec, self._shims)
         self._watch(action.run, attempt)
         asyncio.get_running_loop().add_reader(ready, self._on_ready, ready)
 
@@ -321,6 +325,7 @@ class Engine:
         socket.unlink(missing_ok=True)
         if self._observer is not None:
             self._observer.close()
+        self._shims.close()
         loop = asyncio.get_running_loop()
         for attempt in self._living.values():
             loop.remove_reader(attempt.descriptor)

@@ -11,19 +11,26 @@ from typing import Any
 SMALL_FILES = 1 << 15  # bytes
 
 
-def write_atomic(path: Path, text: str, place: Callable[[Path, Path], object] = os.replace) -> None:
-    """Puts `text` at `path`: temporary file, fsync, then `place` (by default rename), which is atomic."""
+def write_atomic(
+    path: Path, text: str, place: Callable[[Path, Path], object] = os.replace, *, sync: bool = True
+) -> None:
+    """Puts `text` at `path`: temporary file, fsync, then `place` (by default rename), which is atomic.
+
+    Without `sync` a power cut may take the file; the death of any process never does.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                os.fsync(file.fileno())
         place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
+    if sync:
+        sync_folder(path.parent)
 
 
 def ensure_room(folder: Path) -> None:

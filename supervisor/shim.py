@@ -1,9 +1,10 @@
 """Parent of one attempt: starts the command, ends it when told to, and writes down how it ended.
 
-Run as `python -I -S shim.py FOLDER`. It imports the standard library alone, so that it starts in milliseconds and
-stays small for days. `FOLDER/spec.json` says what to start. It leaves `process.json` (who shim and command are)
-and `exit.json` (how it ended), each by temporary file, fsync and rename. It outlives the engine, whose death it
-does not even notice.
+Run as `python -I -S shim.py`, and told its attempt's folder on standard input, whenever that comes. It imports the
+standard library alone, so that it starts in milliseconds and stays small for days. `spec.json` in the folder says
+what to start. It leaves there `process.json` (who shim and command are; a power cut may take it, since it takes them,
+too) and `exit.json` (how it ended; written through to the disk). It outlives the engine, whose death it does not
+even notice.
 
 Signals it obeys: SIGTERM ends the command gently (SIGTERM, grace, SIGKILL, to the whole process group),
 SIGQUIT at once. Whatever the command leaves behind is ended before the exit is recorded.
@@ -176,8 +177,7 @@ class Shim:
 
     def _reserve_record(self) -> None:
         descriptor = os.open(self.reserved, os.O_WRONLY | os.O_CREAT, 0o600)
-        os.write(descriptor, b" " * RECORD_SIZE)
-        os.fsync(descriptor)
+        os.posix_fallocate(descriptor, 0, RECORD_SIZE)
         os.close(descriptor)
 
     def _record_exit(self) -> None:
@@ -188,7 +188,9 @@ class Shim:
         os.fsync(descriptor)
         os.close(descriptor)
         os.rename(self.reserved, os.path.join(self.folder, "exit.json"))
-        _sync_folder(self.folder)
+        folder = os.open(self.folder, os.O_RDONLY)
+        os.fsync(folder)  # the name, too
+        os.close(folder)
 
 
 def _open_log(path: str) -> int:
@@ -254,7 +256,6 @@ def _write(folder: str, name: str, record: Mapping[str, object], place: Callable
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         os.write(descriptor, json.dumps(record).encode())
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)
     try:
@@ -262,16 +263,17 @@ def _write(folder: str, name: str, record: Mapping[str, object], place: Callable
     finally:
         if os.path.exists(temporary):
             os.unlink(temporary)
-    _sync_folder(folder)
 
 
-def _sync_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def main() -> None:
+    """Waits to be told the attempt's folder on standard input, which then ends; without a word there is no attempt."""
+    folder = os.fsdecode(sys.stdin.buffer.read())
+    if folder:
+        problems = os.open(os.path.join(folder, "shim.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(problems, 2)
+        os.close(problems)
+        Shim(folder).run()
 
 
 if __name__ == "__main__":
-    Shim(sys.argv[1]).run()
+    main()

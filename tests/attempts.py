@@ -14,6 +14,7 @@ from typing import Any
 
 from pmssm.supervisor import shim
 from pmssm.supervisor.launchers.local import MARK, AttemptSpec, LocalAttempt
+from pmssm.supervisor.launchers.warm import ShimSupply
 from pmssm.supervisor.processes import Identity, processes_with
 from pmssm.supervisor.state import Exit
 from waiting import wait_until
@@ -76,27 +77,31 @@ class Workplace:
         record = {**{name: getattr(spec, name) for name in AttemptSpec.__dataclass_fields__}, "env": env}
         (self.folder / "spec.json").write_text(json.dumps(record))
         ready, theirs = os.pipe()
+        standard_input, words = os.pipe2(os.O_CLOEXEC)
+        os.write(words, os.fsencode(self.folder))
+        os.close(words)
         pid = os.posix_spawn(
             sys.executable,
-            [sys.executable, "-I", "-S", shim.__file__, str(self.folder)],
+            [sys.executable, "-I", "-S", shim.__file__],
             os.environ,
             file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0),
-                (os.POSIX_SPAWN_DUP2, 0, 1),
-                (os.POSIX_SPAWN_OPEN, 2, str(self.path / "shim.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+                (os.POSIX_SPAWN_DUP2, standard_input, 0),
+                (os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_RDWR, 0),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
                 (os.POSIX_SPAWN_DUP2, theirs, shim.READY),
             ],
             setsid=True,
             setsigmask=shim.OBEYED,
         )
         os.close(theirs)
+        os.close(standard_input)
         self.pids.append(pid)
         self.pidfds[pid] = os.pidfd_open(pid)
         return ShimProcess(self, pid, ready)
 
     def attempt(self, spec: AttemptSpec) -> "Attempt":
         """An attempt as the engine starts it."""
-        attempt, ready = LocalAttempt.start(self.folder, spec)
+        attempt, ready = LocalAttempt.start(self.folder, spec, ShimSupply())
         assert attempt._child is not None
         self.pids.append(attempt._child)
         self.pidfds[attempt._child] = os.dup(attempt.descriptor)
@@ -160,7 +165,7 @@ class ShimProcess:
 
     def exit(self) -> dict[str, Any]:
         """The exit record, once the shim has ended."""
-        assert self.wait() == 0, (self.place.path / "shim.log").read_text()
+        assert self.wait() == 0, (self.place.folder / "shim.log").read_text()
         record: dict[str, Any] = json.loads((self.place.folder / "exit.json").read_text())
         return record
 

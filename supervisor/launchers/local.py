@@ -7,7 +7,6 @@ import json
 import os
 import select
 import signal
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from .. import shim
 from ..files import read_object, write_atomic
 from ..processes import Identity, processes_with
 from ..state import Exit, StopKind
+from .warm import ShimSupply
 
 MARK = "PMSSM_SUPERVISE_ATTEMPT"  # names the attempt's folder in the environment of all its processes
 SIGNALS: Mapping[StopKind, signal.Signals] = {"stop": signal.SIGTERM, "kill": signal.SIGQUIT}
@@ -56,7 +56,7 @@ class LocalAttempt:
         self._asked: tuple[StopKind, float] | None = None  # what a shim may not have lived to carry out
 
     @classmethod
-    def start(cls, folder: Path, spec: AttemptSpec) -> tuple[Self, int]:
+    def start(cls, folder: Path, spec: AttemptSpec, shims: ShimSupply) -> tuple[Self, int]:
         """The attempt under a new shim, and a descriptor that ends once its command has been started.
 
         Raises:
@@ -64,29 +64,10 @@ class LocalAttempt:
         """
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         env = {**spec.env, MARK: str(folder)}
-        write_atomic(folder / "spec.json", json.dumps({**asdict(spec), "env": env}))
-        ready, theirs = os.pipe2(os.O_CLOEXEC)
-        try:
-            pid = os.posix_spawn(
-                sys.executable,
-                [sys.executable, "-I", "-S", shim.__file__, str(folder)],
-                os.environ,
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0),
-                    (os.POSIX_SPAWN_DUP2, 0, 1),
-                    (os.POSIX_SPAWN_OPEN, 2, str(folder / "shim.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
-                    (os.POSIX_SPAWN_DUP2, theirs, shim.READY),
-                ],
-                setsid=True,
-                setsigmask=shim.OBEYED,  # a signal that comes before the shim is ready waits for it
-            )
-            descriptor = os.pidfd_open(pid)
-        except OSError:
-            os.close(ready)
-            raise
-        finally:
-            os.close(theirs)
-        return cls(folder, descriptor, child=pid), ready
+        # Not synced: after a power cut there is no process that this file could be about.
+        write_atomic(folder / "spec.json", json.dumps({**asdict(spec), "env": env}), sync=False)
+        started = shims.send(folder)
+        return cls(folder, started.pidfd, child=started.pid), started.ready
 
     @classmethod
     def recover(cls, folder: Path) -> Self | Exit | None:

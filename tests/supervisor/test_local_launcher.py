@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from attempts import HEADER, Attempt, Workplace, bystander, has_ended, is_alive, outcome_of
+from attempts import HEADER, Attempt, Workplace, bystander, has_ended, is_alive, is_stopped, outcome_of
 from pmssm.supervisor.launchers.local import MARK, LocalAttempt
+from pmssm.supervisor.launchers.warm import ShimSupply
 from pmssm.supervisor.processes import Identity, processes_with
 from pmssm.supervisor.shim import NOT_STARTED
 from pmssm.supervisor.state import Exit
@@ -18,13 +19,6 @@ from waiting import wait_until
 LOOP = 'echo $$ > "$here/pid"; while :; do sleep 0.05; done'
 GENTLE = f"trap 'echo saved; exit 143' TERM; {LOOP}"
 STUBBORN = f"trap 'echo told >> $here/told' TERM; {LOOP}"
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Workplace]:
-    place = Workplace(tmp_path)
-    yield place
-    place.end()
 
 
 def open_descriptors() -> set[str]:
@@ -70,7 +64,7 @@ def test_an_attempt_is_started_watched_and_told_of(place: Workplace) -> None:
 
 def test_the_end_of_an_attempt_leaves_no_descriptor_and_no_zombie(place: Workplace) -> None:
     before = open_descriptors()
-    local, ready = LocalAttempt.start(place.folder, place.spec("exit 0"))
+    local, ready = LocalAttempt.start(place.folder, place.spec("exit 0"), ShimSupply())
     outcome_of(local)
     shim_pid = json.loads((place.folder / "process.json").read_text())["shim"]["pid"]
     os.close(ready)
@@ -105,7 +99,7 @@ def test_a_stop_at_any_moment_of_the_start_is_obeyed(place: Workplace) -> None:
     for number in range(8):
         here = Workplace(place.path / str(number))
         here.path.mkdir()
-        local, ready = LocalAttempt.start(here.folder, here.spec(["sleep", "600"]))
+        local, ready = LocalAttempt.start(here.folder, here.spec(["sleep", "600"]), ShimSupply())
         local.send("stop", 60)
         try:
             outcome = outcome_of(local)
@@ -139,11 +133,11 @@ def test_a_start_that_is_impossible_is_an_error_and_costs_no_descriptor(
     before = open_descriptors()
     place.folder.touch()
     with pytest.raises(OSError):
-        LocalAttempt.start(place.folder, place.spec("exit 0"))
+        LocalAttempt.start(place.folder, place.spec("exit 0"), ShimSupply())
     place.folder.unlink()
     monkeypatch.setattr(sys, "executable", "/no/python")
     with pytest.raises(OSError):
-        LocalAttempt.start(place.folder, place.spec("exit 0"))
+        LocalAttempt.start(place.folder, place.spec("exit 0"), ShimSupply())
     assert open_descriptors() == before
 
 
@@ -223,6 +217,16 @@ def test_an_orphan_that_ignores_sigterm_is_killed_after_the_grace(place: Workpla
     attempt.outcome()
     assert place.note("told") == "told"
     assert not is_alive(place.pid("pid"))
+
+
+def test_a_stopped_orphan_still_gets_its_sigterm(place: Workplace, orphan: Attempt) -> None:
+    pid = place.pid("pid")
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: is_stopped(pid))
+    assert orphan.local.poll() is None
+    orphan.local.send("stop", 3600)
+    orphan.outcome()
+    assert place.log_lines()[-1] == "saved"
 
 
 def test_a_second_stop_does_not_begin_the_grace_anew(place: Workplace) -> None:

@@ -251,6 +251,13 @@ def test_a_fifo_in_place_of_the_log_reads_as_silence_and_never_blocks(tmp_path: 
         os.close(writer)
 
 
+def test_a_device_in_place_of_the_log_reads_as_silence(tmp_path: Path) -> None:
+    (tmp_path / "a.log").symlink_to("/dev/zero")
+    follower = LogFollower(tmp_path / "a.log")
+    assert follower.read() == []
+    assert follower.offset == 0
+
+
 def test_a_folder_in_place_of_the_log_reads_as_silence(tmp_path: Path) -> None:
     assert LogFollower(tmp_path).read() == []
 

@@ -123,11 +123,11 @@ def test_no_end_but_exit_0_lets_the_mlp_start(outcome: Outcome) -> None:
     assert world.states()["mlp"] is RunState.BLOCKED
 
 
-def test_a_run_prefers_its_slot_modulo_their_number() -> None:
-    plan = plan_of(a=((), 5), b=((), 3), c=((), 4))
-    world = World(plan, gpu_slots(3))
+@pytest.mark.parametrize(("preferred", "gpu"), [(0, 1), (1, 2), (2, 3), (3, 1), (4, 2), (11, 3)])
+def test_a_run_prefers_its_slot_modulo_their_number(preferred: int, gpu: int) -> None:
+    world = World(plan_of(a=((), preferred)), gpu_slots(3))
     world.settle()
-    assert world.started == ["a@GPU 3", "b@GPU 1", "c@GPU 2"]
+    assert world.started == [f"a@GPU {gpu}"]
 
 
 def test_a_run_whose_slot_is_taken_takes_another_free_one() -> None:
