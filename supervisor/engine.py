@@ -150,7 +150,7 @@ class Engine:
         last_needed = time.monotonic()
         while not self._leaving:
             changed = self._step()
-            if self._observer.look(self.state) or changed:
+            if self._observer.look(self.state, watched=self._server.subscribers > 0) or changed:
                 await self._server.push()
             linger = linger and not self._down
             if not self.state.finished or (linger and self._server.subscribers):

@@ -13,7 +13,7 @@ from .sessions import SessionFolder
 from .state import SessionState
 from .usage import Usage, UsageMeter
 
-USAGE_INTERVAL_S = 2.0
+USAGE_INTERVAL_S = {True: 2.0, False: 10.0}  # between two looks at all processes: watched by somebody, or not
 
 
 class Observer:
@@ -43,12 +43,12 @@ class Observer:
         """Stops asking NVML."""
         self._poller.stop()
 
-    def look(self, state: SessionState) -> bool:
+    def look(self, state: SessionState, *, watched: bool) -> bool:
         """Looks at everything alive; whether anything shown has changed."""
         now = time.time()
         alive = {name: run.last for name, run in state.runs.items() if run.alive and run.last}
         changed = [self.read_log(name, state, now) for name in alive]
-        if time.monotonic() - self._usage_at < USAGE_INTERVAL_S:
+        if time.monotonic() - self._usage_at < USAGE_INTERVAL_S[watched]:
             return any(changed)
         self._usage_at = time.monotonic()
         roots = {name: attempt.pid for name, attempt in alive.items() if attempt.pid is not None}

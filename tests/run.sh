@@ -13,6 +13,6 @@ python3 -m venv .venv
 
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
-.venv/bin/mypy supervisor trainers
+.venv/bin/mypy supervisor trainers benchmarks
 .venv/bin/lint-imports
 exec .venv/bin/python -m pytest "$@"

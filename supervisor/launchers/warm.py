@@ -98,7 +98,8 @@ class ShimSupply:
             else:
                 return spare
         fresh = WaitingShim.spawn()
-        fresh.tell(folder)
+        with contextlib.suppress(BrokenPipeError):  # a shim that cannot even run: its end says so
+            fresh.tell(folder)
         return fresh
 
     def close(self) -> None:

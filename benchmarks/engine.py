@@ -1,0 +1,108 @@
+"""What the supervisor itself costs: `python benchmarks/engine.py [--rest-seconds 600]`. Prints a table.
+
+Three sessions of commands that do nothing, in a temporary folder, without NVML:
+
+- a chain of runs, each waiting for the one before: from a run's exit to its successor's exec;
+- many short runs: wall time, beside that of the same commands started by a bare loop;
+- three runs that print an epoch every 2 s: CPU time and memory of an engine that nobody looks at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+COMMAND = Path(sys.executable).with_name("pmssm-supervise")
+NO_GPU = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+EPOCHS = "i=0; while :; do i=$((i+1)); echo Epoch $i/2000 loss 0.$i; sleep 2; done"
+PROGRESS = r"progress = 'Epoch (?P<epoch>\d+)/(?P<epochs>\d+) loss (?P<val_loss>\S+)'"
+
+
+def session(folder: Path, plan: str, how: str) -> float:
+    """Runs a plan; the seconds that its start took (`--detach`), or all of it (`--headless`)."""
+    (folder / "plan.toml").write_text(plan)
+    began = time.perf_counter()
+    command = [COMMAND, how, "--plan", "plan.toml"]
+    subprocess.run(command, cwd=folder, env=NO_GPU, stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - began
+
+
+def events(folder: Path, kind: str) -> dict[str, dict[str, Any]]:
+    """The last event of a kind of each run."""
+    (journal,) = folder.glob("logs/session_*/journal.jsonl")
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    return {event["run"]: event for event in lines if event["kind"] == kind}
+
+
+def handover(folder: Path, length: int) -> list[float]:
+    """Milliseconds from each run's exit to the exec of its successor."""
+    runs = [
+        f'[runs.r{n}]\ncommand = ["true"]\nslot = "none"\nafter = {[f"r{n - 1}"] if n else []}' for n in range(length)
+    ]
+    session(folder, "\n".join(runs), "--headless")
+    started, ended = events(folder, "attempt_started"), events(folder, "attempt_ended")
+    pairs = [(f"r{n}", f"r{n + 1}") for n in range(length - 1) if f"r{n + 1}" in started]
+    return [1000 * (started[after]["started"] - ended[before]["exit"]["ended"]) for before, after in pairs]
+
+
+def crowd(folder: Path, count: int) -> tuple[float, float]:
+    """Seconds for `count` runs of `true`, and for as many bare processes, as many at a time as there are cores."""
+    plan = "\n".join(f'[runs.r{n}]\ncommand = ["true"]\nslot = "none"' for n in range(count))
+    supervised = session(folder, plan, "--headless")
+    began = time.perf_counter()
+    xargs = ["xargs", "-P", str(len(os.sched_getaffinity(0))), "-n", "1", sys.executable, "-I", "-S", "-c", "pass"]
+    subprocess.run(xargs, input="\n".join(map(str, range(count))), text=True, check=True)
+    return supervised, time.perf_counter() - began
+
+
+def at_rest(folder: Path, seconds: float) -> tuple[float, float]:
+    """Percent of a core and MiB that an engine takes beside three running runs."""
+    plan = "\n".join(f'[runs.{n}]\ncommand = ["sh", "-c", "{EPOCHS}"]\nslot = "none"\n{PROGRESS}' for n in "abc")
+    session(folder, plan, "--detach")
+    status = subprocess.run([COMMAND, "status", "--json"], cwd=folder, capture_output=True, check=True)
+    pid = json.loads(status.stdout)["engine_pid"]
+    time.sleep(5)
+    before = cpu_seconds(pid)
+    time.sleep(seconds)
+    share = 100 * (cpu_seconds(pid) - before) / seconds
+    resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
+    subprocess.run([COMMAND, "down"], cwd=folder, stdout=subprocess.DEVNULL, check=True)
+    return share, resident
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rest-seconds", type=float, default=60, help="how long to watch the engine at rest")
+    parser.add_argument("--chain", type=int, default=100, help="runs of the chain")
+    parser.add_argument("--crowd", type=int, default=1000, help="short runs")
+    options = parser.parse_args()
+    folders = [Path(tempfile.mkdtemp(prefix="engine-")) for _ in range(3)]
+    delays = sorted(handover(folders[0], options.chain))
+    supervised, bare = crowd(folders[1], options.crowd)
+    share, resident = at_rest(folders[2], options.rest_seconds)
+    print(f"load average: {os.getloadavg()[0]:.1f}, cores: {len(os.sched_getaffinity(0))}\n")
+    print(f"exit to successor's exec   median {statistics.median(delays):.1f} ms, "
+          f"p95 {delays[int(0.95 * len(delays))]:.1f} ms, {len(delays)} hand-overs")  # fmt: skip
+    print(
+        f"{options.crowd} short runs            {supervised:.1f} s; bare `python -I -S -c pass` as often: {bare:.1f} s"
+    )
+    print(f"engine at rest             {share:.2f} % of a core, {resident:.0f} MiB, over {options.rest_seconds:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
