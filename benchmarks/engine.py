@@ -30,7 +30,7 @@ def session(folder: Path, plan: str, how: str) -> float:
     """Runs a plan; the seconds that its start took (`--detach`), or all of it (`--headless`)."""
     (folder / "plan.toml").write_text(plan)
     began = time.perf_counter()
-    command = [COMMAND, how, "--plan", "plan.toml"]
+    command: list[str | Path] = [COMMAND, how, "--plan", "plan.toml"]
     subprocess.run(command, cwd=folder, env=NO_GPU, stdout=subprocess.DEVNULL, check=True)
     return time.perf_counter() - began
 

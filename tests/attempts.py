@@ -110,7 +110,8 @@ class Workplace:
     def note(self, name: str) -> str:
         """What a command wrote into `$here/name`, once it is there."""
         path = self.path / name
-        return wait_until(lambda: path.exists() and path.read_text().endswith("\n") and path.read_text().strip())
+        wait_until(lambda: path.exists() and path.read_text().endswith("\n"), what=f"a word in {path}")
+        return path.read_text().strip()
 
     def pid(self, name: str) -> int:
         return int(self.note(name))

@@ -1,7 +1,6 @@
 """The journal: what was appended is read, whatever tore its end."""
 
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -117,40 +116,37 @@ def test_opening_a_journal_with_a_damaged_line_cuts_nothing_off(path: Path) -> N
     assert path.read_bytes() == damaged
 
 
-FULL_DISK = """
-import signal, sys
+FULL_DISKS = """
+import resource, signal, sys
 from pathlib import Path
 from pmssm.supervisor.journal import Journal, read_journal
 from pmssm.supervisor.state import EngineStarted
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-journal = Journal(Path(sys.argv[1]))
-written = 0
-try:
-    while True:
-        journal.append(EngineStarted(at=written, pid=written))
-        written += 1
-except OSError as error:
-    print(type(error).__name__, error.errno)
-print(written, len(read_journal(Path(sys.argv[1]))))
+path = Path(sys.argv[1])
+for limit in range(200, 270):
+    path.unlink(missing_ok=True)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    journal, written = Journal(path), 0
+    try:
+        while True:
+            journal.append(EngineStarted(at=written, pid=written))
+            written += 1
+    except OSError:
+        print(limit, written, len(read_journal(path)), path.read_bytes()[-1])
+    journal.close()
 """
 
 
 def test_an_event_for_which_the_disk_has_no_room_leaves_no_trace(path: Path) -> None:
-    """A limit on the file's size cuts a write short as a full disk does, byte by byte."""
-    for limit in range(200, 260, 7):
-        path.unlink(missing_ok=True)
-        done = subprocess.run(
-            [sys.executable, "-c", FULL_DISK, str(path)],
-            preexec_fn=lambda limit=limit: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),  # type: ignore[misc]
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        error, counts = done.stdout.splitlines()
-        assert error.startswith("OSError")
-        written, read = counts.split()
-        assert written == read != "0"
-        assert path.read_bytes().endswith(b"\n")
+    """A limit on the file's size cuts a write short as a full disk does: here at every byte of an event."""
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISKS, str(path)], capture_output=True, text=True, check=True, timeout=60
+    )
+    outcomes = [[int(number) for number in line.split()] for line in done.stdout.splitlines()]
+    assert [limit for limit, *_ in outcomes] == list(range(200, 270))
+    for limit, written, read, last_byte in outcomes:
+        assert written == read > 0, f"with {limit} bytes"
+        assert last_byte == ord("\n")
 
 
 def test_once_there_is_room_again_the_journal_goes_on(path: Path) -> None:

@@ -37,9 +37,15 @@ def test_with_two_gpus_the_transformers_train_side_by_side_and_the_mlp_on_the_se
     world.end("transformer_tabular")
     world.settle()
     assert world.started[3:] == ["mlp@GPU 2"]
-    assert not world.state.finished
     world.end("mlp")
+    assert not world.state.finished
     world.settle()
+    assert set(world.states().values()) == {RunState.SUCCEEDED}
+
+
+def test_the_session_finishes_after_its_last_run() -> None:
+    world = World(PMSSM, gpu_slots(2))
+    world.run_to_the_end()
     assert world.state.finished
     assert set(world.states().values()) == {RunState.SUCCEEDED}
 
@@ -545,7 +551,7 @@ def test_once_all_is_done_the_only_action_is_to_finish() -> None:
 def test_a_chain_longer_than_pythons_stack_is_decided_whatever_the_order_of_the_file() -> None:
     names = [f"r{number}" for number in range(3000)]
     chain = {name: ([before] if before else [], 0) for before, name in zip([None, *names], names, strict=False)}
-    plan = plan_of(**dict(reversed(chain.items())))  # type: ignore[arg-type]
+    plan = plan_of(**dict(reversed(chain.items())))
     state = initial_state(plan)
     assert run_states(plan, state)["r2999"] is RunState.WAITING
     world = World(plan, CPU)

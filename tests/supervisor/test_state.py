@@ -108,7 +108,7 @@ def test_a_blocked_run_waits_again_once_its_dependency_is_restarted() -> None:
 
 
 def test_an_attempt_keeps_what_was_decided_and_learns_what_happened() -> None:
-    events = [starting(fresh=True), AttemptStarted(at=11, run="a", attempt=1, pid=4242, started=10.5)]
+    events: list[Event] = [starting(fresh=True), AttemptStarted(at=11, run="a", attempt=1, pid=4242, started=10.5)]
     attempt = replay(ONE, events).runs["a"].last
     assert attempt is not None
     assert (attempt.number, attempt.slot, attempt.fresh, attempt.log_offset) == (1, GPU, True, 7)

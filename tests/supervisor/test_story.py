@@ -107,7 +107,7 @@ def test_the_end_of_the_session_counts_the_states() -> None:
 
 
 def test_a_run_that_was_blocked_by_another_before_is_not_told_of_again() -> None:
-    events = [start("transformer"), end("transformer", exit_code=1), start("transformer_tabular")]
+    events: list[Event] = [start("transformer"), end("transformer", exit_code=1), start("transformer_tabular")]
     lines = story(*events, end("transformer_tabular", exit_code=1))
     assert lines[-1] == ("mlp: blocked by transformer (exit code 1), transformer_tabular (exit code 1)", "warning")
     lonely = story(start("mlp"), end("mlp", exit_code=1))

@@ -2,12 +2,15 @@
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from attempts import Workplace
 from pmssm.supervisor.launchers.local import LocalAttempt
 from pmssm.supervisor.launchers.warm import ShimSupply, WaitingShim
+from pmssm.supervisor.shim import NOT_STARTED
 from waiting import wait_until
 
 
@@ -61,3 +64,19 @@ def test_a_folder_with_a_newline_and_odd_bytes_in_its_name_reaches_the_shim(
     attempt, ready = LocalAttempt.start(odd, place.spec("exit 0"), shims)
     os.close(ready)
     assert _ending(attempt) == 0
+
+
+def test_a_shim_that_has_ended_before_it_is_told_anything_is_an_attempt_that_failed_to_start(
+    shims: ShimSupply, place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell = WaitingShim.tell
+
+    def tell_late(shim: WaitingShim, folder: Path) -> None:
+        wait_until(lambda: os.waitid(os.P_PID, shim.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG), what="a dead shim")
+        tell(shim, folder)
+
+    monkeypatch.setattr(WaitingShim, "tell", tell_late)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    attempt, ready = LocalAttempt.start(place.folder, place.spec("exit 0"), shims)
+    os.close(ready)
+    assert _ending(attempt) == NOT_STARTED
