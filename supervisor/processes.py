@@ -57,6 +57,22 @@ def processes_with(variable: str, value: str) -> Iterator[Identity]:
                     yield identity
 
 
+def session_of(leader: Identity) -> Iterator[Identity]:
+    """Living processes of the session that `leader` began, other than itself. It may have ended."""
+    if leader.boot_id != boot_id() or (Identity.of(leader.pid) or leader) != leader:
+        return  # while any of them lived, the kernel would not have given the number to somebody else
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[3]) == leader.pid != int(entry.name) and fields[0] not in "ZX":
+                identity = Identity.of(int(entry.name))
+                if identity is not None and identity.start_ticks >= leader.start_ticks:
+                    yield identity
+
+
 def _is_zombie(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] in "ZX"

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from .. import shim
 from ..files import read_object, write_atomic
-from ..processes import Identity, processes_with
+from ..processes import Identity, processes_with, session_of
 from ..state import Exit, StopKind
 from .warm import ShimSupply
 
@@ -99,6 +99,7 @@ class LocalAttempt:
         else:
             with contextlib.suppress(ProcessLookupError):  # ended meanwhile; poll will tell
                 signal.pidfd_send_signal(self.descriptor, SIGNALS[how])
+                signal.pidfd_send_signal(self.descriptor, signal.SIGCONT)  # somebody may have frozen it
 
     def poll(self) -> Exit | None:
         """How the attempt ended, or None while anything of it lives."""
@@ -190,9 +191,10 @@ class _Orphans:
             self._send(signal.SIGKILL)
 
     def _survivors(self) -> list[Identity]:
-        marked = list(processes_with(MARK, str(self._folder)))
-        command = [self._command.identity] if self._command else []
-        return [*command, *(identity for identity in marked if identity not in command)]
+        found = list(processes_with(MARK, str(self._folder)))
+        if self._command is not None:
+            found += [self._command.identity, *session_of(self._command.identity)]  # a child may have dropped the mark
+        return list(dict.fromkeys(found))
 
     def _send(self, number: signal.Signals) -> None:
         for identity in self._survivors():
