@@ -10,12 +10,12 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 from .commands import answer
+from .files import ensure_room
 from .gpus import GpuReading
-from .journal import Journal, read_journal
+from .journal import Journal, JournalBusy, read_journal
 from .launchers.local import LocalAttempt
 from .launchers.warm import ShimSupply
 from .observer import Observer
@@ -48,6 +48,7 @@ from .wire import Command, Down, Reply, Server
 
 TICK_S = 1.0
 SUMMARY_INTERVAL_S = 5.0  # between two summaries of a session that is not finished
+OVERDUE_S = 5.0  # after a SIGKILL; a process that lives longer is stuck in the kernel, or not ours to kill
 LINGER_S = 10.0  # how long a finished session still answers when nobody looks at it
 
 
@@ -81,7 +82,10 @@ class Engine:
         self._journal: Journal | None = None
         self._living: dict[str, LocalAttempt] = {}
         self._signalled: dict[str, StopKind] = {}
+        self._dead_by: dict[str, float] = {}  # monotonic time by which SIGKILL should have ended a run
+        self._begun = False  # our start is in the journal
         self._trouble = ""  # what keeps the engine from going on, shown as a note
+        self._slot_trouble = ""
         self._slots_stale = True  # chosen by an engine before us
         self._summary_due = True
         self._summary_at = -SUMMARY_INTERVAL_S
@@ -100,19 +104,19 @@ class Engine:
         """
         if not self._lock.acquire():
             raise EngineBusy(f"{self.folder.logs}: another engine serves this folder")
-        socket = socket_path(self.folder.logs)
         loop = asyncio.get_running_loop()
         self._observer = Observer(
             self.plan, self.folder, lambda reading: loop.call_soon_threadsafe(self._on_reading, reading)
         )
         try:
             self._journal = Journal(self.folder.journal)
-            await self._server.listen(socket)
-            self._record(EngineStarted(at=time.time(), pid=os.getpid()))
+            await self._listen()
             self._observer.read_logs(self.state.runs, self.state)
             await self._serve(linger)
+        except JournalBusy:
+            raise EngineBusy(f"{self.folder.path}: another engine serves this session") from None
         finally:
-            await self._close(socket)
+            await self._close()
             self._lock.release()
 
     def leave(self) -> None:
@@ -135,23 +139,35 @@ class Engine:
     def look(self) -> Snapshot:
         """The session as it is now."""
         assert self._observer is not None
-        now, observer = time.time(), self._observer
+        observer = self._observer
         return self._painter.snapshot(
             self.state,
-            lambda name: observer.observation(name, now),
-            now=now,
+            observer.observation,
+            now=time.time(),
             reading=observer.reading,
             engine_pid=os.getpid(),
-            trouble=self._trouble,
+            troubles=(*filter(None, (self._trouble, self._slot_trouble)), *self._unkillable()),
         )
+
+    def _unkillable(self) -> Iterator[str]:
+        """Notes about runs that not even SIGKILL ends: they wait for a disk or driver, or may not be signalled."""
+        for run, moment in self._dead_by.items():
+            last = self.state.runs[run].last
+            if run in self._living and last is not None and time.monotonic() > moment:
+                what = f"pid {last.pid}" if last.pid is not None else "its shim"
+                yield f"{run}: {what} does not end, not even by SIGKILL; its slot stays taken"
 
     async def _serve(self, linger: bool) -> None:
         assert self._observer is not None
         last_needed = time.monotonic()
         while not self._leaving:
+            await self._stay_reachable()
             changed = self._step()
             if self._observer.look(self.state, watched=self._server.subscribers > 0) or changed:
                 await self._server.push()
+            if self._is_gone() and not self._living:
+                self._tell(f"{self.folder.path} was deleted, and nothing of it runs any more", "error")
+                return
             linger = linger and not self._down
             if not self.state.finished or (linger and self._server.subscribers):
                 last_needed = time.monotonic()
@@ -161,28 +177,48 @@ class Engine:
                 await asyncio.wait_for(self._wake.wait(), TICK_S)
             self._wake.clear()
 
+    async def _listen(self) -> None:
+        path = socket_path(self.folder.logs)
+        await self._server.listen(path)
+        self._lock.tell(path)
+
+    async def _stay_reachable(self) -> None:
+        """Puts the socket back where somebody removed it: systemd does, at a user's last logout."""
+        if not self._server.can_be_found() and self._lock.is_whole():
+            with contextlib.suppress(OSError):  # at the next tick again
+                await self._listen()
+
+    def _is_gone(self) -> bool:
+        assert self._journal is not None
+        return self._journal.is_deleted()
+
     def _step(self) -> bool:
         """Notes what has ended and does what should be done; whether the state has changed."""
         before = self.state
         try:
+            if not self._begun:
+                self._record(EngineStarted(at=time.time(), pid=os.getpid()))
+                self._begun = True
             self._collect()
             while actions := [action for action in self._decide() if self._is_news(action)]:
                 for action in actions:
                     self._carry_out(action)
-            if any(run.pending for run in self.state.runs.values()):
+            gone = self._is_gone()
+            if not gone and any(run.pending for run in self.state.runs.values()):
                 self._shims.refill()
-            if self._summary_due and time.monotonic() - self._summary_at > SUMMARY_INTERVAL_S:
+            if self._summary_due and not gone and time.monotonic() - self._summary_at > SUMMARY_INTERVAL_S:
                 self._write_summary()
-            self._trouble = ""
+            self._trouble = f"{self.folder.path} was deleted: nothing more starts" if gone else ""
         except OSError as error:  # a full or vanished disk: nothing was done, so try again at the next tick
             self._trouble = f"cannot go on: {error.filename or self.folder.path}: {error.strerror}; trying again"
         return before is not self.state
 
     def _decide(self) -> list[Action]:
         assert self._observer is not None
-        now = time.time()
-        stalled = self._observer.stalled(self.state, now) if self.settings.stall_restarts else []
-        return decide(self.plan, self.state, now, stalled=stalled, stall_restarts=self.settings.stall_restarts)
+        stalled = self._observer.stalled(self.state) if self.settings.stall_restarts else []
+        restarts = self.settings.stall_restarts
+        actions = decide(self.plan, self.state, time.time(), stalled=stalled, stall_restarts=restarts)
+        return [action for action in actions if isinstance(action, Signal)] if self._is_gone() else actions
 
     def _is_news(self, action: Action) -> bool:
         return not (isinstance(action, Signal) and self._signalled.get(action.run) in (action.how, "kill"))
@@ -192,8 +228,10 @@ class Engine:
             case Start():
                 self._start(action)
             case Signal():
+                grace = self.plan.runs[action.run].stop_grace_s
                 self._signalled[action.run] = action.how
-                self._living[action.run].send(action.how, self.plan.runs[action.run].stop_grace_s)
+                self._dead_by[action.run] = time.monotonic() + OVERDUE_S + (grace if action.how == "stop" else 0)
+                self._living[action.run].send(action.how, grace)
             case Retry():
                 self._record(RetryScheduled(at=time.time(), run=action.run, delay_s=action.delay_s))
             case RestartStalled():
@@ -215,14 +253,17 @@ class Engine:
             at=time.time(), run=action.run, attempt=number, slot=action.slot, fresh=action.fresh, log_offset=offset
         )
         spec = attempt_spec(self.plan, self.settings, starting, log, slots=len(self.state.slots or ()) or 1)
+        folder = self.folder.attempt_folder(action.run, number)
+        ensure_room(folder)
         self._record(starting)
-        attempt, ready = LocalAttempt.start(self.folder.attempt_folder(action.run, number), spec, self._shims)
+        attempt, ready = LocalAttempt.start(folder, spec, self._shims)
         self._watch(action.run, attempt)
         asyncio.get_running_loop().add_reader(ready, self._on_ready, ready)
 
     def _watch(self, run: str, attempt: LocalAttempt) -> None:
         self._living[run] = attempt
         self._signalled.pop(run, None)
+        self._dead_by.pop(run, None)
         asyncio.get_running_loop().add_reader(attempt.descriptor, self._on_attempt, attempt.descriptor)
 
     def _on_attempt(self, descriptor: int) -> None:
@@ -241,7 +282,8 @@ class Engine:
             if last is None or last.exit is not None:
                 continue
             if run not in self._living:
-                self._adopt(run, last.number)
+                if not self._is_gone():
+                    self._adopt(run, last.number)
                 continue
             attempt = self._living[run]
             if last.pid is None and (command := attempt.command()) is not None:
@@ -266,7 +308,7 @@ class Engine:
         assert self._observer is not None
         self._record(AttemptEnded(at=time.time(), run=run, attempt=number, exit=outcome))
         self._living.pop(run, None)
-        self._observer.read_log(run, self.state, time.time())
+        self._observer.read_log(run, self.state)
         self._summary_due = True
 
     def _adopt(self, name: str, number: int) -> None:
@@ -303,9 +345,9 @@ class Engine:
             notes = (*((choice.reason,) if choice.reason else ()), *choice.notes)
             if (choice.slots, choice.mode, notes) != (self.state.slots, self.state.mode, self.state.notes):
                 self._record(SlotsChosen(at=time.time(), slots=choice.slots, mode=choice.mode, notes=notes))
-            self._slots_stale = False
+            self._slots_stale, self._slot_trouble = False, ""
         except (SlotError, OSError) as error:
-            self._trouble = str(error)
+            self._slot_trouble = str(error)
 
     def _record(self, event: Event) -> None:
         """Makes `event` so: in the journal first, then in the state, then in the session's log."""
@@ -320,9 +362,8 @@ class Engine:
         if self._on_line is not None:
             self._on_line(text, level)
 
-    async def _close(self, socket: Path) -> None:
+    async def _close(self) -> None:
         await self._server.close()
-        socket.unlink(missing_ok=True)
         if self._observer is not None:
             self._observer.close()
         self._shims.close()

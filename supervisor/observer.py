@@ -45,9 +45,8 @@ class Observer:
 
     def look(self, state: SessionState, *, watched: bool) -> bool:
         """Looks at everything alive; whether anything shown has changed."""
-        now = time.time()
         alive = {name: run.last for name, run in state.runs.items() if run.alive and run.last}
-        changed = [self.read_log(name, state, now) for name in alive]
+        changed = [self.read_log(name, state) for name in alive]
         if time.monotonic() - self._usage_at < USAGE_INTERVAL_S[watched]:
             return any(changed)
         self._usage_at = time.monotonic()
@@ -60,9 +59,9 @@ class Observer:
     def read_logs(self, names: Iterable[str], state: SessionState) -> None:
         """Finds the progress of runs of which an earlier engine knew it."""
         for name in names:
-            self.read_log(name, state, time.time())
+            self.read_log(name, state)
 
-    def read_log(self, name: str, state: SessionState, now: float) -> bool:
+    def read_log(self, name: str, state: SessionState) -> bool:
         """Reads what is new in the log of a run; whether its progress has changed."""
         attempt = state.runs[name].last
         if attempt is None:
@@ -73,14 +72,15 @@ class Observer:
             self._trackers[name] = ProgressTracker(
                 pattern, self._folder.run_log(name), attempt.log_offset, self._plan.runs[name].stall_after_s
             )
-        return self._trackers[name].update(now)
+        return self._trackers[name].update(time.monotonic())
 
-    def stalled(self, state: SessionState, now: float) -> list[str]:
+    def stalled(self, state: SessionState) -> list[str]:
         """The living runs that have been silent for far too long."""
-        return [name for name, run in state.runs.items() if run.alive and self.observation(name, now).stalled]
+        return [name for name, run in state.runs.items() if run.alive and self.observation(name).stalled]
 
-    def observation(self, name: str, now: float) -> Observation:
-        """What is known of one run."""
+    def observation(self, name: str) -> Observation:
+        """What is known of one run. Paces are measured by a clock that nobody sets."""
+        now = time.monotonic()
         tracker = self._trackers.get(name)
         usage = self._usage.get(name)
         if tracker is None:

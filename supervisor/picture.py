@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -44,9 +44,9 @@ class Painter:
         now: float,
         reading: GpuReading | None,
         engine_pid: int | None,
-        trouble: str = "",
+        troubles: Iterable[str] = (),
     ) -> Snapshot:
-        """The session in `state`; `observe` measures a run, `trouble` is what keeps the engine from going on."""
+        """The session in `state`; `observe` measures a run, `troubles` are what keeps the engine from going on."""
         states = run_states(self._plan, state)
         return Snapshot(
             session=self._folder.stamp,
@@ -59,7 +59,7 @@ class Painter:
             taken_at=now,
             started=state.started,
             ended=state.ended,
-            notes=(*((trouble,) if trouble else ()), *state.notes),
+            notes=(*troubles, *state.notes),
             runs={name: self._run(name, state, states, observe, reading) for name in self._plan.runs},
             gpus=reading.gpus if reading else (),
             gpu_error=reading.error
