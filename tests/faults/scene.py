@@ -102,13 +102,14 @@ def parent_of(pid: int) -> int:
     return int(_stat(pid)[1])
 
 
-def children_of(pid: int) -> list[bytes]:
+def children_of(pid: int) -> dict[int, bytes]:
     """The command lines of a process's children."""
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return [Path(f"/proc/{child}/cmdline").read_bytes() for child in children]
-    except OSError:
-        return []
+    lines = {}
+    with contextlib.suppress(OSError):
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            with contextlib.suppress(OSError):
+                lines[int(child)] = Path(f"/proc/{child}/cmdline").read_bytes()
+    return lines
 
 
 def cpu_ticks(pid: int) -> int:
