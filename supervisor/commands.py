@@ -41,7 +41,7 @@ def answer(plan: Plan, state: SessionState, command: Command, now: float) -> Ans
     if isinstance(command, Stop):
         return _stop(plan, states, command, now, starts_again=state.runs[command.run].pending)
     if isinstance(command, Start):
-        return _start(plan, states, command.run, now)
+        return _start(plan, states, command.run, now, retrying=state.runs[command.run].retry is not None)
     return _restart(plan, states, command, now)
 
 
@@ -68,11 +68,11 @@ def _stop(plan: Plan, states: Mapping[str, RunState], command: Stop, now: float,
     return _refusal(f"{run}: is not running ({state})")
 
 
-def _start(plan: Plan, states: Mapping[str, RunState], run: str, now: float) -> Answer:
+def _start(plan: Plan, states: Mapping[str, RunState], run: str, now: float, *, retrying: bool) -> Answer:
     state = states[run]
     if state is RunState.STOPPING:
         return _refusal(f"{run}: is stopping; `restart` starts it again as soon as it has ended")
-    if state is RunState.RUNNING or state is RunState.QUEUED:
+    if state is RunState.RUNNING or (state is RunState.QUEUED and not retrying):
         return _refusal(f"{run}: is {state} already")
     return _restart(plan, states, Restart(run=run), now)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -26,7 +27,7 @@ def print_log(logs: Path, run: str | None, *, follow: bool, last: int | None, wr
     path = log_path(folder, run)
     if not path.exists() and not follow:
         raise SessionError(f"{path}: not there yet: {run} has not started; `logs {run} -f` waits for it")
-    follower = LogFollower(path)
+    follower = LogFollower(path, max_backlog=math.inf)
     if last is not None:
         kept: deque[str] = deque(maxlen=last)
         while lines := follower.read():

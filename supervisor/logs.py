@@ -73,9 +73,11 @@ class LogFollower:
     holds more than a chunk and one cut line in memory.
     """
 
-    def __init__(self, path: Path, offset: int = 0) -> None:
+    def __init__(self, path: Path, offset: int = 0, max_backlog: float = MAX_BACKLOG) -> None:
+        """Reads from `offset` on. More than `max_backlog` bytes behind it jumps ahead; infinity reads everything."""
         self.path = path
         self.offset = offset  # bytes read so far
+        self._max_backlog = max_backlog
         self._partial = b""  # the beginning of a line whose end is not written yet
         self._inode: int | None = None
 
@@ -118,7 +120,7 @@ class LogFollower:
             if self._inode not in (None, status.st_ino) or status.st_size < self.offset:
                 self.offset, self._partial = 0, b""
             self._inode = status.st_ino
-            if status.st_size - self.offset > MAX_BACKLOG:
+            if status.st_size - self.offset > self._max_backlog:
                 self._skip_to(descriptor, status.st_size - CHUNK)
             data = os.pread(descriptor, CHUNK, self.offset)
         except OSError:

@@ -77,6 +77,7 @@ class Shim:
 
     def _start(self) -> None:
         spec = self.spec
+        _end_last_line(spec["log"])
         log = _open_log(spec["log"])
         os.write(log, spec["header"].encode("utf-8", "backslashreplace"))
         os.chdir(spec["cwd"])
@@ -182,6 +183,7 @@ class Shim:
 
     def _record_exit(self) -> None:
         assert self.exit is not None
+        _end_last_line(self.spec["log"])
         record = {**self.exit, "stop": self.stop, "leftovers": len(self.leftovers)}
         descriptor = os.open(self.reserved, os.O_WRONLY)
         os.write(descriptor, json.dumps(record).encode().ljust(RECORD_SIZE))
@@ -201,6 +203,17 @@ def _open_log(path: str) -> int:
         raise OSError(22, "Not a regular file", path)
     os.set_blocking(log, True)
     return log
+
+
+def _end_last_line(path: str) -> None:
+    """Ends what a command wrote last, often why it crashed, so that readers of lines see it."""
+    try:
+        with open(path, "rb+", buffering=0) as log:
+            log.seek(-1, os.SEEK_END)
+            if log.read(1) != b"\n":
+                log.write(b"\n")
+    except (OSError, ValueError):
+        pass  # empty, not there yet, not a file, or no room
 
 
 def identity(pid: int) -> dict[str, object]:

@@ -105,6 +105,21 @@ def test_logs_prints_a_run_or_the_session_and_cleans_what_it_prints(box: Box) ->
     assert "a: succeeded" in box.ok("logs")
 
 
+def test_logs_prints_all_of_a_long_log(box: Box) -> None:
+    box.ok("--headless", "--plan", box.plan('[runs.a]\ncommand = ["seq", "2000000"]\n'))
+    numbers = box.ok("logs", "a").splitlines()[1:]
+    assert (len(numbers), numbers[0], numbers[-1]) == (2_000_000, "1", "2000000")
+
+
+def test_last_words_without_a_newline_are_shown_and_the_next_attempt_begins_a_line_of_its_own(box: Box) -> None:
+    box.run("--headless", "--plan", box.plan('[runs.a]\ncommand = ["sh", "-c", "printf oops; exit 1"]\n'))
+    box.ok("restart", "a")
+    box.wait(lambda status: status["runs"]["a"]["attempt"] == 2 and status["state"] == "finished")
+    first, oops, second, oops_again = box.ok("logs", "a").splitlines()
+    assert "attempt 1" in first and "attempt 2" in second
+    assert (oops, oops_again) == ("oops", "oops")
+
+
 def test_logs_follow_shows_what_comes(box: Box) -> None:
     _start_long(box)
     follower = box.start("logs", "long", "-f")

@@ -69,7 +69,7 @@ def test_output_and_errors_go_into_the_log_after_the_header(place: Workplace) ->
 def test_the_environment_is_exactly_the_one_asked_for(place: Workplace) -> None:
     spec = place.spec(["/usr/bin/env", "-0"], {"CUDA_VISIBLE_DEVICES": "", "ODD": "a=b\nc", "BYTES": "\udcff"})
     place.shim(spec).exit()
-    found = set(place.log.read_bytes().removeprefix(HEADER.encode()).rstrip(b"\0").split(b"\0"))
+    found = set(place.log.read_bytes().removeprefix(HEADER.encode()).rstrip(b"\0\n").split(b"\0"))
     assert found == {os.fsencode(f"{name}={value}") for name, value in {**spec.env, MARK: str(place.folder)}.items()}
 
 
@@ -116,7 +116,7 @@ def test_a_bare_command_is_looked_up_on_the_path_that_it_is_given(place: Workpla
 
 def test_arguments_are_not_given_to_a_shell(place: Workplace) -> None:
     place.shim(place.spec(["printf", "%s|", "$HOME", "a b", "*", "", "é\n"])).exit()
-    assert place.log.read_text() == HEADER + "$HOME|a b|*||é\n|"
+    assert place.log.read_text() == HEADER + "$HOME|a b|*||é\n|\n"
 
 
 # Who is who
