@@ -205,7 +205,8 @@ class Engine:
                     self._carry_out(action)
             gone = self._is_gone()
             if not gone and any(run.pending for run in self.state.runs.values()):
-                self._shims.refill()
+                with contextlib.suppress(OSError):
+                    self._shims.refill()
             if self._summary_due and not gone and time.monotonic() - self._summary_at > SUMMARY_INTERVAL_S:
                 self._write_summary()
             self._trouble = f"{self.folder.path} was deleted: nothing more starts" if gone else ""
@@ -255,6 +256,7 @@ class Engine:
         spec = attempt_spec(self.plan, self.settings, starting, log, slots=len(self.state.slots or ()) or 1)
         folder = self.folder.attempt_folder(action.run, number)
         ensure_room(folder)
+        self._shims.refill()  # what may fail comes before the decision is on record
         self._record(starting)
         attempt, ready = LocalAttempt.start(folder, spec, self._shims)
         self._watch(action.run, attempt)

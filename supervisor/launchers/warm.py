@@ -76,10 +76,13 @@ class ShimSupply:
         self._spare: WaitingShim | None = None
 
     def refill(self) -> None:
-        """Starts the next spare; a machine that has no process left for one has none."""
+        """Makes sure that there is a spare.
+
+        Raises:
+            OSError: no process, or no descriptor, can be had.
+        """
         if self._spare is None:
-            with contextlib.suppress(OSError):
-                self._spare = WaitingShim.spawn()
+            self._spare = WaitingShim.spawn()
 
     def send(self, folder: Path) -> WaitingShim:
         """A shim that has been told its folder: the spare, or a new one if there is none or it was killed.
