@@ -258,6 +258,9 @@ class Engine:
         ensure_room(folder)
         self._shims.refill()  # what may fail comes before the decision is on record
         self._record(starting)
+        if (folder / "process.json").exists():  # started by an engine whose journal lost that
+            self._wake.set()
+            return
         attempt, ready = LocalAttempt.start(folder, spec, self._shims)
         self._watch(action.run, attempt)
         asyncio.get_running_loop().add_reader(ready, self._on_ready, ready)
