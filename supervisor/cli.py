@@ -14,7 +14,7 @@ import click
 
 from .snapshot import Snapshot
 from .state import ALIVE
-from .wire import Client, Command, Down, EngineGone, Reply, Restart, Start, Stop
+from .wire import Client, Command, Down, EngineGone, HungUp, Reply, Restart, Start, Stop
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -160,6 +160,9 @@ def _has_terminal() -> bool:
 async def _look(logs: Path) -> Snapshot:
     from .connection import open_client  # noqa: PLC0415
 
+    with contextlib.suppress(HungUp):  # it died just then; the next one answers
+        async with open_client(logs) as client:
+            return await client.look()
     async with open_client(logs) as client:
         return await client.look()
 

@@ -93,6 +93,10 @@ class EngineGone(ConnectionError):
     """The engine does not answer, or went away while answering."""
 
 
+class HungUp(EngineGone):
+    """The engine went away while it was asked: what was asked for may be done or not."""
+
+
 class Server:
     """The engine's end. Garbage from a client costs that client its connection, nobody else anything."""
 
@@ -312,16 +316,18 @@ class Client:
             self._writer.write(request.model_dump_json().encode() + b"\n")
             await self._writer.drain()
             return await asyncio.wait_for(self._receive(), REQUEST_DEADLINE_S)
+        except HungUp:
+            raise
         except TimeoutError:
             raise EngineGone(f"the engine did not answer within {REQUEST_DEADLINE_S:.0f} s") from None
         except OSError as error:
-            raise EngineGone(f"the engine hung up: {error}") from None
+            raise HungUp(f"the engine hung up ({error.strerror}); see with `status` whether it was done") from None
 
     async def _receive(self) -> bytes:
         try:
             line = await self._reader.readline()
         except OSError as error:
-            raise EngineGone(f"the engine hung up: {error}") from None
+            raise HungUp(f"the engine hung up ({error.strerror}); see with `status` whether it was done") from None
         if not line:
-            raise EngineGone("the engine hung up")
+            raise HungUp("the engine hung up; see with `status` whether it was done")
         return line
