@@ -1,0 +1,337 @@
+"""The engine is killed: between decisions, in the middle of a command or of a journal line, and 200 times at random."""
+
+import contextlib
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from e2e.box import Box
+from faults.scene import (
+    LONG_S,
+    POLITE,
+    UNTIL_GO,
+    engine_of,
+    events,
+    exit_of,
+    is_gone,
+    kill_engine,
+    pid_of,
+    prints,
+    shell_run,
+    stopped,
+)
+from waiting import wait_until
+
+PAIR = (
+    shell_run("transformer", UNTIL_GO)
+    + shell_run("tabular", UNTIL_GO)
+    + shell_run("mlp", "echo mlp >> mlp.ran", after=["transformer", "tabular"])
+)
+
+
+def journal_of(box: Box) -> Path:
+    (path,) = box.logs.glob("session_*/journal.jsonl")
+    return path
+
+
+def leave_in_journal(box: Box, event: Mapping[str, Any]) -> None:
+    """What an engine leaves that dies after noting a decision and before carrying it out."""
+    with journal_of(box).open("a") as journal:
+        journal.write(json.dumps({"at": time.time(), **event}) + "\n")
+
+
+def mlp_ran_once(box: Box) -> None:
+    for run in ("transformer", "tabular", "mlp"):
+        assert exit_of(box, run)["exit_code"] == 0
+        assert len(events(box, "attempt_starting", run)) == 1
+    assert (box.folder / "mlp.ran").read_text() == "mlp\n"
+
+
+def test_killed_between_the_end_of_both_transformers_and_the_start_of_the_mlp(box: Box) -> None:
+    box.ok("--detach", "--plan", box.plan(PAIR))
+    pids = [pid_of(box, "transformer"), pid_of(box, "tabular")]
+    engine = engine_of(box)
+    with stopped(engine):
+        (box.folder / "go").touch()
+        wait_until(lambda: len(list(box.logs.glob("session_*/*/attempt_1/exit.json"))) == 2, LONG_S, "both to end")
+        os.kill(engine, signal.SIGKILL)
+        is_gone(engine)
+    for pid in pids:
+        is_gone(pid)
+    assert events(box, "attempt_ended") == []
+    assert box.status()["runs"]["transformer"]["state"] == "succeeded"  # at the first look of the new engine
+    mlp_ran_once(box)
+
+
+def test_killed_after_deciding_to_start_the_mlp_and_before_doing_it(box: Box) -> None:
+    box.ok("--detach", "--plan", box.plan(PAIR))
+    pid_of(box, "transformer"), pid_of(box, "tabular")
+    engine = engine_of(box)
+    with stopped(engine):
+        (box.folder / "go").touch()
+        wait_until(lambda: len(list(box.logs.glob("session_*/*/attempt_1/exit.json"))) == 2, LONG_S, "both to end")
+        os.kill(engine, signal.SIGKILL)
+        is_gone(engine)
+    for run in ("transformer", "tabular"):
+        end = {"kind": "attempt_ended", "run": run, "attempt": 1, "exit": {"ended": time.time(), "exit_code": 0}}
+        leave_in_journal(box, end)
+    start = {"kind": "attempt_starting", "run": "mlp", "attempt": 1, "fresh": False, "log_offset": 0}
+    leave_in_journal(box, start)
+    box.ok("status")
+    assert exit_of(box, "mlp", attempt=2)["exit_code"] == 0
+    assert [event["attempt"] for event in events(box, "attempt_voided", "mlp")] == [1]
+    assert (box.folder / "mlp.ran").read_text() == "mlp\n"
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        ({"kind": "stop_requested", "how": "stop"}, 143),
+        ({"kind": "stop_requested", "how": "kill"}, None),
+        ({"kind": "restart_requested", "fresh": False}, 143),
+    ],
+    ids=["stop", "kill", "restart"],
+)
+def test_killed_after_promising_a_command_and_before_carrying_it_out(
+    box: Box, event: dict[str, Any], expected: int | None
+) -> None:
+    box.ok("--detach", "--plan", box.plan(shell_run("a", POLITE)))
+    pid_of(box, "a")
+    prints(box, "a", "ready")
+    kill_engine(box)
+    leave_in_journal(box, {"run": "a", **event})
+    box.ok("status")
+    assert exit_of(box, "a").get("exit_code") == expected
+    if event["kind"] == "restart_requested":
+        pid_of(box, "a", attempt=2)
+    else:
+        assert box.states() == {"a": "stopped"}
+
+
+@pytest.mark.parametrize("words", [("stop", "a"), ("restart", "a"), ("start", "b"), ("down",)], ids=" ".join)
+def test_killed_with_a_command_in_its_ear_the_client_says_so_and_nothing_is_half_done(
+    box: Box, words: tuple[str, ...]
+) -> None:
+    box.ok("--detach", "--plan", box.plan(shell_run("a", POLITE) + shell_run("b", "true", after=["a"])))
+    pid = pid_of(box, "a")
+    engine = engine_of(box)
+    with stopped(engine):
+        client = box.start(*words)
+        wait_until(lambda: is_connected(client.pid), LONG_S, "the client to ask")
+        os.kill(engine, signal.SIGKILL)
+        output, _ = client.communicate(timeout=60)
+    assert client.returncode == 2 and len(output.splitlines()) == 1, output
+    assert "the engine hung up" in output and "see with `status`" in output
+    status = box.status()
+    assert (status["runs"]["a"]["state"], status["runs"]["a"]["pid"]) == ("running", pid)
+    box.ok(*(words if words[0] != "start" else ("stop", "a")))
+    exit_of(box, "a")
+
+
+def is_connected(pid: int) -> bool:
+    """Whether a process holds a socket that is connected to an engine's."""
+    with contextlib.suppress(OSError):
+        held = {os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()}  # noqa: PTH115 - not a path
+        inodes = {name[8:-1] for name in held if name.startswith("socket:")}
+        rows = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
+        # A client's end has no name; with a pair of the event loop's own, four would be usual for one connection.
+        return sum(row[6] in inodes and row[5] == "03" and len(row) == 7 for row in rows) >= 3
+    return False
+
+
+def test_a_status_whose_engine_dies_while_answering_asks_the_next_one(box: Box) -> None:
+    box.ok("--detach", "--plan", box.plan(shell_run("a", POLITE)))
+    pid_of(box, "a")
+    engine = engine_of(box)
+    with stopped(engine):
+        client = box.start("status", "--json")
+        wait_until(lambda: is_connected(client.pid), LONG_S, "the client to ask")
+        os.kill(engine, signal.SIGKILL)
+        output, _ = client.communicate(timeout=60)
+    assert client.returncode == 0, output
+    assert json.loads(output)["engine_pid"] == engine_of(box) != engine
+
+
+# Torn lines
+
+
+@pytest.mark.parametrize("rest", [1, 10, 0.5, -1], ids=["one byte", "ten bytes", "half a line", "all but the newline"])
+def test_killed_in_the_middle_of_a_journal_line(box: Box, rest: float) -> None:
+    box.ok("--detach", "--plan", box.plan(PAIR))
+    pid_of(box, "transformer"), pid_of(box, "tabular")
+    kill_engine(box)
+    line = json.dumps({"kind": "stop_requested", "at": time.time(), "run": "transformer", "how": "kill"})
+    torn = line[: int(len(line) * rest)] if isinstance(rest, float) else line[:rest] if rest > 0 else line
+    with journal_of(box).open("a") as journal:
+        journal.write(torn)
+    assert box.status()["runs"]["transformer"]["state"] == "running"
+    (box.folder / "go").touch()
+    mlp_ran_once(box)
+
+
+def test_a_journal_that_lost_its_last_lines_starts_nothing_twice(box: Box) -> None:
+    """As after a power cut on a disk that lies about its cache: the runs' own records are older and safe."""
+    box.ok("--detach", "--plan", box.plan(PAIR))
+    pids = [pid_of(box, "transformer"), pid_of(box, "tabular")]
+    kill_engine(box)
+    lines = journal_of(box).read_text().splitlines(keepends=True)
+    kept = [line for line in lines if json.loads(line)["kind"] in ("engine_started", "slots_chosen")]
+    journal_of(box).write_text("".join(kept))
+    box.ok("status")
+    assert [pid_of(box, "transformer"), pid_of(box, "tabular")] == pids
+    (box.folder / "go").touch()
+    mlp_ran_once(box)
+
+
+# 200 random moments
+
+WORLDS, KILLS = 4, 50  # at the same time; in each
+LAYERS, WIDTH = 25, 2
+LADDER = "echo start $PMSSM_SUPERVISE_ATTEMPT >> {run}.ran; sleep {seconds}; echo end >> {run}.ran; exit {code}"
+VICTIM = (
+    "exec 9>> {run}.lock; flock -n 9 || echo OVERLAP >> {run}.ran; echo start $PMSSM_SUPERVISE_ATTEMPT >> {run}.ran; "
+    "trap 'echo term >> {run}.ran; exit 143' TERM; while :; do sleep 0.02; done"
+)
+VICTIMS = ("v0", "v1")
+COMMANDS: tuple[dict[str, str], ...] = (
+    {"verb": "stop"},
+    {"verb": "stop", "how": "kill"},
+    {"verb": "restart"},
+    {"verb": "start"},
+)
+
+
+class World:
+    """A session whose engine is killed again and again while commands come in."""
+
+    def __init__(self, box: Box, seed: int) -> None:
+        self.box, self.seed, self.rng = box, seed, random.Random(seed)
+        self.codes: dict[str, int] = {}
+        self.kills = 0
+        plan, before = "", list[str]()
+        for victim in VICTIMS:
+            plan += shell_run(victim, VICTIM.format(run=victim), stop_grace_s=5)
+        for layer in range(LAYERS):
+            names = [f"r{layer}_{column}" for column in range(WIDTH)]
+            for name in names:
+                self.codes[name] = 7 if layer == LAYERS - 1 and name == names[0] else 0
+                seconds = round(self.rng.uniform(0, 0.1), 2)
+                script = LADDER.format(run=name, seconds=seconds, code=self.codes[name])
+                plan += shell_run(name, script, after=before)
+            before = names
+        box.ok("--detach", "--plan", box.plan(plan))
+
+    def live(self) -> None:
+        """All the kills, then peace, then the end."""
+        while self.kills < KILLS:
+            self._kill_after_a_while(self._bring_back())
+            self._tear_journal()
+        self.box.ok("status")
+        wait_until(lambda: len(self._ended()) == len(self.codes), 120, f"the ladder of world {self.seed}")
+        self.box.ok("down")
+        self._check()
+
+    def _bring_back(self) -> int:
+        """A new engine: by a client's command, or at once."""
+        if self.rng.random() < 0.1 or self.kills == 0:
+            self.box.ok("restart", VICTIMS[0])  # unlike `status` also on a session that has finished meanwhile
+            return engine_of(self.box)
+        (session,) = self.box.logs.glob("session_*")
+        words = [sys.executable, "-P", "-m", "pmssm.supervisor.engine_process", str(self.box.logs), session.name[8:]]
+        engine = subprocess.Popen(words, env=self.box.env, cwd=self.box.folder)
+        if self.rng.random() < 0.85:  # else it is killed while it starts up
+            wait_until(
+                lambda: self._holder().get("pid") == engine.pid or engine.poll() is not None, LONG_S, "an engine"
+            )
+        self._process = engine
+        return engine.pid
+
+    def _kill_after_a_while(self, engine: int) -> None:
+        for _ in range(self.rng.choice((0, 0, 1, 2))):
+            self._say({**self.rng.choice(COMMANDS), "run": self.rng.choice(VICTIMS)})
+        time.sleep(self.rng.choice((0.0, 0.01, 0.2)) * self.rng.random())  # the random moment
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(engine, signal.SIGKILL)
+            self.kills += 1
+        if hasattr(self, "_process"):
+            self._process.wait()
+
+    def _say(self, command: dict[str, str]) -> None:
+        """Says it and does not wait to hear whether it was done."""
+        with contextlib.suppress(OSError, ValueError), socket.socket(socket.AF_UNIX) as client:
+            client.connect(self._holder().get("socket", ""))
+            client.sendall(json.dumps(command).encode() + b"\n")
+            client.settimeout(self.rng.choice((0.001, 0.02)))
+            client.recv(1)
+
+    def _tear_journal(self) -> None:
+        journal = journal_of(self.box)
+        data = journal.read_bytes()
+        last = data.splitlines(keepends=True)[-1]
+        chance = self.rng.random()
+        if chance < 0.2:  # it died while it wrote
+            journal.write_bytes(data + last[: self.rng.randrange(1, len(last))])
+        elif chance < 0.3:  # the disk had promised the last line and did not keep it
+            journal.write_bytes(data[: -self.rng.randrange(1, len(last))])
+
+    def _holder(self) -> dict[str, Any]:
+        """What the engine that listens, or listened last, says of itself."""
+        with contextlib.suppress(OSError, ValueError):
+            return dict(json.loads((self.box.logs / ".engine.lock").read_text()))
+        return {}
+
+    def _ended(self) -> set[str]:
+        return {event["run"] for event in events(self.box, "attempt_ended")} & set(self.codes)
+
+    def _check(self) -> None:
+        told = f"seed {self.seed}"
+        status = self.box.status()
+        assert {name: status["runs"][name]["exit_code"] for name in self.codes} == self.codes, told
+        for name in self.codes:
+            ran = [line.split()[0] for line in (self.box.folder / f"{name}.ran").read_text().splitlines()]
+            assert ran == ["start", "end"], (name, ran, told)
+        ends = Counter((event["run"], event["attempt"]) for event in events(self.box, "attempt_ended"))
+        assert set(ends.values()) == {1}, (ends, told)
+        exits = {(event["run"], event["attempt"]): event["exit"] for event in events(self.box, "attempt_ended")}
+        for victim in VICTIMS:
+            self._check_victim(victim, {attempt: end for (run, attempt), end in exits.items() if run == victim})
+        assert self.box.living() == [], told
+
+    def _check_victim(self, run: str, exits: dict[int, dict[str, Any]]) -> None:
+        """What the victim wrote of itself against what the journal says of it."""
+        lines = (self.box.folder / f"{run}.ran").read_text().splitlines()
+        told = (run, f"seed {self.seed}", lines, exits)
+        assert "OVERLAP" not in lines, told
+        starts = [line.rpartition("attempt_")[2] for line in lines if line.startswith("start")]
+        assert len(starts) == len(set(starts)), told
+        for at, line in enumerate(lines):
+            if line.startswith("start"):
+                said_term = lines[at + 1 : at + 2] == ["term"]
+                end = exits[int(line.rpartition("attempt_")[2])]
+                assert (end.get("exit_code"), end.get("signal")) in (
+                    [(143, None)] if said_term else [(None, signal.SIGKILL), (None, signal.SIGTERM)]
+                ), told
+
+
+@pytest.mark.timeout(400)
+def test_killed_at_200_random_moments_it_loses_no_run_starts_none_twice_and_knows_every_end(
+    make_box: Callable[[Mapping[str, str]], Box], env_without_nvml: Mapping[str, str]
+) -> None:
+    worlds = [
+        World(make_box({**os.environ, **env_without_nvml}), seed) for seed in range(20_260_122, 20_260_122 + WORLDS)
+    ]
+    with ThreadPoolExecutor(WORLDS) as pool:
+        for future in [pool.submit(world.live) for world in worlds]:
+            future.result()
+    assert sum(world.kills for world in worlds) >= 200
