@@ -15,4 +15,5 @@ python3 -m venv .venv
 .venv/bin/ruff format --check .
 .venv/bin/mypy supervisor trainers benchmarks
 .venv/bin/lint-imports
-exec .venv/bin/python -m pytest "$@"
+# Half of the tests wait for processes, so a few more workers than cores.
+exec .venv/bin/python -m pytest -n "$(($(nproc) + 1))" --dist worksteal "$@"

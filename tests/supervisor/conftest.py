@@ -1,10 +1,18 @@
 """Fixtures of the supervisor's tests."""
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from attempts import Workplace
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder with a path short enough for sockets, as pytest's own is not when tests run side by side."""
+    with tempfile.TemporaryDirectory(prefix="pmssm-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture
