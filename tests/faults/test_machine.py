@@ -1,0 +1,402 @@
+"""The machine itself: reboots, pids that come round again, clocks that jump, disks that fill, folders that vanish."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from e2e.box import Box
+from faults.scene import (
+    LONG_S,
+    POLITE,
+    UNTIL_GO,
+    cpu_ticks,
+    engine_of,
+    events,
+    exit_of,
+    is_alive,
+    is_gone,
+    kill_engine,
+    parent_of,
+    pid_of,
+    prints,
+    shell_run,
+)
+from waiting import wait_until
+
+PAIR = shell_run("a", UNTIL_GO) + shell_run("b", "true", after=["a"])
+EPOCHS = (
+    "i=0; while :; do i=$((i+1)); echo Epoch $i/100000; test -e go && exit 0; sleep 0.05; done",
+    r"Epoch (?P<epoch>\d+)/(?P<epochs>\d+)",
+)
+
+as_root = pytest.mark.skipif(os.getuid() != 0, reason="needs root")
+
+
+def end_all(box: Box, *pids: int) -> None:
+    """SIGKILL to engine, shims and commands at once, as when the machine goes down."""
+    shims = [parent_of(pid) for pid in pids]
+    for pid in (engine_of(box), *shims, *pids):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    for pid in (*shims, *pids):
+        is_gone(pid)
+    wait_until(lambda: not box.engines() and not box.living(), LONG_S, "the end of everything")
+
+
+def rewrite_identities(box: Box, **changes: object) -> None:
+    """Makes the records of all attempts tell of other processes."""
+    for path in box.logs.glob("session_*/*/attempt_*/process.json"):
+        record = json.loads(path.read_text())
+        for who in ("shim", "command"):
+            record[who] = {**record[who], **changes}
+        path.write_text(json.dumps(record))
+
+
+# Reboots and pids
+
+
+def test_after_a_reboot_what_ran_is_lost_and_says_so_and_restarts_from_its_checkpoint(box: Box) -> None:
+    box.ok("--detach", "--plan", box.plan(PAIR))
+    end_all(box, pid_of(box, "a"))
+    rewrite_identities(box, boot_id="00000000-0000-4000-8000-000000000000")
+    status = box.status()
+    assert status["runs"]["a"]["state"] == "lost" and "the machine was restarted" in status["runs"]["a"]["reason"]
+    assert status["runs"]["b"] | {"state": "blocked", "blocked_by": ["a"]} == status["runs"]["b"]
+    (box.folder / "go").touch()
+    box.ok("restart", "a")
+    assert exit_of(box, "b")["exit_code"] == 0
+
+
+def test_a_run_that_had_ended_before_the_reboot_keeps_its_exit_code(box: Box) -> None:
+    box.ok("--detach", "--plan", box.plan(PAIR))
+    pid_of(box, "a")
+    kill_engine(box)
+    (box.folder / "go").touch()
+    wait_until(lambda: list(box.logs.glob("session_*/a/attempt_1/exit.json")), LONG_S, "the end of a")
+    rewrite_identities(box, boot_id="00000000-0000-4000-8000-000000000000")
+    box.ok("status")
+    assert exit_of(box, "a")["exit_code"] == 0 and exit_of(box, "b")["exit_code"] == 0
+
+
+@pytest.mark.parametrize("verb", ["status", "kill", "stop", "down"])
+def test_a_pid_that_came_round_again_is_left_alone(box: Box, verb: str) -> None:
+    box.ok("--detach", "--plan", box.plan(PAIR))
+    end_all(box, pid_of(box, "a"))
+    bystander = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    try:
+        rewrite_identities(box, pid=bystander.pid)
+        box.run(*((verb,) if verb in ("status", "down") else (verb, "a")))
+        assert box.status()["runs"]["a"]["state"] == "lost"
+        assert bystander.poll() is None, "a stranger was killed"
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+# Clocks
+
+# Shifts the wall clock by what a file says, for every program that is linked with the C library.
+SHIFTED = """
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/time.h>
+#include <time.h>
+static long shift(void)
+{
+    const char *path = getenv("CLOCK_SHIFT");
+    FILE *file = path ? fopen(path, "re") : NULL;
+    long seconds = 0;
+    if (file) {
+        if (fscanf(file, "%ld", &seconds) != 1)
+            seconds = 0;
+        fclose(file);
+    }
+    return seconds;
+}
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    static int (*real)(clockid_t, struct timespec *);
+    if (!real)
+        real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+    int result = real(clock, now);
+    if (clock == CLOCK_REALTIME && !result)
+        now->tv_sec += shift();
+    return result;
+}
+int gettimeofday(struct timeval *restrict now, void *restrict zone)
+{
+    struct timespec time;
+    (void)zone;
+    clock_gettime(CLOCK_REALTIME, &time);
+    now->tv_sec = time.tv_sec;
+    now->tv_usec = time.tv_nsec / 1000;
+    return 0;
+}
+time_t time(time_t *now)
+{
+    struct timespec clock;
+    clock_gettime(CLOCK_REALTIME, &clock);
+    if (now)
+        *now = clock.tv_sec;
+    return clock.tv_sec;
+}
+"""
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_clock_that_is_set_by_an_hour_changes_nothing_for_the_runs(
+    box: Box, compile_c: Callable[..., Path], hours: int
+) -> None:
+    shift = box.folder / "shift"
+    box.env |= {"LD_PRELOAD": str(compile_c("shifted.so", SHIFTED, "-shared", "-fPIC")), "CLOCK_SHIFT": str(shift)}
+    script, progress = EPOCHS
+    stubborn = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
+    plan = shell_run("a", script, progress=progress) + shell_run("b", "true", after=["a"])
+    plan += shell_run("c", stubborn, stop_grace_s=2)
+    plan += shell_run("d", "test -e d.tried && exit 0; touch d.tried; kill -9 $$", retries=1, retry_delay_s=3)
+    box.ok("--detach", "--plan", box.plan(plan))
+    prints(box, "c", "ready")
+    before = box.wait(lambda status: status["runs"]["a"]["eta_s"] is not None)
+    wait_until(lambda: events(box, "retry_scheduled", "d"), LONG_S, "the retry of d to be planned")
+    box.ok("stop", "c")
+    shift.write_text(str(hours * 3600))  # in the middle of a grace, of an epoch, of a retry's delay
+    after = box.wait(
+        lambda status: status["runs"]["a"]["progress"]["epoch"] > before["runs"]["a"]["progress"]["epoch"] + 5
+    )
+    assert abs(after["taken_at"] - before["taken_at"]) > 3000, "the clock was not shifted"
+    assert not after["runs"]["a"]["stalled"]
+    assert after["runs"]["a"]["eta_s"] < 20 * before["runs"]["a"]["eta_s"] + 1000
+    assert exit_of(box, "c")["signal"] == signal.SIGKILL
+    assert exit_of(box, "d", attempt=2)["exit_code"] == 0
+    (box.folder / "go").touch()
+    assert exit_of(box, "b")["exit_code"] == 0
+    status = box.wait(lambda status: status["state"] == "finished")
+    assert all(len(events(box, "attempt_starting", run)) == 1 for run in "abc")
+    assert "-" not in box.ok("status").split("files:")[0].replace("--", "").replace("dummy", "") or status
+
+
+# Disks
+
+
+@pytest.fixture
+def small_disk(box: Box) -> Iterator[Box]:
+    """A box whose logs folder is a file system of 1 MiB."""
+    box.logs.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs", str(box.logs)]
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        pytest.skip(f"cannot mount a small disk: {done.stderr.strip()}")
+    try:
+        yield box
+    finally:
+        box.close()
+        subprocess.run(["umount", "-l", str(box.logs)], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Leaves no byte free."""
+    path = folder / "filling"
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
+    with contextlib.suppress(OSError), path.open("ab", buffering=0) as file:
+        while file.write(b"x"):
+            pass
+    return path
+
+
+def test_on_a_full_disk_runs_go_on_and_what_happens_meanwhile_is_not_lost(small_disk: Box) -> None:
+    box = small_disk
+    chatty = "trap 'exit 143' TERM; while ! test -e go; do echo line; sleep 0.01; done; exit 5"
+    plan = shell_run("a", chatty) + shell_run("b", UNTIL_GO) + shell_run("c", "true", after=["b"])
+    plan += shell_run("s", POLITE)
+    box.ok("--detach", "--plan", box.plan(plan))
+    prints(box, "s", "ready")
+    for run in ("a", "b"):
+        pid_of(box, run)
+    engine = engine_of(box)
+    filling = fill(box.logs)
+    assert "SIGTERM" in box.ok("stop", "s")
+    assert exit_of(box, "s")["exit_code"] == 143
+    (box.folder / "go").touch()
+    assert exit_of(box, "a")["exit_code"] == 5
+    assert exit_of(box, "b")["exit_code"] == 0
+    before = cpu_ticks(engine)
+    status = box.wait(lambda status: status["runs"]["c"]["state"] == "queued" and status["notes"])
+    assert "No space left on device; trying again" in status["notes"][0]
+    wait_ticks(box)
+    assert cpu_ticks(engine) - before < 3 * os.sysconf("SC_CLK_TCK")
+    filling.unlink()
+    assert exit_of(box, "c")["exit_code"] == 0
+    assert [event["attempt"] for event in events(box, "attempt_starting", "c")] == [1]
+
+
+def wait_ticks(box: Box) -> None:
+    """Gives a busy loop the time to show itself."""
+    with contextlib.suppress(AssertionError):
+        wait_until(lambda: False, 2.0)
+    assert box.engines()
+
+
+def test_an_engine_that_dies_on_a_full_disk_is_brought_back_there(small_disk: Box) -> None:
+    box = small_disk
+    box.ok("--detach", "--plan", box.plan(PAIR))
+    pid = pid_of(box, "a")
+    filling = fill(box.logs)
+    kill_engine(box)
+    status = box.status()
+    assert (status["runs"]["a"]["state"], status["runs"]["a"]["pid"]) == ("running", pid)
+    (box.folder / "go").touch()
+    wait_until(lambda: not is_alive(pid), LONG_S, "the end of a")
+    box.wait(lambda status: status["runs"]["a"]["state"] == "succeeded")
+    filling.unlink()
+    assert exit_of(box, "b")["exit_code"] == 0
+
+
+def test_on_a_full_disk_no_session_begins_and_none_is_half_made(small_disk: Box) -> None:
+    box = small_disk
+    fill(box.logs)
+    done = box.run("--headless", "--plan", box.plan(PAIR))
+    assert done.returncode == 2 and "No space left on device" in done.stderr and "Traceback" not in done.stderr
+    assert list(box.logs.glob("*session_*")) == []
+
+
+def test_a_limit_on_the_size_of_files_is_like_a_full_disk(box: Box) -> None:
+    """The run's own log hits the limit; records and journal are small and do not."""
+    box.prefix = ("prlimit", "--fsize=65536:65536")
+    flood = "trap '' XFSZ; yes too much; echo done > a.ran; exit 4"
+    box.ok("--detach", "--plan", box.plan(shell_run("a", flood) + shell_run("b", "true")))
+    assert exit_of(box, "a")["exit_code"] == 4
+    assert exit_of(box, "b")["exit_code"] == 0
+    box.wait(lambda status: status["state"] == "finished")
+
+
+# Folders
+
+
+def test_a_logs_folder_that_is_deleted_under_an_engine_ends_it_once_nothing_runs(box: Box) -> None:
+    box.ok("--detach", "--plan", box.plan(PAIR))
+    pid = pid_of(box, "a")
+    engine = engine_of(box)
+    before = cpu_ticks(engine)
+    shutil.rmtree(box.logs)
+    status = box.wait(lambda status: any("was deleted" in note for note in status["notes"]))
+    assert (status["engine_pid"], status["runs"]["a"]["pid"]) == (engine, pid)
+    wait_ticks(box)
+    assert cpu_ticks(engine) - before < 3 * os.sysconf("SC_CLK_TCK")
+    assert is_alive(pid)
+    (box.folder / "go").touch()
+    is_gone(pid)
+    is_gone(engine)
+    assert not box.logs.exists(), list(box.logs.rglob("*"))
+    assert "no session here" in box.run("status").stderr
+
+
+def test_a_run_whose_logs_folder_was_deleted_can_still_be_stopped(box: Box) -> None:
+    box.ok("--detach", "--plan", box.plan(shell_run("a", POLITE)))
+    prints(box, "a", "ready")
+    pid = pid_of(box, "a")
+    shutil.rmtree(box.logs)
+    box.ok("stop", "a")
+    is_gone(pid)
+    wait_until(lambda: not box.engines(), LONG_S, "the end of the engine")
+
+
+def test_a_new_session_in_the_place_of_a_deleted_one_is_not_disturbed_by_the_old_engine(box: Box) -> None:
+    box.ok("--detach", "--plan", box.plan(shell_run("old", UNTIL_GO)))
+    old, run = engine_of(box), pid_of(box, "old")
+    shutil.rmtree(box.logs)
+    box.ok("--detach", "--plan", box.plan(shell_run("new", "until test -e go2; do sleep 0.02; done")))
+    pid_of(box, "new")
+    assert is_alive(old)
+    (box.folder / "go").touch()
+    is_gone(run)
+    is_gone(old)
+    assert box.states() == {"new": "running"}
+    (box.folder / "go2").touch()
+    assert exit_of(box, "new")["exit_code"] == 0
+
+
+def test_a_logs_folder_made_read_only_stops_no_run_and_loses_no_end(nobodys_box: Box) -> None:
+    box = nobodys_box
+    box.ok("--detach", "--plan", box.plan(PAIR))
+    pid_of(box, "a")
+    engine = engine_of(box)
+    folders = [box.logs, *(path for path in box.logs.rglob("*") if path.is_dir())]
+    for folder in folders:
+        folder.chmod(0o500)
+    try:
+        before = cpu_ticks(engine)
+        (box.folder / "go").touch()
+        status = box.wait(lambda status: any("trying again" in note for note in status["notes"]))
+        assert any("Permission denied" in note for note in status["notes"])
+        wait_ticks(box)
+        assert cpu_ticks(engine) - before < 3 * os.sysconf("SC_CLK_TCK")
+        kill_engine(box)
+        assert "Traceback" not in box.run("status").stderr
+    finally:
+        for folder in folders:
+            folder.chmod(0o700)
+    box.ok("status")
+    assert exit_of(box, "a").get("exit_code") in (0, None)
+    assert len(events(box, "attempt_starting", "a")) == 1
+
+
+# Logs
+
+
+@pytest.mark.parametrize("fault", ["truncated", "rotated", "replaced by a FIFO", "replaced by a folder", "deleted"])
+def test_a_log_that_is_tampered_with_costs_neither_run_nor_engine_anything(box: Box, fault: str) -> None:
+    script, progress = EPOCHS
+    box.ok("--detach", "--plan", box.plan(shell_run("a", script, progress=progress)))
+    epoch = box.wait(lambda status: status["runs"]["a"]["progress"].get("epoch"))["runs"]["a"]["progress"]["epoch"]
+    (log,) = box.logs.glob("a_*.log")
+    (training,) = box.logs.glob("training_*.log")
+    for path in (log, training):
+        if fault == "truncated":
+            os.truncate(path, 0)
+            continue
+        path.rename(path.with_suffix(".old"))
+        if fault == "replaced by a FIFO":
+            os.mkfifo(path)
+        elif fault == "replaced by a folder":
+            path.mkdir()
+        elif fault == "deleted":
+            path.with_suffix(".old").unlink()
+    engine = engine_of(box)
+    before = cpu_ticks(engine)
+    if fault == "truncated":
+        box.wait(lambda status: status["runs"]["a"]["progress"].get("epoch", 0) > epoch + 5)
+    else:
+        wait_ticks(box)
+    assert box.states() == {"a": "running"}
+    shown = box.run("logs", "a")
+    assert "Traceback" not in shown.stderr and shown.returncode in (0, 2)
+    assert cpu_ticks(engine) - before < 3 * os.sysconf("SC_CLK_TCK")
+    (box.folder / "go").touch()
+    assert exit_of(box, "a")["exit_code"] == 0
+    box.wait(lambda status: status["state"] == "finished")
+    again = box.run("restart", "a")
+    assert again.returncode == 0, again.stderr
+    ended = exit_of(box, "a", attempt=2)
+    if fault in ("replaced by a FIFO", "replaced by a folder"):
+        assert ended["exit_code"] == 127 and str(log) in ended["error"]
+    else:
+        assert ended["exit_code"] == 0
+
+
+# Descriptors
+
+
+def test_64_descriptors_are_enough_for_a_session_and_its_dashboardless_clients(box: Box) -> None:
+    box.prefix = ("prlimit", "--nofile=64:64")
+    plan = "".join(shell_run(f"r{number}", "sleep 0.2") for number in range(12))
+    done = box.run("--headless", "--plan", box.plan(plan))
+    assert done.returncode == 0, done.stdout + done.stderr
