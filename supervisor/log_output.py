@@ -30,13 +30,15 @@ def print_log(logs: Path, run: str | None, *, follow: bool, last: int | None, wr
     follower = LogFollower(path, max_backlog=math.inf)
     if last is not None:
         kept: deque[str] = deque(maxlen=last)
-        while lines := follower.read():
-            kept.extend(lines)
+        offset = -1
+        while follower.offset != offset:  # not until there are no lines: one may be longer than a read
+            offset = follower.offset
+            kept.extend(follower.read())
         _write_lines(list(kept), write)
     while True:
-        lines = follower.read()
-        _write_lines(lines, write)
-        if not lines:
+        offset = follower.offset
+        _write_lines(follower.read(), write)
+        if follower.offset == offset:
             if not follow:
                 return
             time.sleep(POLL_S)

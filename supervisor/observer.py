@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
 
@@ -13,6 +14,7 @@ from .sessions import SessionFolder
 from .state import SessionState
 from .usage import Usage, UsageMeter
 
+LOOK_BUDGET_S = 0.05  # for one log at one look: a flood must not keep clients waiting
 USAGE_INTERVAL_S = {True: 2.0, False: 10.0}  # between two looks at all processes: watched by somebody, or not
 
 
@@ -46,7 +48,7 @@ class Observer:
     def look(self, state: SessionState, *, watched: bool) -> bool:
         """Looks at everything alive; whether anything shown has changed."""
         alive = {name: run.last for name, run in state.runs.items() if run.alive and run.last}
-        changed = [self.read_log(name, state) for name in alive]
+        changed = [self.read_log(name, state, LOOK_BUDGET_S) for name in alive]
         if time.monotonic() - self._usage_at < USAGE_INTERVAL_S[watched]:
             return any(changed)
         self._usage_at = time.monotonic()
@@ -61,7 +63,7 @@ class Observer:
         for name in names:
             self.read_log(name, state)
 
-    def read_log(self, name: str, state: SessionState) -> bool:
+    def read_log(self, name: str, state: SessionState, budget_s: float = math.inf) -> bool:
         """Reads what is new in the log of a run; whether its progress has changed."""
         attempt = state.runs[name].last
         if attempt is None:
@@ -72,7 +74,7 @@ class Observer:
             self._trackers[name] = ProgressTracker(
                 pattern, self._folder.run_log(name), attempt.log_offset, self._plan.runs[name].stall_after_s
             )
-        return self._trackers[name].update(time.monotonic())
+        return self._trackers[name].update(time.monotonic(), budget_s)
 
     def stalled(self, state: SessionState) -> list[str]:
         """The living runs that have been silent for far too long."""

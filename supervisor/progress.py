@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from collections import deque
 from pathlib import Path
 from statistics import median
@@ -27,11 +29,12 @@ class ProgressTracker:
         self._last_line: float | None = None  # when the newest line was seen
         self._stall_after_s = stall_after_s
 
-    def update(self, now: float) -> bool:
-        """Reads what is new in the log; whether the progress has changed."""
+    def update(self, now: float, budget_s: float = math.inf) -> bool:
+        """Reads what is new in the log; whether the progress has changed. Ends after `budget_s`, all read or not."""
         if self._pattern is None:
             return False
         before = dict(self.values)
+        deadline = time.monotonic() + budget_s
         for _ in range(READS_PER_UPDATE):
             lines = self._follower.read()
             if not lines:
@@ -39,6 +42,8 @@ class ProgressTracker:
             self._last_line = now
             for line in lines:
                 self.values.update(parse_progress(self._pattern, line))
+            if time.monotonic() > deadline:
+                break
         if self.values.get("epoch") != before.get("epoch"):
             self._note_epoch(now, float(self.values["epoch"]))
         return self.values != before
