@@ -10,7 +10,7 @@ from .gpus import GpuReading
 from .plan import Plan
 from .reasons import reason
 from .sessions import SessionFolder
-from .slots import environment_of
+from .slots import Slot, environment_of
 from .snapshot import AttemptView, RunView, Snapshot
 from .state import Attempt, Exit, Run, RunState, SessionState, blockers, run_states
 
@@ -116,7 +116,7 @@ def _latest(last: Attempt, seen: Observation, reading: GpuReading | None) -> dic
     return {
         "attempt": last.number,
         "pid": last.pid if alive else None,
-        "gpu": last.slot.gpu_index if last.slot else None,
+        "gpu": _gpu_index(last.slot, reading) if last.slot else None,
         "cuda_visible_devices": environment_of(last.slot)["CUDA_VISIBLE_DEVICES"],
         "exit_code": ended.exit_code,
         "signal": ended.signal,
@@ -131,6 +131,12 @@ def _latest(last: Attempt, seen: Observation, reading: GpuReading | None) -> dic
         "gpu_memory_mib": used,
         "gpu_actual": on,
     }
+
+
+def _gpu_index(slot: Slot, reading: GpuReading | None) -> int | None:
+    """The present number of the slot's GPU: a driver that is loaded anew may count in another order."""
+    known = {gpu.uuid: gpu.index for gpu in reading.gpus} if reading else {}
+    return known.get(slot.gpu_uuid or "", slot.gpu_index) if slot.gpu_uuid else slot.gpu_index
 
 
 def _attempt_view(attempt: Attempt) -> AttemptView:

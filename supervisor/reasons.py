@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Mapping
 
+from .logs import clean_line
 from .plan import Plan
 from .state import Run, RunState, SessionState, blockers
 
@@ -40,13 +41,13 @@ def how_ended(run: Run) -> str:
     if last is None or last.exit is None:
         return "stopped before it started"
     if last.exit.error is not None:
-        return last.exit.error
+        return clean_line(last.exit.error.encode("utf-8", "replace"))  # the name of a command may be anything
     if last.exit.exit_code is not None:
         ending = f"exit code {last.exit.exit_code}"
     elif last.exit.signal is not None:
         ending = signal_name(last.exit.signal)
     else:
-        return "its shim was killed, so nobody knows how it ended"
+        return last.exit.unseen or "its shim was killed, so nobody knows how it ended"
     return f"stopped, {ending}" if run.own_state is RunState.STOPPED else ending
 
 

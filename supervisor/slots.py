@@ -50,6 +50,14 @@ def environment_of(slot: Slot | None) -> dict[str, str]:
     return {"CUDA_VISIBLE_DEVICES": slot.gpu_uuid or str(slot.gpu_index), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
+def usable_slots(slots: tuple[Slot, ...] | None, reading: GpuReading | None) -> tuple[Slot, ...] | None:
+    """The slots without those whose GPU was lost meanwhile; all of them where none is left, or nobody knows."""
+    working = {gpu.uuid for gpu in reading.usable} if reading else set()
+    if not slots or not working:
+        return slots
+    return tuple(slot for slot in slots if slot.gpu_uuid is None or slot.gpu_uuid in working) or slots
+
+
 def resolve_slots(
     reading: GpuReading,
     *,

@@ -49,6 +49,7 @@ class Exit(BaseModel):
     max_rss_mib: float | None = None
     leftovers: int = 0  # processes that outlived the command and were ended
     error: str | None = None  # why the command could not be started
+    unseen: str | None = None  # why nobody saw it end, where that is known
 
 
 class _Event(BaseModel):

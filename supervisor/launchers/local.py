@@ -114,7 +114,7 @@ class LocalAttempt:
                 self._replace_descriptor(survivor)
                 return None
             # The shim may have died between writing its record and our first look.
-            outcome = _exit_record(self.folder) or Exit(ended=time.time())
+            outcome = _exit_record(self.folder) or self._unseen_end()
         self._replace_descriptor(-1)
         return outcome
 
@@ -152,6 +152,18 @@ class LocalAttempt:
             return None
         error = f"its shim ended before it could start the command; see {self.folder / 'shim.log'}"
         return Exit(ended=time.time(), exit_code=shim.NOT_STARTED, error=error)
+
+    def _unseen_end(self) -> Exit:
+        """What is known of an end that nobody saw: after a reboot, that it came after the last word in the log."""
+        who = _identity(read_object(self.folder / "process.json"), "shim")
+        if who is None or who.boot_id == shim.boot_id():
+            return Exit(ended=time.time())
+        spec = read_object(self.folder / "spec.json") or {}
+        try:
+            ended = Path(str(spec.get("log"))).stat().st_mtime
+        except OSError:
+            ended = time.time()
+        return Exit(ended=ended, unseen="the machine was restarted while it ran")
 
     def _replace_descriptor(self, descriptor: int) -> None:
         if self.descriptor >= 0:
