@@ -11,6 +11,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from .commands import answer
 from .files import ensure_room
@@ -18,12 +19,13 @@ from .gpus import GpuReading
 from .journal import Journal, JournalBusy, read_journal
 from .launchers.local import LocalAttempt
 from .launchers.warm import ShimSupply
+from .logs import clean_line
 from .observer import Observer
 from .picture import Painter
 from .runtime import EngineLock, socket_path
 from .scheduler import Action, Finish, RestartStalled, Retry, Signal, Start, decide
 from .sessions import Level, SessionFolder, SessionLog
-from .slots import SlotError, resolve_slots
+from .slots import SlotError, resolve_slots, usable_slots
 from .snapshot import Snapshot
 from .starting import attempt_spec, slots_wanted
 from .state import (
@@ -92,7 +94,7 @@ class Engine:
         self._leaving = False
         self._down = False  # the session is to end for good, whoever still looks at it
         self._wake = asyncio.Event()
-        self._server = Server(self.look, self.command)
+        self._server = Server(self.look, self.command, self._lock.is_replaced)
         self._observer: Observer | None = None
 
     async def run(self, *, linger: bool) -> None:
@@ -218,7 +220,8 @@ class Engine:
         assert self._observer is not None
         stalled = self._observer.stalled(self.state) if self.settings.stall_restarts else []
         restarts = self.settings.stall_restarts
-        actions = decide(self.plan, self.state, time.time(), stalled=stalled, stall_restarts=restarts)
+        state = replace(self.state, slots=usable_slots(self.state.slots, self._observer.reading))
+        actions = decide(self.plan, state, time.time(), stalled=stalled, stall_restarts=restarts)
         return [action for action in actions if isinstance(action, Signal)] if self._is_gone() else actions
 
     def _is_news(self, action: Action) -> bool:
@@ -363,6 +366,7 @@ class Engine:
             self._tell(text, level)
 
     def _tell(self, text: str, level: Level = "info") -> None:
+        text = clean_line(text.encode("utf-8", "replace"))  # a command may have any name
         self._log.write(text, level)
         if self._on_line is not None:
             self._on_line(text, level)

@@ -108,6 +108,10 @@ class EngineLock:
         except OSError:
             return False
 
+    def is_replaced(self) -> bool:
+        """Whether the file was deleted and there is another lock in its place."""
+        return self._path.exists() and not self.is_whole()
+
     def tell(self, path: Path) -> None:
         """Leaves word, in the lock that is ours, of where we listen."""
         assert self._descriptor is not None

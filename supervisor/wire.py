@@ -100,7 +100,14 @@ class HungUp(EngineGone):
 class Server:
     """The engine's end. Garbage from a client costs that client its connection, nobody else anything."""
 
-    def __init__(self, look: Callable[[], Snapshot], command: Callable[[Command], Awaitable[Reply]]) -> None:
+    def __init__(
+        self,
+        look: Callable[[], Snapshot],
+        command: Callable[[Command], Awaitable[Reply]],
+        is_replaced: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`is_replaced` says whether the place where we listen is another engine's by now."""
+        self._is_replaced = is_replaced
         self._look = look
         self._command = command
         self._changed = asyncio.Condition()
@@ -140,12 +147,15 @@ class Server:
 
     async def close(self) -> None:
         """Hangs up on every client, and removes the socket."""
-        if self._place is not None and self.can_be_found():
-            self._place[0].unlink(missing_ok=True)
-        self._stop_listening()
+        self._give_up_place()
         for task in list(self._connections):
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
+
+    def _give_up_place(self) -> None:
+        if self._place is not None and self.can_be_found():
+            self._place[0].unlink(missing_ok=True)
+        self._stop_listening()
 
     def _stop_listening(self) -> None:
         if self._accepting is not None:
@@ -163,6 +173,10 @@ class Server:
             except OSError:  # no descriptor left, or a client that has gone again
                 await asyncio.sleep(PUSH_INTERVAL_S)
                 continue
+            if self._is_replaced():
+                self._give_up_place()
+                connection.close()  # only now, so that the client does not find us once more
+                return
             if len(self._connections) >= room:
                 if not self._silent:
                     connection.close()
