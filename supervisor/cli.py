@@ -276,7 +276,10 @@ def down(logs: Path) -> None:
     from .connection import open_client, session_to_serve  # noqa: PLC0415
     from .recorded import is_finished  # noqa: PLC0415
 
-    folder = session_to_serve(logs, reopen=False)
+    folder = session_to_serve(logs, reopen=True)
+    if is_finished(folder):
+        click.echo(f"session {folder.stamp} has finished already")
+        return
     grace = max(run.stop_grace_s for run in folder.load_plan().runs.values())
 
     async def end() -> None:
