@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import queue
 import signal
 import sys
+import threading
 import time
 
 from .engine import Engine
@@ -29,13 +31,43 @@ def run_headless(folder: SessionFolder, lock: EngineLock) -> int:
     0: every run succeeded; 1: some did not; 2: those that failed rejected their input (exit code 2);
     128 + n: ended by signal n, after the runs were stopped cleanly.
     """
-    return asyncio.run(_Headless(folder, lock).run())
+    printer = _Printer()
+    code = asyncio.run(_Headless(folder, lock, printer).run())
+    with contextlib.suppress(KeyboardInterrupt):  # whoever does not want to read to the end may leave
+        printer.finish()
+    return code
+
+
+class _Printer:
+    """Prints from a thread of its own: a reader that pauses, as `less` does, must not hold up the session."""
+
+    def __init__(self) -> None:
+        self._texts: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._print, name="printer", daemon=True)
+        self._thread.start()
+
+    def say(self, text: str) -> None:
+        self._texts.put(text)
+
+    def say_line(self, text: str, level: Level) -> None:
+        self.say(log_line("supervisor", text, level))
+
+    def finish(self) -> None:
+        """Returns once all has been printed."""
+        self._texts.put(None)
+        self._thread.join()
+
+    def _print(self) -> None:
+        while (text := self._texts.get()) is not None:
+            with contextlib.suppress(OSError):  # nobody reads any more; the runs go on all the same
+                print(text, flush=True)  # noqa: T201
 
 
 class _Headless:
-    def __init__(self, folder: SessionFolder, lock: EngineLock) -> None:
+    def __init__(self, folder: SessionFolder, lock: EngineLock, printer: _Printer) -> None:
         self._folder = folder
-        self._engine = Engine(folder, on_line=_print_line, lock=lock)
+        self._printer = printer
+        self._engine = Engine(folder, on_line=printer.say_line, lock=lock)
         self._ended_by: signal.Signals | None = None
         self._shown: dict[str, tuple[float, int | float]] = {}  # when progress was shown last, and which epoch
         self._commands: set[asyncio.Task[object]] = set()
@@ -58,7 +90,7 @@ class _Headless:
         """The first signal stops the runs gently, a second one at once."""
         commands: list[Down | Stop] = [Down()]
         if self._ended_by is None:
-            _print_line(f"{signal.Signals(number).name}: stopping all runs; once more kills them", "warning")
+            self._printer.say_line(f"{signal.Signals(number).name}: stopping all runs; once more kills them", "warning")
             self._ended_by = signal.Signals(number)
         else:
             commands += [Stop(run=name, how="kill") for name, run in self._engine.state.runs.items() if run.alive]
@@ -81,11 +113,13 @@ class _Headless:
             if run.state is RunState.RUNNING and epoch not in (None, shown) and now - shown_at >= interval:
                 assert epoch is not None
                 self._shown[name] = (now, epoch)
-                _print_line(f"{name}: {progress_text(run)}", "info")
+                self._printer.say_line(f"{name}: {progress_text(run)}", "info")
 
     def _print_summary(self) -> None:
         summary = read_summary(self._folder)
-        _print("\n".join(["", *runs_table(summary), "", *results_table(summary), "", f"files: {self._folder.path}"]))
+        self._printer.say(
+            "\n".join(["", *runs_table(summary), "", *results_table(summary), "", f"files: {self._folder.path}"])
+        )
 
 
 def progress_text(run: RunView) -> str:
@@ -104,12 +138,3 @@ def _exit_code(engine: Engine) -> int:
         return SUCCEEDED
     bad = [ended for ended in exits if ended is not None and ended.exit_code != 0]
     return INPUT_ERROR if bad and all(ended.exit_code == 2 for ended in bad) else SOME_DID_NOT
-
-
-def _print_line(text: str, level: Level) -> None:
-    _print(log_line("supervisor", text, level))
-
-
-def _print(text: str) -> None:
-    with contextlib.suppress(OSError):  # nobody reads any more; the runs go on all the same
-        print(text, flush=True)  # noqa: T201

@@ -1,6 +1,7 @@
 """Terminals that close, connections that drop, dashboards that are killed: the runs never notice."""
 
 import contextlib
+import fcntl
 import os
 import signal
 import time
@@ -168,3 +169,16 @@ def drop_gently(screen: Screen) -> None:
     """SIGHUP to the group, and the terminal goes."""
     os.killpg(os.getpgid(screen.process.pid), signal.SIGHUP)
     os.close(screen.process.child_fd)
+
+
+def test_a_foreground_session_that_nobody_reads_goes_on(box: Box) -> None:
+    """As in `pmssm-supervise --headless | less`: the pipe is full, and the reader has all the time in the world."""
+    count = 40
+    plan = "".join(shell_run(f"r{at}", "true", after=[f"r{at - 1}"] if at else []) for at in range(count))
+    process = box.start("--headless", "--plan", box.plan(plan))
+    assert process.stdout is not None
+    fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+    assert exit_of(box, f"r{count - 1}")["exit_code"] == 0
+    output, _ = process.communicate(timeout=60)  # now somebody reads, and finds all of it
+    assert process.returncode == 0
+    assert all(f"r{at}: succeeded" in output for at in range(count)) and "wall time" in output
