@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import IO, Any, TypeVar
 import click
 
 from .snapshot import Snapshot
-from .state import ALIVE
+from .state import ALIVE, RunState
 from .wire import Client, Command, Down, EngineGone, HungUp, Reply, Restart, Start, Stop
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -45,6 +46,10 @@ class Verbs(click.Group):
 
         try:
             return super().invoke(ctx)
+        except FileNotFoundError as error:
+            if error.filename is not None:
+                raise
+            raise Refused("the present folder was deleted; go to another one") from None
         except (EngineGone, JournalError, PlanError, RuntimeFolderError, SessionError, SlotError) as error:
             raise Refused(str(error)) from None
 
@@ -75,6 +80,12 @@ def _slot_options(function: F) -> F:
     return function
 
 
+def _no_nan(_context: click.Context, _option: click.Parameter, value: float | None) -> float | None:
+    if value is not None and math.isnan(value):
+        raise click.BadParameter("is not a number")
+    return value
+
+
 @click.group(cls=Verbs, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--headless", is_flag=True, help="Stay in the foreground, without the dashboard, until all runs ended.")
 @click.option("--detach", is_flag=True, help="Start in the background and return; `attach` shows the dashboard.")
@@ -87,10 +98,15 @@ def _slot_options(function: F) -> F:
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs of each training. [default: 2000]")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Points a step. [default: 256]")
-@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), help="[default: each model's own]")
+@click.option(
+    "--learning-rate",
+    type=click.FloatRange(0, 1e6, min_open=True),
+    callback=_no_nan,
+    help="[default: each model's own]",
+)
 @click.option("--early-stopping", is_flag=True, help="End a training that no longer improves.")
 @click.option("--patience", type=click.IntRange(min=1), help="Epochs without improvement before that. [default: 500]")
-@click.option("--seed", type=click.IntRange(min=0), help="Of split, weights and shuffling. [default: 42]")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Of split, weights and shuffling. [default: 42]")
 @click.option("--testing", is_flag=True, help="A quick look: few points and epochs, under two minutes.")
 @click.option("--n-datasets", type=click.IntRange(min=1), help="Read at most this many files.")
 @click.option("--n-samples", type=click.IntRange(min=1), help="Read at most this many points of each file.")
@@ -113,7 +129,7 @@ def main(context: click.Context, /, logs: Path, **options: Any) -> None:  # noqa
     given = [name for name, value in options.items() if value not in (None, False, ())]
     if given:
         option = given[0].removesuffix("_file").replace("_", "-")
-        raise Refused(f"--{option} goes after `{context.invoked_subcommand}`, if that takes it, not before")
+        raise Refused(f"--{option} is for the start of a session, or goes after `{context.invoked_subcommand}`")
 
 
 def _start(
@@ -157,13 +173,13 @@ def _has_terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-async def _look(logs: Path) -> Snapshot:
+async def _look(logs: Path, *, reopen: bool = False) -> Snapshot:
     from .connection import open_client  # noqa: PLC0415
 
     with contextlib.suppress(HungUp):  # it died just then; the next one answers
-        async with open_client(logs) as client:
+        async with open_client(logs, reopen=reopen) as client:
             return await client.look()
-    async with open_client(logs) as client:
+    async with open_client(logs, reopen=reopen) as client:
         return await client.look()
 
 
@@ -253,11 +269,20 @@ def kill(logs: Path, run: str) -> None:
 
 
 @main.command()
-@click.argument("run")
+@click.argument("run", required=False)
 @_logs_option
-def start(logs: Path, run: str) -> None:
-    """Start RUN, which is not running; it resumes from its checkpoint."""
-    _send(logs, Start(run=run))
+def start(logs: Path, run: str | None) -> None:
+    """Start RUN from its checkpoint; without RUN, everything that was stopped, failed or got lost."""
+    names = [run] if run is not None else _startable(asyncio.run(_look(logs, reopen=True)))
+    if not names:
+        raise Refused("nothing to start: every run has succeeded, runs, or waits for its turn")
+    for name in names:
+        _send(logs, Start(run=name))
+
+
+def _startable(snapshot: Snapshot) -> list[str]:
+    ended = (RunState.STOPPED, RunState.FAILED, RunState.LOST)
+    return [name for name, run in snapshot.runs.items() if run.state in ended]
 
 
 @main.command()

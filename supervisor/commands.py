@@ -84,14 +84,14 @@ def _restart(plan: Plan, states: Mapping[str, RunState], command: Restart, now: 
     event = RestartRequested(at=now, run=run, fresh=command.fresh)
     how = "from the beginning" if command.fresh else "from its checkpoint, if it has one"
     if state in ALIVE:
-        message = f"{run}: SIGTERM sent; starts again {how} once it has ended"
+        message = f"{run}: SIGTERM sent; once it has ended it starts again {how}"
     elif state is RunState.BLOCKED:
         return _refusal(f"{run}: is blocked by {', '.join(blockers(plan, states, run))}; restart that first")
     elif all(states[dependency] is RunState.SUCCEEDED for dependency in plan.runs[run].after):
         message = f"{run}: starts again {how}"
     else:
         waits_for = [name for name in plan.runs[run].after if states[name] is not RunState.SUCCEEDED]
-        message = f"{run}: starts {how} once {', '.join(waits_for)} succeeded"
+        message = f"{run}: starts once {', '.join(waits_for)} succeeded, {how}"
     return Answer(Reply(ok=True, message=message), (event,))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from .recorded import is_finished
 from .runtime import EngineLock, socket_path
 from .sessions import SessionFolder, latest_session
-from .wire import Client, EngineGone
+from .wire import Client, Down, EngineGone
 
 START_DEADLINE_S = 20.0
 RETRY_S = 0.02
@@ -57,6 +57,13 @@ async def _connect(logs: Path) -> AsyncIterator[Client]:
         if client is None:
             client = await stack.enter_async_context(Client.connect(socket_path(logs)))
         yield client
+
+
+async def dismiss_idle_engine(logs: Path) -> None:
+    """Ends an engine that only lingers on a finished session, for those who still look at it."""
+    with contextlib.suppress(EngineGone):
+        async with _connect(logs) as client:
+            await client.command(Down())
 
 
 def session_to_serve(logs: Path, *, reopen: bool) -> SessionFolder:

@@ -19,7 +19,7 @@ from .gpus import GpuReading
 from .journal import Journal, JournalBusy, read_journal
 from .launchers.local import LocalAttempt
 from .launchers.warm import ShimSupply
-from .logs import clean_line
+from .logs import clean_line, last_words
 from .observer import Observer
 from .picture import Painter
 from .runtime import EngineLock, socket_path
@@ -314,6 +314,10 @@ class Engine:
 
     def _note_end(self, run: str, number: int, outcome: Exit) -> None:
         assert self._observer is not None
+        last = self.state.runs[run].last
+        if last is not None and last.stop is None and outcome.exit_code != 0:
+            words = last_words(self.folder.run_log(run), last.log_offset)
+            outcome = outcome.model_copy(update={"last_words": words})
         self._record(AttemptEnded(at=time.time(), run=run, attempt=number, exit=outcome))
         self._living.pop(run, None)
         self._observer.read_log(run, self.state)

@@ -14,6 +14,8 @@ import stat
 from pathlib import Path
 
 MAX_LINE = 4096  # characters kept of a line
+LAST_WORDS_FROM = 1 << 14  # bytes at the end of a log in which they are looked for
+MAX_LAST_WORDS = 300  # characters
 CHUNK = 1 << 20  # bytes read at a time
 MAX_BACKLOG = 8 << 20  # bytes; a follower further behind than this jumps to the newest CHUNK
 
@@ -64,6 +66,24 @@ def _shown_part(unended: bytes) -> bytes:
     """Of a line that does not end, what would be shown: the start of what follows its last \\r."""
     text = unended.rstrip(b"\r")
     return text.rpartition(b"\r")[2][: 8 * MAX_LINE] + (b"\r" if text != unended else b"")
+
+
+# What trainers and supervisor put before a message: time, level, name.
+_PREFIX = re.compile(r"\S+ \S+ \[\w+ *\] \S+ +\| ")
+
+
+def last_words(path: Path, offset: int) -> str | None:
+    """The last error of an attempt whose header lies at `offset`, or else its last line; without time and name."""
+    follower = LogFollower.near_end(path, LAST_WORDS_FROM)
+    if follower.offset <= offset:
+        follower = LogFollower(path, offset)
+        lines = follower.read()[1:]  # without the header
+    else:
+        lines = follower.read()
+    spoken = [line for line in lines if line.strip()]
+    errors = [line for line in spoken if "[error" in line]
+    words = (errors or spoken)[-1:]
+    return _PREFIX.sub("", words[0].strip(), count=1)[:MAX_LAST_WORDS] if words else None
 
 
 class LogFollower:

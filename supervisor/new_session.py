@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import glob
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .connection import dismiss_idle_engine
 from .gpus import read_gpus
 from .plan import Plan, PlanError, builtin_plan, load_plan
 from .recorded import is_finished
@@ -25,6 +28,7 @@ from .slots import resolve_slots
 
 PREPARE_OPTIONS = "prepare_options"  # placeholders of a plan
 TRAINING_OPTIONS = "training_options"
+DISMISSAL_DEADLINE_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ def begin_session(
     try:
         logs.mkdir(parents=True, exist_ok=True)
         lock = EngineLock(logs)
-        free = lock.acquire()
+        free = _acquire(lock, logs)
     except OSError as error:
         raise SessionError(f"{logs}: cannot write there: {error.strerror}; choose another folder with --logs") from None
     try:
@@ -129,10 +133,28 @@ def _check_options(plan: Plan, options: Options, source: str) -> None:
 
 def _check_data(patterns: Sequence[str]) -> None:
     for pattern in patterns:
+        if not pattern:
+            raise SessionError("--data '': give ROOT or CSV files, a folder, or a quoted glob")
         path = str(_absolute(pattern))
         # Not pathlib's, which raise for a name too long or a folder that is closed to us.
         if not os.path.exists(path) and not glob.glob(path, recursive=True):  # noqa: PTH110, PTH207
             raise SessionError(f"--data {pattern}: no such file; give ROOT or CSV files, a folder, or a quoted glob")
+
+
+def _acquire(lock: EngineLock, logs: Path) -> bool:
+    """Whether the logs folder is ours; an engine that only lingers on a finished session makes way."""
+    if lock.acquire():
+        return True
+    latest = latest_session(logs)
+    if latest is None or not is_finished(latest):
+        return False
+    asyncio.run(dismiss_idle_engine(logs))
+    deadline = time.monotonic() + DISMISSAL_DEADLINE_S
+    while not lock.acquire():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def _check_free(logs: Path, free: bool) -> None:

@@ -20,7 +20,7 @@ def reason(name: str, plan: Plan, state: SessionState, states: Mapping[str, RunS
             return f"waits for {', '.join(left)}"
         case RunState.BLOCKED:
             roots = blockers(plan, states, name)
-            return "blocked by " + ", ".join(f"{root} ({how_ended(state.runs[root])})" for root in roots)
+            return "blocked by " + ", ".join(f"{root} ({how_ended(state.runs[root], words=False)})" for root in roots)
         case RunState.QUEUED:
             if run.retry is not None:
                 due = time.strftime("%H:%M:%S", time.localtime(run.retry.at + run.retry.delay_s))
@@ -35,8 +35,8 @@ def reason(name: str, plan: Plan, state: SessionState, states: Mapping[str, RunS
             return ""
 
 
-def how_ended(run: Run) -> str:
-    """How the latest attempt ended: `exit code 1`, `SIGSEGV`, or why it never began."""
+def how_ended(run: Run, *, words: bool = True) -> str:
+    """How the latest attempt ended: `exit code 1`, `SIGSEGV`, or why it never began; with `words` the log's last."""
     last = run.last
     if last is None or last.exit is None:
         return "stopped before it started"
@@ -48,7 +48,9 @@ def how_ended(run: Run) -> str:
         ending = signal_name(last.exit.signal)
     else:
         return last.exit.unseen or "its shim was killed, so nobody knows how it ended"
-    return f"stopped, {ending}" if run.own_state is RunState.STOPPED else ending
+    if run.own_state is RunState.STOPPED:
+        return f"stopped, {ending}"
+    return f"{ending}: {last.exit.last_words}" if words and last.exit.last_words else ending
 
 
 def signal_name(number: int) -> str:

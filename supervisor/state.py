@@ -49,6 +49,7 @@ class Exit(BaseModel):
     max_rss_mib: float | None = None
     leftovers: int = 0  # processes that outlived the command and were ended
     error: str | None = None  # why the command could not be started
+    last_words: str | None = None  # of its log, where it failed: most often why
     unseen: str | None = None  # why nobody saw it end, where that is known
 
 

@@ -116,7 +116,7 @@ TRAINER_OPTIONS = [
     click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), default=42, show_default=True),
     click.option("--threads", type=POSITIVE, help="CPU threads.  [default: OMP_NUM_THREADS, or all cores]"),
     click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
-    click.option("--checkpoint-seconds", type=click.FloatRange(min=0), default=60, callback=finite, show_default=True),
+    click.option("--checkpoint-seconds", type=click.FloatRange(min=0), default=30, callback=finite, show_default=True),
     click.option("--fresh", is_flag=True, help="Start over, whatever the output folder holds."),
     click.option("--testing", is_flag=True, help="Quick look: few epochs, few rows."),
 ]  # fmt: skip

@@ -38,7 +38,7 @@ class Settings:
     early_stopping: bool = False
     patience: int = 500
     seed: int = 42
-    checkpoint_seconds: float = 60.0
+    checkpoint_seconds: float = 30.0
 
     def learning_rate_in(self, epoch: int) -> float:
         """Learning rate of an epoch, counted from 0."""

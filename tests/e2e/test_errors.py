@@ -98,7 +98,7 @@ def test_a_dashboard_without_a_terminal_is_refused(box: Box) -> None:
 
 
 def test_options_of_a_session_before_a_verb_are_refused(box: Box) -> None:
-    assert "--epochs goes after `status`" in refuse(box, "--epochs", "3", "status")
+    assert "--epochs is for the start of a session" in refuse(box, "--epochs", "3", "status")
 
 
 def test_a_damaged_session_is_named(box: Box) -> None:

@@ -189,3 +189,29 @@ def test_a_shim_that_is_killed_leaves_a_run_that_is_watched_and_ends_as_lost(box
     status = box.wait(lambda status: status["runs"]["long"]["state"] not in ("running", "stopping"))
     assert status["runs"]["long"] | {"state": "lost", "exit_code": None} == status["runs"]["long"]
     assert box.living() == []
+
+
+def test_start_without_a_run_resumes_everything_that_down_stopped(box: Box) -> None:
+    _start_long(box)
+    box.ok("down")
+    answer = box.ok("start")
+    assert "long: starts again" in answer and "after: starts once long succeeded" in answer
+    status = box.wait(lambda status: status["runs"]["long"]["pid"])
+    assert status["runs"]["long"]["attempt"] == 2 and status["runs"]["after"]["state"] == "waiting"
+
+
+def test_the_last_error_of_its_log_says_why_a_run_failed(box: Box) -> None:
+    line = "2026-01-22 15:31:00 [error    ] prepare              | points.csv: no column named 'IN_tanb'"
+    script = f'echo start; echo "{line}"; echo bye; exit 2'
+    (box.folder / "script").write_text(script)
+    done = box.run("--headless", "--plan", box.plan('[runs.a]\ncommand = ["sh", "script"]\n'))
+    assert "exit code 2: points.csv: no column named 'IN_tanb'" in done.stdout
+    assert box.status()["runs"]["a"]["reason"] == "exit code 2: points.csv: no column named 'IN_tanb'"
+
+
+def test_a_new_session_need_not_wait_for_the_engine_of_a_finished_one(box: Box) -> None:
+    plan = box.plan('[runs.a]\ncommand = ["true"]\n')
+    box.ok("--headless", "--plan", plan)
+    assert box.run("stop", "a").returncode == 2  # and its engine lingers for a while
+    box.ok("--headless", "--plan", plan)
+    assert len(list(box.logs.glob("session_*"))) == 2

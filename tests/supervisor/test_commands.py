@@ -71,7 +71,7 @@ def test_stop_takes_a_pending_restart_back(world: World) -> None:
 def test_a_waiting_run_can_be_told_not_to_start(world: World) -> None:
     assert accepted(world.ask(Stop(run="mlp"))) == "mlp: will not start; `restart` undoes this"
     assert world.states()["mlp"] is RunState.STOPPED
-    assert accepted(world.ask(Restart(run="mlp"))).startswith("mlp: starts from its checkpoint")
+    assert accepted(world.ask(Restart(run="mlp"))).startswith("mlp: starts once transformer, transformer_tabular succeeded")
     assert world.states()["mlp"] is RunState.WAITING
 
 
@@ -105,7 +105,7 @@ def test_restart_of_a_blocked_run_names_what_blocks_it(world: World) -> None:
 
 def test_restart_of_a_running_run_says_that_it_stops_first(world: World) -> None:
     message = accepted(world.ask(Restart(run="transformer", fresh=True)))
-    assert message == "transformer: SIGTERM sent; starts again from the beginning once it has ended"
+    assert message == "transformer: SIGTERM sent; once it has ended it starts again from the beginning"
 
 
 def test_fresh_is_refused_where_the_plan_gives_no_way() -> None:

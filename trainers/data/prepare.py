@@ -124,6 +124,9 @@ def _build(folder: Path, files: list[Path], choice: Choice, mark: str) -> None:
         constant = [name for name, std in zip(COLUMNS, scaling.std, strict=True) if std == 0]
         if constant:
             LOGGER.warning("Constant in the training part, mapped to 0: %s", ", ".join(constant))
+        if TARGET in constant:
+            raise DataError(f"{files[0]}{' …' if files[1:] else ''}: {TARGET} is the same in all {usable} usable rows, "
+                            "so there is nothing to learn; give more rows")  # fmt: skip
         for part, val in (("train", False), ("val", True)):
             _write_part(folder, part, spool, scaling, val=val)
     counts = {"read": read, "usable": usable, "train": int((~spool.is_val).sum()), "val": int(spool.is_val.sum())}
@@ -163,6 +166,9 @@ def _spool(file: IO[bytes], files: list[Path], choice: Choice) -> tuple[int, Cou
         read += rows
         LOGGER.info("File %d/%d %s: %s rows, %s usable", number, len(files), path.name, f"{rows:,}", f"{kept:,}")
         if choice.max_rows is not None and read >= choice.max_rows:
+            if number < len(files):
+                LOGGER.warning("--testing reads %s rows at most: %d more files were not read",
+                               f"{choice.max_rows:,}", len(files) - number)  # fmt: skip
             break
     return read, fell
 
