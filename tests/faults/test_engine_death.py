@@ -197,7 +197,7 @@ def test_a_journal_that_lost_its_last_lines_starts_nothing_twice(box: Box) -> No
 # 200 random moments
 
 WORLDS, KILLS = 4, 50  # at the same time; in each
-LAYERS, WIDTH = 25, 2
+LAYERS, WIDTH = 15, 2
 LADDER = "echo start $PMSSM_SUPERVISE_ATTEMPT >> {run}.ran; sleep {seconds}; echo end >> {run}.ran; exit {code}"
 VICTIM = (
     "exec 9>> {run}.lock; flock -n 9 || echo OVERLAP >> {run}.ran; echo start $PMSSM_SUPERVISE_ATTEMPT >> {run}.ran; "
