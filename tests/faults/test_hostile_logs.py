@@ -58,7 +58,7 @@ def hostile(box: Box) -> Box:
 
 
 def test_the_dashboard_sends_no_sequence_of_a_logs_to_its_terminal(hostile: Box) -> None:
-    env = {**hostile.env, "TERM": "xterm-256color"}
+    env = {name: value for name, value in hostile.env.items() if name != "COLUMNS"} | {"TERM": "xterm-256color"}
     screen = pyte.Screen(120, 120)  # tall enough for the whole log
     stream = pyte.ByteStream(screen)
     terminal = pexpect.spawn(str(COMMAND), ["attach", "--logs", str(hostile.logs)], env=env, dimensions=(120, 120))
@@ -66,7 +66,8 @@ def test_the_dashboard_sends_no_sequence_of_a_logs_to_its_terminal(hostile: Box)
     try:
         end = time.monotonic() + LONG_S
         while missing := [word for word in [*SHOWN, LAST] if not any(word in line for line in screen.display)]:
-            assert time.monotonic() < end, (missing, "\n".join(screen.display))
+            if time.monotonic() > end:
+                pytest.fail(f"no {missing} on the screen:\n" + "\n".join(line.rstrip() for line in screen.display))
             with contextlib.suppress(pexpect.TIMEOUT):
                 data = terminal.read_nonblocking(1 << 16, timeout=0.1)
                 received += data
@@ -129,14 +130,12 @@ def test_a_line_of_100_mb_costs_no_memory_and_what_follows_it_is_seen(box: Box) 
 FLOOD = """
 import os, sys, time
 line = b"2026-01-22 15:31:00 [info] transformer | Epoch %04d | Train MSE = 0.123456 | Val MSE = 0.129876 | LR = 1e-4\\n"
-end = time.monotonic() + 4
 number = 0
-while time.monotonic() < end:
+while not os.path.exists("enough"):
     number += 1
-    os.write(1, (line % (number % 10000)) * 9000)  # 1 MB
-    time.sleep(0.01)
+    os.write(1, (line % (number % 9999)) * 9000)  # 1 MB
+    time.sleep(0.01 if number < 1000 else 1)  # a disk is not endless
 os.write(1, line % 9999)
-open("over", "x").close()
 while not os.path.exists("go"):
     time.sleep(0.02)
 """
@@ -150,11 +149,11 @@ def test_a_flood_of_100_mb_a_second_keeps_nobody_from_an_answer(box: Box) -> Non
     box.ok("--detach", "--plan", box.plan("\n".join(["[runs.a]", *lines, ""])))
     try:
         engine = engine_of(box)
-        answers = []
-        while not (box.folder / "over").exists():
-            answers.append(box.status()["runs"]["a"]["progress"].get("epoch"))
-        assert len(answers) >= 3, "clients waited for the flood to end"
+        seen: list[int | None] = []
+        while len(set(seen)) < 4:  # answered in the middle of it, and with news
+            seen.append(box.status()["runs"]["a"]["progress"].get("epoch"))
         assert peak_mib(engine) < 150
+        (box.folder / "enough").touch()
         box.wait(lambda status: status["runs"]["a"]["progress"].get("epoch") == 9999)
         assert box.ok("logs", "a", "-n", "1").strip().endswith("LR = 1e-4")
         (box.folder / "go").touch()

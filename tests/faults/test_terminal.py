@@ -36,7 +36,7 @@ class Screen:
     def __init__(self, box: Box, *arguments: str) -> None:
         self._screen = pyte.Screen(100, 30)
         self._stream = pyte.ByteStream(self._screen)
-        env = {**box.env, "TERM": "xterm-256color"}
+        env = {name: value for name, value in box.env.items() if name != "COLUMNS"} | {"TERM": "xterm-256color"}
         self.process = pexpect.spawn(
             str(COMMAND), list(arguments), env=env, cwd=str(box.folder), dimensions=(30, 100), timeout=LONG_S
         )
