@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from pmssm.supervisor import shim
-from pmssm.supervisor.files import write_atomic
 from pmssm.supervisor.launchers.local import MARK, AttemptSpec, LocalAttempt
 from pmssm.supervisor.launchers.warm import ShimSupply
 from pmssm.supervisor.processes import Identity, processes_with
@@ -76,7 +75,8 @@ class Workplace:
         self.folder.mkdir(exist_ok=True)
         env = {**spec.env, MARK: str(self.folder)}
         record = {**{name: getattr(spec, name) for name in AttemptSpec.__dataclass_fields__}, "env": env}
-        write_atomic(self.folder / "spec.json", json.dumps(record))
+        if not (self.folder / "spec.json").exists():  # another shim of this folder may be reading it
+            (self.folder / "spec.json").write_text(json.dumps(record))
         ready, theirs = os.pipe()
         standard_input, words = os.pipe2(os.O_CLOEXEC)
         os.write(words, os.fsencode(self.folder))
