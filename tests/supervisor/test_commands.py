@@ -71,7 +71,9 @@ def test_stop_takes_a_pending_restart_back(world: World) -> None:
 def test_a_waiting_run_can_be_told_not_to_start(world: World) -> None:
     assert accepted(world.ask(Stop(run="mlp"))) == "mlp: will not start; `restart` undoes this"
     assert world.states()["mlp"] is RunState.STOPPED
-    assert accepted(world.ask(Restart(run="mlp"))).startswith("mlp: starts once transformer, transformer_tabular succeeded")
+    assert accepted(world.ask(Restart(run="mlp"))).startswith(
+        "mlp: starts once transformer, transformer_tabular succeeded"
+    )
     assert world.states()["mlp"] is RunState.WAITING
 
 
