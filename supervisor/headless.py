@@ -87,7 +87,9 @@ class _Headless:
         return _exit_code(self._engine)
 
     def _on_signal(self, number: signal.Signals) -> None:
-        """The first signal stops the runs gently, a second one at once."""
+        """The first signal stops the runs gently, a second one at once; a lost terminal may send several SIGHUPs."""
+        if number == signal.SIGHUP and self._ended_by is not None:
+            return
         commands: list[Down | Stop] = [Down()]
         if self._ended_by is None:
             self._printer.say_line(f"{signal.Signals(number).name}: stopping all runs; once more kills them", "warning")

@@ -13,7 +13,6 @@ import pytest
 from e2e.box import COMMAND, Box
 from faults.scene import (
     LONG_S,
-    POLITE,
     UNTIL_GO,
     engine_of,
     events,
@@ -36,7 +35,9 @@ class Screen:
     def __init__(self, box: Box, *arguments: str) -> None:
         self._screen = pyte.Screen(100, 30)
         self._stream = pyte.ByteStream(self._screen)
-        env = {name: value for name, value in box.env.items() if name != "COLUMNS"} | {"TERM": "xterm-256color"}
+        env = {name: value for name, value in box.env.items() if name not in ("COLUMNS", "LINES")} | {
+            "TERM": "xterm-256color"
+        }
         self.process = pexpect.spawn(
             str(COMMAND), list(arguments), env=env, cwd=str(box.folder), dimensions=(30, 100), timeout=LONG_S
         )
@@ -154,21 +155,20 @@ def test_a_dashboard_says_that_a_frozen_engine_is_silent(box: Box, open_screen: 
 def test_a_foreground_session_whose_terminal_is_dropped_stops_its_runs_cleanly(
     box: Box, open_screen: Callable[..., Screen]
 ) -> None:
-    screen = open_screen("--headless", "--plan", box.plan(shell_run("alpha", POLITE)))
+    slow = "trap 'sleep 1; echo checkpoint; exit 143' TERM; echo ready; while :; do sleep 0.02; done"
+    screen = open_screen("--headless", "--plan", box.plan(shell_run("alpha", slow)))
     screen.shows("running as pid")
     prints(box, "alpha", "ready")
     pid = pid_of(box, "alpha")
-    drop_gently(screen)
+    group = os.getpgid(screen.process.pid)
+    os.killpg(group, signal.SIGHUP)
+    wait_until(lambda: events(box, "stop_requested", "alpha"), LONG_S, "the first signal to be heard")
+    os.killpg(group, signal.SIGHUP)  # the shell says it to its jobs, and the kernel to the terminal's foreground
+    os.close(screen.process.child_fd)
     is_gone(pid)
     assert exit_of(box, "alpha")["exit_code"] == 143
     is_gone(screen.process.pid)
     assert box.living() == []
-
-
-def drop_gently(screen: Screen) -> None:
-    """SIGHUP to the group, and the terminal goes."""
-    os.killpg(os.getpgid(screen.process.pid), signal.SIGHUP)
-    os.close(screen.process.child_fd)
 
 
 def test_a_foreground_session_that_nobody_reads_goes_on(box: Box) -> None:
