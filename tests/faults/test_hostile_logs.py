@@ -58,7 +58,9 @@ def hostile(box: Box) -> Box:
 
 
 def test_the_dashboard_sends_no_sequence_of_a_logs_to_its_terminal(hostile: Box) -> None:
-    env = {name: value for name, value in hostile.env.items() if name != "COLUMNS"} | {"TERM": "xterm-256color"}
+    env = {name: value for name, value in hostile.env.items() if name not in ("COLUMNS", "LINES")} | {
+        "TERM": "xterm-256color"
+    }
     screen = pyte.Screen(120, 120)  # tall enough for the whole log
     stream = pyte.ByteStream(screen)
     terminal = pexpect.spawn(str(COMMAND), ["attach", "--logs", str(hostile.logs)], env=env, dimensions=(120, 120))
