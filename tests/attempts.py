@@ -75,8 +75,9 @@ class Workplace:
         self.folder.mkdir(exist_ok=True)
         env = {**spec.env, MARK: str(self.folder)}
         record = {**{name: getattr(spec, name) for name in AttemptSpec.__dataclass_fields__}, "env": env}
-        if not (self.folder / "spec.json").exists():  # another shim of this folder may be reading it
-            (self.folder / "spec.json").write_text(json.dumps(record))
+        path, text = self.folder / "spec.json", json.dumps(record)
+        if not path.exists() or path.read_text() != text:  # another shim of this folder may be reading it
+            path.write_text(text)
         ready, theirs = os.pipe()
         standard_input, words = os.pipe2(os.O_CLOEXEC)
         os.write(words, os.fsencode(self.folder))
