@@ -15,6 +15,7 @@ from .state import (
     RunState,
     SessionState,
     StopRequested,
+    awaited,
     blockers,
     run_states,
 )
@@ -87,11 +88,11 @@ def _restart(plan: Plan, states: Mapping[str, RunState], command: Restart, now: 
         message = f"{run}: SIGTERM sent; once it has ended it starts again {how}"
     elif state is RunState.BLOCKED:
         return _refusal(f"{run}: is blocked by {', '.join(blockers(plan, states, run))}; restart that first")
-    elif all(states[dependency] is RunState.SUCCEEDED for dependency in plan.runs[run].after):
-        message = f"{run}: starts again {how}"
+    elif left := awaited(plan.runs[run], states):
+        done = "succeeded" if set(left) <= set(plan.runs[run].after) else "ended"
+        message = f"{run}: starts once {', '.join(left)} {done}, {how}"
     else:
-        waits_for = [name for name in plan.runs[run].after if states[name] is not RunState.SUCCEEDED]
-        message = f"{run}: starts once {', '.join(waits_for)} succeeded, {how}"
+        message = f"{run}: starts again {how}"
     return Answer(Reply(ok=True, message=message), (event,))
 
 

@@ -12,7 +12,7 @@ from .reasons import reason
 from .sessions import SessionFolder
 from .slots import Slot, environment_of
 from .snapshot import AttemptView, RunView, Snapshot
-from .state import Attempt, Exit, Run, RunState, SessionState, blockers, run_states
+from .state import ENDED, Attempt, Exit, Run, RunState, SessionState, blockers, run_states
 
 if TYPE_CHECKING:
     from .usage import Usage  # it imports psutil, which clients have no use for
@@ -34,7 +34,7 @@ class Painter:
     def __init__(self, plan: Plan, folder: SessionFolder) -> None:
         self._plan = plan
         self._folder = folder
-        self._final: dict[str, tuple[Run, RunView]] = {}
+        self._final: dict[str, tuple[Run, RunView]] = {}  # the view of a run as it was when that was drawn
 
     def snapshot(
         self,
@@ -80,10 +80,10 @@ class Painter:
     ) -> RunView:
         run = state.runs[name]
         known, view = self._final.get(name, (None, None))
-        if known is run and view is not None:
+        if known is run and view is not None and view.state is states[name]:
             return view
         view = self._draw(name, state, states, observe(name), reading)
-        if not run.alive and not run.pending:
+        if states[name] in ENDED:
             self._final[name] = (run, view)
         return view
 

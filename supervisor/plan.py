@@ -65,7 +65,8 @@ class RunPlan(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     command: tuple[Text, ...] = Field(min_length=1)
-    after: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()  # all of these must have succeeded
+    after_end: tuple[str, ...] = ()  # all of these must have ended, however
     slot: Annotated[int, Field(ge=0, strict=True)] | Literal["none"] | None = None
     gpu_memory_mib: int | None = Field(default=None, ge=0, strict=True)
     stop_grace_s: float = Field(default=30.0, ge=0, le=86_400, strict=True)
@@ -82,6 +83,11 @@ class RunPlan(BaseModel):
     def takes_slot(self) -> bool:
         """Whether the run occupies a slot; one that does not runs at once and sees no GPU."""
         return self.slot != "none"
+
+    @property
+    def waits_for(self) -> tuple[str, ...]:
+        """Every run that must come before this one."""
+        return (*self.after, *self.after_end)
 
 
 class SessionPlan(BaseModel):
@@ -103,7 +109,7 @@ class Plan(BaseModel):
     @cached_property
     def dependencies_first(self) -> tuple[str, ...]:
         """The names of all runs, each after those that it waits for."""
-        return tuple(TopologicalSorter({name: run.after for name, run in self.runs.items()}).static_order())
+        return tuple(TopologicalSorter({name: run.waits_for for name, run in self.runs.items()}).static_order())
 
 
 def builtin_plan() -> Plan:
@@ -158,7 +164,9 @@ _REMEDIES = {  # pydantic's words for programmers, in those of TOML
 
 
 def _first_problem(error: ValidationError) -> str:
-    problem = error.errors()[0]
+    problems = error.errors()
+    # A misspelt key is unknown, and the right one missing: the former says more.
+    problem = next((each for each in problems if each["type"] == "extra_forbidden"), problems[0])
     parts = [str(part) for part in problem["loc"]]
     kinds = {"constrained-int", "literal['none']", "int", "[key]"}  # pydantic's words, not the file's
     field = ".".join(part for part in parts if part not in kinds)
@@ -188,15 +196,16 @@ def _check_names(plan: Plan, source: str) -> None:
                 f"{source}: runs.{name}: not a usable run name; use letters, digits, '_', '-' and '.', "
                 f"at most 64, and none of {', '.join(sorted(RESERVED_NAMES))}"
             )
-        for dependency in run.after:
-            if dependency not in plan.runs:
-                hint = _did_you_mean(dependency, plan.runs)
-                raise PlanError(f"{source}: runs.{name}.after: no run named '{dependency}'{hint}")
+        for key, dependencies in (("after", run.after), ("after_end", run.after_end)):
+            for dependency in dependencies:
+                if dependency not in plan.runs:
+                    hint = _did_you_mean(dependency, plan.runs)
+                    raise PlanError(f"{source}: runs.{name}.{key}: no run named '{dependency}'{hint}")
 
 
 def _check_order(plan: Plan, source: str) -> None:
     try:
-        TopologicalSorter({name: run.after for name, run in plan.runs.items()}).prepare()
+        TopologicalSorter({name: run.waits_for for name, run in plan.runs.items()}).prepare()
     except CycleError as error:
         circle = " → ".join(reversed(error.args[1]))
         raise PlanError(f"{source}: runs wait for each other in a circle: {circle}; remove one 'after'") from None

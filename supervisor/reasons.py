@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from .logs import clean_line
 from .plan import Plan
-from .state import Run, RunState, SessionState, blockers
+from .state import Run, RunState, SessionState, awaited, blockers
 
 
 def reason(name: str, plan: Plan, state: SessionState, states: Mapping[str, RunState]) -> str:
@@ -16,8 +16,7 @@ def reason(name: str, plan: Plan, state: SessionState, states: Mapping[str, RunS
     run = state.runs[name]
     match states[name]:
         case RunState.WAITING:
-            left = [before for before in plan.runs[name].after if states[before] is not RunState.SUCCEEDED]
-            return f"waits for {', '.join(left)}"
+            return f"waits for {', '.join(awaited(plan.runs[name], states))}"
         case RunState.BLOCKED:
             roots = blockers(plan, states, name)
             return "blocked by " + ", ".join(f"{root} ({how_ended(state.runs[root], words=False)})" for root in roots)

@@ -78,6 +78,8 @@ def decide(
         for name in stalled
         if states[name] is RunState.RUNNING and state.runs[name].stall_restarts < stall_restarts
     ]
+    if any(isinstance(action, Retry) for action in actions):
+        return actions  # what comes after the end of a run must not start before its retry is on record
     queued = [name for name, run_state in states.items() if run_state is RunState.QUEUED]
     due = [name for name in queued if seconds_to_retry(state.runs[name], now) == 0]
     actions += _starts(plan, state.runs, due, _free_slots(plan, state))

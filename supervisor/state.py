@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from .plan import Plan
+from .plan import Plan, RunPlan
 from .slots import Slot
 
 
@@ -31,6 +31,7 @@ class RunState(StrEnum):
 ENDED_BADLY = frozenset({RunState.BLOCKED, RunState.FAILED, RunState.STOPPED, RunState.LOST})
 ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.STOPPED, RunState.LOST})
 ALIVE = frozenset({RunState.RUNNING, RunState.STOPPING})
+OVER = ENDED | {RunState.BLOCKED}  # nothing more comes of it by itself
 
 StopKind = Literal["stop", "kill"]
 Mode = Literal["parallel", "sequential"]
@@ -158,6 +159,7 @@ class Attempt:
     fresh: bool
     started: float
     log_offset: int
+    order: int = 0  # how many attempts of all runs were begun before it
     pid: int | None = None
     stop: StopKind | None = None
     exit: Exit | None = None
@@ -208,6 +210,7 @@ class SessionState:
     slots: tuple[Slot, ...] | None = None
     mode: Mode | None = None
     notes: tuple[str, ...] = ()
+    begun: int = 0  # attempts of all runs
     finished: bool = False
     started: float | None = None
     ended: float | None = None
@@ -237,18 +240,20 @@ def reduce(state: SessionState, event: Event) -> SessionState:
             return replace(state, finished=True, ended=event.at)
         case RestartRequested():
             return replace(_reduce_one(state, event), finished=False, ended=None)
+        case AttemptStarting():
+            return replace(_reduce_one(state, event), begun=state.begun + 1)
         case _:
             return _reduce_one(state, event)
 
 
 def _reduce_one(state: SessionState, event: RunEvent) -> SessionState:
-    return replace(state, runs={**state.runs, event.run: _reduce_run(state.runs[event.run], event)})
+    return replace(state, runs={**state.runs, event.run: _reduce_run(state.runs[event.run], event, state.begun)})
 
 
-def _reduce_run(run: Run, event: RunEvent) -> Run:
+def _reduce_run(run: Run, event: RunEvent, begun: int) -> Run:
     match event:
         case AttemptStarting():
-            attempt = Attempt(event.attempt, event.slot, event.fresh, event.at, event.log_offset)
+            attempt = Attempt(event.attempt, event.slot, event.fresh, event.at, event.log_offset, begun)
             return replace(run, attempts=(*run.attempts, attempt), pending=False, fresh_next=False, retry=None)
         case AttemptStarted():
             return _with_last(run, pid=event.pid, started=event.started)
@@ -289,18 +294,31 @@ def run_states(plan: Plan, state: SessionState) -> dict[str, RunState]:
     states: dict[str, RunState] = {}
     for name in plan.dependencies_first:
         run = state.runs[name]
-        if run.pending and not run.alive:
-            states[name] = _pending_state([states[dependency] for dependency in plan.runs[name].after])
+        if not run.alive and (run.pending or _is_outdated(plan.runs[name], state, run)):
+            states[name] = _pending_state(plan.runs[name], states)
         else:
             states[name] = run.own_state
     return {name: states[name] for name in plan.runs}
 
 
-def _pending_state(dependencies: Iterable[RunState]) -> RunState:
-    states = list(dependencies)
-    if all(state is RunState.SUCCEEDED for state in states):
-        return RunState.QUEUED
-    return RunState.BLOCKED if any(state in ENDED_BADLY for state in states) else RunState.WAITING
+def _is_outdated(plan: RunPlan, state: SessionState, run: Run) -> bool:
+    """Whether a run that sums up others began before one of those did, and so has to run again."""
+    if run.last is None or run.held:
+        return False
+    others = [state.runs[dependency].last for dependency in plan.after_end]
+    return any(other is not None and other.order > run.last.order for other in others)
+
+
+def _pending_state(plan: RunPlan, states: Mapping[str, RunState]) -> RunState:
+    if any(states[dependency] in ENDED_BADLY for dependency in plan.after):
+        return RunState.BLOCKED
+    return RunState.WAITING if awaited(plan, states) else RunState.QUEUED
+
+
+def awaited(plan: RunPlan, states: Mapping[str, RunState]) -> list[str]:
+    """The runs that must still succeed, or end, before this one may start."""
+    unsuccessful = [dependency for dependency in plan.after if states[dependency] is not RunState.SUCCEEDED]
+    return unsuccessful + [dependency for dependency in plan.after_end if states[dependency] not in OVER]
 
 
 def blockers(plan: Plan, states: Mapping[str, RunState], name: str) -> tuple[str, ...]:

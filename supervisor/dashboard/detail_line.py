@@ -77,5 +77,5 @@ def plan_line(planned: RunPlan | None) -> Line:
     """What the plan says of a run: its command line, ready to be copied, and what it waits for."""
     if planned is None:
         return []
-    after = f"after {', '.join(planned.after)} · " if planned.after else ""
+    after = f"after {', '.join(planned.waits_for)} · " if planned.waits_for else ""
     return [(after, DIM), (plain(shlex.join(planned.command)), DIM)]

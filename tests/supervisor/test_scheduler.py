@@ -431,6 +431,58 @@ def test_a_stalled_run_that_is_being_stopped_is_left_to_it() -> None:
     assert world.states()["a"] is RunState.STOPPED
 
 
+# What runs after others have ended, however they ended
+
+
+SUMMED_UP = Plan(
+    runs={
+        "a": RunPlan(command=("true",)),
+        "b": RunPlan(command=("true",), after=("a",)),
+        "report": RunPlan(command=("true",), after_end=("a", "b"), slot="none"),
+    }
+)
+
+
+@pytest.mark.parametrize("outcome", ["succeeds", "fails", "crashes", "is_lost", "cannot_start"])
+def test_a_report_runs_once_all_others_have_ended_however_they_ended(outcome: Outcome) -> None:
+    world = World(SUMMED_UP, CPU)
+    world.settle()
+    assert world.states()["report"] is RunState.WAITING
+    world.run_to_the_end(a=outcome)
+    assert world.started == (["a@CPU", "b@CPU"] if outcome == "succeeds" else ["a@CPU"]) + ["report@none"]
+    assert world.states()["report"] is RunState.SUCCEEDED
+
+
+def test_a_report_runs_again_after_what_it_sums_up_has_run_again() -> None:
+    world = World(SUMMED_UP, CPU)
+    world.run_to_the_end(b="fails")
+    world.ask(Restart(run="b"))
+    world.settle()
+    assert world.states() == {"a": RunState.SUCCEEDED, "b": RunState.RUNNING, "report": RunState.WAITING}
+    world.run_to_the_end()
+    assert world.started == ["a@CPU", "b@CPU", "report@none", "b@CPU", "report@none"]
+
+
+def test_a_report_that_somebody_stopped_does_not_come_back_by_itself() -> None:
+    world = World(SUMMED_UP, CPU)
+    world.ask(Stop(run="report"))
+    world.run_to_the_end()
+    world.ask(Restart(run="b"))
+    world.run_to_the_end()
+    assert world.started == ["a@CPU", "b@CPU", "b@CPU"]
+
+
+def test_a_report_waits_for_the_retry_of_a_crashed_run() -> None:
+    runs = {"a": RunPlan(command=("true",), retries=1), "report": RunPlan(command=("true",), after_end=("a",))}
+    world = World(Plan(runs=runs), gpu_slots(2))
+    world.settle()
+    world.end("a", "crashes")
+    world.settle()
+    assert world.started == ["a@GPU 1"]
+    world.run_to_the_end()
+    assert world.started == ["a@GPU 1", "a@GPU 1", "report@GPU 1"]
+
+
 # Any plan, any history
 
 
@@ -441,12 +493,14 @@ def random_plans(draw: st.DrawFn) -> Plan:
     names = [f"r{number}" for number in range(count)]
     runs = {}
     for number, name in enumerate(names):
-        after = draw(st.lists(st.sampled_from(names[:number]), unique=True, max_size=3)) if number else []
+        earlier = st.lists(st.sampled_from(names[:number]), unique=True, max_size=3) if number else st.just([])
+        after, after_end = draw(earlier), draw(st.one_of(st.just([]), earlier))
         slot = draw(st.sampled_from([None, "none", 0, 1, 2, 5]))
         fresh = draw(st.sampled_from([(), ("--fresh",)]))
         runs[name] = RunPlan(
             command=("true",),
             after=tuple(after),
+            after_end=tuple(after_end),
             slot=slot,  # type: ignore[arg-type]
             fresh_args=fresh,
             retries=draw(st.sampled_from([0, 0, 1, 2])),
@@ -483,6 +537,10 @@ def check_rest(world: World) -> None:
             roots = blockers(world.plan, states, name)
             assert roots
             assert {states[root] for root in roots} <= ENDED_BADLY - {RunState.BLOCKED}
+    for name, run in world.state.runs.items():
+        others = [world.state.runs[dependency].last for dependency in world.plan.runs[name].after_end]
+        if run.last is not None and not run.held and states[name] is not RunState.BLOCKED:
+            assert all(other is None or other.order < run.last.order for other in others)
     assert replay(world.plan, world.events) == world.state
     assert decide(world.plan, world.state, now=0.0) == []
 
