@@ -75,7 +75,8 @@ class _Headless:
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
         for number in ENDING_SIGNALS:
-            loop.add_signal_handler(number, self._on_signal, number)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it for SIGHUP
+                loop.add_signal_handler(number, self._on_signal, number)
         reporter = asyncio.create_task(self._report())
         try:
             await self._engine.run(linger=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ def run_dashboard(logs: Path) -> None:
     from .app import Dashboard  # noqa: PLC0415 - Textual costs 350 ms, which `--help` need not pay
     from .source import EngineSource  # noqa: PLC0415
 
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored, as under nohup, it would keep us without a terminal
     app = Dashboard(EngineSource(logs))
     farewell = app.run()
     if farewell:

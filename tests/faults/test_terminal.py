@@ -30,16 +30,22 @@ PLAN = shell_run("alpha", UNTIL_GO) + shell_run("omega", "true", after=["alpha"]
 
 
 class Screen:
-    """The installed command in a terminal of its own."""
+    """The installed command in a terminal of its own; with `nohup` it is told to ignore the end of that."""
 
-    def __init__(self, box: Box, *arguments: str) -> None:
+    def __init__(self, box: Box, *arguments: str, nohup: bool = False) -> None:
         self._screen = pyte.Screen(100, 30)
         self._stream = pyte.ByteStream(self._screen)
         env = {name: value for name, value in box.env.items() if name not in ("COLUMNS", "LINES")} | {
             "TERM": "xterm-256color"
         }
         self.process = pexpect.spawn(
-            str(COMMAND), list(arguments), env=env, cwd=str(box.folder), dimensions=(30, 100), timeout=LONG_S
+            str(COMMAND),
+            list(arguments),
+            env=env,
+            cwd=str(box.folder),
+            dimensions=(30, 100),
+            timeout=LONG_S,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN if nohup else signal.SIG_DFL),
         )
 
     def shows(self, *words: str) -> None:
@@ -60,8 +66,8 @@ def open_screen(box: Box) -> Iterator[Callable[..., Screen]]:
     """Opens screens, and closes them in the end."""
     screens: list[Screen] = []
 
-    def make(*arguments: str) -> Screen:
-        screens.append(Screen(box, *arguments))
+    def make(*arguments: str, nohup: bool = False) -> Screen:
+        screens.append(Screen(box, *arguments, nohup=nohup))
         return screens[-1]
 
     yield make
@@ -107,6 +113,17 @@ def test_runs_go_on_when_the_terminal_that_started_them_ends_and_attach_shows_th
         assert exit_of(box, run)["exit_code"] == 0
         assert len(events(box, "attempt_starting", run)) == 1
     again.shows("succeeded")
+
+
+def test_a_dashboard_under_nohup_ends_with_its_terminal_all_the_same(
+    box: Box, open_screen: Callable[..., Screen]
+) -> None:
+    screen = open_screen("--plan", box.plan(PLAN), nohup=True)
+    screen.shows("alpha", "running")
+    close_terminal(screen)
+    is_gone(screen.process.pid)
+    (box.folder / "go").touch()
+    assert exit_of(box, "omega")["exit_code"] == 0
 
 
 def test_two_dashboards_at_once_see_the_same_and_one_may_die(box: Box, open_screen: Callable[..., Screen]) -> None:
@@ -169,6 +186,16 @@ def test_a_foreground_session_whose_terminal_is_dropped_stops_its_runs_cleanly(
     assert exit_of(box, "alpha")["exit_code"] == 143
     is_gone(screen.process.pid)
     assert box.living() == []
+
+
+def test_a_foreground_session_under_nohup_outlives_its_terminal(box: Box, open_screen: Callable[..., Screen]) -> None:
+    screen = open_screen("--headless", "--plan", box.plan(PLAN), nohup=True)
+    screen.shows("running as pid")
+    os.killpg(os.getpgid(screen.process.pid), signal.SIGHUP)
+    close_terminal(screen)
+    (box.folder / "go").touch()
+    assert exit_of(box, "omega")["exit_code"] == 0
+    assert not events(box, "stop_requested", "alpha")
 
 
 def test_a_foreground_session_that_nobody_reads_goes_on(box: Box) -> None:
