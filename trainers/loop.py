@@ -96,7 +96,7 @@ class Training:
         flat = self.optimizer.flat
         loss_sum = torch.zeros((), dtype=torch.float64, device=flat.device)
         self.progress = Progress(settings.batch_size, loss_sum, best=flat.clone())
-        self._clock = time.monotonic()
+        self._clock = self._saved = time.monotonic()
 
     # -- the recipe --------------------------------------------------------------------------------------------
 
@@ -108,8 +108,7 @@ class Training:
         self._clock = self._saved = time.monotonic()
         with self.stop.deferred():
             while not self.finished():
-                self._train_epoch(checkpoints)
-                row = self._end_epoch(checkpoints)
+                row = self.epoch(checkpoints)
                 metrics.append(row)
                 LOGGER.info(
                     "Epoch %04d | Train MSE = %.6f | Val MSE = %.6f | LR = %.6e",
@@ -118,6 +117,11 @@ class Training:
             self._save(checkpoints)
         if self.stop.signum is not None:
             raise Stopped(self.stop.signum)
+
+    def epoch(self, checkpoints: Checkpoints) -> EpochRow:
+        """What an epoch gave, trained from where the training stands; raises as `run` does."""
+        self._train_epoch(checkpoints)
+        return self._end_epoch(checkpoints)
 
     def finished(self) -> bool:
         """Whether all epochs are done, or early stopping has run out of patience."""

@@ -1,0 +1,82 @@
+"""One side of `train_step.py`: for each line on stdin an epoch, and a line of JSON about it. Started by it alone."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pmssm.trainers.tuning import tune_process
+
+
+def main() -> None:
+    """Serves until stdin ends."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("side", choices=["baseline", "ours"])
+    parser.add_argument("model")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--device", required=True)
+    parser.add_argument("--threads", type=int)
+    options = parser.parse_args()
+    if options.side == "ours":
+        tune_process()
+    epoch = make_epoch(options)
+    for _ in sys.stdin:
+        began = time.perf_counter()
+        epoch()
+        print(json.dumps({"seconds": time.perf_counter() - began, "peak_mib": peak_mib(options.device)}), flush=True)
+
+
+def make_epoch(options: argparse.Namespace) -> Callable[[], object]:
+    """A function that trains one epoch of `options.steps` full batches and a partial one, and validates."""
+    import torch  # noqa: PLC0415 (after tune_process, which it must find done)
+    from baseline import Baseline  # noqa: PLC0415
+    from pmssm.trainers.checkpoint import Checkpoints  # noqa: PLC0415
+    from pmssm.trainers.data.arrays import load_prepared  # noqa: PLC0415
+    from pmssm.trainers.loop import Data, Settings, Training  # noqa: PLC0415
+    from pmssm.trainers.models import RECIPES  # noqa: PLC0415
+    from pmssm.trainers.signals import StopRequest  # noqa: PLC0415
+
+    torch.set_num_threads(options.threads or len(os.sched_getaffinity(0)))
+    device = torch.device(options.device)
+    recipe = RECIPES[options.model]
+    settings = Settings(
+        learning_rate=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        cosine=recipe.cosine,
+        clip_norm=recipe.clip_norm,
+        checkpoint_seconds=1e9,
+    )
+    prepared = load_prepared(options.data)
+    rows = options.steps * settings.batch_size + settings.batch_size // 3
+    arrays = [torch.tensor(array[: rows if part < 2 else rows // 9]) for part, array in enumerate(prepared[:4])]
+    if len(arrays[0]) < rows:  # the sample is smaller than what is asked for
+        arrays = [array.repeat(-(-rows // len(arrays[0])), *[1] * (array.ndim - 1)) for array in arrays]
+        arrays = [array[: rows if part < 2 else rows // 9] for part, array in enumerate(arrays)]
+    if options.side == "baseline":
+        return Baseline(options.model, Data(*arrays), settings, device).epoch
+    torch.manual_seed(settings.seed)
+    data = Data(*(array.to(device) for array in arrays))
+    training = Training(recipe.build().to(device), data, settings, stop=StopRequest())
+    checkpoints = Checkpoints(Path(tempfile.mkdtemp(prefix="train_step-")), {})
+    return lambda: training.epoch(checkpoints)
+
+
+def peak_mib(device: str) -> float:
+    """Most memory so far, MiB: reserved on a GPU, of this process otherwise."""
+    if device == "cpu":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    import torch  # noqa: PLC0415
+
+    return torch.cuda.max_memory_reserved() / 2**20
+
+
+if __name__ == "__main__":
+    main()

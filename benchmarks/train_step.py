@@ -1,0 +1,157 @@
+"""The lab's loop against ours, whole epochs in turn: `python benchmarks/train_step.py [--device cuda]`. Prints a table.
+
+Both sides run as processes of their own with their own defaults; while one works the other sleeps. A round is one epoch
+of each, of `--steps` full batches and a partial one, with shuffle and validation; ratios are of neighbours in time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+STEPS = {"cpu": {"mlp": 60, "transformer": 8, "transformer_tabular": 8}, "cuda": {}}
+CUDA_STEPS = 400
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Medians over the rounds; `ratio` is how many times faster ours is, with its range."""
+
+    model: str
+    baseline_ms_per_step: float
+    ours_ms_per_step: float
+    ratio: float
+    ratio_min: float
+    ratio_max: float
+    baseline_epochs_per_s: float
+    ours_epochs_per_s: float
+    baseline_peak_mib: float
+    ours_peak_mib: float
+    rounds: int
+    steps: int
+
+
+class Side:
+    """One worker; `epoch()` gives the seconds of an epoch."""
+
+    def __init__(self, side: str, model: str, arguments: list[str]) -> None:
+        command = [sys.executable, str(HERE / "step_worker.py"), side, model, *arguments]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.peak_mib = 0.0
+
+    def epoch(self) -> float:
+        """Seconds; raises RuntimeError where the worker has died."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the worker ended with {self.process.wait()}")
+        answer: dict[str, float] = json.loads(line)
+        self.peak_mib = answer["peak_mib"]
+        return answer["seconds"]
+
+    def close(self) -> None:
+        """Nothing; the worker has ended."""
+        self.process.communicate()
+
+
+def compare(model: str, options: argparse.Namespace, data: Path) -> Comparison:
+    """Figures of one model."""
+    steps = options.steps or STEPS[options.device].get(model, CUDA_STEPS)
+    shared = ["--data", str(data), "--steps", str(steps), "--device", options.device]
+    shared += ["--threads", str(options.threads)] if options.threads else []
+    sides = [Side("baseline", model, shared), Side("ours", model, shared)]
+    for side in sides:
+        side.epoch()  # warm-up
+    seconds: list[list[float]] = [[], []]
+    for number in range(options.rounds):
+        for index in (0, 1) if number % 2 else (1, 0):
+            seconds[index].append(sides[index].epoch())
+    for side in sides:
+        side.close()
+    ratios = [theirs / ours for theirs, ours in zip(*seconds, strict=True)]
+    baseline, ours = (statistics.median(values) for values in seconds)
+    batches = steps + 1
+    per_epoch = batches / options.steps_per_epoch
+    return Comparison(
+        model, 1000 * baseline / batches, 1000 * ours / batches, statistics.median(ratios), min(ratios), max(ratios),
+        per_epoch / baseline, per_epoch / ours, sides[0].peak_mib, sides[1].peak_mib, options.rounds, steps,
+    )  # fmt: skip
+
+
+def table(rows: list[Comparison]) -> str:
+    """Markdown."""
+    lines = [
+        "| model | baseline ms/step | ours ms/step | ratio, median (range) | epochs/s, baseline → ours | peak MiB |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {row.model} | {row.baseline_ms_per_step:.2f} | {row.ours_ms_per_step:.2f} "
+        f"| {row.ratio:.2f} ({row.ratio_min:.2f}–{row.ratio_max:.2f}) "
+        f"| {row.baseline_epochs_per_s:.4f} → {row.ours_epochs_per_s:.4f} "
+        f"| {row.baseline_peak_mib:.0f} → {row.ours_peak_mib:.0f} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def machine(device: str) -> dict[str, Any]:
+    """What the figures were measured on."""
+    import torch  # noqa: PLC0415
+
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return {
+        "device": torch.cuda.get_device_name() if device == "cuda" else cpu,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "cores": len(os.sched_getaffinity(0)),
+        "torch": str(torch.__version__),
+        "load_average": round(os.getloadavg()[0], 2),
+    }
+
+
+def prepare_sample(folder: Path) -> Path:
+    """The embedded sample, prepared."""
+    command = [sys.executable, "-m", "pmssm.trainers", "prepare", "--output", str(folder)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return folder
+
+
+def main() -> None:
+    """Measures, prints, writes."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--models", nargs="+", default=["mlp", "transformer", "transformer_tabular"])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--steps", type=int, help="full batches an epoch [default: a few seconds' worth]")
+    parser.add_argument("--threads", type=int, help="of both sides [default: all cores]")
+    parser.add_argument("--steps-per-epoch", type=int, default=8204, help="for epochs/s; the lab's data have 8204")
+    parser.add_argument("--output", type=Path, help="writes OUTPUT.md and OUTPUT.json")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="train_step-") as folder:
+        data = prepare_sample(Path(folder))
+        rows = [compare(model, options, data) for model in options.models]
+    about = machine(options.device)
+    text = "\n".join([*(f"{key}: {value}" for key, value in about.items()), "", table(rows), ""])
+    print(text)
+    if options.output:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.with_suffix(".md").write_text(f"    {' '.join(['python', *sys.argv])}\n\n{text}")
+        figures = {**about, "comparisons": [asdict(row) for row in rows]}
+        options.output.with_suffix(".json").write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
