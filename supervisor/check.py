@@ -25,7 +25,8 @@ def report(reading: GpuReading, choice: SlotChoice, placements: Sequence[tuple[s
 
 def _verdict(choice: SlotChoice) -> str:
     if choice.mode == "parallel":
-        return f"✓ Parallel training on {len(choice.slots)} GPUs is possible!"
+        count = len(choice.slots)
+        return f"✓ Parallel training on {count} GPU{'s' if count > 1 else ''} is possible!"
     only = choice.slots[0]
     place = "the CPU" if only.gpu_index is None else only.name
     return f"No parallel training: {choice.reason}. The runs will train one after the other on {place}."

@@ -75,6 +75,7 @@ def _slot_options(function: F) -> F:
         ),
         click.option("--gpus", metavar="LIST", help="GPUs to use: indices, UUIDs or MIG UUIDs, as in 1,2; or none."),
         click.option("--no-parallel", is_flag=True, help="One run at a time, even with several GPUs."),
+        click.option("--share-gpu", is_flag=True, help="Several runs on one GPU, while their expected memory fits."),
     ):
         function = option(function)
     return function
@@ -140,6 +141,7 @@ def _start(
     plan_file: Path | None,
     gpus: str | None,
     no_parallel: bool,
+    share_gpu: bool,
     stall_restart: int | None,
     **options: Any,  # noqa: ANN401
 ) -> int:
@@ -147,6 +149,7 @@ def _start(
 
     if headless and detach:
         raise Refused("--headless stays in the foreground and --detach does not; give one of them")
+    _check_sharing(no_parallel, share_gpu)
     if not (headless or detach or _has_terminal()):
         raise Refused("there is no terminal for the dashboard here; add --headless or --detach")
     folder, lock = begin_session(
@@ -155,6 +158,7 @@ def _start(
         plan_file=plan_file,
         gpus=gpus,
         parallel=not no_parallel,
+        share_gpu=share_gpu,
         stall_restarts=stall_restart or 0,
     )
     if headless:
@@ -167,6 +171,11 @@ def _start(
         click.echo(f"session {snapshot.session} runs in the background; `pmssm-supervise attach` shows it")
         return 0
     return _dashboard(logs)
+
+
+def _check_sharing(no_parallel: bool, share_gpu: bool) -> None:
+    if no_parallel and share_gpu:
+        raise Refused("--no-parallel is one run at a time and --share-gpu several; give one of them")
 
 
 def _has_terminal() -> bool:
@@ -336,7 +345,7 @@ async def _until_finished(client: Client) -> None:
 
 @main.command()
 @_slot_options
-def check(plan_file: Path | None, gpus: str | None, no_parallel: bool) -> None:
+def check(plan_file: Path | None, gpus: str | None, no_parallel: bool, share_gpu: bool) -> None:
     """Say which GPUs there are, what would run where, and whether training in parallel is possible."""
     import os  # noqa: PLC0415
 
@@ -346,6 +355,7 @@ def check(plan_file: Path | None, gpus: str | None, no_parallel: bool) -> None:
     from .slots import resolve_slots  # noqa: PLC0415
     from .starting import slots_wanted  # noqa: PLC0415
 
+    _check_sharing(no_parallel, share_gpu)
     plan = load_plan(plan_file) if plan_file else builtin_plan()
     width, needed = slots_wanted(plan)
     reading = read_gpus()
@@ -353,6 +363,7 @@ def check(plan_file: Path | None, gpus: str | None, no_parallel: bool) -> None:
         reading,
         requested=gpus,
         parallel=not no_parallel,
+        share=share_gpu,
         inherited=os.environ.get("CUDA_VISIBLE_DEVICES"),
         needed_mib=needed,
         width=width,

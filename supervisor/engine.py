@@ -18,17 +18,18 @@ from .files import ensure_room
 from .gpus import GpuReading
 from .journal import Journal, JournalBusy, read_journal
 from .launchers.local import LocalAttempt
-from .launchers.warm import ShimSupply
+from .living import LivingAttempts
 from .logs import clean_line, last_words
 from .observer import Observer
 from .picture import Painter
 from .runtime import EngineLock, socket_path
 from .scheduler import Action, Finish, RestartStalled, Retry, Signal, Start, decide
 from .sessions import Level, SessionFolder, SessionLog
-from .slots import SlotError, resolve_slots, usable_slots
+from .slots import SlotError, free_memory, resolve_slots, usable_slots
 from .snapshot import Snapshot
-from .starting import attempt_spec, slots_wanted
+from .starting import attempt_spec, concurrent_runs, slots_wanted
 from .state import (
+    Attempt,
     AttemptEnded,
     AttemptStarted,
     AttemptStarting,
@@ -40,7 +41,6 @@ from .state import (
     RetryScheduled,
     SessionFinished,
     SlotsChosen,
-    StopKind,
     reduce,
     replay,
 )
@@ -50,7 +50,6 @@ from .wire import Command, Down, Reply, Server
 
 TICK_S = 1.0
 SUMMARY_INTERVAL_S = 5.0  # between two summaries of a session that is not finished
-OVERDUE_S = 5.0  # after a SIGKILL; a process that lives longer is stuck in the kernel, or not ours to kill
 LINGER_S = 10.0  # how long a finished session still answers when nobody looks at it
 
 
@@ -77,14 +76,12 @@ class Engine:
         self.settings = folder.load_settings()
         self.state = replay(self.plan, read_journal(folder.journal))
         self._painter = Painter(self.plan, folder)
-        self._shims = ShimSupply()
         self._lock = lock or EngineLock(folder.logs)
         self._log = SessionLog(folder.log)
         self._on_line = on_line
         self._journal: Journal | None = None
-        self._living: dict[str, LocalAttempt] = {}
-        self._signalled: dict[str, StopKind] = {}
-        self._dead_by: dict[str, float] = {}  # monotonic time by which SIGKILL should have ended a run
+        self._wake = asyncio.Event()
+        self._living = LivingAttempts(self._wake.set)
         self._begun = False  # our start is in the journal
         self._trouble = ""  # what keeps the engine from going on, shown as a note
         self._slot_trouble = ""
@@ -93,7 +90,6 @@ class Engine:
         self._summary_at = -SUMMARY_INTERVAL_S
         self._leaving = False
         self._down = False  # the session is to end for good, whoever still looks at it
-        self._wake = asyncio.Event()
         self._server = Server(self.look, self.command, self._lock.is_replaced)
         self._observer: Observer | None = None
 
@@ -152,10 +148,10 @@ class Engine:
         )
 
     def _unkillable(self) -> Iterator[str]:
-        """Notes about runs that not even SIGKILL ends: they wait for a disk or driver, or may not be signalled."""
-        for run, moment in self._dead_by.items():
+        """Notes about runs that not even SIGKILL ends."""
+        for run in self._living.overdue():
             last = self.state.runs[run].last
-            if run in self._living and last is not None and time.monotonic() > moment:
+            if last is not None:
                 what = f"pid {last.pid}" if last.pid is not None else "its shim"
                 yield f"{run}: {what} does not end, not even by SIGKILL; its slot stays taken"
 
@@ -208,7 +204,7 @@ class Engine:
             gone = self._is_gone()
             if not gone and any(run.pending for run in self.state.runs.values()):
                 with contextlib.suppress(OSError):
-                    self._shims.refill()
+                    self._living.prepare()
             if self._summary_due and not gone and time.monotonic() - self._summary_at > SUMMARY_INTERVAL_S:
                 self._write_summary()
             self._trouble = f"{self.folder.path} was deleted: nothing more starts" if gone else ""
@@ -220,22 +216,27 @@ class Engine:
         assert self._observer is not None
         stalled = self._observer.stalled(self.state) if self.settings.stall_restarts else []
         restarts = self.settings.stall_restarts
-        state = replace(self.state, slots=usable_slots(self.state.slots, self._observer.reading))
-        actions = decide(self.plan, state, time.time(), stalled=stalled, stall_restarts=restarts)
+        reading = self._observer.reading
+        state = replace(self.state, slots=usable_slots(self.state.slots, reading))
+        actions = decide(
+            self.plan,
+            state,
+            time.time(),
+            stalled=stalled,
+            stall_restarts=restarts,
+            free_mib=free_memory(reading),
+        )
         return [action for action in actions if isinstance(action, Signal)] if self._is_gone() else actions
 
     def _is_news(self, action: Action) -> bool:
-        return not (isinstance(action, Signal) and self._signalled.get(action.run) in (action.how, "kill"))
+        return not (isinstance(action, Signal) and self._living.knows(action.run, action.how))
 
     def _carry_out(self, action: Action) -> None:
         match action:
             case Start():
                 self._start(action)
             case Signal():
-                grace = self.plan.runs[action.run].stop_grace_s
-                self._signalled[action.run] = action.how
-                self._dead_by[action.run] = time.monotonic() + OVERDUE_S + (grace if action.how == "stop" else 0)
-                self._living[action.run].send(action.how, grace)
+                self._living.tell(action.run, action.how, self.plan.runs[action.run].stop_grace_s)
             case Retry():
                 self._record(RetryScheduled(at=time.time(), run=action.run, delay_s=action.delay_s))
             case RestartStalled():
@@ -256,32 +257,17 @@ class Engine:
         starting = AttemptStarting(
             at=time.time(), run=action.run, attempt=number, slot=action.slot, fresh=action.fresh, log_offset=offset
         )
-        spec = attempt_spec(self.plan, self.settings, starting, log, slots=len(self.state.slots or ()) or 1)
+        spec = attempt_spec(
+            self.plan, self.settings, starting, log, concurrent=concurrent_runs(self.plan, self.state.slots or ())
+        )
         folder = self.folder.attempt_folder(action.run, number)
         ensure_room(folder)
-        self._shims.refill()  # what may fail comes before the decision is on record
+        self._living.prepare()  # what may fail comes before the decision is on record
         self._record(starting)
         if (folder / "process.json").exists():  # started by an engine whose journal lost that
             self._wake.set()
             return
-        attempt, ready = LocalAttempt.start(folder, spec, self._shims)
-        self._watch(action.run, attempt)
-        asyncio.get_running_loop().add_reader(ready, self._on_ready, ready)
-
-    def _watch(self, run: str, attempt: LocalAttempt) -> None:
-        self._living[run] = attempt
-        self._signalled.pop(run, None)
-        self._dead_by.pop(run, None)
-        asyncio.get_running_loop().add_reader(attempt.descriptor, self._on_attempt, attempt.descriptor)
-
-    def _on_attempt(self, descriptor: int) -> None:
-        asyncio.get_running_loop().remove_reader(descriptor)  # it stays readable; `_collect` asks what happened
-        self._wake.set()
-
-    def _on_ready(self, descriptor: int) -> None:
-        asyncio.get_running_loop().remove_reader(descriptor)
-        os.close(descriptor)
-        self._wake.set()
+        self._living.start(action.run, folder, spec)
 
     def _collect(self) -> None:
         """Notes which commands have started and which attempts have ended, whoever started them."""
@@ -289,28 +275,21 @@ class Engine:
             last = record.last
             if last is None or last.exit is not None:
                 continue
-            if run not in self._living:
-                if not self._is_gone():
-                    self._adopt(run, last.number)
-                continue
-            attempt = self._living[run]
-            if last.pid is None and (command := attempt.command()) is not None:
-                started = command.started
-                self._record(
-                    AttemptStarted(
-                        at=time.time(), run=run, attempt=last.number, pid=command.identity.pid, started=started
-                    )
-                )
-            attempt.tick()
-            watched = attempt.descriptor
-            outcome = attempt.poll()
-            if attempt.descriptor != watched:
-                asyncio.get_running_loop().remove_reader(watched)
-            if outcome is not None:
-                self._note_end(run, last.number, outcome)
-            elif attempt.descriptor != watched:
-                self._tell(f"{run}: its shim was killed; what it left is watched without it", "warning")
-                asyncio.get_running_loop().add_reader(attempt.descriptor, self._on_attempt, attempt.descriptor)
+            if run in self._living:
+                self._follow(run, last)
+            elif not self._is_gone():
+                self._adopt(run, last.number)
+
+    def _follow(self, run: str, last: Attempt) -> None:
+        if last.pid is None and (command := self._living.command(run)) is not None:
+            pid, started = command.identity.pid, command.started
+            self._record(AttemptStarted(at=time.time(), run=run, attempt=last.number, pid=pid, started=started))
+        had_shim = not self._living.is_without_shim(run)
+        outcome = self._living.poll(run)
+        if outcome is not None:
+            self._note_end(run, last.number, outcome)
+        elif had_shim and self._living.is_without_shim(run):
+            self._tell(f"{run}: its shim was killed; what it left is watched without it", "warning")
 
     def _note_end(self, run: str, number: int, outcome: Exit) -> None:
         assert self._observer is not None
@@ -319,7 +298,7 @@ class Engine:
             words = last_words(self.folder.run_log(run), last.log_offset)
             outcome = outcome.model_copy(update={"last_words": words})
         self._record(AttemptEnded(at=time.time(), run=run, attempt=number, exit=outcome))
-        self._living.pop(run, None)
+        self._living.forget(run)
         self._observer.read_log(run, self.state)
         self._summary_due = True
 
@@ -331,7 +310,7 @@ class Engine:
         elif isinstance(found, Exit):
             self._note_end(name, number, found)
         else:
-            self._watch(name, found)
+            self._living.watch(name, found)
             self._tell(f"{name}: attempt {number} is still running; watching it again")
 
     def _on_reading(self, reading: GpuReading) -> None:
@@ -349,6 +328,7 @@ class Engine:
                 reading,
                 requested=self.settings.gpus,
                 parallel=self.settings.parallel,
+                share=self.settings.share_gpu,
                 inherited=self.settings.environment.get("CUDA_VISIBLE_DEVICES"),
                 own_pids=self._observer.own_pids,
                 needed_mib=needed,
@@ -379,10 +359,6 @@ class Engine:
         await self._server.close()
         if self._observer is not None:
             self._observer.close()
-        self._shims.close()
-        loop = asyncio.get_running_loop()
-        for attempt in self._living.values():
-            loop.remove_reader(attempt.descriptor)
-            attempt.close()
+        self._living.close()
         if self._journal is not None:
             self._journal.close()

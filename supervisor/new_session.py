@@ -84,6 +84,7 @@ def begin_session(
     plan_file: Path | None,
     gpus: str | None,
     parallel: bool,
+    share_gpu: bool = False,
     stall_restarts: int = 0,
 ) -> tuple[SessionFolder, EngineLock]:
     """A new session on disk, and the lock of its logs folder: hand it to an engine, or release it.
@@ -103,7 +104,12 @@ def begin_session(
     placeholders = {PREPARE_OPTIONS: options.for_prepare(), TRAINING_OPTIONS: options.for_training()}
     resolved = resolve_plan(folder, plan, placeholders, source=source)
     settings = SessionSettings(
-        parallel=parallel, gpus=gpus, threads=options.threads, stall_restarts=stall_restarts, environment=environment
+        parallel=parallel,
+        gpus=gpus,
+        share_gpu=share_gpu,
+        threads=options.threads,
+        stall_restarts=stall_restarts,
+        environment=environment,
     )
     try:
         logs.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,8 @@ import time
 from collections.abc import Mapping
 
 from .logs import clean_line
-from .plan import Plan
+from .plan import Plan, RunPlan
+from .slots import Slot
 from .state import Run, RunState, SessionState, awaited, blockers
 
 
@@ -24,14 +25,24 @@ def reason(name: str, plan: Plan, state: SessionState, states: Mapping[str, RunS
             if run.retry is not None:
                 due = time.strftime("%H:%M:%S", time.localtime(run.retry.at + run.retry.delay_s))
                 return f"{how_ended(run)}; retry {run.retries} of {plan.runs[name].retries} at {due}"
-            takes_slot = plan.runs[name].takes_slot
-            return "waits for a free slot" if state.slots else "waits for NVML" if takes_slot else ""
+            return _what_is_missing(plan.runs[name], state.slots)
         case RunState.STOPPING:
             return "stopping; starts again afterwards" if run.pending else "stopping"
         case RunState.FAILED | RunState.LOST | RunState.STOPPED:
             return how_ended(run)
         case _:
             return ""
+
+
+def _what_is_missing(plan: RunPlan, slots: tuple[Slot, ...] | None) -> str:
+    """What a run that might start still lacks."""
+    if not plan.takes_slot:
+        return ""
+    if not slots:
+        return "waits for NVML"
+    if plan.gpu_memory_mib is not None and any(slot.shared_mib is not None for slot in slots):
+        return f"waits for {plan.gpu_memory_mib} MiB on a GPU"
+    return "waits for a free slot"
 
 
 def how_ended(run: Run, *, words: bool = True) -> str:

@@ -35,6 +35,7 @@ class SessionSettings(BaseModel):
 
     parallel: bool
     gpus: str | None  # --gpus as given
+    share_gpu: bool = False  # several runs on one GPU, while their expected memory fits
     stall_restarts: int = 0  # how often a run that has stalled is restarted
     threads: int | None  # per run; None divides the cores between the slots
     environment: dict[str, str]  # of the shell that began the session

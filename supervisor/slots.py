@@ -21,7 +21,10 @@ class SlotError(ValueError):
 
 
 class Slot(BaseModel):
-    """A place that holds one run at a time: a GPU, or the CPU (then `gpu_index` and `gpu_uuid` are None)."""
+    """A place for runs: a GPU, or the CPU (then `gpu_index` and `gpu_uuid` are None).
+
+    It holds one run at a time unless it is shared: then as many as expect at most `shared_mib` together.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -29,6 +32,7 @@ class Slot(BaseModel):
     gpu_index: int | None = None
     gpu_uuid: str | None = None
     name: str
+    shared_mib: int | None = None
 
 
 class SlotChoice(BaseModel):
@@ -58,12 +62,19 @@ def usable_slots(slots: tuple[Slot, ...] | None, reading: GpuReading | None) -> 
     return tuple(slot for slot in slots if slot.gpu_uuid is None or slot.gpu_uuid in working) or slots
 
 
+def free_memory(reading: GpuReading | None) -> dict[str, int]:
+    """MiB that nobody holds, by the UUID of each GPU of which that is known."""
+    gpus = reading.usable if reading else ()
+    return {gpu.uuid: gpu.memory_free_mib for gpu in gpus if gpu.memory_free_mib is not None}
+
+
 def resolve_slots(
     reading: GpuReading,
     *,
     requested: str | None,
     parallel: bool,
     inherited: str | None,
+    share: bool = False,
     own_pids: frozenset[int] = frozenset(),
     needed_mib: int = 0,
     width: int = 2,
@@ -75,13 +86,29 @@ def resolve_slots(
     which requested indices count. Without a request at most `width` free GPUs are taken: the `preferred`
     (NVML's indices, in this order), each replaced by the idlest other one where it is absent or in use.
     Processes `own_pids` don't make a GPU in use; `needed_mib` (MiB) is what the largest run needs.
+    With `share` each GPU takes as many runs at once as fit into the memory that is free now.
 
     Raises SlotError when `requested` is malformed, or names a GPU twice, or one that can't be used.
     """
     if requested is not None and requested.strip().lower() == "none":
         return _cpu("--gpus none asks for the CPU")
-    visible, notes = _visible(reading, inherited)
     users = _Users(own_pids, needed_mib)
+    choice = _exclusive(reading, users, requested, inherited, parallel=parallel, width=width, preferred=preferred)
+    return _shared(choice, reading, users, needed_mib) if share else choice
+
+
+def _exclusive(
+    reading: GpuReading,
+    users: "_Users",
+    requested: str | None,
+    inherited: str | None,
+    *,
+    parallel: bool,
+    width: int,
+    preferred: Sequence[int],
+) -> SlotChoice:
+    """The choice where each slot holds one run at a time."""
+    visible, notes = _visible(reading, inherited)
     if requested is not None:
         gpus = _requested(requested, reading, visible, inherited)
         notes += [f"{gpu.label} {why}, and is used as --gpus says" for gpu in gpus if (why := users.why_not_free(gpu))]
@@ -112,8 +139,13 @@ class _Users:
             return f"is in use by somebody unseen ({gpu.memory_used_mib} MiB of its memory are held)"
         if gpu.memory_free_mib is None:
             return ""
-        room = gpu.memory_free_mib + sum(process.memory_mib or 0 for process in processes)
+        room = self.room(gpu) or 0
         return "" if room >= self._needed_mib else f"has only {room} MiB free of the {self._needed_mib} MiB needed"
+
+    def room(self, gpu: Gpu) -> int | None:
+        """MiB that our runs may have on `gpu`, counting what they hold already; None if unknown."""
+        own = sum(process.memory_mib or 0 for process in gpu.processes or () if process.pid in self._own_pids)
+        return None if gpu.memory_free_mib is None else gpu.memory_free_mib + own
 
 
 def clearly_used(gpu: Gpu) -> bool:
@@ -142,6 +174,27 @@ def _choice(gpus: Sequence[Gpu], parallel: bool, notes: Sequence[str], why_one: 
     )
     reason = "" if together else why_one if parallel else "--no-parallel asks for one run at a time"
     return SlotChoice(slots=slots, mode="parallel" if together else "sequential", notes=tuple(notes), reason=reason)
+
+
+def _shared(choice: SlotChoice, reading: GpuReading, users: _Users, needed_mib: int) -> SlotChoice:
+    """`choice` with GPUs that take several runs at once; `needed_mib` is what the largest run expects."""
+    gpus = {gpu.label: gpu for gpu in reading.gpus}
+    rooms = {slot.index: users.room(gpus[slot.name]) for slot in choice.slots if slot.gpu_index is not None}
+    if not rooms:
+        return choice
+    slots = tuple(slot.model_copy(update={"shared_mib": rooms[slot.index]}) for slot in choice.slots)
+    notes = [_sharing(slot) for slot in slots]
+    room = slots[0].shared_mib
+    if len(slots) == 1 and (room is None or room < 2 * needed_mib):
+        reason = f"{choice.reason}, and has no room for two runs" if room is not None else choice.reason
+        return choice.model_copy(update={"slots": slots, "notes": (*choice.notes, *notes), "reason": reason})
+    return SlotChoice(slots=slots, mode="parallel", notes=(*choice.notes, *notes))
+
+
+def _sharing(slot: Slot) -> str:
+    if slot.shared_mib is None:
+        return f"{slot.name} does not tell how much memory is free, so one run at a time has it"
+    return f"{slot.name} is shared by runs that expect {slot.shared_mib} MiB together"
 
 
 def _automatic(

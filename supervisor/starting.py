@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from .launchers.local import AttemptSpec
 from .plan import Plan
 from .sessions import SessionSettings, log_line
-from .slots import environment_of
+from .slots import Slot, environment_of
 from .state import AttemptStarting
 
 
@@ -22,8 +23,14 @@ def slots_wanted(plan: Plan) -> tuple[int, int]:
     return max(1, width), max((run.gpu_memory_mib or 0 for run in runs), default=0)
 
 
+def concurrent_runs(plan: Plan, slots: Sequence[Slot]) -> int:
+    """How many runs may be training at once, each with its share of the cores."""
+    shared = any(slot.shared_mib is not None for slot in slots)
+    return max(1, len(slots), slots_wanted(plan)[0] if shared else 1)
+
+
 def attempt_spec(
-    plan: Plan, settings: SessionSettings, starting: AttemptStarting, log: Path, *, slots: int
+    plan: Plan, settings: SessionSettings, starting: AttemptStarting, log: Path, *, concurrent: int
 ) -> AttemptSpec:
     """What the shim is to start."""
     run = plan.runs[starting.run]
@@ -33,17 +40,17 @@ def attempt_spec(
     return AttemptSpec(
         command=command,
         cwd=run.cwd or ".",
-        env=_environment(plan, settings, starting, slots),
+        env=_environment(plan, settings, starting, concurrent),
         log=str(log),
         header=log_line(starting.run, header, at=starting.at) + "\n",
         stop_grace_s=run.stop_grace_s,
     )
 
 
-def _environment(plan: Plan, settings: SessionSettings, starting: AttemptStarting, slots: int) -> dict[str, str]:
+def _environment(plan: Plan, settings: SessionSettings, starting: AttemptStarting, concurrent: int) -> dict[str, str]:
     """The shell's variables, then the share of the cores, then the plan's, then the GPU, which is not negotiable."""
     cores = len(os.sched_getaffinity(0))
-    threads = settings.threads or max(1, cores // slots)
+    threads = settings.threads or max(1, cores // concurrent)
     return {
         "OMP_NUM_THREADS": str(threads),
         **settings.environment,

@@ -91,6 +91,11 @@ class LocalAttempt:
             return None
         return Command(identity, float(record["started"]))
 
+    @property
+    def is_without_shim(self) -> bool:
+        """Whether its shim was killed and left something behind."""
+        return self._orphans is not None
+
     def send(self, how: StopKind, grace_s: float) -> None:
         """Has the attempt ended, gently or at once."""
         self._asked = how, grace_s

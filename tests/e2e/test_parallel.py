@@ -26,6 +26,7 @@ after = ["transformer", "transformer_tabular"]
 slot = 1
 """
 
+SHARED_1 = "slot = 1\ngpu_memory_mib = 800"
 MakeBox = Callable[[dict[str, str]], Box]
 
 
@@ -58,6 +59,23 @@ def test_with_three_gpus_the_transformers_overlap_on_1_and_2_and_the_mlp_follows
     assert _overlap(status, "transformer", "transformer_tabular")
     ends = [status["runs"][name]["ended"] for name in ("transformer", "transformer_tabular")]
     assert status["runs"]["mlp"]["started"] >= max(ends)
+
+
+def test_two_runs_share_the_only_gpu_where_both_fit(make_box: MakeBox, fake_nvml: Any) -> None:  # noqa: ANN401
+    box = make_box(fake_nvml(gpus=1).env)
+    plan = box.plan(PLAN.replace("slot = 0", "slot = 0\ngpu_memory_mib = 800").replace("slot = 1", SHARED_1))
+    assert "Parallel training on 1 GPU is possible!" in box.ok("check", "--share-gpu", "--plan", plan)
+    box.ok("--headless", "--share-gpu", "--plan", plan)
+    status = box.status()
+    assert _gpus(status) == [0, 0, 0]
+    assert _overlap(status, "transformer", "transformer_tabular")
+    assert f"threads={max(1, len(os.sched_getaffinity(0)) // 2)}" in box.log("transformer")
+
+
+def test_sharing_and_taking_turns_exclude_each_other(make_box: MakeBox, fake_nvml: Any) -> None:  # noqa: ANN401
+    told = make_box(fake_nvml(gpus=1).env).run("check", "--share-gpu", "--no-parallel")
+    assert told.returncode == 2
+    assert "give one of them" in told.stderr
 
 
 def test_each_run_sees_its_own_gpu_by_uuid_in_pci_order(run_plan: Any) -> None:  # noqa: ANN401

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pmssm.supervisor.plan import Plan, RunPlan
 from pmssm.supervisor.scheduler import Finish, Retry, Signal, Start, decide
+from pmssm.supervisor.slots import Slot
 from pmssm.supervisor.state import (
     ENDED_BADLY,
     AttemptEnded,
@@ -429,6 +430,69 @@ def test_a_stalled_run_that_is_being_stopped_is_left_to_it() -> None:
     world.run_to_the_end()
     assert world.started == ["a@CPU"]
     assert world.states()["a"] is RunState.STOPPED
+
+
+# Several runs on one GPU
+
+
+def shared_slot(room_mib: int) -> tuple[Slot, ...]:
+    return (Slot(index=0, gpu_index=0, gpu_uuid="GPU-0", name="GPU 0", shared_mib=room_mib),)
+
+
+def runs_expecting(*memories: int | None) -> Plan:
+    runs = {f"r{at}": RunPlan(command=("true",), slot=at, gpu_memory_mib=mib) for at, mib in enumerate(memories)}
+    return Plan(runs=runs)
+
+
+def started_together(plan: Plan, slots: tuple[Slot, ...], **free_mib: int) -> list[str]:
+    state = World(plan, slots).state
+    free = {uuid.replace("_", "-"): mib for uuid, mib in free_mib.items()}
+    return [action.run for action in decide(plan, state, now=0.0, free_mib=free) if isinstance(action, Start)]
+
+
+def test_runs_share_a_gpu_while_their_expected_memory_fits() -> None:
+    assert started_together(runs_expecting(800, 800, 1500), shared_slot(2000)) == ["r0", "r1"]
+    assert started_together(runs_expecting(800, 800, 1500), shared_slot(4000)) == ["r0", "r1", "r2"]
+
+
+def test_a_run_that_expects_too_much_has_the_gpu_for_itself() -> None:
+    assert started_together(runs_expecting(5000, 800), shared_slot(2000)) == ["r0"]
+
+
+def test_a_run_of_unknown_appetite_shares_with_nobody() -> None:
+    assert started_together(runs_expecting(None, 800), shared_slot(80000)) == ["r0"]
+    assert started_together(runs_expecting(800, None), shared_slot(80000)) == ["r0"]
+
+
+def test_a_run_joins_others_only_where_its_memory_is_free_at_this_moment() -> None:
+    assert started_together(runs_expecting(800, 800), shared_slot(80000), GPU_0=799) == ["r0"]
+    assert started_together(runs_expecting(800, 800), shared_slot(80000), GPU_0=800) == ["r0", "r1"]
+
+
+def test_the_emptiest_of_shared_gpus_is_taken_where_the_plan_prefers_none() -> None:
+    slots = tuple(Slot(index=n, gpu_index=n, gpu_uuid=f"GPU-{n}", name=f"GPU {n}", shared_mib=8000) for n in range(2))
+    plan = Plan(runs={f"r{n}": RunPlan(command=("true",), gpu_memory_mib=800) for n in range(4)})
+    starts = decide(plan, World(plan, slots).state, now=0.0)
+    assert [action.slot.index for action in starts if isinstance(action, Start) and action.slot] == [0, 1, 0, 1]
+
+
+@given(
+    memories=st.lists(st.one_of(st.none(), st.integers(0, 3000)), min_size=1, max_size=8),
+    room=st.integers(0, 8000),
+    data=st.data(),
+)
+def test_what_shares_a_gpu_never_expects_more_than_it_has(
+    memories: list[int | None], room: int, data: st.DataObject
+) -> None:
+    plan = runs_expecting(*memories)
+    world = World(plan, shared_slot(room))
+    world.settle()
+    while world.living:
+        together = [plan.runs[run].gpu_memory_mib for run in world.living]
+        assert len(together) == 1 or (None not in together and sum(filter(None, together)) <= room)
+        world.end(data.draw(st.sampled_from(sorted(world.living)), "ends"))
+        world.settle()
+    check_rest(world)
 
 
 # What runs after others have ended, however they ended

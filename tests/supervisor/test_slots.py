@@ -388,3 +388,36 @@ def test_free_gpus_are_never_passed_over_for_ones_in_use(machine: GpuReading, op
         slot.name for slot in choice.slots if any(note.startswith(f"{slot.name} is in use") for note in choice.notes)
     ]
     assert not noted or len(choice.slots) == 1
+
+
+# Sharing
+
+
+def test_a_shared_gpu_holds_what_is_free_on_it() -> None:
+    choice = choose(idle(1), share=True, needed_mib=800)
+    assert [slot.shared_mib for slot in choice.slots] == [81556]
+    assert (choice.mode, choice.reason) == ("parallel", "")
+    assert choice.notes == ("GPU 0 is shared by runs that expect 81556 MiB together",)
+
+
+def test_what_our_own_runs_hold_counts_as_free_for_them_and_what_others_hold_does_not() -> None:
+    machine = reading(gpu(0, memory_used_mib=5000, processes=(GpuProcess(pid=1, memory_mib=1000), *SOMEBODY)))
+    choice = choose(machine, share=True, own_pids=frozenset({1}), needed_mib=800)
+    assert [slot.shared_mib for slot in choice.slots] == [81559 - 5000 + 1000]
+
+
+def test_a_gpu_without_room_for_two_runs_is_no_parallel_training() -> None:
+    choice = choose(reading(gpu(0, memory_used_mib=80000)), share=True, needed_mib=800)
+    assert choice.mode == "sequential"
+    assert choice.reason.endswith("and has no room for two runs")
+
+
+def test_a_gpu_that_hides_its_memory_is_shared_by_nobody() -> None:
+    choice = choose(reading(gpu(0, memory_used_mib=None)), share=True, needed_mib=800)
+    assert [slot.shared_mib for slot in choice.slots] == [None]
+    assert choice.mode == "sequential"
+    assert choice.notes == ("GPU 0 does not tell how much memory is free, so one run at a time has it",)
+
+
+def test_the_cpu_is_shared_by_nobody() -> None:
+    assert choose(reading(), share=True) == choose(reading())

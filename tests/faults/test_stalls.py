@@ -1,0 +1,50 @@
+"""Trainings that fall silent: they are flagged, and restarted from their checkpoint as often as was asked for."""
+
+from e2e.box import Box
+from faults.scene import LONG_S, events, exit_of, pid_of, shell_run
+from waiting import wait_until
+
+# Trains two epochs, then hangs as a lost file system makes one hang; where there is a checkpoint it trains the rest.
+HANGS_ONCE = """
+trap 'exit 143' TERM
+epoch() {{ sleep 0.6; echo "epoch $1/4"; }}
+if test -e checkpoint; then epoch 3; epoch 4; exit 0; fi
+epoch 1; epoch 2; touch checkpoint
+while :; do sleep 0.05; done
+"""
+HANGS_ALWAYS = HANGS_ONCE.replace("test -e checkpoint", "false")
+PROGRESS = r"epoch (?P<epoch>\d+)/(?P<epochs>\d+)"
+
+
+def _plan(box: Box, script: str) -> str:
+    train = shell_run("train", script, progress=PROGRESS, stall_after_s=1.5)
+    return box.plan(train + shell_run("next", "true", after=["train"]))
+
+
+def _is_flagged(box: Box) -> object:
+    return wait_until(lambda: box.status()["runs"]["train"]["stalled"], LONG_S, "the run to be flagged as stalled")
+
+
+def test_a_run_that_hangs_is_restarted_from_its_checkpoint_and_what_waits_for_it_starts(box: Box) -> None:
+    output = box.ok("--headless", "--stall-restart", "2", "--plan", _plan(box, HANGS_ONCE))
+    assert [event["cause"] for event in events(box, "restart_requested", "train")] == ["stall"]
+    assert exit_of(box, "train", 1)["exit_code"] == 143
+    assert exit_of(box, "train", 2)["exit_code"] == 0
+    assert exit_of(box, "next")["exit_code"] == 0
+    assert "stalled" in output
+
+
+def test_a_run_that_hangs_again_and_again_is_left_alone_after_the_last_restart(box: Box) -> None:
+    box.ok("--detach", "--stall-restart", "1", "--plan", _plan(box, HANGS_ALWAYS))
+    pid_of(box, "train", attempt=2)
+    assert _is_flagged(box)
+    assert len(events(box, "restart_requested", "train")) == 1
+    assert box.states()["train"] == "running"
+
+
+def test_a_run_that_hangs_is_flagged_and_nothing_else_unless_restarts_were_asked_for(box: Box) -> None:
+    box.ok("--detach", "--plan", _plan(box, HANGS_ALWAYS))
+    assert _is_flagged(box)
+    assert events(box, "restart_requested", "train") == []
+    box.ok("restart", "train")
+    pid_of(box, "train", attempt=2)
