@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .data.scaling import Scaling
+from .data.targets import Target
 from .errors import TrainingError
 from .log import LOGGER
 from .signals import StopRequest
@@ -55,21 +57,64 @@ def smaller_batch(rows: int, what: str) -> int:
 
 
 class Scores(NamedTuple):
-    """Predicted and true Ωh² `(n,)` float64, their mean squared errors (normalised; in Ωh² units) and R²."""
+    """How well a model does. True and predicted values `(n,)` float64, and all but `*_normalised`, are physical.
+
+    `*_normalised` are of z-scores: of ln(y / y_ref) where the logarithm is learned. R² is None for a constant target.
+    """
 
     true: NDArray[np.float64]
     predicted: NDArray[np.float64]
     mse_normalised: float
+    r2_normalised: float | None
     mse: float
+    mae: float
+    median_relative_error: float | None
+    """Of the points whose true value is not 0; None where there are none."""
     r2: float | None
 
 
-def evaluate(model: nn.Module, inputs: Tensor, targets: Tensor, scaling: Scaling) -> Scores:
-    """Scores of `model` on z-scored `inputs` `(n, 19)` and `targets` `(n,)`; R² is None for a constant target."""
+def evaluate(model: nn.Module, inputs: Tensor, targets: Tensor, scaling: Scaling, target: Target) -> Scores:
+    """Scores of `model` on z-scored `inputs` `(n, 19)` and `targets` `(n,)`."""
     predictions = predict(model, inputs).double().cpu().numpy()
     truth = targets.double().cpu().numpy()
     mean, std = float(scaling.mean[-1]), float(scaling.std[-1])
-    mse = float(np.mean(np.square(predictions - truth)))
+    mse_normalised = float(np.mean(np.square(predictions - truth)))
+    true, predicted = target.backward(truth * std + mean), target.backward(predictions * std + mean)
+    error, size = np.abs(predicted - true), np.abs(true)
+    mse = float(np.mean(np.square(error)))
+    return Scores(
+        true=true,
+        predicted=predicted,
+        mse_normalised=mse_normalised,
+        r2_normalised=_r2(mse_normalised, truth),
+        mse=mse,
+        mae=float(np.mean(error)),
+        median_relative_error=float(np.median(error[size > 0] / size[size > 0])) if size.any() else None,
+        r2=_r2(mse, true),
+    )
+
+
+def _r2(mse: float, truth: NDArray[np.float64]) -> float | None:
     variance = float(np.var(truth))
-    r2 = 1 - mse / variance if variance > 0 else None
-    return Scores(truth * std + mean, predictions * std + mean, mse, mse * std**2, r2)
+    return 1 - mse / variance if variance > 0 else None
+
+
+@dataclass(frozen=True)
+class PhysicalError:
+    """The mean squared error of z-scores in physical units, on their device; without fields, that of themselves."""
+
+    mean: float = 0.0
+    std: float = 1.0
+    target: Target = field(default_factory=lambda: Target("y", "y", "y"))
+
+    @classmethod
+    def of(cls, scaling: Scaling, target: Target) -> PhysicalError:
+        """That of prepared data."""
+        return cls(float(scaling.mean[-1]), float(scaling.std[-1]), target)
+
+    def __call__(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        """A scalar, float64, from `(n,)` and `(n,)`."""
+        return (self._physical(predictions) - self._physical(targets)).square().mean()
+
+    def _physical(self, scores: Tensor) -> Tensor:
+        return self.target.backward_tensor(scores.double() * self.std + self.mean)

@@ -19,7 +19,8 @@ class LineFormatter(logging.Formatter):
         self.name = name
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        return f"{record.asctime} [{record.levelname.lower():<9}] {self.name:<20} | {record.message}"
+        message = "".join(char if char.isprintable() else repr(char)[1:-1] for char in record.message)  # file names
+        return f"{record.asctime} [{record.levelname.lower():<9}] {self.name:<20} | {message}"
 
     def usesTime(self) -> bool:
         return True

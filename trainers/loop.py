@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from .checkpoint import Checkpoints
 from .errors import TrainingError
-from .evaluate import Interrupted, predict, smaller_batch
+from .evaluate import Interrupted, PhysicalError, predict, smaller_batch
 from .log import LOGGER
 from .metrics import EpochRow, MetricsFile
 from .optimizer import FlatAdamW
@@ -82,10 +82,19 @@ class Progress:
 class Training:
     """One model on its way through the epochs."""
 
-    def __init__(self, model: nn.Module, data: Data, settings: Settings, *, stop: StopRequest) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        data: Data,
+        settings: Settings,
+        *,
+        stop: StopRequest,
+        physical: PhysicalError | None = None,
+    ) -> None:
         self.model = model
         self.data = data
         self.settings = settings
+        self.physical = physical or PhysicalError()
         self.stop = stop
         self.optimizer = FlatAdamW(
             model,
@@ -166,13 +175,14 @@ class Training:
             predictions = predict(self.model, self.data.val_inputs, stop=self.stop)
         except Interrupted as stop:
             self._stop(checkpoints, stop.signum)
-        val = F.mse_loss(predictions, self.data.val_targets).item()  # the one sync of an epoch, with the next line
+        val = F.mse_loss(predictions, self.data.val_targets).item()  # the one sync of an epoch, with the next lines
+        physical = self.physical(predictions, self.data.val_targets).item()
         train = progress.loss_sum.item() / len(self.data.train_inputs)
         lr = self.settings.learning_rate_in(progress.epoch)
         if not (math.isfinite(train) and math.isfinite(val)):
             self._diverged()
         self._tick()
-        row = EpochRow(progress.epoch + 1, train, val, lr, round(progress.epoch_seconds, 3))
+        row = EpochRow(progress.epoch + 1, train, val, lr, physical, round(progress.epoch_seconds, 3))
         progress.rows.append(row)
         if val < progress.best_val:
             progress.best_val, progress.best_epoch = val, row.epoch

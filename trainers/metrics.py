@@ -11,12 +11,13 @@ from .log import LOGGER
 
 
 class EpochRow(NamedTuple):
-    """What an epoch gave; `epoch` counts from 1, errors are normalised."""
+    """What an epoch gave; `epoch` counts from 1, errors are of z-scores, `val_mse_physical` in the target's unit²."""
 
     epoch: int
     train_mse: float
     val_mse: float
     lr: float
+    val_mse_physical: float
     seconds: float
 
 

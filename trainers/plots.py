@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from .data.targets import Target
 from .evaluate import Scores
 from .files import write_atomically
 from .metrics import EpochRow
@@ -28,8 +29,8 @@ def loss_curve(path: Path, title: str, rows: Sequence[EpochRow], best_epoch: int
     _write(figure, path)
 
 
-def true_vs_predicted(path: Path, title: str, scores: Scores) -> None:
-    """Nothing; `path` shows predicted against true Ωh² of the validation points as counts per bin."""
+def true_vs_predicted(path: Path, title: str, scores: Scores, target: Target) -> None:
+    """Nothing; `path` shows predicted against true values of the validation points as counts per bin, physical."""
     figure = Figure(figsize=(6, 5), layout="constrained")
     axes = figure.add_subplot()
     low = float(min(scores.true.min(), scores.predicted.min(), 0))
@@ -41,7 +42,7 @@ def true_vs_predicted(path: Path, title: str, scores: Scores) -> None:
     axes.plot([low, high], [low, high], color="grey", linewidth=0.8)
     figure.colorbar(mesh, ax=axes, label="points")
     r2 = "R² undefined" if scores.r2 is None else f"R² = {scores.r2:.3f}"
-    axes.set(xlabel="true Ωh²", ylabel="predicted Ωh²", title=f"{title}: {r2}", aspect="equal")
+    axes.set(xlabel=f"true {target.label}", ylabel=f"predicted {target.label}", title=f"{title}: {r2}", aspect="equal")
     _write(figure, path)
 
 

@@ -12,11 +12,13 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
+from .data.arrays import Prepared
 from .data.scaling import Scaling
+from .data.targets import Target
 from .evaluate import predict
 from .models import RECIPES
 
-FORMAT = 1
+FORMAT = 2
 
 
 class OutsideTrainingWarning(UserWarning):
@@ -24,15 +26,16 @@ class OutsideTrainingWarning(UserWarning):
 
 
 class Surrogate:
-    """Ωh² of pMSSM points, as a model has learned it."""
+    """The target (`target.label`) of pMSSM points, in physical units, as a model has learned it."""
 
-    def __init__(self, model: nn.Module, scaling: Scaling, parameters: Sequence[str]) -> None:
+    def __init__(self, model: nn.Module, scaling: Scaling, parameters: Sequence[str], target: Target) -> None:
         self.model = model.eval()
         self.scaling = scaling
         self.parameters = tuple(parameters)
+        self.target = target
 
     def __call__(self, points: ArrayLike) -> NDArray[np.float64]:
-        """Ωh² of `points`, `(n, 19)` in the order of `parameters`, GeV (tan β: 1): `(n,)`.
+        """The target of `points`, `(n, 19)` in the order of `parameters`, GeV (tan β: 1): `(n,)`.
 
         Warns with OutsideTrainingWarning, naming the parameters, where a point lies outside the training range.
         A parameter that was constant in the training has no influence. Raises ValueError for other shapes.
@@ -47,14 +50,12 @@ class Surrogate:
             warnings.warn(f"points lie outside the training range of {names}", OutsideTrainingWarning, stacklevel=2)
         scaled = (rows - self.scaling.mean[:-1]) * self.scaling.inverse_std[:-1]
         normalised = predict(self.model, torch.from_numpy(scaled.astype(np.float32))).double().numpy()
-        return np.asarray(normalised * self.scaling.std[-1] + self.scaling.mean[-1])
+        return self.target.backward(np.asarray(normalised * self.scaling.std[-1] + self.scaling.mean[-1]))
 
 
-def pack(
-    name: str, model: nn.Module, scaling: Scaling, parameters: Sequence[str], settings: dict[str, Any]
-) -> dict[str, Any]:
-    """What `model.pt` holds, as `torch.save` takes it: weights, normalisation, settings."""
-    columns = {key: torch.from_numpy(np.array(value)) for key, value in vars(scaling).items()}
+def pack(name: str, model: nn.Module, prepared: Prepared, settings: dict[str, Any]) -> dict[str, Any]:
+    """What `model.pt` holds, as `torch.save` takes it: weights, normalisation, target, settings."""
+    columns = {key: torch.from_numpy(np.array(value)) for key, value in vars(prepared.scaling).items()}
     return {
         "format": FORMAT,
         "name": name,
@@ -62,7 +63,9 @@ def pack(
         # Copies: the parameters are views of one buffer, and each would be written with all of it.
         "weights": {key: value.detach().cpu().clone() for key, value in model.state_dict().items()},
         "scaling": columns,
-        "parameters": list(parameters),
+        "parameters": list(prepared.meta["parameters"]),
+        "target": prepared.target.as_dict(),
+        "neutralino_lsp": prepared.meta["neutralino_lsp"],
         "settings": settings,
     }
 
@@ -78,4 +81,4 @@ def load_surrogate(path: Path | str) -> Surrogate:
     model = RECIPES[saved["name"]].build()
     model.load_state_dict(saved["weights"])
     scaling = Scaling(**{key: value.numpy() for key, value in saved["scaling"].items()})
-    return Surrogate(model, scaling, saved["parameters"])
+    return Surrogate(model, scaling, saved["parameters"], Target.from_dict(saved["target"]))

@@ -16,8 +16,9 @@ from torch import nn
 
 from .checkpoint import Checkpoints
 from .data.arrays import Prepared, load_prepared
+from .data.targets import Target
 from .errors import CheckpointError, OptionError, TrainingError
-from .evaluate import Scores, evaluate
+from .evaluate import PhysicalError, Scores, evaluate
 from .files import write_atomically
 from .log import LOGGER
 from .loop import Data, Settings, Training
@@ -61,7 +62,8 @@ def train(job: Job, settings: Settings, stop: StopRequest) -> None:
         data = to_device(prepared, device, rows=TESTING_ROWS if job.testing else None)
         torch.manual_seed(settings.seed)
         model = RECIPES[job.name].build().to(device)
-        training = Training(model, data, settings, stop=stop)
+        physical = PhysicalError.of(prepared.scaling, prepared.target)
+        training = Training(model, data, settings, stop=stop, physical=physical)
         checkpoints = Checkpoints(job.output, identity(job, settings, prepared, data))
         metrics = MetricsFile(job.output / "metrics.csv")
         begin(job, training, checkpoints, metrics)
@@ -100,7 +102,7 @@ def to_device(prepared: Prepared, device: torch.device, *, rows: int | None) -> 
 def identity(job: Job, settings: Settings, prepared: Prepared, data: Data) -> dict[str, Any]:
     """What a checkpoint must agree in with this start."""
     return {
-        "checkpoint format": 1,
+        "checkpoint format": 2,
         "model": job.name,
         "data": prepared.meta["content"],
         "number of rows": len(data.train_inputs),
@@ -148,21 +150,22 @@ def finish(job: Job, training: Training, prepared: Prepared) -> None:
     if progress.epoch < training.settings.epochs:
         LOGGER.info("Early stopping: no better validation MSE for %d epochs", progress.epoch - progress.best_epoch)
     model.eval()
-    scores = evaluate(model, training.data.val_inputs, training.data.val_targets, prepared.scaling)
-    saved = pack(job.name, model, prepared.scaling, prepared.meta["parameters"], asdict(training.settings))
+    scores = evaluate(model, training.data.val_inputs, training.data.val_targets, prepared.scaling, prepared.target)
+    saved = pack(job.name, model, prepared, asdict(training.settings))
     write_atomically(output / "model.pt", lambda file: torch.save(saved, file))
     MetricsFile(output / "metrics.csv").rewrite(progress.rows)
     title = type(model).__name__
     loss_curve(output / "loss_curve.png", title, progress.rows, progress.best_epoch)
-    true_vs_predicted(output / "true_vs_predicted.png", title, scores)
-    summary = json.dumps(result(model, training, scores), indent=1) + "\n"
+    true_vs_predicted(output / "true_vs_predicted.png", title, scores, prepared.target)
+    summary = json.dumps(result(model, training, scores, prepared.target), indent=1) + "\n"
     write_atomically(output / "result.json", lambda file: file.write(summary.encode()))
-    LOGGER.info("Best epoch %04d | Val MSE = %.6f (normalised), %.6e (Ωh²) | R² = %s", progress.best_epoch,
-                scores.mse_normalised, scores.mse, "n/a" if scores.r2 is None else f"{scores.r2:.4f}")  # fmt: skip
+    LOGGER.info("Best epoch %04d | Val MSE = %.6f (normalised), %.6e (%s) | R² = %s", progress.best_epoch,
+                scores.mse_normalised, scores.mse, prepared.target.label,
+                "n/a" if scores.r2 is None else f"{scores.r2:.4f}")  # fmt: skip
     LOGGER.info("Results in %s", output)
 
 
-def result(model: nn.Module, training: Training, scores: Scores) -> dict[str, Any]:
+def result(model: nn.Module, training: Training, scores: Scores, target: Target) -> dict[str, Any]:
     """One flat object about the finished training; errors are those of the best weights on the validation part."""
     progress = training.progress
     return {
@@ -170,8 +173,13 @@ def result(model: nn.Module, training: Training, scores: Scores) -> dict[str, An
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "epochs": progress.epoch,
         "best_epoch": progress.best_epoch,
+        "target": target.name,
+        "y_transform": target.transform,
         "val_mse_normalised": scores.mse_normalised,
+        "r2_normalised": scores.r2_normalised,
         "val_mse": scores.mse,
+        "val_mae": scores.mae,
+        "median_relative_error": scores.median_relative_error,
         "r2": scores.r2,
         "wall_time_s": round(progress.seconds, 3),
         "peak_memory_mib": round(progress.peak_memory_mib, 1),

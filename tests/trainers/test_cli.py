@@ -126,8 +126,8 @@ def test_a_finished_training_leaves_model_metrics_plots_and_a_flat_result(
     output = trained[0]
     result = json.loads((output / "result.json").read_text())
     assert list(result) == [
-        "model", "parameters", "epochs", "best_epoch", "val_mse_normalised", "val_mse", "r2", "wall_time_s",
-        "peak_memory_mib", "device",
+        "model", "parameters", "epochs", "best_epoch", "target", "y_transform", "val_mse_normalised", "r2_normalised",
+        "val_mse", "val_mae", "median_relative_error", "r2", "wall_time_s", "peak_memory_mib", "device",
     ]  # fmt: skip
     assert (result["model"], result["parameters"], result["epochs"]) == ("PMSSMFeedForward", 1_411_713, 3)
     assert result["device"] == "cpu"
@@ -234,7 +234,7 @@ def test_sigint_ends_with_130_and_a_second_trainer_is_kept_out(
         (("prepare", "--testing", "--output", "{tmp}/file/out"), "Not a directory"),
         (("prepare", "--output", "/proc/out", "--testing"), "/proc/out"),
         (("mlp", "--data", "{data}", "--output", "{tmp}/out", "--device", "cuda"), "PyTorch sees no CUDA GPU"),
-        (("prepare", "--output", "{tmp}/out", "--data", "{tmp}/none*.root"), "none*.root': no .root or .csv file"),
+        (("prepare", "--output", "{tmp}/out", "--data", "{tmp}/none*.root"), "none*.root': no ROOT, CSV"),
     ],
 )
 def test_an_error_is_one_line_with_exit_2_and_leaves_nothing(

@@ -25,17 +25,19 @@ def refusal(tmp_path: Path, pattern: object) -> str:
 
 
 def test_a_pattern_that_matches_nothing(tmp_path: Path) -> None:
-    assert "nowhere*.root': no .root or .csv file matches" in refusal(tmp_path, tmp_path / "nowhere*.root")
+    assert "nowhere*.root': no ROOT, CSV, Parquet or NumPy (.npz) file matches" in refusal(
+        tmp_path, tmp_path / "nowhere*.root"
+    )
 
 
 def test_a_folder_without_scan_files(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
-    assert "the folder holds no .root or .csv file" in refusal(tmp_path, tmp_path)
+    assert "the folder holds no ROOT, CSV, Parquet or NumPy (.npz) file" in refusal(tmp_path, tmp_path)
 
 
 def test_a_file_of_another_kind(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
-    assert "notes.txt: is neither a ROOT nor a CSV file" in refusal(tmp_path, tmp_path / "notes.txt")
+    assert "notes.txt: is no ROOT, CSV, Parquet or NumPy (.npz) file" in refusal(tmp_path, tmp_path / "notes.txt")
 
 
 def test_an_empty_tree(tmp_path: Path, root_file: Write, make_rows: Make) -> None:
@@ -68,7 +70,7 @@ def test_all_rows_pruned(tmp_path: Path, root_file: Write, make_rows: Make) -> N
     rows = make_rows(30)
     rows[:, -1] = -1
     message = refusal(tmp_path, root_file(tmp_path / "scan.root", rows))
-    assert "scan.root: no usable rows left" in message
+    assert "scan.root: 0 usable rows left" in message
     assert "30 MO_Omega = -1" in message
 
 
@@ -86,7 +88,8 @@ def test_a_file_that_is_no_root_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("content", "expected"), [
     (b"\xff\xfe\x00" * 100, "can't be read"),
-    ((",".join(COLUMNS) + "\n" + ",".join(["1"] * 20) + "\n" + ",".join(["1"] * 23) + "\n").encode(), "can't be read"),
+    ((",".join(COLUMNS) + "\n" + ",".join(["1"] * 20) + "\n" + ",".join(["1"] * 23) + "\n").encode(),
+     "line 3 has 23 cells, the header 20; decimal commas? write points"),
     ((",".join(COLUMNS) + "\n" + ",".join(["1"] * 20) + "\n" + ",".join(["1"] * 19) + ",abc\n").encode(),
      "column 'MO_Omega', data row 2: 'abc' is not a number"),
 ])  # fmt: skip

@@ -125,13 +125,13 @@ def test_a_signal_during_validation_is_obeyed_and_loses_nothing(tmp_path: Path) 
 
 def test_metrics_have_one_row_an_epoch_also_after_a_kill_between_row_and_checkpoint(tmp_path: Path) -> None:
     train(tmp_path, Small(), replace(SETTINGS, epochs=2, cosine=False))
-    MetricsFile(tmp_path / "metrics.csv").append(numbers_row := (3, 0.1, 0.1, 0.1, 0.1))  # type: ignore[arg-type]
+    MetricsFile(tmp_path / "metrics.csv").append(numbers_row := (3, 0.1, 0.1, 0.1, 0.1, 0.1))  # type: ignore[arg-type]
     assert numbers_row
     train(tmp_path, Small(), replace(SETTINGS, cosine=False))
     with (tmp_path / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
-    assert list(rows[0]) == ["epoch", "train_mse", "val_mse", "lr", "seconds"]
+    assert list(rows[0]) == ["epoch", "train_mse", "val_mse", "lr", "val_mse_physical", "seconds"]
 
 
 def test_best_weights_are_those_of_the_best_epoch_not_of_the_last(tmp_path: Path) -> None:

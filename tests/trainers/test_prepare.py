@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from pmssm.trainers.data.arrays import ARRAYS, load_prepared
 from pmssm.trainers.data.columns import COLUMNS, PARAMETERS
-from pmssm.trainers.data.prepare import prepare, split
+from pmssm.trainers.data.prepare import prepare
+from pmssm.trainers.data.scan import split
 from pmssm.trainers.data.sources import Choice, find_files
 from pmssm.trainers.errors import DataError, NotPreparedError
 
@@ -25,8 +26,8 @@ def run(output: Path, *patterns: object, cache: Path | None = None, **choice: in
     prepare(output, patterns=[str(pattern) for pattern in patterns], choice=Choice(**choice), cache=cache)
 
 
-def arrays(folder: Path) -> list[NDArray[np.float32]]:
-    return [np.array(array) for array in load_prepared(folder)[:4]]
+def arrays(folder: Path) -> list[NDArray[np.generic]]:
+    return [np.array(array) for array in load_prepared(folder)[:6]]
 
 
 def test_root_and_csv_of_the_same_rows_give_the_same_arrays(tmp_path: Path, root_file: Write, csv_file: Write) -> None:
@@ -45,7 +46,7 @@ def test_rows_are_pruned_split_and_scaled_on_the_training_part(
     run(tmp_path / "out", root_file(tmp_path / "scan.root", rows))
     prepared = load_prepared(tmp_path / "out")
     assert list(prepared.meta["cuts"].values()) == [1, 2, 1, 1]
-    assert prepared.meta["counts"] == {"read": 100, "usable": 95, "train": 85, "val": 10}
+    assert prepared.meta["counts"] == {"read": 100, "usable": 95, "copies": 0, "train": 85, "val": 10}
     is_val = split(95, 42)
     train, val = rows[5:][~is_val], rows[5:][is_val]
     varying = [i for i in range(20) if i != 4]
@@ -78,7 +79,7 @@ def test_without_data_the_embedded_sample_is_taken(tmp_path: Path) -> None:
     meta = load_prepared(tmp_path).meta
     assert meta["counts"]["read"] == 500
     assert meta["sources"][0].endswith("pmssm_scan_0.root")
-    assert len(meta["sources"]) == 3
+    assert len(meta["sources"]) == 1  # the others were not read
     assert "IN_mA" in meta["constant"]
 
 

@@ -1,9 +1,10 @@
-"""The prepared folder: `meta.json`, and a folder named by the fingerprint with four float32 arrays.
+"""The prepared folder: `meta.json`, and a folder named by the fingerprint with float32 and int8 arrays.
 
 DIR/meta.json                       which arrays are meant, and what they are; switched by one rename
 DIR/<fingerprint>/meta.json         the same, beside the arrays it describes
 DIR/<fingerprint>/train_inputs.npy  (n, 19) z-scores      train_targets.npy  (n,) z-scores
 DIR/<fingerprint>/val_inputs.npy    (m, 19)               val_targets.npy    (m,)
+DIR/<fingerprint>/train_lsp.npy     (n,) int8             val_lsp.npy        (m,) int8, places in LSP_CLASSES
 """
 
 from __future__ import annotations
@@ -19,21 +20,29 @@ from ..errors import NotPreparedError
 from .columns import PARAMETERS
 from .scaling import Scaling
 from .sources import FORMAT
+from .targets import Target
 
 META = "meta.json"
-ARRAYS = ("train_inputs", "train_targets", "val_inputs", "val_targets")
+ARRAYS = ("train_inputs", "train_targets", "val_inputs", "val_targets", "train_lsp", "val_lsp")
 
 Floats = NDArray[np.float32]
+Classes = NDArray[np.int8]
 
 
 class Prepared(NamedTuple):
-    """Memory-mapped z-scores, the scaling of the 19 inputs and the target (last), and what `meta.json` says."""
+    """Memory-mapped z-scores, what the lightest sparticle of each row is, and what `meta.json` says.
+
+    `scaling` is that of the 19 inputs and of `target.forward(y)`, its last column.
+    """
 
     train_inputs: Floats
     train_targets: Floats
     val_inputs: Floats
     val_targets: Floats
+    train_lsp: Classes
+    val_lsp: Classes
     scaling: Scaling
+    target: Target
     meta: dict[str, Any]
 
 
@@ -73,4 +82,9 @@ def load_prepared(folder: Path) -> Prepared:
     columns = [np.array(meta[key], dtype=np.float64) for key in ("mean", "std", "minimum", "maximum")]
     if tuple(meta["parameters"]) != PARAMETERS:
         raise NotPreparedError(f"--data {folder}: its parameters are not the 19 this version trains on; {remedy}")
-    return Prepared(arrays[0], arrays[1], arrays[2], arrays[3], Scaling(*columns), meta)
+    return Prepared(
+        **dict(zip(ARRAYS, arrays, strict=True)),
+        scaling=Scaling(*columns),
+        target=Target.from_dict(meta["target"]),
+        meta=meta,
+    )

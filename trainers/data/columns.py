@@ -1,5 +1,12 @@
 """The columns of a scan file."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..errors import OptionError
+
 TREE = "susy"
 
 PARAMETERS = (
@@ -8,7 +15,49 @@ PARAMETERS = (
 )  # fmt: skip
 """The 19 pMSSM parameters in the order the models take them; GeV, but tan β."""
 
-TARGET = "MO_Omega"
-"""Relic density Ωh²; −1 where the spectrum or the calculation failed."""
+COLUMNS = (*PARAMETERS, "MO_Omega")
+"""What a scan for the default target holds."""
 
-COLUMNS = (*PARAMETERS, TARGET)
+LSP_TYPE = "SP_LSP_type"
+LSP_COLUMNS = (LSP_TYPE, "SP_LSP_Bino_frac", "SP_LSP_Wino_frac", "SP_LSP_Higgsino_frac")
+"""1 bino, 2 wino, 3 higgsino, else the PDG number of the lightest sparticle; its composition."""
+
+SPELLINGS = {"At": ("At", "AT")}
+"""Parameters that the lab's own tools spell in more than one way."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One number a row. `names`: what files may call it, the one that is preferred first."""
+
+    name: str
+    names: tuple[str, ...]
+    required: bool = True
+
+
+def parameter_columns(branches: Sequence[str] = ()) -> tuple[Column, ...]:
+    """The 19 columns, by the names that `--branches` gives: a pattern such as `IN_*`, or `At=some_branch`.
+
+    Without a pattern a parameter is found with the prefix `IN_` and without one. Raises OptionError, naming the item.
+    """
+    short = [name.removeprefix("IN_") for name in PARAMETERS]
+    single: dict[str, str] = {}
+    patterns: list[str] = []
+    for item in branches:
+        parameter, equals, branch = item.partition("=")
+        if equals and branch and parameter.removeprefix("IN_") in short:
+            single[parameter.removeprefix("IN_")] = branch
+        elif not equals and item.count("*") == 1:
+            patterns.append(item)
+        else:
+            known = ", ".join(short)
+            raise OptionError(f"--branches {item!r}: give a pattern with one star, as in 'IN_*', or PARAMETER=BRANCH, "
+                              f"where PARAMETER is one of {known}")  # fmt: skip
+    return tuple(
+        Column(name, (single[bare],) if bare in single else _names(bare, patterns or ["IN_*", "*"]))
+        for name, bare in zip(PARAMETERS, short, strict=True)
+    )
+
+
+def _names(bare: str, patterns: Sequence[str]) -> tuple[str, ...]:
+    return tuple(pattern.replace("*", spelt) for pattern in patterns for spelt in SPELLINGS.get(bare, (bare,)))

@@ -8,30 +8,43 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-FAILED, NOT_FINITE, OVERCLOSED, NOT_POSITIVE = (
-    "MO_Omega = -1 (calculation failed)",
-    "not finite",
-    "MO_Omega >= 1 (overclosed)",
-    "MO_Omega <= 0",
-)
+from .columns import LSP_TYPE
+from .lsp import NEUTRALINO_TYPES
+from .targets import TARGETS, Target
+
+NOT_FINITE = "not finite"
+NO_NEUTRALINO = f"{LSP_TYPE} not 1-3 (no neutralino)"
 
 
 class Pruned(NamedTuple):
-    """Usable rows `(m, 20)` float64 and how many of the others fell to which cut, each row counted once."""
+    """Which rows are usable, `(n,)` bool, and how many of the others fell to which cut, each row counted once."""
 
-    rows: NDArray[np.float64]
+    usable: NDArray[np.bool_]
     fell: Counter[str]
 
 
-def prune(rows: NDArray[np.float64]) -> Pruned:
-    """The usable among `rows`, `(n, 20)` float64: 19 parameters and Ωh², `0 < Ωh² < 1`, all of them float32 numbers."""
-    target = rows[:, -1]
+def prune(rows: NDArray[np.float64], target: Target, lsp_type: NDArray[np.float64] | None = None) -> Pruned:
+    """The usable among `rows`, `(n, 20)` float64: 19 parameters and the target within its cuts, all float32 numbers.
+
+    With `lsp_type` `(n,)` a neutralino must be the lightest sparticle.
+    """
+    values: NDArray[np.float64] = rows[:, -1]
     with np.errstate(over="ignore"):
         finite = np.isfinite(rows.astype(np.float32)).all(axis=1)
-    tests = {FAILED: target == -1, NOT_FINITE: ~finite, OVERCLOSED: target >= 1, NOT_POSITIVE: target <= 0}
+    tests: dict[str, NDArray[np.bool_]] = {}
+    if target.name in TARGETS:
+        tests[f"{target.branch} = -1 (calculation failed)"] = values == -1
+    tests[NOT_FINITE] = np.logical_not(finite)
+    if lsp_type is not None:
+        tests[NO_NEUTRALINO] = ~np.isin(lsp_type, NEUTRALINO_TYPES)
+    if target.below is not None:
+        overclosed = " (overclosed)" if target.branch == "MO_Omega" and target.below == 1 else ""
+        tests[f"{target.branch} >= {target.below:g}{overclosed}"] = values >= target.below
+    if target.above is not None:
+        tests[f"{target.branch} <= {target.above:g}"] = values <= target.above
     usable = np.ones(len(rows), dtype=np.bool_)
     fell: Counter[str] = Counter()
     for cut, hit in tests.items():
         fell[cut] = int((usable & hit).sum())
         usable &= ~hit
-    return Pruned(rows[usable], fell)
+    return Pruned(usable, fell)

@@ -6,33 +6,23 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..files import folder_in_one_piece, write_atomically
 from ..log import LOGGER
 from .arrays import ARRAYS, META, is_complete, read_meta
-from .columns import COLUMNS, PARAMETERS, TARGET
-from .cuts import prune
-from .reading import read_chunks
+from .columns import PARAMETERS
 from .scaling import Scaling, measure
+from .scan import COPY, TARGET, TRAIN, VAL, WIDTH, Scan, listing, scan_files
 from .sources import FORMAT, Choice, find_files, fingerprint, sample_files
-
-VALIDATION_SHARE = 0.1
-TESTING_ROWS = 2_000
-"""Rows that `--testing` reads at most: enough to see every part of the three trainers at work."""
-
-SPOOL_CHUNK = 100_000
-
-Rows = NDArray[np.float64]
+from .spool import Rows, Spool
+from .targets import Target
 
 
 def prepare(output: Path, *, patterns: Sequence[str], choice: Choice, cache: Path | None = None) -> None:
@@ -88,115 +78,102 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-@dataclass(frozen=True)
-class Spool:
-    """All usable rows in one nameless file of float64, and which of them validate."""
-
-    file: IO[bytes]
-    is_val: NDArray[np.bool_]
-
-    def chunks(self, *, val: bool) -> Iterator[Rows]:
-        """The validation rows, or the training rows, `(k, 20)`, in the order they were read."""
-        for start in range(0, len(self.is_val), SPOOL_CHUNK):
-            mask = self.is_val[start : start + SPOOL_CHUNK]
-            self.file.seek(start * len(COLUMNS) * 8)
-            rows = np.frombuffer(self.file.read(len(mask) * len(COLUMNS) * 8), dtype=np.float64)
-            yield rows.reshape(-1, len(COLUMNS))[mask == val]
-
-
-def split(rows: int, seed: int) -> NDArray[np.bool_]:
-    """`(rows,)` bool, True for the tenth that validates; at least one row on each side."""
-    is_val = np.zeros(rows, dtype=np.bool_)
-    is_val[np.random.default_rng(seed).permutation(rows)[: max(1, round(rows * VALIDATION_SHARE))]] = True
-    return is_val
-
-
 def _build(folder: Path, files: list[Path], choice: Choice, mark: str) -> None:
-    with tempfile.TemporaryFile(dir=folder) as file:
-        read, fell = _spool(file, files, choice)
-        usable = read - fell.total()
-        LOGGER.info("Rows: %s read, %s usable; %s", f"{read:,}", f"{usable:,}", _listing(fell))
-        if usable < 2:
-            raise DataError(f"{files[0]}{' …' if files[1:] else ''}: no usable rows left; {_listing(fell)}; "
-                            "give files with 0 < MO_Omega < 1")  # fmt: skip
-        spool = Spool(file, split(usable, choice.seed))
-        scaling = measure(lambda: spool.chunks(val=False))
-        constant = [name for name, std in zip(COLUMNS, scaling.std, strict=True) if std == 0]
-        if constant:
-            LOGGER.warning("Constant in the training part, mapped to 0: %s", ", ".join(constant))
-        if TARGET in constant:
-            raise DataError(f"{files[0]}{' …' if files[1:] else ''}: {TARGET} is the same in all {usable} usable rows, "
-                            "so there is nothing to learn; give more rows")  # fmt: skip
-        for part, val in (("train", False), ("val", True)):
-            _write_part(folder, part, spool, scaling, val=val)
-    counts = {"read": read, "usable": usable, "train": int((~spool.is_val).sum()), "val": int(spool.is_val.sum())}
-    LOGGER.info("Split: %s to train, %s to validate", f"{counts['train']:,}", f"{counts['val']:,}")
-    meta: dict[str, Any] = {
+    with Spool(folder, WIDTH) as spool:
+        scan = scan_files(files, choice, spool)
+        parts = {name: Part(scan, number, choice.target) for name, number in (("train", TRAIN), ("val", VAL))}
+        scaling = measure(parts["train"].learned)
+        meta = describe(scan, scaling, choice)
+        for name, part in parts.items():
+            _write_part(folder, name, part, scaling)
+    meta |= {
         "format": FORMAT,
         "fingerprint": mark,
-        "content": _digest(folder, scaling),
+        "content": _digest(folder, scaling, choice.target),
+        "bytes": {name: (folder / f"{name}.npy").stat().st_size for name in ARRAYS},
+    }
+    (folder / META).write_text(json.dumps(meta, indent=1) + "\n")
+
+
+def describe(scan: Scan, scaling: Scaling, choice: Choice) -> dict[str, Any]:
+    """What `meta.json` says of the scan. Raises DataError where the target does not vary."""
+    names = (*PARAMETERS, choice.target.branch)
+    constant = [name for name, std in zip(names, scaling.std, strict=True) if std == 0]
+    read = sum(one.read for one in scan.files)
+    counts = {"read": read, "usable": len(scan.part), "copies": scan.count(COPY),
+              "train": scan.count(TRAIN), "val": scan.count(VAL)}  # fmt: skip
+    LOGGER.info("Rows: %s read, %s usable; %s", f"{read:,}", f"{counts['usable']:,}", listing(scan.fell))
+    if counts["copies"]:
+        LOGGER.warning("Copies: %s usable rows repeat the 19 parameters of an earlier one and were left out, so that "
+                       "no point both trains and validates; %s of them had another %s",
+                       f"{counts['copies']:,}", f"{scan.conflicts:,}", choice.target.branch)  # fmt: skip
+    if constant:
+        LOGGER.warning("Constant in the training part, mapped to 0: %s", ", ".join(constant))
+    if choice.target.branch in constant:
+        where = f"{scan.files[0].path}{' …' if scan.files[1:] else ''}"
+        raise DataError(f"{where}: {choice.target.branch} is the same in all {counts['train']} training rows, "
+                        "so there is nothing to learn; give more rows")  # fmt: skip
+    LOGGER.info("Split: %s to train, %s to validate", f"{counts['train']:,}", f"{counts['val']:,}")
+    return {
         "parameters": PARAMETERS,
-        "target": TARGET,
+        "target": choice.target.as_dict(),
+        "neutralino_lsp": choice.neutralino_lsp,
         "mean": scaling.mean.tolist(),
         "std": scaling.std.tolist(),
         "minimum": scaling.minimum.tolist(),
         "maximum": scaling.maximum.tolist(),
         "constant": constant,
         "counts": counts,
-        "cuts": dict(fell),
+        "conflicts": scan.conflicts,
+        "cuts": dict(scan.fell),
         "seed": choice.seed,
-        "sources": [str(path) for path in files],
-        "bytes": {name: (folder / f"{name}.npy").stat().st_size for name in ARRAYS},
+        "sources": [str(one.path) for one in scan.files],
     }
-    (folder / META).write_text(json.dumps(meta, indent=1) + "\n")
 
 
-def _spool(file: IO[bytes], files: list[Path], choice: Choice) -> tuple[int, Counter[str]]:
-    read, fell = 0, Counter[str]()
-    for number, path in enumerate(files, start=1):
-        limits = [
-            limit for limit in (choice.n_samples, choice.max_rows and choice.max_rows - read) if limit is not None
-        ]
-        rows, kept = 0, 0
-        for chunk in read_chunks(path, min(limits, default=None)):
-            usable = prune(chunk)
-            file.write(usable.rows.tobytes())
-            rows, kept = rows + len(chunk), kept + len(usable.rows)
-            fell.update(usable.fell)
-        read += rows
-        LOGGER.info("File %d/%d %s: %s rows, %s usable", number, len(files), path.name, f"{rows:,}", f"{kept:,}")
-        if choice.max_rows is not None and read >= choice.max_rows:
-            if number < len(files):
-                LOGGER.warning("--testing reads %s rows at most: %d more files were not read",
-                               f"{choice.max_rows:,}", len(files) - number)  # fmt: skip
-            break
-    return read, fell
+@dataclass(frozen=True)
+class Part:
+    """The rows of a scan that train, or those that validate."""
+
+    scan: Scan
+    number: int
+    target: Target
+
+    def learned(self) -> Iterator[Rows]:
+        """The rows, `(k, 20)` at a time: the 19 parameters and what is learned of the target."""
+        for rows in self._rows():
+            yield np.column_stack([rows[:, :TARGET], self.target.forward(rows[:, TARGET])])
+
+    def classes(self) -> Iterator[Rows]:
+        """The class of the lightest sparticle of each row, `(k,)` at a time."""
+        for rows in self._rows():
+            yield rows[:, -1]
+
+    def _rows(self) -> Iterator[Rows]:
+        return self.scan.spool.chunks(self.scan.part == self.number)
 
 
-def _write_part(folder: Path, part: str, spool: Spool, scaling: Scaling, *, val: bool) -> None:
-    rows = int((spool.is_val == val).sum())
-    shapes = {"inputs": (rows, len(PARAMETERS)), "targets": (rows,)}
+def _write_part(folder: Path, name: str, part: Part, scaling: Scaling) -> None:
+    count = part.scan.count(part.number)
+    kinds = {"inputs": (np.float32, (count, TARGET)), "targets": (np.float32, (count,)), "lsp": (np.int8, (count,))}
     maps = {
-        kind: np.lib.format.open_memmap(folder / f"{part}_{kind}.npy", mode="w+", dtype=np.float32, shape=shape)
-        for kind, shape in shapes.items()
+        kind: np.lib.format.open_memmap(folder / f"{name}_{kind}.npy", mode="w+", dtype=dtype, shape=shape)
+        for kind, (dtype, shape) in kinds.items()
     }
     start = 0
-    for chunk in spool.chunks(val=val):
-        scaled = scaling.apply(chunk).astype(np.float32)
-        maps["inputs"][start : start + len(chunk)] = scaled[:, :-1]
-        maps["targets"][start : start + len(chunk)] = scaled[:, -1]
-        start += len(chunk)
+    for rows, classes in zip(part.learned(), part.classes(), strict=True):
+        place = slice(start, start + len(rows))
+        scaled = scaling.apply(rows)
+        maps["inputs"][place], maps["targets"][place], maps["lsp"][place] = scaled[:, :-1], scaled[:, -1], classes
+        start += len(rows)
     for array in maps.values():
         array.flush()
 
 
-def _digest(folder: Path, scaling: Scaling) -> str:
+def _digest(folder: Path, scaling: Scaling, target: Target) -> str:
     digest = hashlib.sha256(scaling.mean.tobytes() + scaling.std.tobytes())
+    digest.update(json.dumps(target.as_dict(), sort_keys=True).encode())
     for name in ARRAYS:
         with (folder / f"{name}.npy").open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
-
-
-def _listing(fell: Counter[str]) -> str:
-    return "pruned " + ", ".join(f"{count:,} {cut}" for cut, count in fell.items())

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 Rows = NDArray[np.float64]
 
 FLOAT32_STEP = float(np.finfo(np.float32).eps)
+FLOAT32_TINY = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True)
@@ -52,5 +53,5 @@ def measure(chunks: Callable[[], Iterable[Rows]]) -> Scaling:
     mean = total / count
     squares = sum((np.square(chunk - mean).sum(axis=0) for chunk in chunks()), np.zeros_like(mean))
     largest = np.maximum(np.abs(minimum), np.abs(maximum))
-    constant = maximum - minimum <= FLOAT32_STEP * largest
+    constant = maximum - minimum <= np.maximum(FLOAT32_STEP * largest, FLOAT32_TINY)
     return Scaling(mean, np.where(constant, 0.0, np.sqrt(squares / count)), minimum, maximum)

@@ -1,0 +1,81 @@
+"""What a surrogate learns: a branch, which of its values count, and the scale it is learned on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+Transform = Literal["none", "log"]
+TRANSFORMS: tuple[Transform, ...] = get_args(Transform)
+
+
+@dataclass(frozen=True)
+class Target:
+    """One observable. Kept are rows with `above < y < below`; a model is trained on z-scores of `forward(y)`."""
+
+    name: str
+    """As `--target` has it."""
+    branch: str
+    label: str
+    """For plots and tables."""
+    y_ref: float = 1.0
+    """The logarithm is that of y / y_ref."""
+    above: float | None = None
+    below: float | None = None
+    transform: Transform = "none"
+
+    def forward(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """`y` on the scale that is learned: y itself, or ln(y / y_ref)."""
+        import numpy as np  # noqa: PLC0415 (the command line reads TARGETS without it)
+
+        return np.log(values / self.y_ref) if self.transform == "log" else values
+
+    def backward(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The physical values of what is learned, any shape, float64; the inverse of `forward`."""
+        import numpy as np  # noqa: PLC0415
+
+        return np.exp(values) * self.y_ref if self.transform == "log" else values
+
+    def backward_tensor(self, values: Tensor) -> Tensor:
+        """The same as `backward`, on the device of `values`."""
+        return values.exp() * self.y_ref if self.transform == "log" else values
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain texts and numbers, for JSON and `torch.save`."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> Target:
+        """The target that `as_dict` gave. Raises KeyError where a field is missing."""
+        return cls(**{field.name: saved[field.name] for field in fields(cls)})
+
+
+TARGETS = {
+    target.name: target
+    for target in (
+        Target("relic_density", "MO_Omega", "Ωh²", y_ref=0.12, above=0.0, below=1.0),
+        Target("expected_r", "SModelS_bestExpR_r_expected", "expected r", y_ref=1.0, above=0.0),
+        Target("cross_section", "xsec_TOTAL", "total cross section", y_ref=0.03, above=0.0),
+        Target("cls", "Final__CLs", "CLs", y_ref=0.05, above=0.0),
+    )
+}
+"""By the name that `--target` takes; -1 is where the calculation failed, in all of them."""
+
+
+def find_target(name: str, *, transform: Transform, above: float | None, below: float | None) -> Target:
+    """The target of that name, or the branch of that name without cuts of its own; given cuts replace its own.
+
+    A logarithm keeps positive values alone, whatever the cuts.
+    """
+    known = TARGETS.get(name, Target(name, name, name))
+    lowest = known.above if above is None else above
+    if transform == "log":
+        lowest = max(0.0, lowest or 0.0)
+    highest = known.below if below is None else below
+    return Target(known.name, known.branch, known.label, known.y_ref, lowest, highest, transform)
