@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .encoder import encode, encoder_layers
+from .encoder import attend_from_first, encode, encoder_layers, feed_forward, layers_of
 from .inputs import check_inputs
 
 
@@ -33,7 +33,9 @@ class PMSSMTransformer(nn.Module):
         tokens = self.embedding(inputs.unsqueeze(-1))  # (batch, features, width)
         tokens = F.relu(self.embedding_norm(tokens)) + self.position
         tokens = torch.cat([self.cls.expand(len(inputs), 1, -1), tokens], dim=1)  # (batch, 1 + features, width)
-        for layer in self.layers[:-1]:
+        *layers, last = layers_of(self.layers)
+        for layer in layers:
             tokens = encode(layer, tokens)
-        tokens = encode(self.layers[-1], tokens, first=1)  # (batch, 1, width): the head reads nothing but CLS
-        return self.head(tokens[:, 0]).squeeze(-1)  # type: ignore[no-any-return]
+        # The head reads nothing but CLS, so the last layer need not compute the other tokens.
+        cls = feed_forward(last, attend_from_first(last, tokens))  # (batch, width)
+        return self.head(cls).squeeze(-1)  # type: ignore[no-any-return]
