@@ -1,9 +1,10 @@
 """What the supervisor itself costs: `python benchmarks/engine.py [--rest-seconds 600]`. Prints a table.
 
-Three sessions of commands that do nothing, in a temporary folder, without NVML:
+Three sessions of commands that do nothing, each in a temporary folder:
 
 - a chain of runs, each waiting for the one before: from a run's exit to its successor's exec;
-- many short runs: wall time, beside that of the same commands started by a bare loop;
+- many short runs on eight GPUs of the tests' fake NVML: wall time, beside the ideal (eight lanes without a gap) and
+  beside the same commands started by `xargs -P 8`;
 - three runs that print an epoch every 2 s: CPU time and memory of an engine that nobody looks at.
 """
 
@@ -20,18 +21,23 @@ import time
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from fake_nvml import FakeNvml, build, fake_gpu
+
 COMMAND = Path(sys.executable).with_name("pmssm-supervise")
+SLOTS = 8
+SHORT_RUN_S = 0.2
 NO_GPU = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
 EPOCHS = "i=0; while :; do i=$((i+1)); echo Epoch $i/2000 loss 0.$i; sleep 2; done"
 PROGRESS = r"progress = 'Epoch (?P<epoch>\d+)/(?P<epochs>\d+) loss (?P<val_loss>\S+)'"
 
 
-def session(folder: Path, plan: str, how: str) -> float:
+def session(folder: Path, plan: str, how: str, env: dict[str, str] = NO_GPU) -> float:
     """Runs a plan; the seconds that its start took (`--detach`), or all of it (`--headless`)."""
     (folder / "plan.toml").write_text(plan)
     began = time.perf_counter()
     command: list[str | Path] = [COMMAND, how, "--plan", "plan.toml"]
-    subprocess.run(command, cwd=folder, env=NO_GPU, stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(command, cwd=folder, env=env, stdout=subprocess.DEVNULL, check=True)
     return time.perf_counter() - began
 
 
@@ -54,11 +60,13 @@ def handover(folder: Path, length: int) -> list[float]:
 
 
 def crowd(folder: Path, count: int) -> tuple[float, float]:
-    """Seconds for `count` runs of `true`, and for as many bare processes, as many at a time as there are cores."""
-    plan = "\n".join(f'[runs.r{n}]\ncommand = ["true"]\nslot = "none"' for n in range(count))
-    supervised = session(folder, plan, "--headless")
+    """Seconds for `count` runs of SHORT_RUN_S on the slots, and for as many bare commands as many at a time."""
+    fake = FakeNvml(build(folder), folder / "nvml.conf")
+    fake.set(*map(fake_gpu, range(SLOTS)))
+    plan = "\n".join(f'[runs.r{n}]\ncommand = ["sleep", "{SHORT_RUN_S}"]' for n in range(count))
+    supervised = session(folder, plan, "--headless", fake.env)
     began = time.perf_counter()
-    xargs = ["xargs", "-P", str(len(os.sched_getaffinity(0))), "-n", "1", sys.executable, "-I", "-S", "-c", "pass"]
+    xargs = ["xargs", "-P", str(SLOTS), "-I", "{}", "sleep", str(SHORT_RUN_S)]
     subprocess.run(xargs, input="\n".join(map(str, range(count))), text=True, check=True)
     return supervised, time.perf_counter() - began
 
@@ -98,9 +106,9 @@ def main() -> None:
     print(f"load average: {os.getloadavg()[0]:.1f}, cores: {len(os.sched_getaffinity(0))}\n")
     print(f"exit to successor's exec   median {statistics.median(delays):.1f} ms, "
           f"p95 {delays[int(0.95 * len(delays))]:.1f} ms, {len(delays)} hand-overs")  # fmt: skip
-    print(
-        f"{options.crowd} short runs            {supervised:.1f} s; bare `python -I -S -c pass` as often: {bare:.1f} s"
-    )
+    ideal = options.crowd * SHORT_RUN_S / SLOTS
+    print(f"{options.crowd} runs of {SHORT_RUN_S} s on {SLOTS} slots  {supervised:.1f} s; "
+          f"ideal {ideal:.1f} s, xargs -P {SLOTS} {bare:.1f} s")  # fmt: skip
     print(f"engine at rest             {share:.2f} % of a core, {resident:.0f} MiB, over {options.rest_seconds:.0f} s")
 
 
