@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tomli_w
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from .matrix import MatrixError, Value, checked_matrix, expand_matrices
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 RESERVED_NAMES = frozenset(  # names of files and folders beside the runs' own
@@ -55,6 +57,12 @@ def _variable(name: str) -> str:
     return name
 
 
+def _group(name: str) -> str:
+    if not RUN_NAME.fullmatch(name):
+        raise ValueError("not a usable name; use letters, digits, '_', '-' and '.', at most 64")
+    return name
+
+
 Text = Annotated[str, AfterValidator(_without_nul)]
 Variable = Annotated[str, AfterValidator(_variable)]
 
@@ -67,6 +75,8 @@ class RunPlan(BaseModel):
     command: tuple[Text, ...] = Field(min_length=1)
     after: tuple[str, ...] = ()  # all of these must have succeeded
     after_end: tuple[str, ...] = ()  # all of these must have ended, however
+    matrix: Annotated[dict[str, tuple[Value, ...]], BeforeValidator(checked_matrix)] = Field(default_factory=dict)
+    group: Annotated[str, AfterValidator(_group)] | None = None  # whose results are summed up as mean and deviation
     slot: Annotated[int, Field(ge=0, strict=True)] | Literal["none"] | None = None
     gpu_memory_mib: int | None = Field(default=None, ge=0, strict=True)
     stop_grace_s: float = Field(default=30.0, ge=0, le=86_400, strict=True)
@@ -145,6 +155,10 @@ def parse_plan(text: str, source: str) -> Plan:
     except ValidationError as error:
         raise PlanError(f"{source}: {_first_problem(error)}") from None
     _check_names(plan, source)
+    try:
+        plan = expand_matrices(plan)
+    except MatrixError as error:
+        raise PlanError(f"{source}: {error}") from None
     _check_order(plan, source)
     return plan
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .files import read_object, write_atomic
+from .groups import group_figures, groups_table
 from .logs import clean_line
 from .plan import Plan
 from .sessions import SessionFolder
@@ -23,17 +24,24 @@ Scalar = str | int | float | bool | None
 
 
 def write_summary(folder: SessionFolder, plan: Plan, state: SessionState) -> None:
-    """Writes summary.json: each run's state, times, resources, and what it left in its result.json."""
+    """Writes summary.json: each run's state, times, resources, what it left in its result.json, and groups of runs."""
     states = run_states(plan, state)
+    runs = {
+        name: {
+            "state": states[name],
+            "group": plan.runs[name].group,
+            **_facts(run),
+            "result": _result(folder, name),
+        }
+        for name, run in state.runs.items()
+    }
     summary = {
         "session": folder.stamp,
         "name": plan.session.name,
         "mode": state.mode,
         "started": state.started,
-        "runs": {
-            name: {"state": states[name], **_facts(run), "result": _result(folder, name)}
-            for name, run in state.runs.items()
-        },
+        "runs": runs,
+        "groups": group_figures(runs),
     }
     write_atomic(folder.summary, json.dumps(summary, indent=2) + "\n")
 
@@ -97,7 +105,7 @@ def runs_table(summary: Mapping[str, Any]) -> list[str]:
 
 
 def results_table(summary: Mapping[str, Any]) -> list[str]:
-    """The lines of a table of the results that runs left, run beside run; none where there is no result."""
+    """The lines of a table of the results that runs left, run beside run, and of their groups; none without results."""
     results = {name: run["result"] for name, run in summary["runs"].items() if run["result"]}
     lines: list[str] = []
     for first in range(0, len(results), COLUMNS):
@@ -105,7 +113,8 @@ def results_table(summary: Mapping[str, Any]) -> list[str]:
         keys = dict.fromkeys(key for name in names for key in results[name])
         rows = [[key.replace("_", " "), *(_cell(results[name].get(key)) for name in names)] for key in keys]
         lines += ([""] if lines else []) + table(["", *names], rows)
-    return lines
+    groups = groups_table(summary.get("groups", {}))
+    return [*lines, "", *groups] if groups else lines
 
 
 def _exit(run: Mapping[str, Any]) -> str:

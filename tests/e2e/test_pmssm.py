@@ -55,3 +55,17 @@ def test_data_without_a_branch_end_the_session_with_exit_code_2_and_say_which(bo
     assert "IN_meR" in box.log("prepare") and "points.csv" in box.log("prepare")
     assert "Traceback" not in box.log("prepare")
     assert box.states() == {"prepare": "failed", **dict.fromkeys(RUNS[1:], "blocked")}
+
+
+@pytest.mark.timeout(200)
+def test_the_worked_example_of_a_sweep_ends_with_mean_and_deviation_of_its_seeds(box: Box) -> None:
+    sweep = (Path(__file__).parents[2] / "plans" / "sweep.toml").read_text()
+    fewer = sweep.replace("[1, 2, 3]", "[1, 2]").replace("[1e-4, 1e-3]", "[1e-3]")
+    output = box.ok("--headless", "--testing", "--epochs", "1", "--plan", box.plan(fewer), timeout=150)
+    runs = ["mlp-seed1-learning_rate0.001", "mlp-seed2-learning_rate0.001"]
+    assert box.states() == dict.fromkeys(["prepare", *runs], "succeeded")
+    (summary,) = box.logs.glob("session_*/summary.json")
+    figure = json.loads(summary.read_text())["groups"]["mlp-learning_rate0.001"]["val_mse"]
+    results = [json.loads((summary.parent / name / "result.json").read_text())["val_mse"] for name in runs]
+    assert figure["mean"] == pytest.approx(sum(results) / 2)
+    assert f"{figure['mean']:.4g} ± {figure['deviation']:.2g} (2)" in output

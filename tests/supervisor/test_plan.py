@@ -74,6 +74,20 @@ REFUSALS = {
     "unknown_run_in_after_end": "runs.report.after_end: no run named 'aa' (did you mean 'a'?)",
     "unknown_run_unlike_any": "runs.a.after: no run named 'zzz'; known are a",
     "waits_for_itself": "runs wait for each other in a circle: a → a; remove one 'after'",
+    "after_one_run_of_a_matrix": "runs.b.after: no run named 'a-seed1'",
+    "group_with_a_space": "runs.a.group: not a usable name; use letters, digits",
+    "matrix_is_a_list": "runs.a.matrix: must be a table of lists, as in matrix.seed = [1, 2, 3]",
+    "matrix_is_empty": "runs.a.matrix: seed is empty, so there would be no run; give a value, or remove it",
+    "matrix_is_too_large": "runs.a.matrix: 343 combinations, at most 256 can be run; give fewer values",
+    "matrix_key_has_a_dash": "runs.a.matrix: 'learning-rate' can't be a placeholder; use letters, digits and '_'",
+    "matrix_key_is_a_placeholder": "runs.a.matrix: 'output' is a placeholder with a meaning of its own",
+    "matrix_key_is_unused": "runs.a.matrix.seed: nothing takes it up, so its runs would all be the same",
+    "matrix_name_too_long": "runs.a.matrix: 'a-the_name_of_a_very_long_parameter_that_goes_on_and_on",
+    "matrix_names_clash_with_a_run": "runs.a.matrix: there is another run named 'a-seed2'; rename one, or its values",
+    "matrix_value_is_a_bool": "runs.a.matrix: fast: True is neither a text nor a finite number",
+    "matrix_value_is_no_number": "runs.a.matrix: rate: inf is neither a text nor a finite number",
+    "matrix_values_are_no_list": "runs.a.matrix: seed must be a list, as in matrix.seed = [1, 2, 3]",
+    "matrix_values_twice": "runs.a.matrix: two runs would be called 'a-seed1'; give values that differ",
 }
 
 COMMON = {

@@ -67,6 +67,7 @@ def test_the_summary_says_what_became_of_each_run(folder: SessionFolder) -> None
     assert summary["started"] == 1
     assert summary["runs"]["a"] == {
         "state": "succeeded",
+        "group": None,
         "attempts": 2,
         "exit_code": 0,
         "signal": None,
