@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from .gpus import GpuPoller, GpuReading
 from .picture import Observation
 from .plan import Plan
-from .progress import ProgressTracker
+from .progress import ProgressTracker, first_offset
 from .sessions import SessionFolder
 from .state import SessionState
 from .usage import Usage, UsageMeter
@@ -70,9 +70,14 @@ class Observer:
             return False
         if self._attempts.get(name) != attempt.number:
             self._attempts[name] = attempt.number
-            pattern = self._plan.runs[name].progress
+            planned, attempts = self._plan.runs[name], state.runs[name].attempts
+            offset = first_offset(attempts)
             self._trackers[name] = ProgressTracker(
-                pattern, self._folder.run_log(name), attempt.log_offset, self._plan.runs[name].stall_after_s
+                planned.progress,
+                self._folder.run_log(name),
+                offset,
+                planned.stall_after_s,
+                resumes=offset != attempt.log_offset,
             )
         return self._trackers[name].update(time.monotonic(), budget_s)
 

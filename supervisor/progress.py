@@ -6,10 +6,12 @@ import math
 import re
 import time
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
 from .logs import LogFollower, parse_progress
+from .state import Attempt
 
 READS_PER_UPDATE = 12  # chunks; more than a follower's backlog, so that an update always catches up
 PACE_SAMPLES = 20
@@ -17,10 +19,19 @@ STALL_FACTOR = 20.0  # times its own pace
 STALL_MINIMUM_S = 120.0
 
 
-class ProgressTracker:
-    """The progress of one attempt. `values` holds the newest number of every named group of the pattern."""
+def first_offset(attempts: Sequence[Attempt]) -> int:
+    """Where in a run's log its present progress begins: at the newest attempt that started from scratch."""
+    fresh = [attempt.log_offset for attempt in attempts if attempt.fresh]
+    return fresh[-1] if fresh else attempts[0].log_offset if attempts else 0
 
-    def __init__(self, pattern: str | None, log: Path, offset: int, stall_after_s: float | None = None) -> None:
+
+class ProgressTracker:
+    """The progress of a run up to its newest attempt: `values` holds the newest number of each group of the pattern."""
+
+    def __init__(
+        self, pattern: str | None, log: Path, offset: int, stall_after_s: float | None = None, *, resumes: bool = False
+    ) -> None:
+        """Reads `log` from `offset` on; with `resumes` what it says already is of earlier attempts and has no pace."""
         self.values: dict[str, int | float] = {}
         self._pattern = re.compile(pattern) if pattern else None
         self._follower = LogFollower(log, offset)
@@ -28,6 +39,7 @@ class ProgressTracker:
         self._last: tuple[float, float] | None = None  # when the newest epoch was seen, and which it was
         self._last_line: float | None = None  # when the newest line was seen
         self._stall_after_s = stall_after_s
+        self._has_earlier = resumes
 
     def update(self, now: float, budget_s: float = math.inf) -> bool:
         """Reads what is new in the log; whether the progress has changed. Ends after `budget_s`, all read or not."""
@@ -44,7 +56,8 @@ class ProgressTracker:
                 self.values.update(parse_progress(self._pattern, line))
             if time.monotonic() > deadline:
                 break
-        if self.values.get("epoch") != before.get("epoch"):
+        has_earlier, self._has_earlier = self._has_earlier, False
+        if self.values.get("epoch") != before.get("epoch") and not has_earlier:
             self._note_epoch(now, float(self.values["epoch"]))
         return self.values != before
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .journal import JournalError, read_journal
 from .picture import Observation, Painter
-from .progress import ProgressTracker
+from .progress import ProgressTracker, first_offset
 from .sessions import SessionError, SessionFolder, folder_size, list_sessions
 from .snapshot import Snapshot
 from .state import replay, run_states
@@ -50,8 +50,8 @@ def recorded_snapshot(folder: SessionFolder) -> Snapshot:
     now = time.time()
 
     def observe(name: str) -> Observation:
-        last = state.runs[name].last
-        tracker = ProgressTracker(plan.runs[name].progress, folder.run_log(name), last.log_offset if last else 0)
+        offset = first_offset(state.runs[name].attempts)
+        tracker = ProgressTracker(plan.runs[name].progress, folder.run_log(name), offset)
         tracker.update(now)
         return Observation(tracker.values)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
 from textual import on, work
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.widget import Widget
@@ -19,14 +20,12 @@ from textual.widget import Widget
 from ..plan import Plan, PlanError, RunPlan, load_plan
 from ..snapshot import RunView, Snapshot
 from ..state import ALIVE, ENDED, RunState
-from ..wire import Command, Down, EngineGone, Restart, Start, Stop
-from .confirm import Confirm, Question, about_end, about_fresh, about_kill
+from .actions import Commander
 from .detail_line import DetailLine
-from .format import plain
+from .filter import Filter
 from .gpu_table import GpuTable
 from .help import Help
 from .history import Histories
-from .key_bar import KeyBar
 from .keys import bindings
 from .log_view import LogView
 from .loss_curve import LossCurve
@@ -39,7 +38,7 @@ DETACHED = "Detached; the runs go on. pmssm-supervise attach brings this screen 
 FINISHED = "The session has finished. pmssm-supervise status shows how it went."
 
 
-class Dashboard(App[str]):
+class Dashboard(Commander):
     """The whole screen. Its result is what to tell the user after it has gone."""
 
     CSS_PATH = Path(__file__).with_name("dashboard.tcss")
@@ -48,17 +47,13 @@ class Dashboard(App[str]):
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012 - Textual declares it
 
     def __init__(self, source: Source, clock: Callable[[], float] = time.time) -> None:
-        # Without colour Textual would still paint greys; the terminal's own two colours are what was asked for.
-        super().__init__(ansi_color=True if os.environ.get("NO_COLOR") else None)
+        self._histories = Histories()
+        super().__init__(source, RunsTable(self._histories.get))
         self.animation_level = "none"
-        self._source = source
         self._again = asyncio.Event()  # contact the engine now
         self._look = asyncio.Event()  # read the histories now
-        self._histories = Histories()
-        self.snapshot: Snapshot | None = None
-        self.plan: Plan | None = None
         self.session = SessionLine(clock)
-        self.runs = RunsTable(self._histories.get)
+        self.filter = Filter()
         self.detail = DetailLine(clock)
         self.gpus = GpuTable(clock)
         self.curve = LossCurve()
@@ -67,12 +62,13 @@ class Dashboard(App[str]):
     def compose(self) -> ComposeResult:
         yield self.session
         yield self.runs
+        yield self.filter
         yield self.detail
         with Horizontal(id="middle"):
             yield self.gpus
             yield self.curve
         yield self.log_view
-        yield KeyBar()
+        yield self.key_bar
 
     def on_mount(self) -> None:
         self.runs.focus()
@@ -108,7 +104,14 @@ class Dashboard(App[str]):
         name, run = self._selected()
         if run is not None:
             self.detail.show(name, run, self._planned(name))
-            self.log_view.open(name, run.log)
+            self.log_view.open(name, run.log, self._all_logs())
+
+    def _all_logs(self) -> dict[str, Path]:
+        """The session's log and those of the runs."""
+        if self.snapshot is None:
+            return {}
+        session = Path(self.snapshot.logs) / f"training_{self.snapshot.session}.log"
+        return {"supervisor": session, **{name: Path(run.log) for name, run in self.snapshot.runs.items() if run.log}}
 
     @on(RunsTable.Selected)
     def _on_selected(self) -> None:
@@ -155,84 +158,66 @@ class Dashboard(App[str]):
 
     # What the user wants
 
-    def say(self, message: str, *, bad: bool = False) -> None:
-        """Tells the user what a key did."""
-        self.notify(plain(message), severity="error" if bad else "information", markup=False, timeout=6)
-
-    @work(group="commands")
-    async def _send(self, command: Command) -> None:
-        try:
-            async with self._source.open(reopen=isinstance(command, Start | Restart)) as connection:
-                reply = await connection.command(command)
-        except EngineGone as error:
-            self.say(f"{command.verb} was not done: {error}", bad=True)
-            return
-        self.say(reply.message, bad=not reply.ok)
+    def look_again(self) -> None:
+        """Asks the engine for a new picture now."""
         self._again.set()
-
-    def _ask(self, question: Question, command: Command) -> None:
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self._send(command)
-            else:
-                self.say(f"{question.title} No: nothing was done.")
-
-        self.push_screen(Confirm(question), answered)
-
-    def _target(self) -> tuple[str, RunView | None]:
-        """The run that a key is about; tells the user where there is none."""
-        name, run = self._selected()
-        if run is None:
-            self.say("no run to act on yet: still contacting the engine", bad=True)
-        return name, run
 
     def action_select(self, step: int) -> None:
         self.runs.action_move(step)
 
-    def action_start(self) -> None:
-        name, run = self._target()
-        if run is not None:
-            self._send(Start(run=name))
+    def action_mark(self) -> None:
+        self.runs.toggle_mark()
 
-    def action_stop(self) -> None:
-        name, run = self._target()
-        if run is not None:
-            self._send(Stop(run=name))
+    def action_mark_all(self) -> None:
+        marked = self.runs.toggle_marks()
+        self.say(f"{marked} runs marked; s x X r R act on them" if marked else "no run is marked")
 
-    def action_restart(self) -> None:
-        name, run = self._target()
-        if run is not None:
-            self._send(Restart(run=name))
+    def action_order(self) -> None:
+        self.say(f"runs in the order of: {self.runs.cycle_order()}")
 
-    def action_kill(self) -> None:
-        name, run = self._target()
-        if run is None:
-            return
-        if run.state not in ALIVE:
-            self.say(f"{name} is not running: it is {run.state}")
-        else:
-            self._ask(about_kill(name), Stop(run=name, how="kill"))
+    def action_filter(self) -> None:
+        self.filter.open()
 
-    def action_fresh(self) -> None:
-        name, run = self._target()
-        if run is not None:
-            question = about_fresh(name, run.state in ALIVE, self._planned(name))
-            self._ask(question, Restart(run=name, fresh=True))
+    @on(Filter.Changed)
+    def _on_filter(self, event: Filter.Changed) -> None:
+        if event.input is self.filter:
+            self.runs.filter(event.value)
 
-    def action_end(self) -> None:
-        if self.snapshot is None:
-            self.say("no session to end yet: still contacting the engine", bad=True)
-        elif self.snapshot.state == "finished":
-            self.say("the session has finished already; q leaves")
-        else:
-            alive = [name for name, run in self.snapshot.runs.items() if run.state in ALIVE]
-            self._ask(about_end(alive, self.plan.runs if self.plan else {}), Down())
+    def action_copy(self) -> None:
+        """Copies what is marked with the mouse, or the lines of the log in view."""
+        marked = self.screen.get_selected_text()
+        text = marked or "\n".join(self.log_view.lines.lines_in_view())
+        self.copy_to_clipboard(text)
+        self.say(f"copied {'what is marked' if marked else 'the log lines in view'} ({len(text)} characters)")
+
+    def action_copy_command(self) -> None:
+        planned = self._planned(self.runs.selected or "")
+        if planned is not None:
+            self.copy_to_clipboard(shlex.join(planned.command))
+            self.say("copied the command line")
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Puts a text into the clipboard of the terminal, through tmux where there is one."""
+        super().copy_to_clipboard(text)  # OSC 52, which tmux obeys only if it was told to
+        if os.environ.get("TMUX"):
+            self._tell_tmux(text)
+
+    @work(group="tmux")
+    async def _tell_tmux(self, text: str) -> None:
+        with contextlib.suppress(OSError, TimeoutError):
+            tmux = await asyncio.create_subprocess_exec("tmux", "load-buffer", "-w", "-", stdin=asyncio.subprocess.PIPE)
+            await asyncio.wait_for(tmux.communicate(text.encode("utf-8", "replace")), 5)
 
     def action_search(self) -> None:
         self.log_view.ask()
 
     def action_find(self, direction: int) -> None:
         trouble = self.log_view.find_next(direction)
+        if trouble:
+            self.say(trouble)
+
+    def action_find_error(self, direction: int) -> None:
+        trouble = self.log_view.find_error(direction)
         if trouble:
             self.say(trouble)
 
@@ -244,9 +229,17 @@ class Dashboard(App[str]):
         else:
             lines.follow()
 
-    def action_short(self) -> None:
-        short = self.log_view.lines.toggle_short()
-        self.say("log lines without date, level and run name" if short else "whole log lines")
+    def action_wrap(self) -> None:
+        self.say("long lines are wrapped" if self.log_view.lines.toggle_wrap() else "long lines are cut; ← → scroll")
+
+    def action_length(self) -> None:
+        told = {"short": "time and text", "bare": "text alone", "whole": "whole log lines"}
+        self.say(told[self.log_view.lines.cycle_length()])
+
+    def action_merge(self) -> None:
+        """All logs as one, or the selected run's again."""
+        self.log_view.merged = not self.log_view.merged
+        self._show_selected()
 
     def action_zoom(self) -> None:
         """Log, curve, back; a focused pane comes first."""

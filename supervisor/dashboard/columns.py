@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+
+from rich.cells import cell_len
 
 from ..snapshot import RunView
 from ..state import ALIVE, RunState
-from .format import BAD, BOLD, BUSY, DIM, GOOD, NONE, WARN, Span, bar, duration, fit, loss, memory, percent, sparkline
+from .format import (
+    BAD,
+    BOLD,
+    BUSY,
+    DIM,
+    GOOD,
+    NONE,
+    WARN,
+    Span,
+    bar,
+    duration,
+    fit,
+    loss,
+    memory,
+    percent,
+    plain,
+    sparkline,
+)
 from .history import History
 
 MAX_NAME = 32
@@ -24,6 +43,7 @@ _LOOKS: dict[RunState, Span] = {
     RunState.STOPPED: ("■", WARN),
     RunState.LOST: ("?", BAD),
 }
+_TELLS_WHY = frozenset({RunState.FAILED, RunState.LOST, RunState.BLOCKED, RunState.WAITING, RunState.QUEUED})
 _BAR_STYLES = {RunState.SUCCEEDED: GOOD, RunState.RUNNING: BUSY}
 
 
@@ -48,8 +68,10 @@ class Column:
 
 
 def state_span(run: RunView) -> Span:
-    """The state as glyph and word; a stalled run says so instead of `running`."""
-    if run.stalled and run.state is RunState.RUNNING:
+    """The state as glyph and word; a run that is stalled or on another GPU than given says so instead of `running`."""
+    if run.state is RunState.RUNNING and is_misplaced(run):
+        return "! wrong GPU", BAD
+    if run.state is RunState.RUNNING and run.stalled:
         return "! stalled", WARN
     glyph, style = _LOOKS[run.state]
     return f"{glyph} {run.state}", style
@@ -140,10 +162,10 @@ _OPTIONAL = (  # the most needed first
     Column("val_loss", "val loss", 8, _metric("val_loss"), right=True),
     Column("eta", "ETA", 6, _eta, right=True),
     Column("gpu", "GPU", 3, _gpu, right=True),
+    Column("trend", "trend", 8, _trend),
     Column("train_loss", "train", 8, _metric("train_loss"), right=True),
     Column("gpu_memory", "GPU mem", 7, _gpu_memory, right=True),
     Column("cpu", "CPU", 5, _cpu, right=True),
-    Column("trend", "val trend", 12, _trend),
     Column("best", "best val", 15, _best),
     Column("attempt", "try", 3, _attempt, right=True),
     Column("memory", "RAM", 5, _ram, right=True),
@@ -167,10 +189,11 @@ def choose_columns(width: int, names: Iterable[str]) -> tuple[Column, ...]:
             break
         chosen[column.key] = column
         left -= column.width + 1
-    wider = min(max(left, 0), MAX_PROGRESS - _PROGRESS.width)
-    chosen["progress"] = replace(_PROGRESS, width=_PROGRESS.width + wider)
-    if left > wider:
-        chosen["name"] = replace(name, width=max(name.width, min(longest, name.width + left - wider)))
+    for key, most in (("progress", 30), ("trend", 24), ("name", longest), ("progress", MAX_PROGRESS)):
+        if key in chosen:
+            wider = max(0, min(left, most - chosen[key].width))
+            chosen[key] = replace(chosen[key], width=chosen[key].width + wider)
+            left -= wider
     return tuple(chosen[key] for key in _LEFT_TO_RIGHT if key in chosen)
 
 
@@ -183,10 +206,25 @@ def header(columns: Iterable[Column]) -> str:
     return " ".join(fit(column.label, column.width, column.right) for column in columns)
 
 
-def line(columns: Iterable[Column], row: Row) -> tuple[Span, ...]:
-    """A run's line of the table, as spans that compare equal as long as nothing visible changed."""
+def line(columns: Sequence[Column], row: Row) -> tuple[Span, ...]:
+    """A run's line of the table, as spans that compare equal as long as nothing visible changed.
+
+    What keeps a run from running is told in words, in place of figures that it does not have or that matter less.
+    """
+    why = plain(row.run.reason) if row.run.state in _TELLS_WHY else ""
+    figures = columns if not why else columns[: _start_of_words(columns, row.run, cell_len(why))]
     spans: list[Span] = []
-    for column in columns:
+    for column in figures:
         text, style = column.cell(row, column.width)
         spans += [(fit(text, column.width, column.right), style), (" ", "")]
-    return tuple(spans[:-1])
+    left = _taken(columns[len(figures) :]) - 1
+    return (*spans, (fit(why, left), _LOOKS[row.run.state][1] or DIM)) if left > 0 else tuple(spans[:-1])
+
+
+def _start_of_words(columns: Sequence[Column], run: RunView, length: int) -> int:
+    """How many columns keep their figures: of a run that has any, as many as leave room for `length` cells of words."""
+    first = next((place for place, column in enumerate(columns) if column.key == "progress"), len(columns) - 1) + 1
+    if "epoch" not in run.progress:
+        return first - 1
+    fitting = [place for place in range(first, len(columns)) if _taken(columns[place:]) > length]
+    return max(fitting, default=first)

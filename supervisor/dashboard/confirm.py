@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -60,28 +61,44 @@ class Confirm(ModalScreen[bool]):
         self.dismiss(event.button.id == "yes")
 
 
-def about_kill(name: str) -> Question:
+def about_stop(alive: Mapping[str, RunPlan | None]) -> Question:
+    """What `x` asks of runs that live."""
+    return Question(f"Stop {names(alive)}?", f"{gentle_end(alive)}. s goes on from the checkpoint.", "stop")
+
+
+def about_restart(alive: Mapping[str, RunPlan | None]) -> Question:
+    """What `r` asks of runs that live."""
+    return Question(f"Restart {names(alive)}?", f"{gentle_end(alive)}. Then on from the checkpoint.", "restart")
+
+
+def about_kill(alive: Sequence[str]) -> Question:
     """What `X` asks."""
-    return Question(f"Kill {name}?", "SIGKILL now; work since the last checkpoint is lost.", "kill it")
+    return Question(f"Kill {names(alive)}?", "SIGKILL now; work since the last checkpoint is lost.", "kill")
 
 
-def about_fresh(name: str, alive: bool, planned: RunPlan | None) -> Question:
+def about_fresh(targets: Sequence[str], alive: Mapping[str, RunPlan | None]) -> Question:
     """What `R` asks."""
-    first = f"{gentle_end(planned)}. Then it" if alive else "It"
-    consequence = f"{first} starts over from the first epoch; its checkpoint is not used."
-    return Question(f"Restart {name} from scratch?", consequence, "start over")
+    first = f"{gentle_end(alive)}. Then" if alive else "Starts over"
+    how = f"{first} over" if alive else first
+    consequence = f"{how} from the first epoch; the checkpoint is not used."
+    return Question(f"Restart {names(targets)} from scratch?", consequence, "start over")
 
 
-def about_end(alive: list[str], planned: dict[str, RunPlan]) -> Question:
+def about_end(alive: Mapping[str, RunPlan | None]) -> Question:
     """What `Q` asks."""
-    if not alive:
-        return Question("End the session?", "Nothing is running; what still waits will not start.", "end it")
-    longest = max((planned[name] for name in alive if name in planned), key=lambda run: run.stop_grace_s, default=None)
-    what = f"{', '.join(alive[:4])}{' and others' if len(alive) > 4 else ''}: {gentle_end(longest)}."
-    return Question("End the session?", f"{what} What still waits will not start.", "end it")
+    first = f"{names(alive)}: {gentle_end(alive)}." if alive else "Nothing is running;"
+    still = "What" if alive else "what"
+    return Question("End the session?", f"{first} {still} still waits will not start.", "end it")
 
 
-def gentle_end(planned: RunPlan | None) -> str:
-    """How a gentle stop goes, in words."""
-    grace = planned.stop_grace_s if planned is not None else _GRACE_S
+def names(runs: Iterable[str]) -> str:
+    """The first few names, and how many more there are."""
+    known = list(runs)
+    more = f" and {len(known) - 4} others" if len(known) > 4 else ""
+    return f"{', '.join(known[:4])}{more}"
+
+
+def gentle_end(alive: Mapping[str, RunPlan | None]) -> str:
+    """How a gentle stop of runs goes, in words."""
+    grace = max((run.stop_grace_s if run is not None else _GRACE_S for run in alive.values()), default=_GRACE_S)
     return f"SIGTERM, checkpoint, up to {grace:g} s, then SIGKILL"

@@ -43,5 +43,5 @@ def help_lines() -> list[list[Span]]:
     lines: list[list[Span]] = []
     for title, keys in GROUPS.items():
         lines.append([(title, BOLD)])
-        lines += [[(f"  {fit(key.shown, 5)}", BUSY), (key.help, "")] for key in keys]
+        lines += [[(f"  {fit(key.shown, 8)}", BUSY), (key.help, "")] for key in keys]
     return [*lines, [], *([(note, "")] for note in _NOTES)]

@@ -1,21 +1,44 @@
-"""The keys at the bottom of the screen; each can be clicked."""
+"""The bottom line: the keys, each of which can be clicked, or for a while what a key has done."""
 
 from __future__ import annotations
 
 from textual.content import Content
+from textual.timer import Timer
 from textual.widgets import Static
 
 from .keys import Key, bar_keys
 
+MESSAGE_S = 8.0  # how long a message stays
+
 
 class KeyBar(Static):
-    """As many keys as there is room for."""
+    """As many keys as there is room for; a message takes their place, so that it never covers what it is about."""
 
     def __init__(self) -> None:
         super().__init__(id="keys")
+        self._message = ""
+        self._timer: Timer | None = None
+
+    def say(self, message: str, *, bad: bool) -> None:
+        """Shows a message for a while; `message` is harmless text."""
+        if self._timer is not None:
+            self._timer.stop()
+        self._message = message
+        self._timer = self.set_timer(MESSAGE_S, self._forget)
+        self.set_class(not bad, "message")
+        self.set_class(bad, "trouble")
+        self._draw()
 
     def on_resize(self) -> None:
-        self.update(key_line(bar_keys(), self.size.width))
+        self._draw()
+
+    def _forget(self) -> None:
+        self._message = ""
+        self.remove_class("message", "trouble")
+        self._draw()
+
+    def _draw(self) -> None:
+        self.update(Content(self._message) if self._message else key_line(bar_keys(), self.size.width))
 
 
 def key_line(keys: list[Key], width: int) -> Content:

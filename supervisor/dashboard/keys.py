@@ -22,18 +22,30 @@ GROUPS: dict[str, tuple[Key, ...]] = {
     "Runs": (
         Key("j", "j ↓", "select(1)", "", "select the next run (↓ in the table)"),
         Key("k", "k ↑", "select(-1)", "", "select the previous run (↑ in the table)"),
+        Key("enter", "Enter", "details", "details", "all about the run: attempts, command, resources"),
         Key("s", "s", "start", "start", "start the run, or resume it from its checkpoint"),
-        Key("x", "x", "stop", "stop", "stop it: SIGTERM, checkpoint, then SIGKILL after its grace"),
-        Key("X", "X", "kill", "kill", "kill it at once: SIGKILL (asks first)"),
-        Key("r", "r", "restart", "restart", "restart it; it resumes from its checkpoint"),
-        Key("R", "R", "fresh", "", "restart it from scratch (asks first)"),
+        Key("x", "x", "stop", "stop", "stop it: SIGTERM, checkpoint, then SIGKILL (asks)"),
+        Key("X", "X", "kill", "kill", "kill it at once: SIGKILL (asks)"),
+        Key("r", "r", "restart", "restart", "restart it; it resumes from its checkpoint (asks)"),
+        Key("R", "R", "fresh", "", "restart it from scratch (asks)"),
+        Key("m", "m", "mark", "mark", "mark the run; s x X r R act on all that are marked"),
+        Key("M", "M", "mark_all", "", "mark all runs shown, or take all marks away"),
+        Key("o", "o", "order", "", "sort by plan, urgency, val loss, ETA, name"),
+        Key("F", "F", "filter", "", "show only runs whose name or state matches"),
+        Key("Y", "Y", "copy_command", "", "copy the run's command line"),
     ),
     "Log": (
-        Key("slash", "/", "search", "search", "search the log: regular expression, Enter"),
+        Key("slash", "/", "search", "search", "search the whole log: regular expression, Enter"),
         Key("n", "n", "find(1)", "", "next match, downwards"),
         Key("N", "N", "find(-1)", "", "previous match, upwards"),
+        Key("e", "e", "find_error(-1)", "", "newest error, then the ones above"),
+        Key("E", "E", "find_error(1)", "", "next error, downwards"),
         Key("f", "f", "follow", "follow", "follow the end of the log, or pause"),
-        Key("t", "t", "short", "", "short lines (time and text), or whole ones"),
+        Key("a", "a", "merge", "", "all logs as one, by time; or the run's own"),
+        Key("w", "w", "wrap", "", "wrap long lines, or cut them"),
+        Key("t", "t", "length", "", "time and text, text alone, or whole lines"),
+        Key("y", "y", "copy", "", "copy what the mouse marked, or the lines in view"),
+        Key("g", "g G 1…9", "", "", "in the log: its beginning, its end, 10 %…90 % of it"),
     ),
     "Screen": (
         Key("z", "z", "zoom", "zoom", "zoom: log, curve, back; or the focused pane"),
@@ -41,14 +53,15 @@ GROUPS: dict[str, tuple[Key, ...]] = {
         Key("shift+tab", "⇧Tab", "app.focus_previous", "", "focus the previous pane"),
         Key("question_mark", "?", "help", "help", "this help"),
         Key("q", "q", "detach", "detach", "leave; the runs go on"),
-        Key("Q", "Q", "end", "end", "end the session: stop every run (asks first)"),
+        Key("Q", "Q", "end", "end", "end the session: stop every run (asks)"),
     ),
 }
 
 
 def bindings() -> list[BindingType]:
     """The bindings of the application."""
-    return [Binding(key.keys, key.action, key.help, show=False) for keys in GROUPS.values() for key in keys]
+    every = [key for keys in GROUPS.values() for key in keys]
+    return [Binding(key.keys, key.action, key.help, show=False) for key in every if key.action]
 
 
 def bar_keys() -> list[Key]:

@@ -1,12 +1,15 @@
-"""A long text by lines: scrolls, follows its end, highlights matches. Draws only the lines in view."""
+"""A part of a long text by lines: scrolls, follows its end, wraps, highlights matches. Draws only the lines in view."""
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import ClassVar
 
-from rich.cells import cell_len
+from rich.cells import cell_len, chop_cells
+from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.geometry import Size
 from textual.message import Message
@@ -16,30 +19,49 @@ from textual.strip import Strip
 
 from .component_style import component_style
 from .format import DIM
+from .log_pages import Page
 from .search import Search
 
 MAX_LINES = 50_000
+MARGIN = 300  # lines; when fewer are left above or below the view, more are wanted
 _NARROW = 100  # cells; a narrower view begins with short lines
 _PREFIX = re.compile(r"\d{4}-\d\d-\d\d (?P<time>\d\d:\d\d:\d\d )\[(?P<level>\w+) *\] \S+ +\| ")
+LENGTHS = ("short", "bare", "whole")
 
 
-def shortened(line: str) -> str:
-    """A log line without what the log's name and the day tell anyway: date, run name, and the level `info`."""
-    prefix = _PREFIX.match(line)
+def shortened(line: str, length: str) -> str:
+    """A log line as `whole`; `short`, without date, run name and the level `info`; or `bare`, without time as well."""
+    prefix = _PREFIX.match(line) if length != "whole" else None
     if prefix is None:
         return line
     level = "" if prefix["level"] == "info" else f"[{prefix['level']}] "
-    return f"{prefix['time']}{level}{line[prefix.end() :]}"
+    return f"{prefix['time'] if length == 'short' else ''}{level}{line[prefix.end() :]}"
 
 
 class LinesView(ScrollView, can_focus=True):
-    """The newest lines of a log. A line's number is its place since the log was opened and never changes."""
+    """The lines of a log around where the reader is. Each has a place in the log, which never changes."""
 
     ALLOW_SELECT = True
     COMPONENT_CLASSES: ClassVar[set[str]] = {"lines-view--match", "lines-view--current"}
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("j", "scroll_down", "line down", show=False),
+        Binding("k", "scroll_up", "line up", show=False),
+        Binding("ctrl+d,space", "page_down", "page down", show=False),
+        Binding("ctrl+u,b", "page_up", "page up", show=False),
+        Binding("g,home", "go(0)", "beginning of the log", show=False),
+        Binding("G,end", "follow", "end of the log", show=False),
+        *(Binding(str(tenth), f"go({tenth})", f"{tenth}0 % of the log", show=False) for tenth in range(1, 10)),
+    ]
 
     class Moved(Message):
-        """The view follows the end, or no longer does."""
+        """The view follows the end, or no longer does, or has other lines."""
+
+    class Wanted(Message):
+        """The reader goes to a part of the log, given in tenths of it."""
+
+        def __init__(self, tenths: int) -> None:
+            super().__init__()
+            self.tenths = tenths
 
     def __init__(self) -> None:
         super().__init__(id="lines")
@@ -47,49 +69,81 @@ class LinesView(ScrollView, can_focus=True):
         self.unseen = 0  # lines that came while the view did not follow
         self.search: Search | None = None
         self.placeholder = ""  # shown while there are no lines
-        self.short: bool | None = None  # whether lines are shortened; None: where the view is narrow
+        self.length: str | None = None  # one of LENGTHS; None: short where the view is narrow
+        self.wraps = False
+        self.is_whole = False  # whether nothing has come after the last line that is here
+        self.start = self.end = 0  # the places between which lines are here
+        self._places: list[int] = []
         self._lines: list[str] = []
-        self._first = 0  # number of the first line kept
         self._width = 0
+        self._rows: list[int] | None = None  # where each line begins on the wrapped text, and where that ends
 
     @property
     def lines(self) -> Sequence[str]:
-        """The lines kept, oldest first."""
+        """The lines that are here, from above."""
         return self._lines
+
+    @property
+    def wants_earlier(self) -> bool:
+        """Whether the reader comes near the first of the lines that are here, and the log has more above."""
+        return self.start > 0 and self._line_at(self.scroll_offset.y)[0] < MARGIN
+
+    @property
+    def wants_later(self) -> bool:
+        """Whether the reader comes near the last of the lines that are here."""
+        return self._line_at(self.scroll_offset.y + self.size.height)[0] > len(self._lines) - MARGIN
+
+    @property
+    def bottom(self) -> int:
+        """The place where the lines in view end."""
+        below = self._line_at(self.scroll_offset.y + self.size.height - 1)[0] + 1
+        return self._places[below] if below < len(self._places) else self.end
 
     def clear(self, placeholder: str) -> None:
         """Starts over with another text, following it."""
-        self._lines, self._first, self._width = [], 0, 0
         self.follows, self.unseen, self.placeholder = True, 0, placeholder
         if self.search is not None:
-            self.search = Search(self.search.wanted)
-        self._resize()
-        self._to_end()
+            self.search = Search(self.search.wanted, self.search.name)
+        self.replace(Page(0, 0, []))
+        self.follow()
 
-    def extend(self, lines: Sequence[str]) -> None:
-        """Appends cleaned lines. A reader who has scrolled up keeps the lines in view."""
-        if not lines:
-            return
-        end = self._first + len(self._lines)
-        if self.search is not None:
-            self.search.feed(end, lines)
-        self._lines += lines
-        self._width = max(self._width, *(cell_len(line) for line in lines))
+    def replace(self, page: Page) -> None:
+        """Shows another part of the log."""
+        self._places, self._lines, self._width = [], [], 0
+        self.start = self.end = page.start
+        self.append(page)
+
+    def append(self, page: Page) -> None:
+        """Takes in the lines that follow. A reader who has scrolled up keeps the lines in view."""
+        self.end = page.end
+        self._places += [place for place, _ in page.lines]
+        self._lines += [line for _, line in page.lines]
         dropped = max(0, len(self._lines) - MAX_LINES)
+        rows_dropped = self._row_of(dropped) if dropped else 0
         if dropped:
-            del self._lines[:dropped]
-            self._first += dropped
-            if self.search is not None:
-                self.search.forget_before(self._first)
-        top = self.scroll_offset.y - dropped
-        self._resize()
+            del self._lines[:dropped], self._places[:dropped]
+            self.start = self._places[0]
+        self._resize([line for _, line in page.lines])
+        if self.follows:
+            self._to_end()
+        elif rows_dropped:
+            self._move_by(-rows_dropped)
+
+    def prepend(self, page: Page) -> None:
+        """Takes in the lines above; the lines in view stay where they are."""
+        self.start = page.start
+        self._places[:0] = [place for place, _ in page.lines]
+        self._lines[:0] = [line for _, line in page.lines]
+        if len(self._lines) > MAX_LINES:
+            self.end = self._places[MAX_LINES]
+            del self._lines[MAX_LINES:], self._places[MAX_LINES:]
+        self._resize([line for _, line in page.lines])
         if self.follows:
             self._to_end()
         else:
-            self.unseen += len(lines)
-            if dropped:
-                self.set_scroll(None, max(0, top))
-            self.post_message(self.Moved())
+            self._move_by(self._row_of(len(page.lines)))
+        if self.text_selection is not None:
+            self.screen.clear_selection()
 
     def follow(self) -> None:
         """Goes to the end and stays there."""
@@ -102,37 +156,35 @@ class LinesView(ScrollView, can_focus=True):
         self.follows = False
         self.post_message(self.Moved())
 
-    def find(self, wanted: str) -> Search:
-        """Searches all lines and goes to the newest match that is not below the view."""
-        self.search = Search(wanted)
-        self.search.feed(self._first, self._lines)
-        bottom = self._first + self.scroll_offset.y + self.size.height - 1
-        self._go_to(self.search.at_or_before(bottom))
-        return self.search
+    def action_follow(self) -> None:
+        self.follow()
 
-    def find_next(self, direction: int) -> None:
-        """Goes to the next match downwards (1) or upwards (-1)."""
-        if self.search is not None:
-            self._go_to(self.search.step(direction))
+    def action_go(self, tenths: int) -> None:
+        self.post_message(self.Wanted(tenths))
 
-    def _go_to(self, number: int | None) -> None:
+    def go_to(self, place: int, *, centred: bool = False) -> bool:
+        """Brings the line at a place into view; whether it is here."""
+        if not self._places or not self._places[0] <= place <= max(self._places[-1], self.end - 1):
+            return False
+        row = self._row_of(max(0, bisect_right(self._places, place) - 1))
+        if not centred or not self.scroll_offset.y <= row < self.scroll_offset.y + self.size.height:
+            self._to_row(row - (self.size.height // 2 if centred else 0))
         self.refresh()
-        if number is None:
-            return
-        y = number - self._first
-        if not self.scroll_offset.y <= y < self.scroll_offset.y + self.size.height:
-            self.scroll_to(y=max(0, y - self.size.height // 2), animate=False, force=True)
-        self.pause()  # after scrolling, which follows when it reaches the end
+        self.pause()
+        return True
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Follows while the end is in view, and stops when the reader scrolls up."""
         super().watch_scroll_y(old_value, new_value)
         if new_value < old_value and self.follows and not self.is_vertical_scroll_end:
             self.pause()
-        elif new_value > old_value and not self.follows and self.is_vertical_scroll_end:
+        elif new_value > old_value and not self.follows and self.is_whole and self.is_vertical_scroll_end:
             self.follow()
+        else:
+            self.post_message(self.Moved())
 
     def on_resize(self) -> None:
+        self._resize(())
         if self.follows:
             self._to_end()
 
@@ -140,40 +192,85 @@ class LinesView(ScrollView, can_focus=True):
         # Forced, because the scroll bar that would allow it may not be on the screen yet.
         self.scroll_end(animate=False, immediate=True, x_axis=False, force=True)
 
-    def _resize(self) -> None:
-        self.virtual_size = Size(self._width, len(self._lines))
+    def _move_by(self, rows: int) -> None:
+        self._to_row(self.scroll_offset.y + rows)
+
+    def _to_row(self, row: int) -> None:
+        self.scroll_to(y=max(0, row), animate=False, immediate=True, force=True)
+
+    # Lines and rows: the same unless lines are wrapped.
+
+    def _row_of(self, index: int) -> int:
+        return index if self._rows is None else self._rows[index]
+
+    def _line_at(self, row: int) -> tuple[int, int]:
+        """Which line lies at a row, and which part of it."""
+        if self._rows is None:
+            return row, 0
+        index = max(0, bisect_right(self._rows, row) - 1)
+        return index, row - self._rows[index]
+
+    def _resize(self, new: Sequence[str]) -> None:
+        width = self.scrollable_content_region.width
+        if self.wraps and width > 0:
+            rows = (_rows(self._shown(line), width) for line in self._lines)
+            self._rows = list(accumulate(rows, initial=0))
+            self.virtual_size = Size(width, self._rows[-1])
+        else:
+            self._rows = None
+            self._width = max(self._width, *(cell_len(line) for line in new)) if new else self._width
+            self.virtual_size = Size(self._width, len(self._lines))
         self.refresh()
+
+    def toggle_wrap(self) -> bool:
+        """Wraps long lines, or lets them be scrolled sideways; which of the two."""
+        self.wraps = not self.wraps
+        self._reflow()
+        return self.wraps
+
+    def cycle_length(self) -> str:
+        """Shows more or less of each line; what is shown now."""
+        self.length = LENGTHS[(LENGTHS.index(self._length) + 1) % len(LENGTHS)]
+        self._reflow()
+        return self.length
+
+    def _reflow(self) -> None:
+        top = self._line_at(self.scroll_offset.y)[0]
+        self._resize(self._lines)
+        if self.follows:
+            self._to_end()
+        elif top < len(self._lines):
+            self._to_row(self._row_of(top))
+
+    @property
+    def _length(self) -> str:
+        return self.length or ("short" if self.size.width < _NARROW else "whole")
+
+    def _shown(self, line: str) -> str:
+        return shortened(line, self._length)
 
     def render_line(self, y: int) -> Strip:
         """The `y`th line in view."""
         left, top = self.scroll_offset
-        width, base, index = self.size.width, self.visual_style, top + y
+        width, base = self.size.width, self.visual_style
+        index, part = self._line_at(top + y)
         if index >= len(self._lines):
             text = self.placeholder if y == 0 and not self._lines else ""
             segments = Content.styled(text, DIM).render_segments(base)
             return Strip(segments).adjust_cell_length(width, base.rich_style)
-        segments = self._content(index).render_segments(base)
-        strip = Strip(segments).crop_extend(left, left + width, base.rich_style)
+        content = self._content(index)
+        if self._rows is not None:
+            start, end = _part(self._shown(self._lines[index]), self.scrollable_content_region.width, part)
+            strip = Strip(content[start:end].render_segments(base)).adjust_cell_length(width, base.rich_style)
+            return strip.apply_offsets(start, index)
+        strip = Strip(content.render_segments(base)).crop_extend(left, left + width, base.rich_style)
         return strip.apply_offsets(left, index)
 
-    def toggle_short(self) -> bool:
-        """Shortens the lines, or shows them whole; which of the two."""
-        self.short = not self._is_short
-        self.refresh()
-        return self.short
-
-    @property
-    def _is_short(self) -> bool:
-        return self.size.width < _NARROW if self.short is None else self.short
-
-    def _text(self, index: int) -> str:
-        return shortened(self._lines[index]) if self._is_short else self._lines[index]
-
     def _content(self, index: int) -> Content:
-        text = self._text(index)
+        text = self._shown(self._lines[index])
         line = Content(text)
         if self.search is not None:
-            is_current = self.search.current == index + self._first
+            is_current = self.search.current == self._places[index]
             style = component_style(self, "lines-view--current" if is_current else "lines-view--match")
             for start, end in self.search.spans(text):
                 line = line.stylize(style, start, end)
@@ -185,10 +282,30 @@ class LinesView(ScrollView, can_focus=True):
             )
         return line
 
+    def lines_in_view(self) -> list[str]:
+        """The lines in view, as they are shown."""
+        first, last = (self._line_at(self.scroll_offset.y + row)[0] for row in (0, self.size.height - 1))
+        return [self._shown(line) for line in self._lines[first : last + 1]]
+
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
         """The text marked with the mouse."""
-        return selection.extract("\n".join(map(self._text, range(len(self._lines))))), "\n"
+        return selection.extract("\n".join(map(self._shown, self._lines))), "\n"
 
     def selection_updated(self, selection: Selection | None) -> None:  # noqa: ARG002 - Textual passes it
         """Shows what is marked."""
         self.refresh()
+
+
+def _rows(text: str, width: int) -> int:
+    """How many rows a line takes when it is wrapped."""
+    if text.isascii():
+        return max(1, -(-len(text) // width))
+    return max(1, len(chop_cells(text, width)))
+
+
+def _part(text: str, width: int, number: int) -> tuple[int, int]:
+    """Where the `number`th row of a wrapped line begins and ends in it."""
+    if text.isascii():
+        return number * width, (number + 1) * width
+    ends = list(accumulate(map(len, chop_cells(text, width)), initial=0))
+    return (ends[number], ends[number + 1]) if number + 1 < len(ends) else (len(text), len(text))

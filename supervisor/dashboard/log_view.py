@@ -1,34 +1,46 @@
-"""The log of the selected run: follows the file, and searches it."""
+"""The log of the selected run, or of all runs: follows it, shows any part of it, searches it."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.widget import Widget
 from textual.widgets import Input
 
-from ..logs import LogFollower
-from .format import BOLD, DIM, WARN, Span, content, plain
+from .format import BOLD, DIM, WARN, Span, content, memory
 from .lines_view import LinesView
+from .log_pages import PAGE, LogFile, Pages
+from .merged_log import MergedLog
+from .search import ERRORS, Search
 
 POLL_S = 0.1
 QUIET_POLL_S = 0.25  # while nothing comes
-MAX_LINES_PER_POLL = 2000  # more than that can't be read by anybody, and would slow the keys down
+LARGE = 16 << 20  # bytes; of a larger log the title tells the size
+ALL = "all runs"
 
 
 class LogView(Vertical):
-    """A log's newest lines. Every line on the screen has been through `logs.clean_line`."""
+    """A log. Every line on the screen has been through `logs.clean_line`."""
 
     def __init__(self) -> None:
         super().__init__(id="log")
         self.lines = LinesView()
         self._input = Input(placeholder="regular expression; Enter searches, Escape leaves", id="search")
         self._input.cursor_blink = False  # each blink would be traffic on a slow line
+        self.merged = False
         self._name = ""
         self._path: Path | None = None
+        self._pages: Pages | None = None
+        self._log_end = 0
+        self._goal: int | None = None  # the place to show next
+        self._look = asyncio.Event()  # look at the log now
+        self._came_from: Widget | None = None  # had the focus before the search line
 
     def compose(self) -> ComposeResult:
         yield self.lines
@@ -38,67 +50,176 @@ class LogView(Vertical):
         self._input.display = False
         self._retitle()
 
-    def open(self, name: str, log: str) -> None:
-        """Shows a run's log from near its end; `log` is "" where there is none yet."""
-        path = Path(log) if log else None
-        if (name, path) == (self._name, self._path):
-            return
-        self._name, self._path = name, path
-        self.lines.clear("no output yet" if path else "no log yet: the run has not started")
+    def open(self, name: str, log: str, all_logs: Mapping[str, Path]) -> None:
+        """Shows a run's log from its end, or all logs if they are `merged`; `log` is "" where there is none yet."""
+        path = Path(log) if log and not self.merged else None
+        name = ALL if self.merged else name
+        if (name, path) != (self._name, self._path):
+            placeholder = "no output yet" if path or self.merged else "no log yet: the run has not started"
+            self._begin(name, path, placeholder, all_logs if self.merged else None)
+
+    def _begin(self, name: str, path: Path | None, placeholder: str, logs: Mapping[str, Path] | None) -> None:
+        self._name, self._path, self._log_end, self._goal = name, path, 0, None
+        self.lines.clear(placeholder)
         self._retitle()
         self.workers.cancel_group(self, "log")
-        if path is not None:
-            self.run_worker(self._follow(path), group="log")
+        self.workers.cancel_group(self, "scan")
+        if path is not None or logs is not None:
+            self.run_worker(self._serve(path, logs), group="log")
 
-    async def _follow(self, path: Path) -> None:
-        follower = await asyncio.to_thread(LogFollower.near_end, path)
-        if follower.offset:
-            self.lines.extend([f"⋯ earlier lines are in {plain(str(path))}"])
-        lines = await asyncio.to_thread(follower.read)
-        self.lines.extend(lines)
+    async def _serve(self, path: Path | None, logs: Mapping[str, Path] | None) -> None:
+        pages: Pages = LogFile(path) if path is not None else await asyncio.to_thread(MergedLog, logs or {})
+        self._pages, known = pages, 0
+        self.lines.replace(await asyncio.to_thread(pages.tail))
+        if self.lines.search is not None:
+            self._scan(self.lines.search, jumps=False)
         while True:
-            await asyncio.sleep(POLL_S if lines else QUIET_POLL_S)
-            lines = await asyncio.to_thread(follower.read)
-            skipped = len(lines) - MAX_LINES_PER_POLL
-            if skipped > 0:
-                lines = [f"⋯ {skipped} lines not shown: too many at once", *lines[skipped:]]
-            self.lines.extend(lines)
+            identity, size = await asyncio.to_thread(pages.state)
+            if known not in (0, identity) or size < self.lines.end:
+                self._restart_search()
+                self.lines.replace(await asyncio.to_thread(pages.tail))
+            known, grown = identity, size - self._log_end
+            self._log_end = size
+            busy = await self._turn(pages, size, grown)
+            self._look.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._look.wait(), POLL_S if busy or grown else QUIET_POLL_S)
+
+    async def _turn(self, pages: Pages, size: int, grown: int) -> bool:
+        """Brings the lines that the reader is about to see; whether there were any."""
+        lines = self.lines
+        if self._goal is not None:
+            goal, self._goal = self._goal, None
+            lines.replace(await asyncio.to_thread(pages.around, goal))
+            lines.go_to(goal)
+        if lines.follows:
+            if size - lines.end > PAGE:  # nobody could read what comes in between, but may scroll up to it
+                lines.replace(await asyncio.to_thread(pages.tail))
+                return True
+        else:
+            if grown > 0:
+                lines.unseen += await asyncio.to_thread(pages.count, size - grown, size)
+                self._retitle()
+            if lines.wants_earlier:
+                self.lines.prepend(await asyncio.to_thread(pages.before, lines.start))
+                return True
+            lines.is_whole = False
+            if not lines.wants_later:
+                return False
+        page = await asyncio.to_thread(pages.after, lines.end)
+        lines.is_whole = not page.lines
+        if page.lines:
+            lines.append(page)
+        return bool(page.lines)
+
+    # Going to places
+
+    @on(LinesView.Wanted)
+    def _go_to_part(self, event: LinesView.Wanted) -> None:
+        self._go_to(self._log_end * event.tenths // 10)
+
+    def _go_to(self, place: int, *, centred: bool = False) -> None:
+        if not self.lines.go_to(place, centred=centred):
+            self.lines.pause()
+            self._goal = place
+            self._look.set()
+
+    # Searching
 
     def ask(self) -> None:
         """Opens the line in which to type what to search for."""
+        self._came_from = self.screen.focused
         self._input.display = True
         self._input.focus()
 
+    def find(self, wanted: str, name: str = "") -> None:
+        """Searches the whole log, from the view upwards and then below it, and goes to the first match."""
+        self.lines.search = Search(wanted, name)
+        self._scan(self.lines.search, jumps=True)
+
     def find_next(self, direction: int) -> str:
         """Goes to the next match, about which the title tells; what is in the way, where there is none."""
-        if self.lines.search is None:
+        search = self.lines.search
+        if search is None:
             return "nothing searched for yet: press / first"
-        self.lines.find_next(direction)
+        place = search.step(direction)
+        if place is not None:
+            self._go_to(place, centred=True)
         self._retitle()
-        return "" if self.lines.search.matches else self.lines.search.describe()
+        return "" if search.matches else search.describe()
+
+    def find_error(self, direction: int) -> str:
+        """Goes to the next line that tells of an error; what is in the way, where there is none."""
+        if self.lines.search is not None and self.lines.search.wanted == ERRORS:
+            return self.find_next(direction)
+        self.find(ERRORS, "errors")
+        return ""
+
+    def _scan(self, search: Search, *, jumps: bool) -> None:
+        self.run_worker(self._search_all(search, jumps=jumps), group="scan", exclusive=True)
+
+    async def _search_all(self, search: Search, *, jumps: bool) -> None:
+        """Finds all matches, those above the view first, and then those in what is added to the log."""
+        pages = self._pages
+        if pages is None:
+            return
+        above = below = bottom = self.lines.bottom
+        search.done = 0.0
+        while True:
+            is_above = above > 0
+            find = pages.matches_before if is_above else pages.matches_after
+            found = await asyncio.to_thread(find, above if is_above else below, search)
+            search.add(found.places)
+            above, below = (found.start, below) if is_above else (0, found.end)
+            search.done = 1.0 if found.end == found.start else (below - above) / max(1, self._log_end)
+            if jumps and found.places:
+                jumps = False
+                place = search.at_or_before(bottom - 1)
+                assert place is not None
+                self._go_to(place, centred=True)
+            if found.places or found.start != found.end or search.done == 1.0:
+                self._retitle()
+                self.lines.refresh()
+            if found.start == found.end:
+                await asyncio.sleep(QUIET_POLL_S)
+
+    def _restart_search(self) -> None:
+        search = self.lines.search
+        if search is not None:
+            search.clear()
+            self._scan(search, jumps=False)
 
     @on(Input.Submitted)
     def _search(self, event: Input.Submitted) -> None:
         event.stop()
         if event.value:
-            self.lines.find(event.value)
+            self.find(event.value)
         else:
+            self.workers.cancel_group(self, "scan")
             self.lines.search = None
             self.lines.refresh()
-        self._leave_input()
+        self._leave_input(self.lines)
 
     def key_escape(self) -> None:
         """Leaves the search line."""
-        self._leave_input()
+        self._leave_input(self._came_from or self.lines)
 
-    def _leave_input(self) -> None:
-        self._input.display = False
-        self.lines.focus()
-        self._retitle()
+    def _leave_input(self, goal: Widget) -> None:
+        if self._input.display:
+            self._input.display = False
+            goal.focus()
+            self._retitle()
 
     @on(LinesView.Moved)
+    def _on_moved(self) -> None:
+        self._look.set()
+        self._retitle()
+
     def _retitle(self) -> None:
         spans: list[Span] = [(f"log of {self._name}" if self._name else "log", BOLD)]
+        if self._path is not None and self._log_end > LARGE:
+            place = "" if self.lines.follows else f", {self.lines.bottom / self._log_end:.0%}"
+            spans.append((f" ({memory(self._log_end / 2**20)}{place})", DIM))
         if self.lines.follows:
             spans.append((" · following", DIM))
         elif self.lines.unseen:
@@ -107,4 +228,6 @@ class LogView(Vertical):
             spans.append((" · paused (f follows)", WARN))
         if self.lines.search is not None:
             spans.append((f" · {self.lines.search.describe()}", ""))
-        self.border_title = content(spans)
+        title = content(spans)
+        if self.border_title != title:
+            self.border_title = title

@@ -15,16 +15,18 @@ from textual.strip import Strip
 from textual.style import Style
 
 from ..snapshot import RunView
+from .choice import chosen, next_order
 from .columns import FROM_HISTORY, Column, Row, choose_columns, header, line
 from .component_style import component_style
-from .format import DIM, Span, content, fit
+from .format import DIM, WARN, Span, content, fit
 from .history import History
 
 HEADER = 1  # lines
+MARK = "*"
 
 
 class RunsTable(ScrollView, can_focus=True):
-    """All runs of the session, one of which is selected."""
+    """The runs of the session that pass the filter, one of which is selected, any number of which may be marked."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"runs-table--cursor"}
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -32,8 +34,8 @@ class RunsTable(ScrollView, can_focus=True):
         Binding("up", "move(-1)", "previous run", show=False),
         Binding("pagedown", "page(1)", "page down", show=False),
         Binding("pageup", "page(-1)", "page up", show=False),
-        Binding("home", "move(-1000000)", "first run", show=False),
-        Binding("end", "move(1000000)", "last run", show=False),
+        Binding("home,g", "move(-1000000)", "first run", show=False),
+        Binding("end,G", "move(1000000)", "last run", show=False),
     ]
 
     class Selected(Message):
@@ -47,15 +49,23 @@ class RunsTable(ScrollView, can_focus=True):
         super().__init__(id="runs")
         self._history_of = history_of
         self._runs: dict[str, RunView] = {}
-        self._names: list[str] = []
+        self._names: list[str] = []  # in the order shown
         self._columns: tuple[Column, ...] = ()
         self._drawn: dict[str, tuple[Span, ...]] = {}  # what the screen shows, for lines it has shown
         self._cursor = 0
+        self._marks: set[str] = set()
+        self._order = "plan"
+        self._wanted = ""
 
     @property
     def selected(self) -> str | None:
         """The name of the selected run; None while there are no runs."""
         return self._names[self._cursor] if self._names else None
+
+    @property
+    def marked(self) -> tuple[str, ...]:
+        """The marked runs, in the order of the plan, filtered out or not."""
+        return tuple(name for name in self._runs if name in self._marks)
 
     @property
     def shows_history(self) -> bool:
@@ -73,24 +83,57 @@ class RunsTable(ScrollView, can_focus=True):
 
         `first_choice` is selected unless a run is selected already.
         """
-        selected = self.selected
+        is_new = list(self._runs) != list(runs)
         self._runs = dict(runs)
-        if self._names != list(runs):
-            self._names = list(runs)
-            wanted = selected or first_choice
-            self._cursor = self._names.index(wanted) if wanted is not None and wanted in runs else 0
+        if is_new:
+            self._marks &= self._runs.keys()
             self.styles.height = len(runs) + HEADER
-            self._resize()
-            if selected is None and self._names:
-                self.post_message(self.Selected(self._names[self._cursor]))
-            return
+        self._rearrange(first_choice, anew=is_new)
         for name in self.visible_names:
             self.refresh_run(name)
 
+    def cycle_order(self) -> str:
+        """Sorts by the next criterion; which one that is."""
+        self._order = next_order(self._order)
+        self._rearrange()
+        return self._order
+
+    def filter(self, wanted: str) -> None:
+        """Shows only runs whose name or state holds every word of `wanted`."""
+        self._wanted = wanted
+        self._rearrange()
+        self.refresh()
+
+    def _rearrange(self, first_choice: str | None = None, *, anew: bool = False) -> None:
+        names = chosen(self._runs, self._order, self._wanted)
+        if names == self._names and not anew:
+            return
+        before = self.selected
+        wanted = before or first_choice
+        self._names = names
+        self._cursor = names.index(wanted) if wanted in names else min(self._cursor, max(0, len(names) - 1))
+        self._resize()
+        self._into_view()
+        if self.selected is not None and self.selected != before:
+            self.post_message(self.Selected(self.selected))
+
     def refresh_run(self, name: str) -> None:
         """Draws a run's line again if it shows something else by now."""
-        if name in self._drawn and self._drawn[name] != self._spans(name):
+        if name in self._drawn and name in self._names and self._drawn[name] != self._spans(name):
             self.refresh_lines(self._names.index(name) + HEADER)
+
+    def toggle_mark(self) -> None:
+        """Marks the selected run, or takes its mark away, and goes on to the next."""
+        if self.selected is not None:
+            self._marks ^= {self.selected}
+            self.refresh_lines(self._cursor + HEADER)
+            self.select(self._cursor + 1)
+
+    def toggle_marks(self) -> int:
+        """Marks all runs that are shown; takes all marks away where there are some. How many are marked."""
+        self._marks = set() if self._marks else set(self._names)
+        self.refresh()
+        return len(self._marks)
 
     def action_move(self, step: int) -> None:
         """Selects the run `step` lines further down."""
@@ -107,10 +150,13 @@ class RunsTable(ScrollView, can_focus=True):
             return
         self.refresh_lines(before + HEADER)
         self.refresh_lines(self._cursor + HEADER)
+        self._into_view()
+        self.post_message(self.Selected(self._names[self._cursor]))
+
+    def _into_view(self) -> None:
         top, rows = self.scroll_offset.y, max(1, self.size.height - HEADER)
         if not top <= self._cursor < top + rows:
             self.scroll_to(y=self._cursor if self._cursor < top else self._cursor - rows + 1, animate=False, force=True)
-        self.post_message(self.Selected(self._names[self._cursor]))
 
     def on_resize(self) -> None:
         self._resize()
@@ -121,7 +167,8 @@ class RunsTable(ScrollView, can_focus=True):
             self.select(index)
 
     def _resize(self) -> None:
-        self._columns = choose_columns(self.scrollable_content_region.width or self.size.width, self._names)
+        width = self.scrollable_content_region.width or self.size.width
+        self._columns = choose_columns(width - len(MARK), list(self._runs))
         self._drawn.clear()
         self.virtual_size = Size(self.size.width, len(self._names) + HEADER)
         self.refresh()
@@ -133,14 +180,20 @@ class RunsTable(ScrollView, can_focus=True):
         """The `y`th line in view; the header stays in place."""
         base = self.visual_style
         if y < HEADER:
-            text = header(self._columns) if self._names else "no runs yet"
-            return self._strip(((fit(text, self.size.width), DIM),), base)
+            return self._strip(((fit(f" {self._header()}", self.size.width), DIM),), base)
         index = y - HEADER + self.scroll_offset.y
         if index >= len(self._names):
             return Strip.blank(self.size.width, base.rich_style)
         name = self._names[index]
         spans = self._drawn[name] = self._spans(name)
-        return self._strip(spans, component_style(self, "runs-table--cursor") if index == self._cursor else base)
+        mark = (MARK, WARN) if name in self._marks else (" ", "")
+        style = component_style(self, "runs-table--cursor") if index == self._cursor else base
+        return self._strip((mark, *spans), style)
+
+    def _header(self) -> str:
+        if not self._names:
+            return f"no run matches '{self._wanted}'" if self._runs else "no runs yet"
+        return header(self._columns)
 
     def _strip(self, spans: tuple[Span, ...], base: Style) -> Strip:
         pieces = content(spans).render(base, end="")

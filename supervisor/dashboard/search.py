@@ -6,34 +6,49 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
+ERRORS = (
+    r"\[(error|critical) *\]|\b(Error|Exception|Traceback|FATAL|CRITICAL|ERROR)\b|Error: |out of memory"
+    r"|Segmentation fault|\bKilled\b|\b[Nn]a[Nn] loss"
+)
+
 
 class Search:
-    """Which lines match a pattern; lines carry numbers that never change while the log grows and is cut."""
+    """Which lines match a pattern; lines have places that never change while the log grows."""
 
-    def __init__(self, wanted: str) -> None:
-        """Looks for a regular expression, or for the text itself where it is none; capitals make it case-sensitive."""
+    def __init__(self, wanted: str, name: str = "") -> None:
+        """Looks for a regular expression, or for the text itself where it is none; capitals make it case-sensitive.
+
+        `name` is shown in place of the pattern.
+        """
         flags = re.NOFLAG if any(char.isupper() for char in wanted) else re.IGNORECASE
         self.wanted = wanted
+        self.name = name or f"'{wanted}'"
         self.literal = False  # whether `wanted` was no regular expression
+        self.done = 1.0  # which part of the log has been searched
         try:
             self.pattern = re.compile(wanted, flags)
         except re.error:
             self.literal = True
             self.pattern = re.compile(re.escape(wanted), flags)
+        self.raw_pattern = re.compile(self.pattern.pattern.encode(), flags) if wanted.isascii() else None
         self.matches: list[int] = []
-        self.current: int | None = None  # number of the line last jumped to
+        self.current: int | None = None  # place of the line last jumped to
 
-    def feed(self, first: int, lines: Sequence[str]) -> None:
-        """Takes in new lines, numbered from `first`."""
-        self.matches += [first + index for index, line in enumerate(lines) if self.pattern.search(line)]
+    def add(self, places: Sequence[int]) -> None:
+        """Takes in matches that all lie above or all lie below those known."""
+        if places and self.matches and places[0] < self.matches[0]:
+            self.matches[:0] = places
+        else:
+            self.matches += places
 
-    def forget_before(self, first: int) -> None:
-        """Drops matches in lines that are no longer there."""
-        del self.matches[: bisect_left(self.matches, first)]
+    def clear(self) -> None:
+        """Forgets all matches: the log began anew."""
+        self.matches.clear()
+        self.current = None
 
-    def at_or_before(self, number: int) -> int | None:
-        """The match nearest above line `number`, itself included; the newest one where there is none above."""
-        index = bisect_right(self.matches, number) - 1
+    def at_or_before(self, place: int) -> int | None:
+        """The match nearest above a place, itself included; the newest one where there is none above."""
+        index = bisect_right(self.matches, place) - 1
         return self._take(index if index >= 0 else len(self.matches) - 1)
 
     def step(self, direction: int) -> int | None:
@@ -53,11 +68,12 @@ class Search:
         return [match.span() for match in self.pattern.finditer(line) if match.end() > match.start()]
 
     def describe(self) -> str:
-        """The search in words: what, which of how many matches."""
+        """The search in words: what, which of how many matches, how much is left to search."""
         how = " (as plain text: not a regular expression)" if self.literal else ""
+        so_far = f", {self.done:.0%} searched" if self.done < 1 else ""
         if not self.matches:
-            return f"no match for '{self.wanted}'{how}"
+            return f"no match for {self.name}{how}{so_far}"
         if self.current is None:
-            return f"{len(self.matches)} matches for '{self.wanted}'{how}"
+            return f"{len(self.matches)} matches for {self.name}{how}{so_far}"
         place = bisect_left(self.matches, self.current) + 1
-        return f"match {place}/{len(self.matches)} for '{self.wanted}'{how}"
+        return f"match {place}/{len(self.matches)} for {self.name}{how}{so_far}"

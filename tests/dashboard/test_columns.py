@@ -22,7 +22,7 @@ def test_every_line_fits_the_table(width: int, names: list[str]) -> None:
 
 
 def test_what_matters_is_there_at_80_columns() -> None:
-    assert keys(78) == {"name", "state", "gpu", "progress", "eta", "train_loss", "val_loss"}
+    assert keys(78) == {"name", "state", "gpu", "progress", "eta", "val_loss", "trend"}
 
 
 def test_wider_tables_only_gain_columns() -> None:
@@ -31,7 +31,7 @@ def test_wider_tables_only_gain_columns() -> None:
 
 
 def test_everything_is_there_at_200_columns() -> None:
-    assert {"trend", "best", "gpu_memory", "cpu", "memory", "attempt", "pid"} <= keys(198)
+    assert {"train_loss", "best", "gpu_memory", "cpu", "memory", "attempt", "pid"} <= keys(198)
 
 
 def test_a_run_on_another_gpu_than_given_is_flagged() -> None:
@@ -42,3 +42,14 @@ def test_a_run_on_another_gpu_than_given_is_flagged() -> None:
 def test_a_stalled_run_says_so_in_words() -> None:
     row = Row("a", RunView(state="running", stalled=True))
     assert "! stalled" in "".join(text for text, _ in line(choose_columns(78, PMSSM), row))
+
+
+def test_a_run_that_cannot_run_says_why_in_place_of_figures() -> None:
+    columns = choose_columns(78, PMSSM)
+    blocked = RunView(state="blocked", reason="blocked by transformer (exit code 1)")
+    failed = RunView(state="failed", reason="exit code 1: disk full", progress={"epoch": 3, "epochs": 9})
+    told = ["".join(text for text, _ in line(columns, Row("mlp", run))) for run in (blocked, failed)]
+    assert "blocked by transformer (exit code 1)" in told[0]
+    assert "3/9" in told[1]
+    assert "exit code 1: disk full" in told[1]
+    assert len({cell_len(text) for text in told}) == 1

@@ -23,8 +23,7 @@ async def test_running_session_looks_as_recorded(stage: Stage, size: tuple[int, 
     app = stage.app()
     async with app.run_test(size=size, notifications=True) as pilot:
         await until_shown(pilot, "best val", "Epoch 300/2000")
-        if size[0] >= 120:
-            await until(pilot, lambda: screen_text(app).count("█▇") == 2)  # the sparklines of both trainings
+        await until(pilot, lambda: screen_text(app).count("█▇") == 2)  # the sparklines of both trainings
         compare(f"running_{size[0]}x{size[1]}", await settled(pilot))
 
 
@@ -37,7 +36,7 @@ async def test_finished_session_looks_as_recorded(stage: Stage) -> None:
     stage.snapshot = stage.picture(runs=runs, state="finished", ended=NOW_ENDED, gpus=(), gpu_error="no driver")
     app = stage.app()
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
-        await until_shown(pilot, "best val", "Epoch 300/2000")
+        await until_shown(pilot, "best val", "Epoch 300/2000", "█▇")
         compare("finished_80x24", await settled(pilot))
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 from pmssm.supervisor.logs import CHUNK, MAX_BACKLOG
-from pmssm.supervisor.progress import STALL_FACTOR, STALL_MINIMUM_S, ProgressTracker
+from pmssm.supervisor.progress import STALL_FACTOR, STALL_MINIMUM_S, ProgressTracker, first_offset
+from pmssm.supervisor.state import Attempt
 
 PATTERN = r"Training for (?P<epochs>\d+) epochs|Epoch (?P<epoch>\d+) \| loss = (?P<loss>\S+)"
 
@@ -165,3 +166,23 @@ def test_epochs_that_begin_again_keep_the_pace(log: Path) -> None:
     tracker.update(now + 3)
     assert tracker.values["epoch"] == 1
     assert tracker.eta_s(now + 3) == pytest.approx(99 * 3)
+
+
+def test_a_resumed_run_keeps_its_progress_until_it_tells_of_more(log: Path) -> None:
+    write(log, "Training for 9 epochs", epoch(7))
+    tracker = ProgressTracker(PATTERN, log, 0, resumes=True)
+    tracker.update(1000.0)
+    assert tracker.values["epoch"] == 7
+    for now, number in ((1060.0, 8), (1070.0, 9)):
+        write(log, epoch(number))
+        tracker.update(now)
+        assert (tracker.eta_s(now) is None) == (number == 8)  # how long it took to begin again is no pace
+
+
+def test_progress_begins_at_the_newest_attempt_that_started_from_scratch() -> None:
+    def attempt(number: int, offset: int, *, fresh: bool) -> Attempt:
+        return Attempt(number=number, slot=None, fresh=fresh, started=0.0, log_offset=offset)
+
+    assert first_offset([]) == 0
+    assert first_offset([attempt(1, 5, fresh=False), attempt(2, 50, fresh=False)]) == 5
+    assert first_offset([attempt(1, 5, fresh=False), attempt(2, 50, fresh=True), attempt(3, 70, fresh=False)]) == 50

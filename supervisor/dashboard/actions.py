@@ -1,0 +1,130 @@
+"""What the user wants of runs: asked where it cannot be taken back, sent to the engine, and answered on the screen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+
+from textual import work
+from textual.app import App
+
+from ..plan import Plan, RunPlan
+from ..snapshot import RunView, Snapshot
+from ..state import ALIVE
+from ..wire import Command, Down, EngineGone, Restart, Start, Stop
+from .confirm import Confirm, Question, about_end, about_fresh, about_kill, about_restart, about_stop
+from .format import plain
+from .key_bar import KeyBar
+from .runs_table import RunsTable
+from .source import Source
+
+
+class Commander(App[str]):
+    """The part of the dashboard that commands the engine."""
+
+    def __init__(self, source: Source, runs: RunsTable) -> None:
+        # Without colour Textual would still paint greys; the terminal's own two colours are what was asked for.
+        super().__init__(ansi_color=True if os.environ.get("NO_COLOR") else None)
+        self._source = source
+        self.snapshot: Snapshot | None = None
+        self.plan: Plan | None = None
+        self.runs = runs
+        self.key_bar = KeyBar()
+
+    def look_again(self) -> None:
+        """Asks the engine for a new picture now."""
+        raise NotImplementedError
+
+    def say(self, message: str, *, bad: bool = False) -> None:
+        """Tells the user what a key did."""
+        self.key_bar.say(plain(message), bad=bad)
+
+    @work(group="commands")
+    async def _send(self, commands: Sequence[Command]) -> None:
+        reopen = any(isinstance(command, Start | Restart) for command in commands)
+        told: list[str] = []
+        refused: list[str] = []
+        try:
+            for command in commands:
+                async with self._source.open(reopen=reopen) as connection:
+                    reply = await connection.command(command)
+                (told if reply.ok else refused).append(reply.message)
+        except EngineGone as error:
+            refused.append(f"{commands[len(told) + len(refused)].verb} was not done: {error}")
+        self.say(answer(told, refused), bad=bool(refused))
+        self.look_again()
+
+    def _ask(self, question: Question, commands: Sequence[Command]) -> None:
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._send(commands)
+            else:
+                self.say(f"{question.title} No: nothing was done.")
+
+        self.push_screen(Confirm(question), answered)
+
+    def _targets(self) -> dict[str, RunView]:
+        """The runs that a key is about: those marked, or the selected one; tells the user where there is none."""
+        names = self.runs.marked or ((self.runs.selected,) if self.runs.selected else ())
+        known = self.snapshot.runs if self.snapshot else {}
+        targets = {name: known[name] for name in names if name in known}
+        if not targets:
+            self.say("no run to act on yet: still contacting the engine", bad=True)
+        return targets
+
+    def _alive(self, targets: Mapping[str, RunView]) -> dict[str, RunPlan | None]:
+        """Those of the runs that live, with what the plan says of them."""
+        planned = self.plan.runs if self.plan else {}
+        return {name: planned.get(name) for name, run in targets.items() if run.state in ALIVE}
+
+    def _act(
+        self,
+        targets: Mapping[str, RunView],
+        command: Callable[[str], Command],
+        question: Callable[[Mapping[str, RunPlan | None]], Question],
+    ) -> None:
+        """Sends a command about each run; asks first where that ends one that lives."""
+        commands = [command(name) for name in targets]
+        if alive := self._alive(targets):
+            self._ask(question(alive), commands)
+        elif commands:
+            self._send(commands)
+
+    def action_start(self) -> None:
+        if targets := self._targets():
+            self._send([Start(run=name) for name in targets])
+
+    def action_stop(self) -> None:
+        self._act(self._targets(), lambda name: Stop(run=name), about_stop)
+
+    def action_restart(self) -> None:
+        self._act(self._targets(), lambda name: Restart(run=name), about_restart)
+
+    def action_kill(self) -> None:
+        targets = self._targets()
+        if alive := self._alive(targets):
+            self._ask(about_kill(list(alive)), [Stop(run=name, how="kill") for name in alive])
+        elif targets:
+            name, run = next(iter(targets.items()))
+            self.say(f"{name} is not running: it is {run.state}" if len(targets) == 1 else "none of these is running")
+
+    def action_fresh(self) -> None:
+        if targets := self._targets():
+            question = about_fresh(list(targets), self._alive(targets))
+            self._ask(question, [Restart(run=name, fresh=True) for name in targets])
+
+    def action_end(self) -> None:
+        if self.snapshot is None:
+            self.say("no session to end yet: still contacting the engine", bad=True)
+        elif self.snapshot.state == "finished":
+            self.say("the session has finished already; q leaves")
+        else:
+            self._ask(about_end(self._alive(self.snapshot.runs)), [Down()])
+
+
+def answer(told: Sequence[str], refused: Sequence[str]) -> str:
+    """What became of some commands, in one line; what was refused comes first."""
+    if len(told) + len(refused) <= 1:
+        return "".join([*refused, *told])
+    counts = [f"{len(refused)} refused"] * bool(refused) + [f"{len(told)} done"] * bool(told)
+    return f"{', '.join(counts)}; {(refused or told)[0]}"
