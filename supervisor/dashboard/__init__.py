@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ def run_dashboard(logs: Path) -> None:
     from .source import EngineSource  # noqa: PLC0415
 
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored, as under nohup, it would keep us without a terminal
+    for name in ("COLUMNS", "LINES"):  # some shells export them; Textual would believe them for ever
+        os.environ.pop(name, None)
     app = Dashboard(EngineSource(logs))
     farewell = app.run()
     if farewell:

