@@ -64,6 +64,13 @@ def _logs_option(function: F) -> F:
     )(function)
 
 
+def _session_option(function: F) -> F:
+    """--session: which session a verb is about."""
+    return click.option(
+        "--session", "stamp", metavar="STAMP", help="An earlier session, as `sessions` lists it. [default: the newest]"
+    )(function)
+
+
 def _slot_options(function: F) -> F:
     """The options that decide which run gets which GPU."""
     for option in (
@@ -182,50 +189,52 @@ def _has_terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-async def _look(logs: Path, *, reopen: bool = False) -> Snapshot:
+async def _look(logs: Path, *, reopen: bool = False, stamp: str | None = None) -> Snapshot:
     from .connection import open_client  # noqa: PLC0415
 
     with contextlib.suppress(HungUp):  # it died just then; the next one answers
-        async with open_client(logs, reopen=reopen) as client:
+        async with open_client(logs, reopen=reopen, stamp=stamp) as client:
             return await client.look()
-    async with open_client(logs, reopen=reopen) as client:
+    async with open_client(logs, reopen=reopen, stamp=stamp) as client:
         return await client.look()
 
 
-def _dashboard(logs: Path) -> int:
+def _dashboard(logs: Path, stamp: str | None = None) -> int:
     from .dashboard import run_dashboard  # noqa: PLC0415
 
-    run_dashboard(logs)
+    run_dashboard(logs, stamp)
     return 0
 
 
 @main.command()
+@_session_option
 @_logs_option
-def attach(logs: Path) -> None:
+def attach(logs: Path, stamp: str | None) -> None:
     """Show the dashboard of the session, running or finished."""
     from .connection import session_to_serve  # noqa: PLC0415
 
-    session_to_serve(logs, reopen=True)
+    session_to_serve(logs, reopen=True, stamp=stamp)
     if not _has_terminal():
         raise Refused("there is no terminal for the dashboard here; use `status` or `logs`")
-    _dashboard(logs)
+    _dashboard(logs, stamp)
 
 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@_session_option
 @_logs_option
-def status(logs: Path, as_json: bool) -> None:
-    """Say what runs where and how far it is; of the newest session, running or finished."""
+def status(logs: Path, stamp: str | None, as_json: bool) -> None:
+    """Say what runs where and how far it is, in a session that is running or finished."""
     from .connection import NoSession  # noqa: PLC0415
-    from .recorded import recorded_snapshot  # noqa: PLC0415
-    from .sessions import SessionFolder, latest_session  # noqa: PLC0415
+    from .recorded import current_session, named_session, recorded_snapshot  # noqa: PLC0415
+    from .sessions import SessionFolder  # noqa: PLC0415
     from .status import status_lines  # noqa: PLC0415
     from .summary import read_summary, results_table  # noqa: PLC0415
 
     try:
-        snapshot = asyncio.run(_look(logs))
+        snapshot = asyncio.run(_look(logs, stamp=stamp))
     except NoSession:
-        folder = latest_session(logs)
+        folder = current_session(logs) if stamp is None else named_session(logs, stamp)
         if folder is None:
             raise
         snapshot = recorded_snapshot(folder)
@@ -240,12 +249,13 @@ def status(logs: Path, as_json: bool) -> None:
 @click.argument("run", required=False)
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is added, until interrupted.")
 @click.option("-n", "--lines", type=click.IntRange(min=1), help="The last N lines only.")
+@_session_option
 @_logs_option
-def show_log(logs: Path, run: str | None, follow: bool, lines: int | None) -> None:
+def show_log(logs: Path, run: str | None, stamp: str | None, follow: bool, lines: int | None) -> None:
     """Print the log of RUN, or the session's own log."""
     from .log_output import print_log  # noqa: PLC0415
 
-    print_log(logs, run, follow=follow, last=lines, write=click.echo)
+    print_log(logs, run, stamp=stamp, follow=follow, last=lines, write=click.echo)
 
 
 @main.command()
@@ -279,14 +289,15 @@ def kill(logs: Path, run: str) -> None:
 
 @main.command()
 @click.argument("run", required=False)
+@_session_option
 @_logs_option
-def start(logs: Path, run: str | None) -> None:
+def start(logs: Path, run: str | None, stamp: str | None) -> None:
     """Start RUN from its checkpoint; without RUN, everything that was stopped, failed or got lost."""
-    names = [run] if run is not None else _startable(asyncio.run(_look(logs, reopen=True)))
+    names = [run] if run is not None else _startable(asyncio.run(_look(logs, reopen=True, stamp=stamp)))
     if not names:
         raise Refused("nothing to start: every run has succeeded, runs, or waits for its turn")
     for name in names:
-        _send(logs, Start(run=name))
+        _send(logs, Start(run=name), stamp)
 
 
 def _startable(snapshot: Snapshot) -> list[str]:
@@ -297,10 +308,11 @@ def _startable(snapshot: Snapshot) -> list[str]:
 @main.command()
 @click.argument("run")
 @click.option("--fresh", is_flag=True, help="Forget the checkpoint and start over.")
+@_session_option
 @_logs_option
-def restart(logs: Path, run: str, fresh: bool) -> None:
+def restart(logs: Path, run: str, stamp: str | None, fresh: bool) -> None:
     """Start RUN again from its checkpoint, stopping it first if it runs."""
-    _send(logs, Restart(run=run, fresh=fresh))
+    _send(logs, Restart(run=run, fresh=fresh), stamp)
 
 
 @main.command()
@@ -372,12 +384,12 @@ def check(plan_file: Path | None, gpus: str | None, no_parallel: bool, share_gpu
     click.echo("\n".join(report(reading, choice, placements)))
 
 
-def _send(logs: Path, command: Command) -> None:
+def _send(logs: Path, command: Command, stamp: str | None = None) -> None:
     """Sends a command to the engine, waking it on a finished session if need be."""
     from .connection import open_client  # noqa: PLC0415
 
     async def send() -> Reply:
-        async with open_client(logs, reopen=True) as client:
+        async with open_client(logs, reopen=True, stamp=stamp) as client:
             return await client.command(command)
 
     reply = asyncio.run(send())

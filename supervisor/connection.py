@@ -11,9 +11,9 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from .recorded import is_finished
+from .recorded import current_session, is_finished, named_session
 from .runtime import EngineLock, socket_path
-from .sessions import SessionFolder, latest_session
+from .sessions import SessionFolder
 from .wire import Client, Down, EngineGone
 
 START_DEADLINE_S = 20.0
@@ -26,21 +26,24 @@ class NoSession(EngineGone):
 
 
 @contextlib.asynccontextmanager
-async def open_client(logs: Path, *, reopen: bool = False) -> AsyncIterator[Client]:
+async def open_client(logs: Path, *, reopen: bool = False, stamp: str | None = None) -> AsyncIterator[Client]:
     """A connection to the engine of `logs`; an engine that died with work to do is started again.
 
-    With `reopen` the engine is also started on a session that has finished, so that its runs can be restarted.
+    With `reopen` the engine is also started on a session that has finished, so that its runs can be restarted:
+    the one with that `stamp`, or the current one.
 
     Raises:
         NoSession: there is no session, or it has finished.
-        EngineGone: the engine could not be started, or does not answer.
+        EngineGone: the engine could not be started, or does not answer, or serves another session.
         SessionError, JournalError, RuntimeFolderError: damaged files, no safe place for the socket.
     """
+    if stamp is not None:
+        await _make_current(session_to_serve(logs, reopen=reopen, stamp=stamp))
     async with contextlib.AsyncExitStack() as stack:
         try:
             client = await stack.enter_async_context(_connect(logs))
         except EngineGone:
-            folder = session_to_serve(logs, reopen=reopen)
+            folder = session_to_serve(logs, reopen=reopen, stamp=stamp)
             client = await stack.enter_async_context(_start_and_connect(folder))
         yield client
 
@@ -59,6 +62,24 @@ async def _connect(logs: Path) -> AsyncIterator[Client]:
         yield client
 
 
+async def _make_current(folder: SessionFolder) -> None:
+    """Has an engine that lingers on another session, which has finished, make way for one on this."""
+    current = current_session(folder.logs)
+    if current is not None and current != folder and not is_finished(current):
+        raise EngineGone(f"{folder.logs}: session {current.stamp} is not finished; end it with `pmssm-supervise down`")
+    deadline = time.monotonic() + START_DEADLINE_S
+    while time.monotonic() < deadline:
+        try:
+            async with _connect(folder.logs) as client:
+                if (await client.look()).session == folder.stamp:
+                    return
+                await client.command(Down())
+        except EngineGone:
+            return
+        await asyncio.sleep(RETRY_S)
+    raise EngineGone(f"{folder.logs}: another session's engine does not leave; see `pmssm-supervise status`")
+
+
 async def dismiss_idle_engine(logs: Path) -> None:
     """Ends an engine that only lingers on a finished session, for those who still look at it."""
     with contextlib.suppress(EngineGone):
@@ -66,13 +87,14 @@ async def dismiss_idle_engine(logs: Path) -> None:
             await client.command(Down())
 
 
-def session_to_serve(logs: Path, *, reopen: bool) -> SessionFolder:
-    """The newest session of `logs`.
+def session_to_serve(logs: Path, *, reopen: bool, stamp: str | None = None) -> SessionFolder:
+    """The session of `logs` with that `stamp`, or the current one.
 
     Raises:
         NoSession: there is none, or it has finished and is not to be reopened.
+        SessionError: there is none with that stamp.
     """
-    folder = latest_session(logs)
+    folder = current_session(logs) if stamp is None else named_session(logs, stamp)
     if folder is None:
         raise NoSession(f"{logs}: no session here; start one with `pmssm-supervise`, or name its folder with --logs")
     if not reopen and is_finished(folder):

@@ -10,18 +10,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .logs import LogFollower
-from .sessions import SessionError, SessionFolder, latest_session
+from .recorded import current_session, named_session
+from .sessions import SessionError, SessionFolder
 
 POLL_S = 0.2
 
 
-def print_log(logs: Path, run: str | None, *, follow: bool, last: int | None, write: Callable[[str], None]) -> None:
-    """Writes the log of `run` of the newest session, or the session's own; with `follow` it never returns.
+def print_log(
+    logs: Path, run: str | None, *, stamp: str | None, follow: bool, last: int | None, write: Callable[[str], None]
+) -> None:
+    """Writes the log of `run`, or the session's own: of the session with that `stamp`, or the current one.
+
+    With `follow` it never returns.
 
     Raises:
         SessionError: no session, no such run, or no log yet.
     """
-    folder = latest_session(logs)
+    folder = current_session(logs) if stamp is None else named_session(logs, stamp)
     if folder is None:
         raise SessionError(f"{logs}: no session here; start one with `pmssm-supervise`, or name its folder with --logs")
     path = log_path(folder, run)

@@ -13,14 +13,13 @@ from pathlib import Path
 from .connection import dismiss_idle_engine
 from .gpus import read_gpus
 from .plan import Plan, PlanError, builtin_plan, load_plan
-from .recorded import is_finished
+from .recorded import current_session, is_finished
 from .runtime import EngineLock, socket_path
 from .sessions import (
     SessionError,
     SessionFolder,
     SessionSettings,
     create_session,
-    latest_session,
     next_session,
     resolve_plan,
 )
@@ -151,8 +150,8 @@ def _acquire(lock: EngineLock, logs: Path) -> bool:
     """Whether the logs folder is ours; an engine that only lingers on a finished session makes way."""
     if lock.acquire():
         return True
-    latest = latest_session(logs)
-    if latest is None or not is_finished(latest):
+    current = current_session(logs)
+    if current is None or not is_finished(current):
         return False
     asyncio.run(dismiss_idle_engine(logs))
     deadline = time.monotonic() + DISMISSAL_DEADLINE_S
@@ -164,15 +163,15 @@ def _acquire(lock: EngineLock, logs: Path) -> bool:
 
 
 def _check_free(logs: Path, free: bool) -> None:
-    latest = latest_session(logs)
+    current = current_session(logs)
     if not free:
-        stamp = f" ({latest.stamp})" if latest else ""
+        stamp = f" ({current.stamp})" if current else ""
         raise SessionError(
             f"{logs}: a session is running in this folder{stamp}; see it with `pmssm-supervise attach`, "
             "end it with `down`, or choose another folder with --logs"
         )
-    if latest is not None and not is_finished(latest):
+    if current is not None and not is_finished(current):
         raise SessionError(
-            f"{logs}: session {latest.stamp} was interrupted; go on with it with `pmssm-supervise attach`, "
+            f"{logs}: session {current.stamp} was interrupted; go on with it with `pmssm-supervise attach`, "
             "end it with `down`, or choose another folder with --logs"
         )

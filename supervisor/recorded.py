@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import time
 from pathlib import Path
 
-from .journal import JournalError, read_journal
+from .journal import JournalError, is_closed, read_journal
 from .picture import Observation, Painter
 from .progress import ProgressTracker, first_offset
 from .sessions import SessionError, SessionFolder, folder_size, list_sessions
@@ -21,6 +22,35 @@ def is_finished(folder: SessionFolder) -> bool:
         SessionError, JournalError: the session's files are missing or damaged.
     """
     return replay(folder.load_plan(), read_journal(folder.journal)).finished
+
+
+def current_session(logs: Path) -> SessionFolder | None:
+    """The session that clients mean: the newest, or an earlier one that somebody goes on with."""
+    sessions = list_sessions(logs)
+    if sessions and is_closed(sessions[-1].journal):
+        return next(filter(_goes_on, sessions[:-1]), sessions[-1])
+    return sessions[-1] if sessions else None
+
+
+def _goes_on(folder: SessionFolder) -> bool:
+    try:
+        return not is_closed(folder.journal) and not is_finished(folder)
+    except (SessionError, JournalError):
+        return False
+
+
+def named_session(logs: Path, stamp: str) -> SessionFolder:
+    """The session with that stamp.
+
+    Raises:
+        SessionError: there is none.
+    """
+    stamps = [folder.stamp for folder in list_sessions(logs)]
+    if stamp not in stamps:
+        near = difflib.get_close_matches(stamp, stamps, n=1, cutoff=0.0)
+        hint = f"did you mean {near[0]}? `pmssm-supervise sessions` lists them" if near else "there is none at all"
+        raise SessionError(f"{logs}: no session {stamp!r}; {hint}")
+    return SessionFolder(logs, stamp)
 
 
 def session_rows(logs: Path) -> list[list[str]]:

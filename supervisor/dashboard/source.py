@@ -14,9 +14,9 @@ from pydantic import ValidationError
 
 from ..connection import NoSession, open_client
 from ..journal import JournalError
-from ..recorded import recorded_snapshot
+from ..recorded import current_session, named_session, recorded_snapshot
 from ..runtime import RuntimeFolderError
-from ..sessions import SessionError, latest_session
+from ..sessions import SessionError
 from ..snapshot import Snapshot
 from ..wire import Command, EngineGone, Reply
 
@@ -52,16 +52,17 @@ class Source(Protocol):
 
 
 class EngineSource:
-    """The newest session of a logs folder."""
+    """The session of a logs folder with that stamp, or the current one."""
 
-    def __init__(self, logs: Path) -> None:
+    def __init__(self, logs: Path, stamp: str | None = None) -> None:
         self._logs = logs
+        self._stamp = stamp
 
     @contextlib.asynccontextmanager
     async def open(self, *, reopen: bool = False) -> AsyncIterator[Connection]:
         """A connection to the engine, which is started if it died with work to do."""
         try:
-            async with open_client(self._logs, reopen=reopen) as client:
+            async with open_client(self._logs, reopen=reopen, stamp=self._stamp) as client:
                 yield client
         except (SessionError, JournalError, RuntimeFolderError) as error:
             raise EngineGone(str(error)) from None
@@ -71,7 +72,7 @@ class EngineSource:
     def recorded(self) -> Snapshot | None:
         """The session's last picture; None where its files can't be read."""
         try:
-            folder = latest_session(self._logs)
+            folder = current_session(self._logs) if self._stamp is None else named_session(self._logs, self._stamp)
             return recorded_snapshot(folder) if folder is not None else None
         except (SessionError, JournalError):
             return None
