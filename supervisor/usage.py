@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import psutil
+
+# Linux with CONFIG_PROC_CHILDREN, as distributions have it. Without it all processes of the machine are looked through.
+KERNEL_LISTS_CHILDREN = os.path.exists("/proc/thread-self/children")  # noqa: PTH110
 
 
 @dataclass(frozen=True)
@@ -29,14 +33,14 @@ class UsageMeter:
         """The usage below each root pid; a root that has ended is left out."""
         if not roots:
             return {}
-        children = _children()
         now = time.monotonic()
         elapsed = None if self._measured_at is None else now - self._measured_at
         seconds: dict[int, float] = {}
         usages = {}
         for run, root in roots.items():
             memory = 0
-            for pid in _tree(root, children):
+            pids = _tree(root)
+            for pid in pids:
                 try:
                     process = psutil.Process(pid)
                     times = process.cpu_times()
@@ -44,22 +48,31 @@ class UsageMeter:
                 except psutil.Error:
                     continue
                 seconds[pid] = times.user + times.system
-            used = [seconds[pid] - self._cpu_seconds.get(pid, 0.0) for pid in _tree(root, children) if pid in seconds]
+            used = [seconds[pid] - self._cpu_seconds.get(pid, 0.0) for pid in pids if pid in seconds]
             cpu = 100 * sum(used) / elapsed if elapsed else None
-            usages[run] = Usage(frozenset(_tree(root, children)), cpu, memory / 2**20)
+            usages[run] = Usage(frozenset(pids), cpu, memory / 2**20)
         self._cpu_seconds, self._measured_at = seconds, now
         return usages
 
 
-def _children() -> dict[int, list[int]]:
-    children: dict[int, list[int]] = {}
-    for process in psutil.process_iter(["ppid"]):
-        children.setdefault(process.info["ppid"], []).append(process.pid)
-    return children
-
-
-def _tree(root: int, children: Mapping[int, Iterable[int]]) -> list[int]:
+def _tree(root: int) -> list[int]:
+    """The process and all that descend from it."""
+    if not KERNEL_LISTS_CHILDREN:
+        try:
+            return [root, *(child.pid for child in psutil.Process(root).children(recursive=True))]
+        except psutil.Error:
+            return [root]
     found = [root]
     for pid in found:
-        found.extend(children.get(pid, ()))
+        found.extend(_children(pid))
     return found
+
+
+def _children(pid: int) -> Iterator[int]:
+    """The children of a process, each of which belongs to the thread that made it."""
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - Path.iterdir costs twice as much
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as children:  # noqa: PTH123
+                yield from map(int, children.read().split())
+    except OSError:
+        return  # it has ended
