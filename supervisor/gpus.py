@@ -17,12 +17,17 @@ log = logging.getLogger(__name__)
 
 
 class GpuProcess(BaseModel):
-    """A process that computes on a GPU; `memory_mib` (MiB) is None where the driver does not tell."""
+    """A process that computes on a GPU; `memory_mib` (MiB) is None where the driver does not tell.
+
+    `user` is its owner, "" where the system does not tell; `run` is the run that it belongs to, "" for others.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     pid: int
     memory_mib: int | None = None
+    user: str = ""
+    run: str = ""
 
 
 class Gpu(BaseModel):

@@ -1,10 +1,12 @@
 """One reading of NVML after the other, through pynvml; used by gpus.py alone, which imports it late."""
 
 import logging
+import os
+import pwd
 import re
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 import pynvml
@@ -138,8 +140,26 @@ def _contents(handle: object) -> dict[str, Any]:
     if memory is not None:
         figures |= {"memory_used_mib": _mib(memory.used), "memory_total_mib": _mib(memory.total)}
     if processes is not None:
-        figures["processes"] = tuple(GpuProcess(pid=one.pid, memory_mib=_mib(one.usedGpuMemory)) for one in processes)
+        figures["processes"] = tuple(
+            GpuProcess(pid=one.pid, memory_mib=_mib(one.usedGpuMemory), user=_owner(one.pid)) for one in processes
+        )
     return figures
+
+
+def _owner(pid: int) -> str:
+    """The name of the user whose process this is; "" in a container that hides it."""
+    try:
+        return _user_name(os.stat(f"/proc/{pid}").st_uid)  # noqa: PTH116
+    except OSError:
+        return ""
+
+
+@lru_cache
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _mib(size: int | None) -> int | None:

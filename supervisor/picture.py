@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .gpus import GpuReading
+from .gpus import Gpu, GpuReading
 from .plan import Plan
 from .reasons import reason
 from .sessions import SessionFolder
@@ -61,7 +61,7 @@ class Painter:
             ended=state.ended,
             notes=(*troubles, *state.notes),
             runs={name: self._run(name, state, states, observe, reading) for name in self._plan.runs},
-            gpus=reading.gpus if reading else (),
+            gpus=_with_runs(reading.gpus, state, observe) if reading else (),
             gpu_error=reading.error
             if reading
             else "NVML was not asked"
@@ -131,6 +131,24 @@ def _latest(last: Attempt, seen: Observation, reading: GpuReading | None) -> dic
         "gpu_memory_mib": used,
         "gpu_actual": on,
     }
+
+
+def _with_runs(gpus: tuple[Gpu, ...], state: SessionState, observe: Callable[[str], Observation]) -> tuple[Gpu, ...]:
+    """The GPUs, with the names of the runs at those of their processes that belong to one."""
+    if not any(gpu.processes for gpu in gpus):
+        return gpus
+    usages = {name: observe(name).usage for name, run in state.runs.items() if run.alive}
+    owners = {pid: name for name, usage in usages.items() if usage is not None for pid in usage.pids}
+    return tuple(
+        gpu.model_copy(
+            update={
+                "processes": tuple(p.model_copy(update={"run": owners.get(p.pid, "")}) for p in gpu.processes or ())
+            }
+        )
+        if gpu.processes
+        else gpu
+        for gpu in gpus
+    )
 
 
 def _gpu_index(slot: Slot, reading: GpuReading | None) -> int | None:

@@ -22,6 +22,7 @@ from ..snapshot import RunView, Snapshot
 from ..state import ALIVE, ENDED, RunState
 from .actions import Commander
 from .detail_line import DetailLine
+from .details import Details, Subject
 from .filter import Filter
 from .gpu_table import GpuTable
 from .help import Help
@@ -30,6 +31,7 @@ from .keys import bindings
 from .log_view import LogView
 from .loss_curve import LossCurve
 from .runs_table import RunsTable
+from .samples import ResourceWatch
 from .session_line import SessionLine
 from .source import Gone, Source, pictures
 
@@ -54,8 +56,10 @@ class Dashboard(Commander):
         self._look = asyncio.Event()  # read the histories now
         self.session = SessionLine(clock)
         self.filter = Filter()
+        self._clock = clock
+        self.resources = ResourceWatch()
         self.detail = DetailLine(clock)
-        self.gpus = GpuTable(clock)
+        self.gpus = GpuTable(clock, self.resources.gpus)
         self.curve = LossCurve()
         self.log_view = LogView()
 
@@ -97,13 +101,14 @@ class Dashboard(Commander):
         self.set_class(False, "stale")
         self.session.show(snapshot, None)
         self.runs.show(snapshot.runs, first_choice(snapshot, self.plan))
+        self.resources.look(snapshot)
         self.gpus.show(snapshot)
         self._show_selected()
 
     def _show_selected(self) -> None:
         name, run = self._selected()
         if run is not None:
-            self.detail.show(name, run, self._planned(name))
+            self.detail.show(name, run, self._planned(name), self.snapshot.runs if self.snapshot else {})
             self.log_view.open(name, run.log, self._all_logs())
 
     def _all_logs(self) -> dict[str, Path]:
@@ -164,6 +169,16 @@ class Dashboard(Commander):
 
     def action_select(self, step: int) -> None:
         self.runs.action_move(step)
+
+    def action_details(self) -> None:
+        self.push_screen(Details(self._subject, self._clock))
+
+    def _subject(self) -> Subject | None:
+        """The selected run with all that is known about it."""
+        name, run = self._selected()
+        if self.snapshot is None or run is None:
+            return None
+        return Subject(name, run, self._planned(name), self.snapshot, self.resources.runs)
 
     def action_mark(self) -> None:
         self.runs.toggle_mark()

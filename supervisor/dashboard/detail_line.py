@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from textual.content import Content
 from textual.widgets import Static
@@ -24,27 +24,38 @@ class DetailLine(Static):
         super().__init__(id="detail")
         self._clock = clock
         self._shown: tuple[str, RunView, RunPlan | None] | None = None
+        self._others: Mapping[str, RunView] = {}
+        self._stopping: tuple[str, float] | None = None  # which run, and since when, as far as was seen
         self._lines: list[Line] = []
 
     def on_mount(self) -> None:
         self.set_interval(1.0, self._draw)
 
-    def show(self, name: str, run: RunView, planned: RunPlan | None) -> None:
-        """Shows a run; `planned` is what the plan says of it, None while that is not known."""
-        self._shown = name, run, planned
+    def show(self, name: str, run: RunView, planned: RunPlan | None, others: Mapping[str, RunView]) -> None:
+        """Shows a run; `planned` is what the plan says of it, None while that is not known; `others` are all runs."""
+        if run.state is not RunState.STOPPING:
+            self._stopping = None
+        elif self._stopping is None or self._stopping[0] != name:
+            self._stopping = name, self._clock()
+        self._shown, self._others = (name, run, planned), others
         self._draw()
 
     def _draw(self) -> None:
         if self._shown is None:
             return
         name, run, planned = self._shown
-        lines = [state_line(name, run, self._clock()), plan_line(planned)]
+        first = state_line(name, run, self._clock(), self._others)
+        if self._stopping is not None and planned is not None:
+            left = planned.stop_grace_s - (self._clock() - self._stopping[1])
+            told = f"SIGKILL in {duration(left)}" if left > 0 else "SIGKILL sent"
+            first.insert(3, (f" · SIGTERM sent, writes its checkpoint; {told}", WARN))
+        lines = [first, plan_line(planned)]
         if lines != self._lines:
             self._lines = lines
             self.update(Content("\n").join(content(line) for line in lines), layout=False)
 
 
-def state_line(name: str, run: RunView, now: float) -> Line:
+def state_line(name: str, run: RunView, now: float, others: Mapping[str, RunView]) -> Line:
     """A run's state and the reason for it, with what is wrong before all else."""
     spans: Line = [(name, BOLD), (": ", ""), state_span(run)]
     if is_misplaced(run):
@@ -52,8 +63,15 @@ def state_line(name: str, run: RunView, now: float) -> Line:
         spans.append((f" · runs on GPU {actual}, not on GPU {run.gpu} as it should", BAD))
     if run.stalled:
         spans.append((" · running, but without progress for far longer than usual", WARN))
-    spans += [(f" · {text}", "") for text in _facts(run, now) if text]
+    spans += [(f" · {text}", "") for text in (*_facts(run, now), _since(run, others, now)) if text]
     return spans
+
+
+def _since(run: RunView, others: Mapping[str, RunView], now: float) -> str:
+    """How long ago that ended which blocks the run."""
+    ends = [others[name].ended for name in run.blocked_by if name in others]
+    newest = max((end for end in ends if end is not None), default=None)
+    return "" if newest is None else f"{duration(now - newest)} ago"
 
 
 def _facts(run: RunView, now: float) -> list[str]:

@@ -123,3 +123,12 @@ def sparkline(values: Sequence[float], width: int) -> str:
     height = max(max(picked) - low, least_range)
     scale = (len(_SPARKS) - 1) / height if height else 0.0
     return "".join(_SPARKS[round((value - low) * scale)] for value in picked)
+
+
+def course(values: Sequence[float], width: int, low: float, high: float) -> str:
+    """The newest of the values on a fixed scale, in at most `width` characters."""
+    height = high - low
+    if height <= 0 or width <= 0:
+        return ""
+    top = len(_SPARKS) - 1
+    return "".join(_SPARKS[min(top, max(0, round((value - low) / height * top)))] for value in values[-width:])

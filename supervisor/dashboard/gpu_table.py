@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from ..gpus import Gpu
-from ..snapshot import Snapshot
+from ..gpus import Gpu, GpuProcess
+from ..snapshot import RunView, Snapshot
 from ..state import ALIVE
-from .format import BAD, BOLD, BUSY, DIM, GOOD, UNKNOWN, WARN, Span, bar, content, duration, fit, memory, percent, plain
+from .format import (
+    BAD,
+    BOLD,
+    BUSY,
+    DIM,
+    GOOD,
+    UNKNOWN,
+    WARN,
+    Span,
+    bar,
+    content,
+    course,
+    duration,
+    fit,
+    memory,
+    percent,
+    plain,
+)
+from .samples import Samples
 
 _IDLE_MIB = 700  # what drivers and display servers hold of a GPU that nobody uses
 STALE_S = 10.0  # figures older than this are shown as old
@@ -20,10 +39,11 @@ Line = list[Span]
 
 
 class GpuTable(VerticalScroll):
-    """One line a GPU, or the reason why there is none."""
+    """One line a GPU, or the reason why there is none; histories and processes where there is room."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], samples: Samples) -> None:
         self._clock = clock
+        self._samples = samples
         self._snapshot: Snapshot | None = None
         self._lines: list[Line] = []
         self._text = Static(Content("no figures yet"), id="gpu-lines")
@@ -44,14 +64,20 @@ class GpuTable(VerticalScroll):
     def _draw(self) -> None:
         if self._snapshot is None:
             return
-        lines = gpu_lines(self._snapshot, self.scrollable_content_region.width, self._clock())
+        width, now = self.scrollable_content_region.width, self._clock()
+        lines = gpu_lines(self._snapshot, width, now, self._samples)
+        if len(lines) > self.size.height and not self.screen.has_class("zoom-gpus"):
+            lines = gpu_lines(self._snapshot, width, now, None)
         if lines != self._lines:
             self._lines = lines
             self._text.update(Content("\n").join(content(line) for line in lines))
 
 
-def gpu_lines(snapshot: Snapshot, width: int, now: float) -> list[Line]:
-    """What there is to say about the GPUs, in lines of at most `width` cells (reasons may be longer)."""
+def gpu_lines(snapshot: Snapshot, width: int, now: float, samples: Samples | None) -> list[Line]:
+    """What there is to say about the GPUs, in lines of at most `width` cells (reasons may be longer).
+
+    With `samples` each GPU also has its recent past and its processes.
+    """
     lines: list[Line] = []
     age = now - snapshot.gpu_taken_at if snapshot.gpu_taken_at is not None else 0.0
     if age > STALE_S and snapshot.gpus:
@@ -62,8 +88,11 @@ def gpu_lines(snapshot: Snapshot, width: int, now: float) -> list[Line]:
         lines.append([("no GPU" if snapshot.gpu_taken_at is not None else "looking for GPUs…", DIM)])
     labels = max((len(_label(gpu)) for gpu in snapshot.gpus), default=0)
     users = [_users(gpu, snapshot) for gpu in snapshot.gpus]
+    room = max((sum(len(text) for text, _ in spans) for spans in users), default=0) + 1
     for gpu, using in zip(snapshot.gpus, users, strict=True):
-        lines.append(_gpu_line(gpu, labels, width, using))
+        lines.append(_gpu_line(gpu, labels, width, using, room))
+        if samples is not None and gpu.error is None:
+            lines += [[(" " * (labels + 1), ""), *line] for line in _details(gpu, snapshot, samples, width)]
     return lines
 
 
@@ -71,23 +100,32 @@ def _label(gpu: Gpu) -> str:
     return str(gpu.index) if gpu.mig_index is None else f"{gpu.index}.{gpu.mig_index}"
 
 
-def _users(gpu: Gpu, snapshot: Snapshot) -> str:
-    """Who computes on the GPU: our runs by name, or how many processes of others."""
-    ours = [
-        name
-        for name, run in snapshot.runs.items()
-        if run.state in ALIVE and gpu.index in (run.gpu_actual or (() if run.gpu is None else (run.gpu,)))
-    ]
-    if ours:
-        return ", ".join(ours)
-    others = len(gpu.processes or ())
-    if others:
-        return f"{others} other process{'es' if others > 1 else ''}"
+def _users(gpu: Gpu, snapshot: Snapshot) -> Line:
+    """Who computes on the GPU: our runs by name, then others by user name, or that it is idle."""
+    ours = [name for name, run in snapshot.runs.items() if run.state in ALIVE and _is_on(run, name, gpu)]
+    others = Counter(process.user for process in gpu.processes or () if not process.run)
+    named = [f"{plain(user)} ×{count}" if count > 1 else plain(user) for user, count in others.items() if user]
+    if others[""] and not ours:  # ours may be among those of whom nothing is known, as in a container
+        named.append(f"{others['']} other process{'es' if others[''] > 1 else ''}")
+    spans: Line = [(", ".join(ours), "")] if ours else []
+    if named:
+        spans.append((f"{'; ' if ours else ''}{', '.join(named)}", DIM if ours else WARN))
+    if spans:
+        return spans
     busy = (gpu.utilization_percent or 0) > 0 or (gpu.memory_used_mib or 0) > _IDLE_MIB
-    return "in use by others" if busy else "idle"
+    return [("in use by others", WARN)] if busy else [("idle", DIM)]
 
 
-def _gpu_line(gpu: Gpu, labels: int, width: int, users: str) -> Line:
+def _is_on(run: RunView, name: str, gpu: Gpu) -> bool:
+    """Whether a living run computes on the GPU, or is to, as long as NVML does not show where it does."""
+    if any(process.run == name for process in gpu.processes or ()):
+        return True
+    if run.gpu_actual:
+        return gpu.mig_index is None and gpu.index in run.gpu_actual
+    return bool(gpu.uuid) and run.cuda_visible_devices == gpu.uuid
+
+
+def _gpu_line(gpu: Gpu, labels: int, width: int, users: Line, wanted: int) -> Line:
     label: Line = [(_label(gpu).rjust(labels), BOLD), (" ", "")]
     if gpu.error is not None:
         return [*label, (plain(gpu.error), BAD)]
@@ -95,15 +133,44 @@ def _gpu_line(gpu: Gpu, labels: int, width: int, users: str) -> Line:
     name = f"{fit(plain(gpu.name), 22)} " if width >= 96 else ""
     figures = _memory_figures(gpu)
     room = width - labels - 1 - len(name) - 5 - len(figures) - len(sensors) - 2
-    room_users = min(max(0, room - 20), 24) if width >= 44 else 0  # what is left after two bars of 10
-    cells = min(40, max(0, room - room_users) // 2)
-    spans: Line = [*label, (name, DIM), (bar(_part(gpu.utilization_percent, 100), cells), GOOD)]
+    room_users = max(0, min(wanted, room - (20 if width >= 64 else 6)))
+    bars = 2 if width >= 52 else 1
+    cells = min(40, max(0, room - room_users) // bars)
+    spans: Line = [*label, (name, DIM)]
+    spans += [(bar(_part(gpu.utilization_percent, 100), cells), GOOD)] if bars == 2 else []
     spans += [(f" {percent(gpu.utilization_percent):>4} ", "")]
     spans += [(bar(_part(gpu.memory_used_mib, gpu.memory_total_mib), cells), BUSY)]
     spans += [(figures, ""), (sensors, DIM)]
-    if room_users > 4:
-        spans.append((f" {fit(users, room_users - 1).rstrip()}", DIM if users == "idle" else ""))
-    return spans
+    return [*spans, (" ", ""), *_cut(users, room_users - 1)] if room_users > 4 else spans
+
+
+def _cut(spans: Line, width: int) -> Line:
+    """The spans in at most `width` cells."""
+    cut: Line = []
+    for text, style in spans:
+        cut.append((fit(text, min(len(text), width)).rstrip(), style))
+        width -= len(cut[-1][0])
+    return cut
+
+
+def _details(gpu: Gpu, snapshot: Snapshot, samples: Samples, width: int) -> list[Line]:
+    """The recent past of a GPU, and its processes."""
+    thing = gpu.index, gpu.mig_index
+    half = max(8, (width - 24) // 2)
+    use = course(samples.course(thing, "use"), half, 0, 100)
+    held = course(samples.course(thing, "memory"), half, 0, gpu.memory_total_mib or 0)
+    lines: list[Line] = [[("use ", DIM), (fit(use, half), GOOD), (" memory ", DIM), (held, BUSY)]]
+    return lines + [_process_line(process, snapshot) for process in gpu.processes or ()]
+
+
+def _process_line(process: GpuProcess, snapshot: Snapshot) -> Line:
+    run = snapshot.runs.get(process.run)
+    who = process.run or plain(process.user) or "unknown user"
+    words = f"{who}: pid {process.pid}, {memory(process.memory_mib)}"
+    if run is None:
+        return [(words, DIM)]
+    expected = run.gpu_memory_expected_mib
+    return [(words, ""), (f" of {memory(expected)} expected" if expected else "", DIM)]
 
 
 def _memory_figures(gpu: Gpu) -> str:

@@ -1,5 +1,7 @@
 """What read_gpus and GpuPoller make of everything NVML can answer, through the real pynvml and a fake library."""
 
+import os
+import pwd
 import subprocess
 import sys
 import time
@@ -51,7 +53,14 @@ class Program:
         return GpuReading.model_validate_json(self.ask())
 
     def gpus(self) -> tuple[Gpu, ...]:
-        return self.reading().gpus
+        """The GPUs, without the owners of processes: a made-up pid may be anybody's."""
+        return tuple(_without_owners(gpu) for gpu in self.reading().gpus)
+
+
+def _without_owners(gpu: Gpu) -> Gpu:
+    if not gpu.processes:
+        return gpu
+    return gpu.model_copy(update={"processes": tuple(p.model_copy(update={"user": ""}) for p in gpu.processes)})
 
 
 @contextmanager
@@ -150,6 +159,12 @@ def test_nobody_and_unknown_are_told_apart(machine: FakeNvml, reader: Program) -
     assert [gpu.processes for gpu in reader.gpus()] == [()]
 
 
+def test_processes_come_with_the_name_of_their_user(machine: FakeNvml, reader: Program) -> None:
+    machine.set(fake_gpu(0, processes={os.getpid(): 5, 2**22 + 1: 5}))
+    (gpu,) = reader.reading().gpus
+    assert [process.user for process in gpu.processes or ()] == [pwd.getpwuid(os.getuid()).pw_name, ""]
+
+
 def test_the_memory_of_a_process_can_be_unknown(machine: FakeNvml, reader: Program) -> None:
     machine.set(fake_gpu(0, processes=dict.fromkeys(range(1, 200))))
     (gpu,) = reader.gpus()
@@ -239,7 +254,7 @@ def test_a_uuid_can_never_become_a_list_of_gpus(machine: FakeNvml, reader: Progr
 def test_mig_devices_take_the_place_of_their_gpu(machine: FakeNvml, reader: Program) -> None:
     parts = (fake_gpu(0, uuid="MIG-a", total_mib=9728, processes={42: 100}), None, fake_gpu(0, uuid="MIG-b"))
     machine.set(fake_gpu(0), fake_gpu(1, mig=parts, temperature=55))
-    whole, first, second = reader.reading().usable
+    whole, first, second = map(_without_owners, reader.reading().usable)
     assert (whole.label, first.label, second.label) == ("GPU 0", "GPU 1 MIG 0", "GPU 1 MIG 2")
     assert (first.uuid, first.memory_total_mib, first.processes) == (
         "MIG-a",

@@ -1,0 +1,89 @@
+"""The detail view of a run, and the processes and histories of GPUs."""
+
+import json
+from pathlib import Path
+
+from pmssm.supervisor.dashboard.details import Subject, detail_lines, variables
+from pmssm.supervisor.dashboard.gpu_table import gpu_lines
+from pmssm.supervisor.dashboard.samples import ResourceWatch
+from pmssm.supervisor.gpus import Gpu, GpuProcess
+from pmssm.supervisor.plan import load_plan
+from pmssm.supervisor.snapshot import AttemptView
+from stage import NOW, Stage, screen_text, until, until_shown
+
+
+def text_of(lines: list[list[tuple[str, str]]]) -> str:
+    return "\n".join("".join(text for text, _ in line) for line in lines)
+
+
+def details(stage: Stage, name: str, **changes: object) -> str:
+    snapshot = stage.picture(runs=stage.runs(**{name: changes}))
+    watch = ResourceWatch()
+    watch.look(snapshot)
+    planned = load_plan(stage.folder / "plan.toml").runs[name]
+    subject = Subject(name, snapshot.runs[name], planned, snapshot, watch.runs)
+    return text_of(detail_lines(subject, variables(subject), NOW, 100))
+
+
+def test_a_waiting_run_tells_what_it_waits_for_and_how_long_that_takes(stage: Stage) -> None:
+    told = details(stage, "mlp")
+    assert "after transformer: ▶ running, 15% done, about 1h25m left" in told
+    assert "after transformer_tabular: ▶ running, 10% done" in told
+
+
+def test_every_attempt_is_listed_with_how_it_ended(stage: Stage) -> None:
+    attempts = (
+        AttemptView(number=1, started=NOW - 100, ended=NOW - 90, exit_code=1, gpu=2),
+        AttemptView(number=2, started=NOW - 80, ended=NOW - 70, signal=9, fresh=True),
+        AttemptView(number=3, started=NOW - 60),
+    )
+    lines = details(stage, "transformer", attempts=attempts, attempt=3).splitlines()
+    at = lines.index("Attempts")
+    assert "running" in lines[at + 1]
+    assert "from scratch, for 0:00:10: SIGKILL" in lines[at + 2]
+    assert "on GPU 2, for 0:00:10: exit code 1" in lines[at + 3]
+
+
+def test_it_shows_what_a_run_takes_beside_what_was_expected(stage: Stage) -> None:
+    assert "806M of 800M expected" in details(stage, "transformer")
+
+
+def test_it_shows_the_variables_that_the_supervisor_set_and_no_others(stage: Stage) -> None:
+    folder = stage.folder / "transformer" / "attempt_1"
+    folder.mkdir(parents=True)
+    (folder / "spec.json").write_text(json.dumps({"env": {"CUDA_VISIBLE_DEVICES": "GPU-1", "TOKEN": "secret"}}))
+    told = details(stage, "transformer")
+    assert "CUDA_VISIBLE_DEVICES=GPU-1" in told
+    assert "secret" not in told
+
+
+async def test_enter_opens_the_details_and_escape_closes_them(stage: Stage) -> None:
+    app = stage.app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_shown(pilot, "transformer: ▶ running")
+        await pilot.press("enter")
+        await until_shown(pilot, "train transformer --data 'a b'", "What it takes", f"Log  {Path(stage.folder)}")
+        await pilot.press("Y")
+        assert app.clipboard == "train transformer --data 'a b'"
+        await pilot.press("escape")
+        await until(pilot, lambda: "What it takes" not in screen_text(app))
+
+
+def test_gpu_processes_are_ours_by_run_or_others_by_user(stage: Stage) -> None:
+    ours = GpuProcess(pid=7, memory_mib=806, user="me", run="transformer")
+    theirs = GpuProcess(pid=8, memory_mib=12000, user="ana")
+    gpu = Gpu(index=1, uuid="GPU-1", utilization_percent=50, memory_used_mib=12900, memory_total_mib=40960)
+    snapshot = stage.picture(gpus=(gpu.model_copy(update={"processes": (ours, theirs, theirs)}),))
+    watch = ResourceWatch()
+    watch.look(snapshot)
+    told = text_of(gpu_lines(snapshot, 100, NOW, watch.gpus))
+    assert "transformer; ana ×2" in told
+    assert "transformer: pid 7, 806M of 800M expected" in told
+    assert "ana: pid 8, 11.7G" in told
+    assert "use ▅" in told
+
+
+def test_every_gpu_says_whose_it_is_at_80_columns(stage: Stage) -> None:
+    lines = gpu_lines(stage.picture(), 41, NOW, None)
+    assert [text_of([line]).split()[-1] for line in lines] == ["idle", "transformer", "transformer_…", "proc…"]
+    assert len({text_of([line]).index("/40.0G") for line in lines}) == 1
