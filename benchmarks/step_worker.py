@@ -40,11 +40,13 @@ def make_epoch(options: argparse.Namespace) -> Callable[[], object]:
     from baseline import Baseline  # noqa: PLC0415
     from pmssm.trainers.checkpoint import Checkpoints  # noqa: PLC0415
     from pmssm.trainers.data.arrays import load_prepared  # noqa: PLC0415
-    from pmssm.trainers.loop import Data, Settings, Training  # noqa: PLC0415
+    from pmssm.trainers.loop import Settings, Training  # noqa: PLC0415
     from pmssm.trainers.models import RECIPES  # noqa: PLC0415
     from pmssm.trainers.signals import StopRequest  # noqa: PLC0415
+    from pmssm.trainers.step import Data  # noqa: PLC0415
+    from pmssm.trainers.workers import Workers  # noqa: PLC0415
 
-    torch.set_num_threads(options.threads or len(os.sched_getaffinity(0)))
+    threads = options.threads or len(os.sched_getaffinity(0))
     device = torch.device(options.device)
     recipe = RECIPES[options.model]
     settings = Settings(
@@ -61,10 +63,18 @@ def make_epoch(options: argparse.Namespace) -> Callable[[], object]:
         arrays = [array.repeat(-(-rows // len(arrays[0])), *[1] * (array.ndim - 1)) for array in arrays]
         arrays = [array[: rows if part < 2 else rows // 9] for part, array in enumerate(arrays)]
     if options.side == "baseline":
+        torch.set_num_threads(threads)
         return Baseline(options.model, Data(*arrays), settings, device).epoch
     torch.manual_seed(settings.seed)
     data = Data(*(array.to(device) for array in arrays))
-    training = Training(recipe.build().to(device), data, settings, stop=StopRequest())
+    training = Training(
+        [recipe.build().to(device)],
+        data,
+        settings,
+        stop=StopRequest(),
+        workers=Workers(threads if options.device == "cpu" else 1),
+        pass_rows=recipe.cpu_rows if options.device == "cpu" else None,
+    )
     checkpoints = Checkpoints(Path(tempfile.mkdtemp(prefix="train_step-")), {})
     return lambda: training.epoch(checkpoints)
 

@@ -158,6 +158,10 @@ TRAINER_OPTIONS = [
     click.option("--early-stopping", is_flag=True, help="Stop after --patience epochs without a better one."),
     click.option("--patience", type=POSITIVE, default=500, show_default=True),
     click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), default=42, show_default=True),
+    click.option("--ensemble", type=POSITIVE, default=1, show_default=True, metavar="K",
+                 help="Train K models at once, seeds --seed, --seed + 1, …; saved as one that knows its spread."),
+    click.option("--precision", type=click.Choice(["auto", "fp32", "tf32", "bf16"]), default="auto", show_default=True,
+                 help="Of the factors of matrix products.  auto: tf32 on GPUs that have it, else fp32."),
     click.option("--threads", type=POSITIVE, help="CPU threads.  [default: OMP_NUM_THREADS, or all cores]"),
     click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
     click.option("--checkpoint-seconds", type=click.FloatRange(min=0), default=30, callback=finite, show_default=True),
@@ -182,6 +186,9 @@ whose learning rate is constant, goes on to more --epochs. SIGTERM or SIGINT: ch
     commands.command(name, help=text)(command)
 
 
+LOOP_OPTIONS = ("batch_size", "early_stopping", "patience", "seed", "ensemble", "checkpoint_seconds")
+
+
 def run_trainer(name: str, options: dict[str, Any]) -> None:
     """Nothing; the model `name` is trained as the options of the command line say."""
     stop = StopRequest().listen()
@@ -198,12 +205,12 @@ def run_trainer(name: str, options: dict[str, Any]) -> None:
         cosine=recipe.cosine,
         clip_norm=recipe.clip_norm,
         epochs=options["epochs"] or (TESTING_EPOCHS if options["testing"] else DEFAULT_EPOCHS),
-        **{key: options[key] for key in ("batch_size", "early_stopping", "patience", "seed", "checkpoint_seconds")},
+        **{key: options[key] for key in LOOP_OPTIONS},
     )
     job = Job(
         name=name,
         threads=options["threads"] or default_threads(),
-        **{key: options[key] for key in ("data", "output", "device", "fresh", "testing")},
+        **{key: options[key] for key in ("data", "output", "device", "precision", "fresh", "testing")},
     )
     train(job, settings, stop)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -15,9 +16,13 @@ from .data.scaling import Scaling
 from .data.targets import Target
 from .errors import TrainingError
 from .log import LOGGER
+from .precision import Precision
 from .signals import StopRequest
+from .step import Data
+from .workers import Workers, split
 
-PREDICTION_ROWS = 8192
+PREDICTION_ROWS = {"cpu": 512, "cuda": 8192}
+"""That one pass takes: on a CPU as many as stay in its cache, on a GPU enough to fill it."""
 
 
 class Interrupted(Exception):
@@ -28,23 +33,42 @@ class Interrupted(Exception):
         self.signum = signum
 
 
-def predict(model: nn.Module, inputs: Tensor, *, stop: StopRequest | None = None) -> Tensor:
-    """What `model` gives for `inputs` `(n, 19)`: `(n,)`, on the same device.
+def predict(
+    model: nn.Module,
+    inputs: Tensor,
+    *,
+    stop: StopRequest | None = None,
+    workers: Workers | None = None,
+    precision: Precision = Precision.FP32,
+) -> Tensor:
+    """What `model` gives for `inputs` `(n, 19)`: `(n,)`, on the same device. Without `workers` PyTorch's own threads.
 
     Raises Interrupted after a signal that `stop` noted, TrainingError where not even one row fits into the memory.
     """
     result = inputs.new_empty(len(inputs))
-    rows, start = PREDICTION_ROWS, 0
-    with torch.no_grad():
-        while start < len(inputs):
-            if stop is not None and stop.signum is not None:
-                raise Interrupted(stop.signum)
-            with suppress(torch.OutOfMemoryError):  # whose traceback holds on to memory until this block is left
-                result[start : start + rows] = model(inputs[start : start + rows])
-                start += rows
-                continue
-            rows = smaller_batch(rows, "prediction batch")
+
+    def work(worker: int) -> None:
+        (part,) = split(len(inputs), workers.count if workers else 1)[worker] or [slice(0)]
+        with torch.no_grad(), precision.applied(inputs.device):
+            _predict_into(result[part], model, inputs[part], stop)
+
+    if workers is None:
+        work(0)
+    else:
+        workers.each(work)
     return result
+
+
+def _predict_into(result: Tensor, model: nn.Module, inputs: Tensor, stop: StopRequest | None) -> None:
+    rows, start = PREDICTION_ROWS[inputs.device.type], 0
+    while start < len(inputs):
+        if stop is not None and stop.signum is not None:
+            raise Interrupted(stop.signum)
+        with suppress(torch.OutOfMemoryError):  # whose traceback holds on to memory until this block is left
+            result[start : start + rows] = model(inputs[start : start + rows])
+            start += rows
+            continue
+        rows = smaller_batch(rows, "prediction batch")
 
 
 def smaller_batch(rows: int, what: str) -> int:
@@ -65,6 +89,8 @@ class Scores(NamedTuple):
     true: NDArray[np.float64]
     predicted: NDArray[np.float64]
     mse_normalised: float
+    mse_normalised_std: float
+    """Over the models, where several were trained together."""
     r2_normalised: float | None
     mse: float
     mae: float
@@ -73,20 +99,26 @@ class Scores(NamedTuple):
     r2: float | None
 
 
-def evaluate(model: nn.Module, inputs: Tensor, targets: Tensor, scaling: Scaling, target: Target) -> Scores:
-    """Scores of `model` on z-scored `inputs` `(n, 19)` and `targets` `(n,)`."""
-    predictions = predict(model, inputs).double().cpu().numpy()
-    truth = targets.double().cpu().numpy()
+def evaluate(
+    models: Sequence[nn.Module], data: Data, scaling: Scaling, target: Target, workers: Workers | None = None
+) -> Scores:
+    """Scores of `models`, taken together, on the validation part of `data`: of the mean of their physical values.
+
+    The normalised error is the mean of those that each of them makes, and their standard deviation goes with it.
+    """
+    predictions = torch.stack([predict(model, data.val_inputs, workers=workers) for model in models])
+    scores, truth = predictions.double().cpu().numpy(), data.val_targets.double().cpu().numpy()
     mean, std = float(scaling.mean[-1]), float(scaling.std[-1])
-    mse_normalised = float(np.mean(np.square(predictions - truth)))
-    true, predicted = target.backward(truth * std + mean), target.backward(predictions * std + mean)
+    losses = np.square(scores - truth).mean(axis=1)  # (models,)
+    true, predicted = target.backward(truth * std + mean), target.backward(scores * std + mean).mean(axis=0)
     error, size = np.abs(predicted - true), np.abs(true)
     mse = float(np.mean(np.square(error)))
     return Scores(
         true=true,
         predicted=predicted,
-        mse_normalised=mse_normalised,
-        r2_normalised=_r2(mse_normalised, truth),
+        mse_normalised=float(losses.mean()),
+        mse_normalised_std=float(losses.std()),
+        r2_normalised=_r2(float(losses.mean()), truth),
         mse=mse,
         mae=float(np.mean(error)),
         median_relative_error=float(np.median(error[size > 0] / size[size > 0])) if size.any() else None,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, NoReturn
+from statistics import fmean, pstdev
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +17,15 @@ from torch.nn import functional as F
 from .checkpoint import Checkpoints
 from .errors import TrainingError
 from .evaluate import Interrupted, PhysicalError, predict, smaller_batch
+from .graphs import Captured
 from .log import LOGGER
 from .metrics import EpochRow, MetricsFile
 from .optimizer import FlatAdamW
+from .precision import Precision
 from .resources import peak_memory_mib
 from .signals import Stopped, StopRequest
+from .step import Data, Step
+from .workers import Workers
 
 FINAL_LEARNING_RATE = 1e-6
 
@@ -38,6 +43,9 @@ class Settings:
     early_stopping: bool = False
     patience: int = 500
     seed: int = 42
+    ensemble: int = 1
+    """Models trained together; the seeds are `seed`, `seed` + 1, …"""
+    precision: Precision = Precision.FP32
     checkpoint_seconds: float = 30.0
 
     def learning_rate_in(self, epoch: int) -> float:
@@ -49,62 +57,74 @@ class Settings:
 
     def identity(self) -> dict[str, Any]:
         """What two attempts must agree in so that one can go on where the other ended."""
-        identity = {"batch-size": self.batch_size, "learning-rate": self.learning_rate, "seed": self.seed}
+        names = ("batch_size", "learning_rate", "seed", "ensemble", "precision")
+        identity = {name.replace("_", "-"): str(getattr(self, name)) for name in names}
         return identity | ({"epochs, which the cosine schedule spans,": self.epochs} if self.cosine else {})
-
-
-class Data(NamedTuple):
-    """z-scores on the device of the training: inputs `(n, 19)` and targets `(n,)`."""
-
-    train_inputs: Tensor
-    train_targets: Tensor
-    val_inputs: Tensor
-    val_targets: Tensor
 
 
 @dataclass
 class Progress:
-    """Where a training stands; everything of a checkpoint but the optimizer's state."""
+    """Where a training stands; everything of a checkpoint but the optimizer's state. Lists: one entry a model."""
 
     batch_size: int
     loss_sum: Tensor
+    """Squared errors of the epoch so far, `(models,)` float64."""
     best: Tensor
+    """The parameters of each model in its best epoch, `(models, size)`."""
+    best_epochs: list[int]
+    best_vals: list[float]
     epoch: int = 0
     row: int = 0
-    best_epoch: int = 0
-    best_val: float = math.inf
     seconds: float = 0.0
     epoch_seconds: float = 0.0
     peak_memory_mib: float = 0.0
     rows: list[EpochRow] = field(default_factory=list)
 
+    @property
+    def best_epoch(self) -> int:
+        """The epoch of the best weights; of several models, the latest one."""
+        return max(self.best_epochs)
+
 
 class Training:
-    """One model on its way through the epochs."""
+    """One model on its way through the epochs, or several side by side that know nothing of each other."""
 
     def __init__(
         self,
-        model: nn.Module,
+        models: Sequence[nn.Module],
         data: Data,
         settings: Settings,
         *,
         stop: StopRequest,
         physical: PhysicalError | None = None,
+        workers: Workers | None = None,
+        pass_rows: int | None = None,
     ) -> None:
-        self.model = model
+        self.models = list(models)
+        self.model = self.models[0]
         self.data = data
         self.settings = settings
         self.physical = physical or PhysicalError()
         self.stop = stop
+        self.workers = workers or Workers()
         self.optimizer = FlatAdamW(
-            model,
+            self.models,
             learning_rate=settings.learning_rate,
             weight_decay=settings.weight_decay,
             clip_norm=settings.clip_norm,
+            workers=self.workers,
         )
-        flat = self.optimizer.flat
-        loss_sum = torch.zeros((), dtype=torch.float64, device=flat.device)
-        self.progress = Progress(settings.batch_size, loss_sum, best=flat.clone())
+        self.step = Step(self.models, data, self.optimizer, settings.precision, largest=pass_rows)
+        on_gpu = data.train_inputs.device.type == "cuda"
+        self._step: Callable[[int], None] = Captured(self.step) if on_gpu else self.step
+        count = len(self.models)
+        self.progress = Progress(
+            batch_size=settings.batch_size,
+            loss_sum=self.step.loss_sum,
+            best=self.optimizer.flat.clone(),
+            best_epochs=[0] * count,
+            best_vals=[math.inf] * count,
+        )
         self._clock = self._saved = time.monotonic()
 
     # -- the recipe --------------------------------------------------------------------------------------------
@@ -119,9 +139,10 @@ class Training:
             while not self.finished():
                 row = self.epoch(checkpoints)
                 metrics.append(row)
+                spread = f" | Val std = {row.val_mse_std:.6f}" if len(self.models) > 1 else ""
                 LOGGER.info(
-                    "Epoch %04d | Train MSE = %.6f | Val MSE = %.6f | LR = %.6e",
-                    row.epoch, row.train_mse, row.val_mse, row.lr,
+                    "Epoch %04d | Train MSE = %.6f | Val MSE = %.6f | LR = %.6e%s",
+                    row.epoch, row.train_mse, row.val_mse, row.lr, spread,
                 )  # fmt: skip
             self._save(checkpoints)
         if self.stop.signum is not None:
@@ -134,62 +155,75 @@ class Training:
 
     def finished(self) -> bool:
         """Whether all epochs are done, or early stopping has run out of patience."""
-        return self.progress.epoch >= self.settings.epochs or self._out_of_patience()
+        return self.progress.epoch >= self.settings.epochs or not any(self._hopeful())
 
-    def _out_of_patience(self) -> bool:
-        waited = self.progress.epoch - self.progress.best_epoch
-        return self.settings.early_stopping and waited >= self.settings.patience
+    def _hopeful(self) -> list[bool]:
+        """For each model, whether it would still be trained if it were alone."""
+        patience = self.settings.patience if self.settings.early_stopping else math.inf
+        return [self.progress.epoch - best < patience for best in self.progress.best_epochs]
 
     def _train_epoch(self, checkpoints: Checkpoints) -> None:
         progress, settings = self.progress, self.settings
         self.optimizer.rate.fill_(settings.learning_rate_in(progress.epoch))
-        order = epoch_order(len(self.data.train_inputs), settings.seed, progress.epoch)
-        order = order.to(self.data.train_inputs.device)
-        inputs, targets = self.data.train_inputs[order], self.data.train_targets[order]
-        self.model.train()
-        while progress.row < len(inputs):
-            self._step(inputs, targets)
+        seeds = range(settings.seed, settings.seed + len(self.models))
+        self.step.begin(seeds, progress.epoch, progress.row)
+        for model in self.models:
+            model.train()
+        while progress.row < len(self.data.train_inputs):
+            self._take_step(min(progress.batch_size, len(self.data.train_inputs) - progress.row))
             if self.stop.signum is not None:
                 self._stop(checkpoints, self.stop.signum)
             if time.monotonic() - self._saved >= settings.checkpoint_seconds:
                 self._try_to_save(checkpoints)
 
-    def _step(self, inputs: Tensor, targets: Tensor) -> None:
+    def _take_step(self, rows: int) -> None:
         progress = self.progress
-        rows = slice(progress.row, progress.row + progress.batch_size)
         with suppress(torch.OutOfMemoryError):  # whose traceback holds on to memory until this block is left
-            self._update(inputs[rows], targets[rows])
+            self._step(rows)
+            progress.row += rows
             return
         progress.batch_size = smaller_batch(progress.batch_size, "batch size")
 
-    def _update(self, inputs: Tensor, targets: Tensor) -> None:
-        loss = F.mse_loss(self.model(inputs), targets)
-        self.optimizer.step(loss)
-        self.progress.loss_sum.add_(loss.detach(), alpha=len(targets))
-        self.progress.row += len(targets)
-
     def _end_epoch(self, checkpoints: Checkpoints) -> EpochRow:
         progress = self.progress
-        self.model.eval()
-        try:
-            predictions = predict(self.model, self.data.val_inputs, stop=self.stop)
-        except Interrupted as stop:
-            self._stop(checkpoints, stop.signum)
-        val = F.mse_loss(predictions, self.data.val_targets).item()  # the one sync of an epoch, with the next lines
-        physical = self.physical(predictions, self.data.val_targets).item()
-        train = progress.loss_sum.item() / len(self.data.train_inputs)
-        lr = self.settings.learning_rate_in(progress.epoch)
-        if not (math.isfinite(train) and math.isfinite(val)):
+        predictions = self._validate(checkpoints)  # (models, n)
+        truth = self.data.val_targets
+        losses = torch.stack([
+            progress.loss_sum / len(self.data.train_inputs),
+            torch.stack([F.mse_loss(prediction, truth) for prediction in predictions]).double(),
+            torch.stack([self.physical(prediction, truth) for prediction in predictions]),
+        ])  # fmt: skip
+        train, vals, physical = losses.tolist()  # the one sync of an epoch
+        if not all(map(math.isfinite, train + vals)):
             self._diverged()
         self._tick()
-        row = EpochRow(progress.epoch + 1, train, val, lr, physical, round(progress.epoch_seconds, 3))
+        row = EpochRow(
+            epoch=progress.epoch + 1,
+            train_mse=fmean(train),
+            val_mse=fmean(vals),
+            lr=self.settings.learning_rate_in(progress.epoch),
+            val_mse_physical=fmean(physical),
+            val_mse_std=pstdev(vals),
+            seconds=round(progress.epoch_seconds, 3),
+        )
         progress.rows.append(row)
-        if val < progress.best_val:
-            progress.best_val, progress.best_epoch = val, row.epoch
-            progress.best.copy_(self.optimizer.flat)
+        for index, (val, hopeful) in enumerate(zip(vals, self._hopeful(), strict=True)):
+            if hopeful and val < progress.best_vals[index]:
+                progress.best_vals[index], progress.best_epochs[index] = val, row.epoch
+                progress.best[index].copy_(self.optimizer.flat[index])
         progress.epoch, progress.row, progress.epoch_seconds = row.epoch, 0, 0.0
         progress.loss_sum.zero_()
         return row
+
+    def _validate(self, checkpoints: Checkpoints) -> Tensor:
+        try:
+            return torch.stack([
+                predict(model.eval(), self.data.val_inputs, stop=self.stop, workers=self.workers,
+                        precision=self.settings.precision)
+                for model in self.models
+            ])  # fmt: skip
+        except Interrupted as stop:
+            self._stop(checkpoints, stop.signum)
 
     # -- coming and going --------------------------------------------------------------------------------------
 
@@ -210,7 +244,7 @@ class Training:
         )
 
     def _save(self, checkpoints: Checkpoints) -> None:
-        sound = torch.isfinite(self.progress.loss_sum) & torch.isfinite(self.optimizer.flat).all()
+        sound = torch.isfinite(self.progress.loss_sum).all() & torch.isfinite(self.optimizer.flat).all()
         if not sound.item():  # a sync, as writing to the disk is
             self._diverged()
         self._tick()
@@ -239,14 +273,8 @@ class Training:
     def load(self, state: dict[str, Any]) -> None:
         """Nothing; the training then stands where `state()` was taken."""
         self.optimizer.load(state["optimizer"])
-        device = self.progress.best.device
-        tensors = {name: state["progress"][name].to(device) for name in ("loss_sum", "best")}
+        for name in ("loss_sum", "best"):  # into the tensors that the step knows
+            getattr(self.progress, name).copy_(state["progress"][name])
+        tensors = {"loss_sum": self.progress.loss_sum, "best": self.progress.best}
         rows = [EpochRow(*row) for row in state["progress"]["rows"]]
         self.progress = Progress(**{**state["progress"], **tensors, "rows": rows})
-
-
-def epoch_order(rows: int, seed: int, epoch: int) -> Tensor:
-    """The order in which an epoch sees the rows, `(rows,)` int64; the same on every device and in every attempt."""
-    digest = hashlib.sha256(f"{seed} {epoch}".encode()).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest[:7]))
-    return torch.randperm(rows, generator=generator)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
+
+from .workers import Workers
 
 BETAS, EPS = (0.9, 0.999), 1e-8
 
@@ -12,29 +16,37 @@ ALIGNMENT = 16
 
 
 class FlatAdamW:
-    """`torch.optim.AdamW` on all parameters of `model` as one.
+    """`torch.optim.AdamW` on all parameters of each of `models` as one.
 
-    The parameters become views of `flat`, so that copying `flat` copies the model. Source: Loshchilov and Hutter,
-    arXiv:1711.05101.
+    The parameters of each model become views of its row of `flat`, `(models, size)`, so that copying `flat` copies the
+    models. `parameters` are those of the one model, or, of several, the same parameters stacked. Source: Loshchilov and
+    Hutter, arXiv:1711.05101.
     """
 
-    def __init__(self, model: nn.Module, *, learning_rate: float, weight_decay: float, clip_norm: float | None) -> None:
-        self.parameters = list(model.parameters())
+    def __init__(
+        self,
+        models: Sequence[nn.Module],
+        *,
+        learning_rate: float,
+        weight_decay: float,
+        clip_norm: float | None,
+        workers: Workers | None = None,
+    ) -> None:
+        self.workers = workers or Workers()
         self.clip_norm = clip_norm
-        starts, size = [], 0
-        for parameter in self.parameters:
-            starts.append(size)
-            size += -(-parameter.numel() // ALIGNMENT) * ALIGNMENT
-        self.flat = self.parameters[0].new_zeros(size)
-        self.gradient = torch.zeros_like(self.flat)
-        self._gradients = [
-            self.gradient[start : start + parameter.numel()].view_as(parameter)
-            for start, parameter in zip(starts, self.parameters, strict=True)
-        ]
-        for start, parameter in zip(starts, self.parameters, strict=True):
-            view = self.flat[start : start + parameter.numel()].view_as(parameter)
-            view.copy_(parameter.data)
-            parameter.data = view
+        first = list(models[0].parameters())
+        sizes = [-(-parameter.numel() // ALIGNMENT) * ALIGNMENT for parameter in first]
+        self.flat = first[0].new_zeros(len(models), sum(sizes))
+        for row, model in zip(self.flat, models, strict=True):
+            for view, parameter in zip(_views(row, model), model.parameters(), strict=True):
+                view.copy_(parameter.data)
+                parameter.data = view
+        stacked = [view.requires_grad_() for view in _views(self.flat, models[0])]
+        self.parameters: list[Tensor] = list(first) if len(models) == 1 else stacked
+        # One for each worker; the first becomes their sum.
+        self.gradients = [torch.zeros_like(self.flat) for _ in range(self.workers.count)]
+        shaped = [gradient[0] if len(models) == 1 else gradient for gradient in self.gradients]
+        self._views = [_views(gradient, models[0]) for gradient in shaped]
         # A tensor, since a number would be frozen into a captured step.
         self.rate = torch.tensor(learning_rate, dtype=self.flat.dtype, device=self.flat.device)
         self.weight_decay = weight_decay
@@ -44,26 +56,36 @@ class FlatAdamW:
             "exp_avg_sq": torch.zeros_like(self.flat),
         }
 
-    def step(self, loss: Tensor) -> None:
-        """Nothing; one update of the parameters against the gradient of `loss`, a scalar."""
+    def take_gradient(self, loss: Tensor, *, worker: int = 0, add: bool = False) -> None:
+        """Nothing; the gradient of `loss`, a scalar, is that of this worker, or is added to it."""
         gradients = torch.autograd.grad(loss, self.parameters)
-        torch._foreach_copy_(self._gradients, gradients)
-        if self.clip_norm is not None:
-            norm = torch.linalg.vector_norm(self.gradient)
-            self.gradient.mul_((self.clip_norm / (norm + 1e-6)).clamp_(max=1.0))
-        self._update()
+        (torch._foreach_add_ if add else torch._foreach_copy_)(self._views[worker], gradients)
 
-    def _update(self) -> None:
+    def step(self) -> None:
+        """Nothing; one update of the parameters against the sum of the workers' gradients."""
+        gradient, *others = self.gradients
+        if others:
+            self.workers.each(self._sum)
+        if self.clip_norm is not None:
+            norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)  # (models, 1)
+            gradient.mul_((self.clip_norm / (norm + 1e-6)).clamp_(max=1.0))
+        self.moments["step"] += 1
+        self.workers.each(self._update)
+
+    def _sum(self, worker: int) -> None:
+        first, *others = (self._share(gradient, worker) for gradient in self.gradients)
+        for other in others:
+            first.add_(other)
+
+    def _update(self, worker: int) -> None:
         # The kernel under torch.optim.AdamW(fused=True), whose constructor alone imports for 2 s.
-        moments = self.moments
-        moments["step"] += 1
         torch._fused_adamw_(
-            [self.flat],
-            [self.gradient],
-            [moments["exp_avg"]],
-            [moments["exp_avg_sq"]],
+            [self._share(self.flat, worker)],
+            [self._share(self.gradients[0], worker)],
+            [self._share(self.moments["exp_avg"], worker)],
+            [self._share(self.moments["exp_avg_sq"], worker)],
             [],
-            [moments["step"]],
+            [self.moments["step"]],
             lr=self.rate,
             beta1=BETAS[0],
             beta2=BETAS[1],
@@ -73,6 +95,12 @@ class FlatAdamW:
             maximize=False,
         )
 
+    def _share(self, buffer: Tensor, worker: int) -> Tensor:
+        """The part of `buffer` that is the worker's to update, from one cache line to another."""
+        lines, count = buffer.numel() // ALIGNMENT, self.workers.count
+        bounds = (lines * part // count * ALIGNMENT for part in (worker, worker + 1))
+        return buffer.view(-1)[slice(*bounds)]
+
     def state(self) -> dict[str, Tensor]:
         """Flat parameters, moments and step count: live tensors, to be copied or written at once."""
         return {"flat": self.flat, **self.moments}
@@ -81,3 +109,13 @@ class FlatAdamW:
         """Nothing; the parameters and the optimizer then are what `state()` gave."""
         for name, tensor in self.state().items():
             tensor.copy_(state[name])
+
+
+def _views(buffer: Tensor, model: nn.Module) -> list[Tensor]:
+    """`buffer`, `(…, size)`, cut into the parameters of `model`, each `(…, *its shape)`; they share its memory."""
+    views, start = [], 0
+    for parameter in model.parameters():
+        part = buffer.detach()[..., start : start + parameter.numel()]
+        views.append(part.view(*buffer.shape[:-1], *parameter.shape))
+        start += -(-parameter.numel() // ALIGNMENT) * ALIGNMENT
+    return views

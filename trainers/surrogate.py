@@ -18,7 +18,7 @@ from .data.targets import Target
 from .evaluate import predict
 from .models import RECIPES
 
-FORMAT = 2
+FORMAT = 3
 
 
 class OutsideTrainingWarning(UserWarning):
@@ -26,20 +26,34 @@ class OutsideTrainingWarning(UserWarning):
 
 
 class Surrogate:
-    """The target (`target.label`) of pMSSM points, in physical units, as a model has learned it."""
+    """The target (`target.label`) of pMSSM points, in physical units, as models trained together have learned it."""
 
-    def __init__(self, model: nn.Module, scaling: Scaling, parameters: Sequence[str], target: Target) -> None:
-        self.model = model.eval()
+    def __init__(
+        self, models: Sequence[nn.Module], scaling: Scaling, parameters: Sequence[str], target: Target
+    ) -> None:
+        self.models = [model.eval() for model in models]
         self.scaling = scaling
         self.parameters = tuple(parameters)
         self.target = target
 
     def __call__(self, points: ArrayLike) -> NDArray[np.float64]:
-        """The target of `points`, `(n, 19)` in the order of `parameters`, GeV (tan β: 1): `(n,)`.
+        """The target of `points`, `(n, 19)` in the order of `parameters`, GeV (tan β: 1): `(n,)`, the models' mean.
 
         Warns with OutsideTrainingWarning, naming the parameters, where a point lies outside the training range.
         A parameter that was constant in the training has no influence. Raises ValueError for other shapes.
         """
+        return np.asarray(self.members(points).mean(axis=0))
+
+    def mean_and_std(self, points: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean and standard deviation of what the models of an `--ensemble` say, each `(n,)`; else as calling it.
+
+        The deviation of a single model is 0.
+        """
+        members = self.members(points)
+        return members.mean(axis=0), members.std(axis=0)
+
+    def members(self, points: ArrayLike) -> NDArray[np.float64]:
+        """What each model says: `(models, n)`; else as calling it."""
         rows = np.asarray(points, dtype=np.float64)
         if rows.ndim != 2 or rows.shape[1] != len(self.parameters):
             raise ValueError(f"points must be (n, {len(self.parameters)}), not {rows.shape}")
@@ -47,21 +61,24 @@ class Surrogate:
         outside = np.flatnonzero(((rows < low) | (rows > high)).any(axis=0))
         if outside.size:
             names = ", ".join(self.parameters[column] for column in outside)
-            warnings.warn(f"points lie outside the training range of {names}", OutsideTrainingWarning, stacklevel=2)
+            warnings.warn(f"points lie outside the training range of {names}", OutsideTrainingWarning, stacklevel=3)
         scaled = (rows - self.scaling.mean[:-1]) * self.scaling.inverse_std[:-1]
-        normalised = predict(self.model, torch.from_numpy(scaled.astype(np.float32))).double().numpy()
+        inputs = torch.from_numpy(scaled.astype(np.float32))
+        normalised = np.stack([predict(model, inputs).double().numpy() for model in self.models])
         return self.target.backward(np.asarray(normalised * self.scaling.std[-1] + self.scaling.mean[-1]))
 
 
-def pack(name: str, model: nn.Module, prepared: Prepared, settings: dict[str, Any]) -> dict[str, Any]:
+def pack(name: str, models: Sequence[nn.Module], prepared: Prepared, settings: dict[str, Any]) -> dict[str, Any]:
     """What `model.pt` holds, as `torch.save` takes it: weights, normalisation, target, settings."""
     columns = {key: torch.from_numpy(np.array(value)) for key, value in vars(prepared.scaling).items()}
     return {
         "format": FORMAT,
         "name": name,
-        "model": type(model).__name__,
+        "model": type(models[0]).__name__,
         # Copies: the parameters are views of one buffer, and each would be written with all of it.
-        "weights": {key: value.detach().cpu().clone() for key, value in model.state_dict().items()},
+        "weights": [
+            {key: value.detach().cpu().clone() for key, value in model.state_dict().items()} for model in models
+        ],
         "scaling": columns,
         "parameters": list(prepared.meta["parameters"]),
         "target": prepared.target.as_dict(),
@@ -78,7 +95,9 @@ def load_surrogate(path: Path | str) -> Surrogate:
     saved = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(saved, dict) or saved.get("format") != FORMAT or saved.get("name") not in RECIPES:
         raise ValueError(f"{path}: is no model of this version")
-    model = RECIPES[saved["name"]].build()
-    model.load_state_dict(saved["weights"])
+    models = []
+    for weights in saved["weights"]:
+        models.append(RECIPES[saved["name"]].build())
+        models[-1].load_state_dict(weights)
     scaling = Scaling(**{key: value.numpy() for key, value in saved["scaling"].items()})
-    return Surrogate(model, scaling, saved["parameters"], Target.from_dict(saved["target"]))
+    return Surrogate(models, scaling, saved["parameters"], Target.from_dict(saved["target"]))

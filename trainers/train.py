@@ -6,7 +6,7 @@ import fcntl
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,15 @@ from .errors import CheckpointError, OptionError, TrainingError
 from .evaluate import PhysicalError, Scores, evaluate
 from .files import write_atomically
 from .log import LOGGER
-from .loop import Data, Settings, Training
+from .loop import Settings, Training
 from .metrics import MetricsFile
 from .models import RECIPES
+from .precision import choose_precision
 from .resources import choose_device, device_name
 from .signals import StopRequest
+from .step import Data
 from .surrogate import pack
+from .workers import Workers
 
 TESTING_ROWS = 1_024
 """Rows that `--testing` trains on at most, and validates on at most."""
@@ -43,6 +46,7 @@ class Job:
     output: Path
     device: str = "auto"
     threads: int
+    precision: str = "auto"
     fresh: bool = False
     testing: bool = False
 
@@ -52,18 +56,23 @@ def train(job: Job, settings: Settings, stop: StopRequest) -> None:
 
     Raises TrainerError with one line for what the user can mend, Stopped after a signal.
     """
-    torch.set_num_threads(job.threads)
     device = choose_device(job.device)
+    settings = replace(settings, precision=choose_precision(job.precision, device))
     prepared = load_prepared(job.data)
     job.output.mkdir(parents=True, exist_ok=True)
     with only_one(job.output), memory_errors_in_one_line():
         for leftover in job.output.glob(".*.tmp"):  # of an attempt that was killed while it wrote
             leftover.unlink()
         data = to_device(prepared, device, rows=TESTING_ROWS if job.testing else None)
-        torch.manual_seed(settings.seed)
-        model = RECIPES[job.name].build().to(device)
-        physical = PhysicalError.of(prepared.scaling, prepared.target)
-        training = Training(model, data, settings, stop=stop, physical=physical)
+        training = Training(
+            build_models(job.name, settings, device),
+            data,
+            settings,
+            stop=stop,
+            physical=PhysicalError.of(prepared.scaling, prepared.target),
+            workers=Workers(job.threads if device.type == "cpu" else 1),
+            pass_rows=RECIPES[job.name].cpu_rows if device.type == "cpu" else None,
+        )
         checkpoints = Checkpoints(job.output, identity(job, settings, prepared, data))
         metrics = MetricsFile(job.output / "metrics.csv")
         begin(job, training, checkpoints, metrics)
@@ -71,6 +80,15 @@ def train(job: Job, settings: Settings, stop: StopRequest) -> None:
             training.run(checkpoints, metrics)
         training.use_best()
         finish(job, training, prepared)
+
+
+def build_models(name: str, settings: Settings, device: torch.device) -> list[nn.Module]:
+    """The models that `settings` asks for, each initialised with a seed of its own."""
+    models = []
+    for seed in range(settings.seed, settings.seed + settings.ensemble):
+        torch.manual_seed(seed)
+        models.append(RECIPES[name].build().to(device))
+    return models
 
 
 @contextmanager
@@ -102,7 +120,7 @@ def to_device(prepared: Prepared, device: torch.device, *, rows: int | None) -> 
 def identity(job: Job, settings: Settings, prepared: Prepared, data: Data) -> dict[str, Any]:
     """What a checkpoint must agree in with this start."""
     return {
-        "checkpoint format": 2,
+        "checkpoint format": 3,
         "model": job.name,
         "data": prepared.meta["content"],
         "number of rows": len(data.train_inputs),
@@ -131,10 +149,10 @@ def begin(job: Job, training: Training, checkpoints: Checkpoints, metrics: Metri
         return
     for name in RESULTS:  # of an earlier training; they would pass for this one's
         (job.output / name).unlink(missing_ok=True)
-    parameters = sum(parameter.numel() for parameter in training.model.parameters())
+    parameters = sum(parameter.numel() for parameter in training.models[0].parameters())
     data, device = training.data, training.data.train_inputs.device
-    LOGGER.info("%s: %s parameters on %s, %d threads", type(training.model).__name__, f"{parameters:,}",
-                device_name(device), torch.get_num_threads())  # fmt: skip
+    LOGGER.info("%s: %s parameters on %s, %s, %d threads", title(training), f"{parameters:,}", device_name(device),
+                training.settings.precision, training.workers.count)  # fmt: skip
     LOGGER.info("%s rows to train, %s to validate, batch size %d", f"{len(data.train_inputs):,}",
                 f"{len(data.val_inputs):,}", progress.batch_size)  # fmt: skip
     LOGGER.info("Training for %d epochs", epochs)
@@ -146,18 +164,19 @@ def finish(job: Job, training: Training, prepared: Prepared) -> None:
     """Nothing; the results of the best weights are written, `result.json` last."""
     from .plots import loss_curve, true_vs_predicted  # noqa: PLC0415 (500 ms, needed at the end only)
 
-    progress, model, output = training.progress, training.model, job.output
+    progress, models, output = training.progress, training.models, job.output
     if progress.epoch < training.settings.epochs:
         LOGGER.info("Early stopping: no better validation MSE for %d epochs", progress.epoch - progress.best_epoch)
-    model.eval()
-    scores = evaluate(model, training.data.val_inputs, training.data.val_targets, prepared.scaling, prepared.target)
-    saved = pack(job.name, model, prepared, asdict(training.settings))
+    for model in models:
+        model.eval()
+    scores = evaluate(models, training.data, prepared.scaling, prepared.target, training.workers)
+    settings = {**asdict(training.settings), "precision": str(training.settings.precision)}
+    saved = pack(job.name, models, prepared, settings)
     write_atomically(output / "model.pt", lambda file: torch.save(saved, file))
     MetricsFile(output / "metrics.csv").rewrite(progress.rows)
-    title = type(model).__name__
-    loss_curve(output / "loss_curve.png", title, progress.rows, progress.best_epoch)
-    true_vs_predicted(output / "true_vs_predicted.png", title, scores, prepared.target)
-    summary = json.dumps(result(model, training, scores, prepared.target), indent=1) + "\n"
+    loss_curve(output / "loss_curve.png", title(training), progress.rows, progress.best_epoch)
+    true_vs_predicted(output / "true_vs_predicted.png", title(training), scores, prepared.target)
+    summary = json.dumps(result(training, scores, prepared.target), indent=1) + "\n"
     write_atomically(output / "result.json", lambda file: file.write(summary.encode()))
     LOGGER.info("Best epoch %04d | Val MSE = %.6f (normalised), %.6e (%s) | R² = %s", progress.best_epoch,
                 scores.mse_normalised, scores.mse, prepared.target.label,
@@ -165,9 +184,16 @@ def finish(job: Job, training: Training, prepared: Prepared) -> None:
     LOGGER.info("Results in %s", output)
 
 
-def result(model: nn.Module, training: Training, scores: Scores, target: Target) -> dict[str, Any]:
+def title(training: Training) -> str:
+    """What a person calls what is trained."""
+    count = len(training.models)
+    return type(training.models[0]).__name__ + (f" × {count}" if count > 1 else "")
+
+
+def result(training: Training, scores: Scores, target: Target) -> dict[str, Any]:
     """One flat object about the finished training; errors are those of the best weights on the validation part."""
-    progress = training.progress
+    progress, model = training.progress, training.models[0]
+    members = {"ensemble": len(training.models), "val_mse_normalised_std": scores.mse_normalised_std}
     return {
         "model": type(model).__name__,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -176,6 +202,7 @@ def result(model: nn.Module, training: Training, scores: Scores, target: Target)
         "target": target.name,
         "y_transform": target.transform,
         "val_mse_normalised": scores.mse_normalised,
+        **(members if len(training.models) > 1 else {}),
         "r2_normalised": scores.r2_normalised,
         "val_mse": scores.mse,
         "val_mae": scores.mae,
@@ -184,4 +211,5 @@ def result(model: nn.Module, training: Training, scores: Scores, target: Target)
         "wall_time_s": round(progress.seconds, 3),
         "peak_memory_mib": round(progress.peak_memory_mib, 1),
         "device": device_name(training.data.train_inputs.device),
+        "precision": str(training.settings.precision),
     }

@@ -61,7 +61,7 @@ def outcome(output: Path) -> tuple[dict[str, torch.Tensor], list[list[str]]]:
     """The saved weights, and the metrics without their seconds."""
     model = torch.load(output / "model.pt", weights_only=True)
     with (output / "metrics.csv").open() as file:
-        return model["weights"], [row[:-1] for row in csv.reader(file)]
+        return model["weights"][0], [row[:-1] for row in csv.reader(file)]
 
 
 @pytest.mark.parametrize("name", list(SETTINGS))
@@ -127,7 +127,7 @@ def test_a_finished_training_leaves_model_metrics_plots_and_a_flat_result(
     result = json.loads((output / "result.json").read_text())
     assert list(result) == [
         "model", "parameters", "epochs", "best_epoch", "target", "y_transform", "val_mse_normalised", "r2_normalised",
-        "val_mse", "val_mae", "median_relative_error", "r2", "wall_time_s", "peak_memory_mib", "device",
+        "val_mse", "val_mae", "median_relative_error", "r2", "wall_time_s", "peak_memory_mib", "device", "precision",
     ]  # fmt: skip
     assert (result["model"], result["parameters"], result["epochs"]) == ("PMSSMFeedForward", 1_411_713, 3)
     assert result["device"] == "cpu"
@@ -138,7 +138,9 @@ def test_a_finished_training_leaves_model_metrics_plots_and_a_flat_result(
         ["checkpoint.pt", "loss_curve.png", "metrics.csv", "model.pt", "result.json", "true_vs_predicted.png"]
     )
     meta = load_prepared(prepared)
-    predicted = load_surrogate(output / "model.pt").model(torch.from_numpy(np.array(meta.val_inputs))).detach().numpy()
+    predicted = (
+        load_surrogate(output / "model.pt").models[0](torch.from_numpy(np.array(meta.val_inputs))).detach().numpy()
+    )
     mse = float(np.mean((predicted.astype(float) - meta.val_targets) ** 2))
     assert mse == pytest.approx(result["val_mse_normalised"], rel=1e-5)
     assert mse * meta.scaling.std[-1] ** 2 == pytest.approx(result["val_mse"], rel=1e-5)

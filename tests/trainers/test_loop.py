@@ -11,10 +11,11 @@ import pytest
 import torch
 from pmssm.trainers.checkpoint import Checkpoints
 from pmssm.trainers.errors import TrainingError
-from pmssm.trainers.evaluate import predict
-from pmssm.trainers.loop import Data, Settings, Training, epoch_order
+from pmssm.trainers.evaluate import PREDICTION_ROWS, predict
+from pmssm.trainers.loop import Settings, Training
 from pmssm.trainers.metrics import MetricsFile
 from pmssm.trainers.signals import Stopped, StopRequest
+from pmssm.trainers.step import Data, epoch_order
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -48,7 +49,7 @@ def train(
     folder: Path, model: nn.Module, settings: Settings = SETTINGS, stop: StopRequest | None = None, **options: Data
 ) -> Training:
     """A training that went as far as it goes, resumed from what `folder` holds."""
-    training = Training(model, options.get("on", data()), settings, stop=stop or StopRequest())
+    training = Training([model], options.get("on", data()), settings, stop=stop or StopRequest())
     checkpoints = Checkpoints(folder, {"model": "small"})
     if (state := checkpoints.load()) is not None:
         training.load(state)
@@ -113,7 +114,7 @@ def test_a_signal_during_validation_is_obeyed_and_loses_nothing(tmp_path: Path) 
     stop = StopRequest()
 
     def at_validation(rows: int) -> None:
-        if rows == 8192:
+        if rows == PREDICTION_ROWS["cpu"]:
             stop.signum = signal.SIGTERM
 
     on = data()
@@ -125,13 +126,13 @@ def test_a_signal_during_validation_is_obeyed_and_loses_nothing(tmp_path: Path) 
 
 def test_metrics_have_one_row_an_epoch_also_after_a_kill_between_row_and_checkpoint(tmp_path: Path) -> None:
     train(tmp_path, Small(), replace(SETTINGS, epochs=2, cosine=False))
-    MetricsFile(tmp_path / "metrics.csv").append(numbers_row := (3, 0.1, 0.1, 0.1, 0.1, 0.1))  # type: ignore[arg-type]
+    MetricsFile(tmp_path / "metrics.csv").append(numbers_row := (3, 0.1, 0.1, 0.1, 0.1, 0.0, 0.1))  # type: ignore[arg-type]
     assert numbers_row
     train(tmp_path, Small(), replace(SETTINGS, cosine=False))
     with (tmp_path / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
-    assert list(rows[0]) == ["epoch", "train_mse", "val_mse", "lr", "val_mse_physical", "seconds"]
+    assert list(rows[0]) == ["epoch", "train_mse", "val_mse", "lr", "val_mse_physical", "val_mse_std", "seconds"]
 
 
 def test_best_weights_are_those_of_the_best_epoch_not_of_the_last(tmp_path: Path) -> None:
@@ -228,11 +229,11 @@ def test_an_epochs_order_is_a_permutation_that_seed_and_epoch_decide() -> None:
 
 def test_out_of_memory_in_predictions_halves_their_batch(caplog: pytest.LogCaptureFixture) -> None:
     def limited(rows: int) -> None:
-        if rows > 3000:
+        if rows > 200:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     inputs = torch.randn(9000, 19)
     predictions = predict(Small(limited), inputs)
-    assert "prediction batch 4096 → 2048" in caplog.text
+    assert "prediction batch 256 → 128" in caplog.text
     with torch.no_grad():
         torch.testing.assert_close(predictions, Small()(inputs))

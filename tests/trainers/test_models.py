@@ -93,7 +93,7 @@ def test_training_follows_the_plain_model_with_per_tensor_adamw_and_clip_to_1e_1
     plain = PLAIN[name]().double()
     plain.load_state_dict(ours.state_dict())
     reference = torch.optim.AdamW(plain.parameters(), lr=1e-3, weight_decay=recipe.weight_decay, foreach=False)
-    flat = FlatAdamW(ours, learning_rate=1e-3, weight_decay=recipe.weight_decay, clip_norm=recipe.clip_norm)
+    flat = FlatAdamW([ours], learning_rate=1e-3, weight_decay=recipe.weight_decay, clip_norm=recipe.clip_norm)
     norms = []
     for step in range(12):
         rows = slice(0, 40) if step % 3 else slice(30, 40)
@@ -106,7 +106,8 @@ def test_training_follows_the_plain_model_with_per_tensor_adamw_and_clip_to_1e_1
             norms.append(nn.utils.clip_grad_norm_(plain.parameters(), recipe.clip_norm).item())
         reference.step()
         loss = F.mse_loss(ours(inputs[rows]), targets[rows])
-        flat.step(loss)
+        flat.take_gradient(loss)
+        flat.step()
         assert loss.item() == pytest.approx(expected.item(), rel=1e-12, abs=1e-12)
     if norms:
         assert max(norms) > 1 > min(norms), "both sides of the clip must have been tried"
@@ -115,10 +116,11 @@ def test_training_follows_the_plain_model_with_per_tensor_adamw_and_clip_to_1e_1
 @pytest.mark.parametrize("name", NAMES)
 def test_copying_the_flat_buffer_copies_the_model(name: str, inputs: torch.Tensor) -> None:
     model = RECIPES[name].build().double()
-    flat = FlatAdamW(model, learning_rate=1e-2, weight_decay=0.0, clip_norm=None)
+    flat = FlatAdamW([model], learning_rate=1e-2, weight_decay=0.0, clip_norm=None)
     with torch.no_grad():
         before, kept = model(inputs), flat.flat.clone()
-    flat.step(model(inputs).square().mean())
+    flat.take_gradient(model(inputs).square().mean())
+    flat.step()
     with torch.no_grad():
         assert not torch.equal(model(inputs), before)
         flat.flat.copy_(kept)

@@ -23,11 +23,13 @@ class Recipe:
     """Learning rate follows a cosine to 1e-6 over the epochs; else it is constant."""
     clip_norm: float | None
     """Largest norm of the gradient of all parameters together."""
+    cpu_rows: int
+    """That one pass takes on a CPU, so that what it computes stays in the cache."""
 
 
 RECIPES = {
-    "transformer": Recipe(PMSSMTransformer, 3e-4, 1e-4, cosine=True, clip_norm=1.0),
-    "transformer_tabular": Recipe(PMSSMTransformerTabular, 3e-4, 1e-4, cosine=True, clip_norm=1.0),
-    "mlp": Recipe(PMSSMFeedForward, 1e-4, 1e-3, cosine=False, clip_norm=None),
+    "transformer": Recipe(PMSSMTransformer, 3e-4, 1e-4, cosine=True, clip_norm=1.0, cpu_rows=64),
+    "transformer_tabular": Recipe(PMSSMTransformerTabular, 3e-4, 1e-4, cosine=True, clip_norm=1.0, cpu_rows=64),
+    "mlp": Recipe(PMSSMFeedForward, 1e-4, 1e-3, cosine=False, clip_norm=None, cpu_rows=128),
 }
 """By command name."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .inputs import check_inputs
+from .inputs import check_inputs, exactly
 
 
 class PMSSMFeedForward(nn.Module):
@@ -23,10 +23,11 @@ class PMSSMFeedForward(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """`inputs`: (batch, features); result (batch,)."""
         check_inputs(inputs, self.features)
-        hidden = F.relu(self._first(inputs))  # (batch, width)
+        with torch.autocast(inputs.device.type, enabled=False):
+            hidden = F.relu(self._first(inputs))  # (batch, width)
         for layer in self.hidden[1:]:
             hidden = F.relu(layer(hidden))
-        return self.output(hidden).squeeze(-1)  # type: ignore[no-any-return]
+        return exactly(self.output, hidden)
 
     def _first(self, inputs: Tensor) -> Tensor:
         # Nothing non-linear lies between embedding and first layer, so both are one linear map of the inputs:

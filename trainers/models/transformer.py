@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .encoder import attend_from_first, encode, encoder_layers, feed_forward, layers_of
-from .inputs import check_inputs
+from .inputs import check_inputs, exactly
 
 
 class PMSSMTransformer(nn.Module):
@@ -30,12 +30,13 @@ class PMSSMTransformer(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """`inputs`: (batch, features); result (batch,)."""
         check_inputs(inputs, self.features)
-        tokens = self.embedding(inputs.unsqueeze(-1))  # (batch, features, width)
-        tokens = F.relu(self.embedding_norm(tokens)) + self.position
+        with torch.autocast(inputs.device.type, enabled=False):
+            tokens = self.embedding(inputs.unsqueeze(-1))  # (batch, features, width)
+            tokens = F.relu(self.embedding_norm(tokens)) + self.position
         tokens = torch.cat([self.cls.expand(len(inputs), 1, -1), tokens], dim=1)  # (batch, 1 + features, width)
         *layers, last = layers_of(self.layers)
         for layer in layers:
             tokens = encode(layer, tokens)
         # The head reads nothing but CLS, so the last layer need not compute the other tokens.
         cls = feed_forward(last, attend_from_first(last, tokens))  # (batch, width)
-        return self.head(cls).squeeze(-1)  # type: ignore[no-any-return]
+        return exactly(self.head, cls)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .encoder import Layer, attend, encoder_layers, feed_forward, hidden, layers_of, project
-from .inputs import check_inputs
+from .inputs import check_inputs, exactly
 
 
 class PMSSMTransformerTabular(nn.Module):
@@ -37,12 +37,13 @@ class PMSSMTransformerTabular(nn.Module):
         """`inputs`: (batch, features); result (batch,)."""
         check_inputs(inputs, self.features)
         layers = layers_of(self.layers)
-        tokens, projected = self._embed_and_project(inputs, layers[0])
+        with torch.autocast(inputs.device.type, enabled=False):
+            tokens, projected = self._embed_and_project(inputs, layers[0])
         rows = attend(layers[0], tokens, projected)  # (batch, features, width)
         for before, layer in pairwise(layers):
             tokens = feed_forward(before, rows)
             rows = attend(layer, tokens, project(layer, tokens))
-        return self.head(self._feed_forward_and_pool(layers[-1], rows)).squeeze(-1)  # type: ignore[no-any-return]
+        return exactly(self.head, self._feed_forward_and_pool(layers[-1], rows))
 
     def _embed_and_project(self, inputs: Tensor, layer: Layer) -> tuple[Tensor, Tensor]:
         """Tokens (batch, features, width), and what `project` makes of them, (batch, features, 3 × width).
@@ -86,7 +87,7 @@ class PMSSMTransformerTabular(nn.Module):
 
 
 def _stack(modules: nn.ModuleList, name: str) -> Tensor:
-    return torch.stack([module.get_parameter(name) for module in modules])
+    return torch.stack([getattr(module, name) for module in modules])
 
 
 def _centred(vectors: Tensor) -> Tensor:
