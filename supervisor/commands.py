@@ -6,19 +6,9 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .events import RestartRequested, RunEvent, StopRequested
 from .plan import Plan
-from .state import (
-    ALIVE,
-    ENDED,
-    RestartRequested,
-    RunEvent,
-    RunState,
-    SessionState,
-    StopRequested,
-    awaited,
-    blockers,
-    run_states,
-)
+from .state import ALIVE, ENDED, RunState, SessionState, awaited, blockers, run_states
 from .wire import Command, Down, Reply, Restart, Start, Stop
 
 

@@ -14,6 +14,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from .commands import answer
+from .events import (
+    AttemptEnded,
+    AttemptStarted,
+    AttemptStarting,
+    AttemptVoided,
+    EngineStarted,
+    Event,
+    Exit,
+    RestartRequested,
+    RetryScheduled,
+    SessionFinished,
+    SlotsChosen,
+)
 from .files import ensure_room
 from .gpus import GpuReading
 from .journal import Journal, JournalBusy, read_journal
@@ -28,22 +41,7 @@ from .sessions import Level, SessionFolder, SessionLog
 from .slots import SlotError, free_memory, resolve_slots, usable_slots
 from .snapshot import Snapshot
 from .starting import attempt_spec, concurrent_runs, slots_wanted
-from .state import (
-    Attempt,
-    AttemptEnded,
-    AttemptStarted,
-    AttemptStarting,
-    AttemptVoided,
-    EngineStarted,
-    Event,
-    Exit,
-    RestartRequested,
-    RetryScheduled,
-    SessionFinished,
-    SlotsChosen,
-    reduce,
-    replay,
-)
+from .state import Attempt, reduce, replay
 from .story import tell
 from .summary import write_summary
 from .wire import Command, Down, Reply, Server

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from .state import Event
+from .events import Event
 
 _events: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
 

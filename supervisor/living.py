@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from .events import Exit, StopKind
 from .launchers.local import AttemptSpec, Command, LocalAttempt
 from .launchers.warm import ShimSupply
-from .state import Exit, StopKind
 
 OVERDUE_S = 5.0  # after a SIGKILL; a process that lives longer is stuck in the kernel, or not ours to kill
 

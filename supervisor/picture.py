@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .events import Exit
 from .gpus import Gpu, GpuReading
 from .plan import Plan
 from .reasons import reason
 from .sessions import SessionFolder
 from .slots import Slot, environment_of
 from .snapshot import AttemptView, RunView, Snapshot
-from .state import ENDED, Attempt, Exit, Run, RunState, SessionState, blockers, run_states
+from .state import ENDED, Attempt, Run, RunState, SessionState, blockers, run_states
 
 if TYPE_CHECKING:
     from .usage import Usage  # it imports psutil, which clients have no use for

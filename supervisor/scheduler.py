@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from .events import StopKind
 from .plan import Plan, RunPlan
 from .slots import Slot
-from .state import ALIVE, Run, RunState, SessionState, StopKind, run_states
+from .state import ALIVE, Run, RunState, SessionState, run_states
 
 NO_MEMORY_KNOWN: Mapping[str, int] = {}
 

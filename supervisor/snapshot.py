@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+from .events import Mode
 from .gpus import Gpu
-from .state import Mode, RunState
+from .state import RunState
 
 
 class _Picture(BaseModel):

@@ -7,11 +7,11 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from .events import AttemptStarting
 from .launchers.local import AttemptSpec
 from .plan import Plan
 from .sessions import SessionSettings, log_line
 from .slots import Slot, environment_of
-from .state import AttemptStarting
 
 
 def slots_wanted(plan: Plan) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What has happened to a session: events, and the state they add up to. Pure."""
+"""The state that the events of a session add up to. Pure."""
 
 from __future__ import annotations
 
@@ -6,10 +6,24 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from .events import (
+    AttemptEnded,
+    AttemptStarted,
+    AttemptStarting,
+    AttemptVoided,
+    EngineStarted,
+    Event,
+    Exit,
+    Mode,
+    RestartRequested,
+    RetryScheduled,
+    RunEvent,
+    SessionFinished,
+    SlotsChosen,
+    StopKind,
+    StopRequested,
+)
 from .plan import Plan, RunPlan
 from .slots import Slot
 
@@ -32,122 +46,6 @@ ENDED_BADLY = frozenset({RunState.BLOCKED, RunState.FAILED, RunState.STOPPED, Ru
 ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.STOPPED, RunState.LOST})
 ALIVE = frozenset({RunState.RUNNING, RunState.STOPPING})
 OVER = ENDED | {RunState.BLOCKED}  # nothing more comes of it by itself
-
-StopKind = Literal["stop", "kill"]
-Mode = Literal["parallel", "sequential"]
-
-
-class Exit(BaseModel):
-    """How an attempt ended. Neither exit code nor signal: nobody saw it end (`lost`)."""
-
-    model_config = ConfigDict(frozen=True)
-
-    ended: float  # unix time, s
-    exit_code: int | None = None
-    signal: int | None = None
-    user_s: float | None = None
-    system_s: float | None = None
-    max_rss_mib: float | None = None
-    leftovers: int = 0  # processes that outlived the command and were ended
-    error: str | None = None  # why the command could not be started
-    last_words: str | None = None  # of its log, where it failed: most often why
-    unseen: str | None = None  # why nobody saw it end, where that is known
-
-
-class _Event(BaseModel):
-    model_config = ConfigDict(frozen=True)
-    at: float  # unix time, s
-
-
-class EngineStarted(_Event):
-    """An engine took the session over: at its beginning, after a crash, or to go on with a finished one."""
-
-    kind: Literal["engine_started"] = "engine_started"
-    pid: int
-
-
-class SlotsChosen(_Event):
-    """The places where runs may run, for as long as anything is running."""
-
-    kind: Literal["slots_chosen"] = "slots_chosen"
-    slots: tuple[Slot, ...]
-    mode: Mode
-    notes: tuple[str, ...] = ()
-
-
-class AttemptStarting(_Event):
-    """A decision to start; on disk before the shim is spawned, so that a start is never forgotten."""
-
-    kind: Literal["attempt_starting"] = "attempt_starting"
-    run: str
-    attempt: int
-    slot: Slot | None = None
-    fresh: bool
-    log_offset: int  # bytes of the run's log that belong to earlier attempts
-
-
-class AttemptStarted(_Event):
-    """The trainer's process exists."""
-
-    kind: Literal["attempt_started"] = "attempt_started"
-    run: str
-    attempt: int
-    pid: int
-    started: float
-
-
-class AttemptVoided(_Event):
-    """A start that an engine decided on and did not live to carry out."""
-
-    kind: Literal["attempt_voided"] = "attempt_voided"
-    run: str
-    attempt: int
-
-
-class AttemptEnded(_Event):
-    """Nothing of the attempt lives any more."""
-
-    kind: Literal["attempt_ended"] = "attempt_ended"
-    run: str
-    attempt: int
-    exit: Exit
-
-
-class StopRequested(_Event):
-    """Somebody wants the run to end, and not to start by itself."""
-
-    kind: Literal["stop_requested"] = "stop_requested"
-    run: str
-    how: StopKind
-
-
-class RestartRequested(_Event):
-    """A new attempt is wanted, after the present one if there is one: by somebody, or because the run stalled."""
-
-    kind: Literal["restart_requested"] = "restart_requested"
-    run: str
-    fresh: bool
-    cause: Literal["user", "stall"] = "user"
-
-
-class RetryScheduled(_Event):
-    """The run crashed and will start again by itself, `delay_s` after this."""
-
-    kind: Literal["retry_scheduled"] = "retry_scheduled"
-    run: str
-    delay_s: float
-
-
-class SessionFinished(_Event):
-    """Nothing runs and nothing more will start by itself."""
-
-    kind: Literal["session_finished"] = "session_finished"
-
-
-RunEvent = (
-    AttemptStarting | AttemptStarted | AttemptVoided | AttemptEnded | StopRequested | RestartRequested | RetryScheduled
-)
-Event = EngineStarted | SlotsChosen | SessionFinished | RunEvent
 
 
 @dataclass(frozen=True)

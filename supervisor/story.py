@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .plan import Plan
-from .reasons import how_ended, reason
-from .sessions import Level
-from .state import (
+from .events import (
     AttemptEnded,
     AttemptStarted,
     AttemptStarting,
@@ -16,14 +13,14 @@ from .state import (
     Event,
     RestartRequested,
     RetryScheduled,
-    RunState,
     SessionFinished,
-    SessionState,
     SlotsChosen,
     StopRequested,
-    blockers,
-    run_states,
 )
+from .plan import Plan
+from .reasons import how_ended, reason
+from .sessions import Level
+from .state import RunState, SessionState, blockers, run_states
 from .tables import tally
 
 Line = tuple[str, Level]

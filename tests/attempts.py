@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from pmssm.supervisor import shim
+from pmssm.supervisor.events import Exit
 from pmssm.supervisor.launchers.local import MARK, AttemptSpec, LocalAttempt
 from pmssm.supervisor.launchers.warm import ShimSupply
 from pmssm.supervisor.processes import Identity, processes_with
-from pmssm.supervisor.state import Exit
 from waiting import wait_until
 
 HEADER = "header of the attempt\n"

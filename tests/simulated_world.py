@@ -8,10 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pmssm.supervisor.commands import answer
-from pmssm.supervisor.plan import Plan, RunPlan
-from pmssm.supervisor.scheduler import Action, Finish, RestartStalled, Retry, Signal, Start, decide
-from pmssm.supervisor.slots import Slot
-from pmssm.supervisor.state import (
+from pmssm.supervisor.events import (
     AttemptEnded,
     AttemptStarted,
     AttemptStarting,
@@ -21,15 +18,13 @@ from pmssm.supervisor.state import (
     Exit,
     RestartRequested,
     RetryScheduled,
-    RunState,
     SessionFinished,
-    SessionState,
     SlotsChosen,
-    initial_state,
-    reduce,
-    replay,
-    run_states,
 )
+from pmssm.supervisor.plan import Plan, RunPlan
+from pmssm.supervisor.scheduler import Action, Finish, RestartStalled, Retry, Signal, Start, decide
+from pmssm.supervisor.slots import Slot
+from pmssm.supervisor.state import RunState, SessionState, initial_state, reduce, replay, run_states
 from pmssm.supervisor.wire import Command, Reply
 
 Outcome = Literal["succeeds", "fails", "crashes", "is_lost", "cannot_start"]

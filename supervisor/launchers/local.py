@@ -16,9 +16,9 @@ from typing import Self
 from pydantic import ValidationError
 
 from .. import shim
+from ..events import Exit, StopKind
 from ..files import read_object, write_atomic
 from ..processes import Identity, processes_with, session_of
-from ..state import Exit, StopKind
 from .warm import ShimSupply
 
 MARK = "PMSSM_SUPERVISE_ATTEMPT"  # names the attempt's folder in the environment of all its processes

@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pmssm.supervisor.journal import Journal, JournalError, read_journal
-from pmssm.supervisor.slots import Slot
-from pmssm.supervisor.state import (
+from pmssm.supervisor.events import (
     AttemptEnded,
     AttemptStarted,
     AttemptStarting,
@@ -23,6 +21,8 @@ from pmssm.supervisor.state import (
     SlotsChosen,
     StopRequested,
 )
+from pmssm.supervisor.journal import Journal, JournalError, read_journal
+from pmssm.supervisor.slots import Slot
 
 GPU = Slot(index=0, gpu_index=1, gpu_uuid="GPU-1", name="GPU 1")
 EVERY_KIND: list[Event] = [

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from attempts import HEADER, Attempt, Workplace, bystander, has_ended, is_alive, is_stopped, outcome_of
+from pmssm.supervisor.events import Exit
 from pmssm.supervisor.launchers.local import MARK, LocalAttempt
 from pmssm.supervisor.launchers.warm import ShimSupply
 from pmssm.supervisor.processes import Identity, processes_with
 from pmssm.supervisor.shim import NOT_STARTED
-from pmssm.supervisor.state import Exit
 from waiting import wait_until
 
 LOOP = 'echo $$ > "$here/pid"; while :; do sleep 0.05; done'

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from pmssm.supervisor import new_session
+from pmssm.supervisor.events import EngineStarted, SessionFinished
 from pmssm.supervisor.gpus import Gpu, GpuReading
 from pmssm.supervisor.journal import Journal
 from pmssm.supervisor.new_session import Options, begin_session
@@ -12,7 +13,6 @@ from pmssm.supervisor.plan import PlanError
 from pmssm.supervisor.runtime import EngineLock, RuntimeFolderError
 from pmssm.supervisor.sessions import SessionError, SessionFolder, latest_session
 from pmssm.supervisor.slots import SlotError
-from pmssm.supervisor.state import EngineStarted, SessionFinished
 
 PLAN = '[runs.a]\ncommand = ["true"]\n'
 

@@ -1,9 +1,10 @@
 """Crashes and stalls: which of them start a run again by itself, when, and how often."""
 
 import pytest
+from pmssm.supervisor.events import AttemptEnded, Exit, RestartRequested, StopRequested
 from pmssm.supervisor.plan import Plan, RunPlan
 from pmssm.supervisor.scheduler import RestartStalled, Start, decide, seconds_to_retry
-from pmssm.supervisor.state import AttemptEnded, Exit, RestartRequested, RunState, StopRequested
+from pmssm.supervisor.state import RunState
 from simulated_world import CPU, World
 
 

@@ -1,9 +1,7 @@
 """What events add up to: the state of each run, event by event."""
 
 import pytest
-from pmssm.supervisor.plan import Plan
-from pmssm.supervisor.slots import Slot
-from pmssm.supervisor.state import (
+from pmssm.supervisor.events import (
     AttemptEnded,
     AttemptStarted,
     AttemptStarting,
@@ -12,15 +10,13 @@ from pmssm.supervisor.state import (
     Event,
     Exit,
     RestartRequested,
-    RunState,
     SessionFinished,
     SlotsChosen,
     StopRequested,
-    initial_state,
-    reduce,
-    replay,
-    run_states,
 )
+from pmssm.supervisor.plan import Plan
+from pmssm.supervisor.slots import Slot
+from pmssm.supervisor.state import RunState, initial_state, reduce, replay, run_states
 from simulated_world import PMSSM, plan_of
 
 ONE = plan_of(a=((), 0))

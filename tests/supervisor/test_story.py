@@ -1,8 +1,7 @@
 """The session's log: each event in a line for people."""
 
 import pytest
-from pmssm.supervisor.slots import Slot
-from pmssm.supervisor.state import (
+from pmssm.supervisor.events import (
     AttemptEnded,
     AttemptStarted,
     AttemptStarting,
@@ -14,8 +13,9 @@ from pmssm.supervisor.state import (
     SessionFinished,
     SlotsChosen,
     StopRequested,
-    replay,
 )
+from pmssm.supervisor.slots import Slot
+from pmssm.supervisor.state import replay
 from pmssm.supervisor.story import tell
 from simulated_world import PMSSM
 

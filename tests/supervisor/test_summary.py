@@ -7,19 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pmssm.supervisor.events import AttemptEnded, AttemptStarting, EngineStarted, Event, Exit, SlotsChosen
 from pmssm.supervisor.logs import MAX_LINE
 from pmssm.supervisor.sessions import SessionFolder
 from pmssm.supervisor.slots import Slot
-from pmssm.supervisor.state import (
-    AttemptEnded,
-    AttemptStarting,
-    EngineStarted,
-    Event,
-    Exit,
-    SlotsChosen,
-    initial_state,
-    replay,
-)
+from pmssm.supervisor.state import initial_state, replay
 from pmssm.supervisor.summary import RESULT_FILE, read_summary, results_table, runs_table, write_summary
 from simulated_world import plan_of
 
