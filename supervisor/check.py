@@ -1,5 +1,7 @@
-"""The text of `pmssm-supervise check`: the GPUs seen, what would run where, and whether that is in parallel."""
+"""`pmssm-supervise check`: the GPUs seen, what would run where, whether that is in parallel, and the data."""
 
+import subprocess
+import sys
 from collections.abc import Sequence
 
 from .gpus import Gpu, GpuReading
@@ -21,6 +23,13 @@ def report(reading: GpuReading, choice: SlotChoice, placements: Sequence[tuple[s
     if choice.notes:
         lines += ["", "Notes:", *_indented(choice.notes)]
     return [*lines, "", _verdict(choice)]
+
+
+def check_data(arguments: Sequence[str]) -> int:
+    """The exit code of the trainers' own check of scan files, which prints what it finds: 0, or 2 for bad ones."""
+    command = [sys.executable, "-P", "-m", "pmssm.trainers", "check", *arguments]
+    sys.stdout.flush()
+    return subprocess.run(command, check=False).returncode
 
 
 def _verdict(choice: SlotChoice) -> str:

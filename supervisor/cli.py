@@ -13,6 +13,7 @@ from typing import IO, Any, TypeVar
 
 import click
 
+from .scan_options import scan_options
 from .snapshot import Snapshot
 from .state import ALIVE, RunState
 from .wire import Client, Command, Down, EngineGone, HungUp, Reply, Restart, Start, Stop
@@ -98,12 +99,7 @@ def _no_nan(_context: click.Context, _option: click.Parameter, value: float | No
 @click.option("--headless", is_flag=True, help="Stay in the foreground, without the dashboard, until all runs ended.")
 @click.option("--detach", is_flag=True, help="Start in the background and return; `attach` shows the dashboard.")
 @_slot_options
-@click.option(
-    "--data",
-    metavar="PATTERN",
-    multiple=True,
-    help="ROOT or CSV file, folder or quoted glob; repeatable. [default: the embedded sample]",
-)
+@scan_options
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs of each training. [default: 2000]")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Points a step. [default: 256]")
 @click.option(
@@ -116,8 +112,6 @@ def _no_nan(_context: click.Context, _option: click.Parameter, value: float | No
 @click.option("--patience", type=click.IntRange(min=1), help="Epochs without improvement before that. [default: 500]")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Of split, weights and shuffling. [default: 42]")
 @click.option("--testing", is_flag=True, help="A quick look: few points and epochs, under two minutes.")
-@click.option("--n-datasets", type=click.IntRange(min=1), help="Read at most this many files.")
-@click.option("--n-samples", type=click.IntRange(min=1), help="Read at most this many points of each file.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of each run. [default: cores / slots]")
 @click.option(
     "--stall-restart", metavar="N", type=click.IntRange(min=0), help="Restart a run that has stalled, up to N times."
@@ -357,12 +351,29 @@ async def _until_finished(client: Client) -> None:
 
 @main.command()
 @_slot_options
-def check(plan_file: Path | None, gpus: str | None, no_parallel: bool, share_gpu: bool) -> None:
-    """Say which GPUs there are, what would run where, and whether training in parallel is possible."""
+@scan_options
+@click.option(
+    "--histogram", metavar="FILE.png", type=click.Path(path_type=Path), help="Draw the target's distribution."
+)
+def check(
+    *,
+    plan_file: Path | None,
+    gpus: str | None,
+    no_parallel: bool,
+    share_gpu: bool,
+    histogram: Path | None,
+    **options: Any,  # noqa: ANN401
+) -> None:
+    """Say which GPUs there are, what would run where, and whether training in parallel is possible.
+
+    With --data, or any other option about the points, also what the files hold: what each cut drops, ranges,
+    constant parameters, copies of a point, the target's distribution.
+    """
     import os  # noqa: PLC0415
 
-    from .check import report  # noqa: PLC0415
+    from .check import check_data, report  # noqa: PLC0415
     from .gpus import read_gpus  # noqa: PLC0415
+    from .new_session import Options  # noqa: PLC0415
     from .plan import builtin_plan, load_plan  # noqa: PLC0415
     from .slots import resolve_slots  # noqa: PLC0415
     from .starting import slots_wanted  # noqa: PLC0415
@@ -382,6 +393,10 @@ def check(plan_file: Path | None, gpus: str | None, no_parallel: bool, share_gpu
     )
     placements = [(name, (run.slot or 0) if run.slot != "none" else None) for name, run in plan.runs.items()]
     click.echo("\n".join(report(reading, choice, placements)))
+    asked = Options(**options).for_prepare() + ([] if histogram is None else ["--histogram", str(histogram.absolute())])
+    if asked:
+        click.echo("\nData:")
+        sys.exit(check_data(asked))
 
 
 def _send(logs: Path, command: Command, stamp: str | None = None) -> None:

@@ -44,12 +44,21 @@ class Options:
     testing: bool = False
     n_datasets: int | None = None
     n_samples: int | None = None
+    target: str | None = None
+    target_above: float | None = None
+    target_below: float | None = None
+    y_transform: str | None = None
+    neutralino_lsp: bool = False
+    tree: str | None = None
+    branches: tuple[str, ...] = ()
     threads: int | None = None
 
     def for_prepare(self) -> list[str]:
         """The arguments of the run that prepares the data."""
         return [
             *_arguments("data", [str(_absolute(p)) for p in self.data]),
+            *self._given("target", "target_above", "target_below", "y_transform", "neutralino_lsp", "tree"),
+            *_arguments("branches", list(self.branches)),
             *self._given("n_datasets", "n_samples", "seed", "testing"),
         ]
 
@@ -139,11 +148,11 @@ def _check_options(plan: Plan, options: Options, source: str) -> None:
 def _check_data(patterns: Sequence[str]) -> None:
     for pattern in patterns:
         if not pattern:
-            raise SessionError("--data '': give ROOT or CSV files, a folder, or a quoted glob")
+            raise SessionError("--data '': give scan files, a folder, or a quoted glob")
         path = str(_absolute(pattern))
         # Not pathlib's, which raise for a name too long or a folder that is closed to us.
         if not os.path.exists(path) and not glob.glob(path, recursive=True):  # noqa: PTH110, PTH207
-            raise SessionError(f"--data {pattern}: no such file; give ROOT or CSV files, a folder, or a quoted glob")
+            raise SessionError(f"--data {pattern}: no such file; give scan files, a folder, or a quoted glob")
 
 
 def _acquire(lock: EngineLock, logs: Path) -> bool:

@@ -148,6 +148,27 @@ def prepare(*, output: Path, cache: Path | None, **options: Any) -> None:  # noq
     prepare(output, patterns=options["data"], choice=choice_of(options), cache=cache)
 
 
+@commands.command(
+    help=f"""\
+Prints what there is to know of scan files before a training: rows that each cut drops, ranges, constant parameters,
+copies of a point, the target's distribution, and what the lightest sparticle is.
+
+{SCAN_HELP}"""
+)
+@click.option("--histogram", type=FOLDER, metavar="FILE.png", help="Draw the target's distribution, too.")
+@scan_options
+def check(*, histogram: Path | None, **options: Any) -> None:  # noqa: ANN401 (click checks them)
+    StopRequest().listen()
+    from .data.report import draw_histogram, report_lines, warning_lines
+    from .data.survey import check
+
+    found = check(options["data"], choice_of(options))
+    for line in [*report_lines(found), *warning_lines(found)]:
+        click.echo(line)
+    if histogram is not None:
+        draw_histogram(histogram, found)
+
+
 TRAINER_OPTIONS = [
     click.option("--data", type=FOLDER, required=True, help="Folder that `prepare` wrote."),
     click.option("--output", type=FOLDER, required=True, help="Folder for checkpoint, model, metrics and plots."),

@@ -107,3 +107,16 @@ def test_a_damaged_session_is_named(box: Box) -> None:
     lines = journal.read_text().splitlines(keepends=True)
     journal.write_text("".join([lines[0], "garbage\n", *lines[1:]]))
     assert "line 2 is damaged" in refuse(box, "status")
+
+
+def test_check_reports_on_data_without_training_and_refuses_bad_ones_with_exit_code_2(box: Box) -> None:
+    names = "meL meR mtauL mtauR mqL1 muR mdR mqL3 mtR mbR M_1 M_2 mu M_3 AT Ab Atau mA tanb MO_Omega"
+    rows = [",".join(map(str, [*range(row, row + 19), row / 50])) for row in range(1, 40)]
+    (box.folder / "points.csv").write_text("\n".join([names.replace(" ", ","), *rows]) + "\n")
+    told = box.ok("check", "--data", "points.csv", "--y-transform", "log")
+    assert "Rows: 39 read from 1 file, 39 usable (100.0 %)" in told
+    assert "learned as ln(y / 0.12)" in told
+    done = box.run("check", "--data", "points.csv", "--target", "relic_densty")
+    assert done.returncode == 2
+    assert "no column named 'relic_densty'" in done.stderr and "--target (relic_density, " in done.stderr
+    assert not box.logs.exists()

@@ -72,8 +72,17 @@ def test_options_reach_the_runs_they_concern(logs: Path) -> None:
         n_datasets=2,
         n_samples=100,
         threads=3,
+        target="cls",
+        target_below=1.5,
+        y_transform="log",
+        neutralino_lsp=True,
+        tree="points",
+        branches=("in_*", "At=A_t"),
     )
-    assert command_of(folder, "prepare").endswith("--n-datasets 2 --n-samples 100 --seed 1 --testing")
+    assert command_of(folder, "prepare").endswith(
+        "--target cls --target-below 1.5 --y-transform log --neutralino-lsp --tree points --branches in_* "
+        "--branches At=A_t --n-datasets 2 --n-samples 100 --seed 1 --testing"
+    )
     for run in ("transformer", "transformer_tabular", "mlp"):
         assert command_of(folder, run).endswith(
             "--epochs 500 --batch-size 64 --learning-rate 0.001 --early-stopping --patience 7 --seed 1 "
@@ -137,7 +146,7 @@ def test_an_option_that_one_of_two_takers_takes_up_is_no_error(logs: Path) -> No
 
 @pytest.mark.parametrize("pattern", ["nothing.root", "nothing/*.root", "~nobody_of_that_name/x", "x" * 300, "a\0b"])
 def test_data_that_is_not_there(logs: Path, pattern: str) -> None:
-    with pytest.raises(SessionError, match="no such file; give ROOT or CSV files, a folder, or a quoted glob"):
+    with pytest.raises(SessionError, match="no such file; give scan files, a folder, or a quoted glob"):
         begin(logs, data=(pattern,))
     assert not logs.parent.exists()
 

@@ -176,7 +176,9 @@ def test_two_prepares_of_the_same_output_at_once_both_succeed(tmp_path: Path, ro
     arguments = [sys.executable, "-m", "pmssm.trainers", "prepare", "--data", str(scan), "--output", str(out)]
     racers = [subprocess.Popen(arguments, stdout=subprocess.DEVNULL) for _ in range(3)]
     assert [racer.wait(60) for racer in racers] == [0, 0, 0]
-    assert sorted(path.name for path in out.iterdir()) == sorted(["meta.json", load_prepared(out).meta["fingerprint"]])
+    assert sorted(path.name for path in out.iterdir()) == sorted(
+        ["meta.json", "target_histogram.png", load_prepared(out).meta["fingerprint"]]
+    )
 
 
 def test_trainers_refuse_a_folder_that_is_not_prepared(tmp_path: Path) -> None:

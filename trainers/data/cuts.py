@@ -17,10 +17,14 @@ NO_NEUTRALINO = f"{LSP_TYPE} not 1-3 (no neutralino)"
 
 
 class Pruned(NamedTuple):
-    """Which rows are usable, `(n,)` bool, and how many of the others fell to which cut, each row counted once."""
+    """Which rows are usable, `(n,)` bool, and how many of the others fell to which cut, each row counted once.
+
+    `not_finite`: of those that fell to NOT_FINITE, how many have no number in which column, `(20,)`.
+    """
 
     usable: NDArray[np.bool_]
     fell: Counter[str]
+    not_finite: NDArray[np.int64]
 
 
 def prune(rows: NDArray[np.float64], target: Target, lsp_type: NDArray[np.float64] | None = None) -> Pruned:
@@ -30,7 +34,8 @@ def prune(rows: NDArray[np.float64], target: Target, lsp_type: NDArray[np.float6
     """
     values: NDArray[np.float64] = rows[:, -1]
     with np.errstate(over="ignore"):
-        finite = np.isfinite(rows.astype(np.float32)).all(axis=1)
+        numbers = np.isfinite(rows.astype(np.float32))
+    finite = numbers.all(axis=1)
     tests: dict[str, NDArray[np.bool_]] = {}
     if target.name in TARGETS:
         tests[f"{target.branch} = -1 (calculation failed)"] = values == -1
@@ -44,7 +49,10 @@ def prune(rows: NDArray[np.float64], target: Target, lsp_type: NDArray[np.float6
         tests[f"{target.branch} <= {target.above:g}"] = values <= target.above
     usable = np.ones(len(rows), dtype=np.bool_)
     fell: Counter[str] = Counter()
+    not_finite = np.zeros(rows.shape[1], dtype=np.int64)
     for cut, hit in tests.items():
         fell[cut] = int((usable & hit).sum())
+        if cut == NOT_FINITE and fell[cut]:
+            not_finite = (~numbers[usable & hit]).sum(axis=0)
         usable &= ~hit
-    return Pruned(usable, fell)
+    return Pruned(usable, fell, not_finite)

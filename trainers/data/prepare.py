@@ -6,23 +6,22 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ..errors import DataError
 from ..files import folder_in_one_piece, write_atomically
 from ..log import LOGGER
 from .arrays import ARRAYS, META, is_complete, read_meta
 from .columns import PARAMETERS
-from .scaling import Scaling, measure
-from .scan import COPY, TARGET, TRAIN, VAL, WIDTH, Scan, listing, scan_files
-from .sources import FORMAT, Choice, find_files, fingerprint, sample_files
-from .spool import Rows, Spool
+from .report import draw_histogram, report_lines, warning_lines
+from .scaling import Scaling
+from .sources import FORMAT, Choice, fingerprint, sample_files
+from .survey import Part, chosen_files, survey
 from .targets import Target
+
+HISTOGRAM = "target_histogram.png"
 
 
 def prepare(output: Path, *, patterns: Sequence[str], choice: Choice, cache: Path | None = None) -> None:
@@ -31,15 +30,14 @@ def prepare(output: Path, *, patterns: Sequence[str], choice: Choice, cache: Pat
     Raises DataError where the files give nothing to train on, OSError where `output` can't be written.
     """
     if patterns:
-        _prepare(output, find_files(patterns), choice, cache)
+        _prepare(output, chosen_files(patterns, choice), choice, cache)
     else:
         with sample_files() as files:
             LOGGER.info("No --data given: taking the embedded sample")
-            _prepare(output, files, choice, cache)
+            _prepare(output, files[: choice.n_datasets], choice, cache)
 
 
 def _prepare(output: Path, files: list[Path], choice: Choice, cache: Path | None) -> None:
-    files = files[: choice.n_datasets]
     mark = fingerprint(files, choice)
     place = output / mark
     meta = read_meta(output)
@@ -57,8 +55,14 @@ def _prepare(output: Path, files: list[Path], choice: Choice, cache: Path | None
         with folder_in_one_piece(place) as folder:
             for source in store.iterdir():
                 _link(source, folder / source.name)
-    content = (place / META).read_bytes()
-    write_atomically(output / META, lambda file: file.write(content))
+    picture, description = ((place / name).read_bytes() for name in (HISTOGRAM, META))
+    write_atomically(output / HISTOGRAM, lambda file: file.write(picture))
+    write_atomically(output / META, lambda file: file.write(description))  # last: it says which arrays are meant
+    found = json.loads(description)
+    for line in report_lines(found):
+        LOGGER.info("%s", line)
+    for line in warning_lines(found):
+        LOGGER.warning("%s", line)
     LOGGER.info("Prepared data in %s", output)
 
 
@@ -79,83 +83,22 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _build(folder: Path, files: list[Path], choice: Choice, mark: str) -> None:
-    with Spool(folder, WIDTH) as spool:
-        scan = scan_files(files, choice, spool)
-        parts = {name: Part(scan, number, choice.target) for name, number in (("train", TRAIN), ("val", VAL))}
-        scaling = measure(parts["train"].learned)
-        meta = describe(scan, scaling, choice)
-        for name, part in parts.items():
-            _write_part(folder, name, part, scaling)
-    meta |= {
+    with survey(folder, files, choice) as found:
+        for name, part in (("train", found.train), ("val", found.val)):
+            _write_part(folder, name, part, found.scaling)
+    draw_histogram(folder / HISTOGRAM, found.meta)
+    described = found.meta | {
         "format": FORMAT,
         "fingerprint": mark,
-        "content": _digest(folder, scaling, choice.target),
+        "content": _digest(folder, found.scaling, choice.target),
         "bytes": {name: (folder / f"{name}.npy").stat().st_size for name in ARRAYS},
     }
-    (folder / META).write_text(json.dumps(meta, indent=1) + "\n")
-
-
-def describe(scan: Scan, scaling: Scaling, choice: Choice) -> dict[str, Any]:
-    """What `meta.json` says of the scan. Raises DataError where the target does not vary."""
-    names = (*PARAMETERS, choice.target.branch)
-    constant = [name for name, std in zip(names, scaling.std, strict=True) if std == 0]
-    read = sum(one.read for one in scan.files)
-    counts = {"read": read, "usable": len(scan.part), "copies": scan.count(COPY),
-              "train": scan.count(TRAIN), "val": scan.count(VAL)}  # fmt: skip
-    LOGGER.info("Rows: %s read, %s usable; %s", f"{read:,}", f"{counts['usable']:,}", listing(scan.fell))
-    if counts["copies"]:
-        LOGGER.warning("Copies: %s usable rows repeat the 19 parameters of an earlier one and were left out, so that "
-                       "no point both trains and validates; %s of them had another %s",
-                       f"{counts['copies']:,}", f"{scan.conflicts:,}", choice.target.branch)  # fmt: skip
-    if constant:
-        LOGGER.warning("Constant in the training part, mapped to 0: %s", ", ".join(constant))
-    if choice.target.branch in constant:
-        where = f"{scan.files[0].path}{' …' if scan.files[1:] else ''}"
-        raise DataError(f"{where}: {choice.target.branch} is the same in all {counts['train']} training rows, "
-                        "so there is nothing to learn; give more rows")  # fmt: skip
-    LOGGER.info("Split: %s to train, %s to validate", f"{counts['train']:,}", f"{counts['val']:,}")
-    return {
-        "parameters": PARAMETERS,
-        "target": choice.target.as_dict(),
-        "neutralino_lsp": choice.neutralino_lsp,
-        "mean": scaling.mean.tolist(),
-        "std": scaling.std.tolist(),
-        "minimum": scaling.minimum.tolist(),
-        "maximum": scaling.maximum.tolist(),
-        "constant": constant,
-        "counts": counts,
-        "conflicts": scan.conflicts,
-        "cuts": dict(scan.fell),
-        "seed": choice.seed,
-        "sources": [str(one.path) for one in scan.files],
-    }
-
-
-@dataclass(frozen=True)
-class Part:
-    """The rows of a scan that train, or those that validate."""
-
-    scan: Scan
-    number: int
-    target: Target
-
-    def learned(self) -> Iterator[Rows]:
-        """The rows, `(k, 20)` at a time: the 19 parameters and what is learned of the target."""
-        for rows in self._rows():
-            yield np.column_stack([rows[:, :TARGET], self.target.forward(rows[:, TARGET])])
-
-    def classes(self) -> Iterator[Rows]:
-        """The class of the lightest sparticle of each row, `(k,)` at a time."""
-        for rows in self._rows():
-            yield rows[:, -1]
-
-    def _rows(self) -> Iterator[Rows]:
-        return self.scan.spool.chunks(self.scan.part == self.number)
+    (folder / META).write_text(json.dumps(described, indent=1) + "\n")
 
 
 def _write_part(folder: Path, name: str, part: Part, scaling: Scaling) -> None:
-    count = part.scan.count(part.number)
-    kinds = {"inputs": (np.float32, (count, TARGET)), "targets": (np.float32, (count,)), "lsp": (np.int8, (count,))}
+    count, width = len(part), len(PARAMETERS)
+    kinds = {"inputs": (np.float32, (count, width)), "targets": (np.float32, (count,)), "lsp": (np.int8, (count,))}
     maps = {
         kind: np.lib.format.open_memmap(folder / f"{name}_{kind}.npy", mode="w+", dtype=dtype, shape=shape)
         for kind, (dtype, shape) in kinds.items()

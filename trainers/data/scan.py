@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from ..errors import DataError
 from ..log import LOGGER
 from .columns import PARAMETERS
 from .copies import Keys, first_occurrences, point_keys
-from .cuts import prune
+from .cuts import NOT_FINITE, prune
 from .lsp import classify
 from .reading import read_chunks
 from .sources import Choice
@@ -37,6 +38,13 @@ class FileCount:
     usable: int = 0
     copies: int = 0
     fell: Counter[str] = field(default_factory=Counter)
+    not_finite: Counter[str] = field(default_factory=Counter)
+    """By column: rows whose number there is nan, infinite or too large for a float32."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for JSON."""
+        return {"path": str(self.path), "read": self.read, "usable": self.usable, "copies": self.copies,
+                "cuts": dict(self.fell), "not_finite": dict(self.not_finite)}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,10 @@ class Scan:
 
     spool: Spool
     part: NDArray[np.int8]
+    targets: Rows
+    """`(n,)`, physical."""
+    classes: NDArray[np.int8]
+    """`(n,)`, places in LSP_CLASSES."""
     files: list[FileCount]
     conflicts: int
     """Copies with another target than the row that is kept."""
@@ -56,7 +68,19 @@ class Scan:
     @property
     def fell(self) -> Counter[str]:
         """Rows of all files by the cut they fell to."""
-        return sum((one.fell for one in self.files), Counter[str]())
+        return _sum(one.fell for one in self.files)
+
+    @property
+    def not_finite(self) -> Counter[str]:
+        """Numbers of all files that are none, by column."""
+        return _sum(one.not_finite for one in self.files)
+
+
+def _sum(counters: Iterable[Counter[str]]) -> Counter[str]:
+    total = Counter[str]()
+    for counter in counters:
+        total.update(counter)  # unlike +, this keeps zeros: a cut that took nothing is worth a word
+    return total
 
 
 def split(rows: int, seed: int) -> NDArray[np.bool_]:
@@ -73,7 +97,7 @@ def scan_files(files: Sequence[Path], choice: Choice, spool: Spool) -> Scan:
     """
     counts: list[FileCount] = []
     keys: list[Keys] = []
-    targets: list[Rows] = []
+    ends: list[Rows] = []
     columns, read = choice.columns(), 0
     for number, path in enumerate(files, start=1):
         count = FileCount(path)
@@ -83,7 +107,7 @@ def scan_files(files: Sequence[Path], choice: Choice, spool: Spool) -> Scan:
             usable = _usable(rows, choice, count)
             spool.append(usable)
             keys.append(point_keys(usable[:, :TARGET]))
-            targets.append(usable[:, TARGET].copy())
+            ends.append(usable[:, TARGET:].copy())
         read += count.read
         LOGGER.info("File %d/%d %s: %s rows, %s usable%s", number, len(files), path.name, f"{count.read:,}",
                     f"{count.usable:,}", "".join(f"; {cut}: {n:,}" for cut, n in count.fell.items() if n))  # fmt: skip
@@ -92,7 +116,7 @@ def scan_files(files: Sequence[Path], choice: Choice, spool: Spool) -> Scan:
                 LOGGER.warning("--testing reads %s rows at most: %d more files were not read",
                                f"{choice.max_rows:,}", len(files) - number)  # fmt: skip
             break
-    return _scan(spool, counts, np.concatenate(keys), np.concatenate(targets), choice.seed)
+    return _scan(spool, counts, np.concatenate(keys), np.concatenate(ends), choice.seed)
 
 
 def _usable(rows: Rows, choice: Choice, count: FileCount) -> Rows:
@@ -102,10 +126,12 @@ def _usable(rows: Rows, choice: Choice, count: FileCount) -> Rows:
     count.read += len(rows)
     count.usable += int(pruned.usable.sum())
     count.fell.update(pruned.fell)
+    for column in np.flatnonzero(pruned.not_finite):
+        count.not_finite[(*PARAMETERS, choice.target.branch)[column]] += int(pruned.not_finite[column])
     return np.column_stack([points[pruned.usable], classify(lsp[pruned.usable])])
 
 
-def _scan(spool: Spool, counts: list[FileCount], keys: Keys, targets: Rows, seed: int) -> Scan:
+def _scan(spool: Spool, counts: list[FileCount], keys: Keys, ends: Rows, seed: int) -> Scan:
     first = first_occurrences(keys)
     is_copy = first != np.arange(len(first))
     start = 0
@@ -115,13 +141,19 @@ def _scan(spool: Spool, counts: list[FileCount], keys: Keys, targets: Rows, seed
     part = np.full(len(first), COPY, dtype=np.int8)
     kept = len(first) - int(is_copy.sum())
     if kept < 2:
-        fell = sum((one.fell for one in counts), Counter[str]())
         where = f"{counts[0].path}{' …' if counts[1:] else ''}"
-        raise DataError(f"{where}: {kept} usable rows left, which can't be split; {listing(fell)}; give more rows")
+        raise DataError(f"{where}: {kept} usable row{'' if kept == 1 else 's'} left, too few to train and validate; "
+                        f"{_losses(counts, len(first) - kept)}; give more rows")  # fmt: skip
     part[~is_copy] = np.where(split(kept, seed), VAL, TRAIN)
-    return Scan(spool, part, counts, int((targets != targets[first]).sum()))
+    targets, classes = ends[:, 0], ends[:, 1].astype(np.int8)
+    return Scan(spool, part, targets, classes, counts, int((targets != targets[first]).sum()))
 
 
-def listing(fell: Counter[str]) -> str:
-    """`pruned 3 not finite, 1 MO_Omega <= 0`, with every cut."""
-    return "pruned " + ", ".join(f"{count:,} {cut}" for cut, count in fell.items())
+def _losses(counts: Sequence[FileCount], copies: int) -> str:
+    """`lost 3 not finite (IN_mA 3), 1 MO_Omega <= 0`; the cuts that took something."""
+    bad = _sum(one.not_finite for one in counts)
+    columns = f" ({', '.join(f'{name} {count:,}' for name, count in bad.items())})" if bad else ""
+    fell = [(cut, count) for cut, count in _sum(one.fell for one in counts).items() if count]
+    lost = [f"{count:,} {cut}{columns if cut == NOT_FINITE else ''}" for cut, count in fell]
+    lost += [f"{copies:,} copies of another row"] if copies else []
+    return f"lost {', '.join(lost)}" if lost else f"read {sum(one.read for one in counts):,}"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ...errors import DataError
 from ..columns import PARAMETERS, Column
+from ..targets import TARGETS
 
 Rows = NDArray[np.float64]
 
@@ -42,7 +43,7 @@ def _missing(path: Path, missing: Sequence[Column], present: Sequence[str], kind
     hint = f" (did you mean {' or '.join(repr(short(name)) for name in near)}?)" if near else ""
     more = f", nor {', '.join(one.names[0] for one in missing[1:4])}{' …' if len(missing) > 4 else ''}"
     parameter = missing[0].name in PARAMETERS
-    remedy = "name it with --branches" if parameter else "choose another --target"
+    remedy = "name it with --branches" if parameter else f"choose another --target ({', '.join(TARGETS)})"
     if missing[0].name.startswith("SP_"):
         remedy = "leave out --neutralino-lsp"
     return f"{path}: no {kind} named '{wanted}'{hint}{more if missing[1:] else ''}; rename it, or {remedy}"

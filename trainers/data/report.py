@@ -1,0 +1,133 @@
+"""What there is to know of scan data before a training, as lines of text and a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..files import write_atomically
+from .lsp import LSP_CLASSES, UNKNOWN
+from .targets import Target
+
+PERCENTILES = (0, 1, 10, 50, 90, 99, 100)
+BINS = 60
+BARS = " ▁▂▃▄▅▆▇█"
+
+
+def target_figures(values: NDArray[np.float64]) -> dict[str, Any]:
+    """Percentiles of `values`, `(n,)`, and their histogram; for JSON."""
+    counts, edges = histogram(values)
+    return {
+        "percentiles": dict(zip(map(str, PERCENTILES), np.percentile(values, PERCENTILES).tolist(), strict=True)),
+        "counts": counts.tolist(),
+        "edges": edges.tolist(),
+    }
+
+
+def histogram(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Counts in 60 bins and their 61 edges; evenly spaced in the logarithm where the values span more than a decade."""
+    low, high = float(values.min()), float(values.max())
+    if low > 0 and high > 10 * low:
+        edges = np.geomspace(low, high, BINS + 1)
+    else:
+        edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
+    edges[0], edges[-1] = low, max(high, edges[-1])
+    counts, _ = np.histogram(values, bins=edges)
+    return counts, edges
+
+
+def class_counts(classes: NDArray[np.int8]) -> dict[str, int]:
+    """How many points have which lightest sparticle; empty where the files do not say."""
+    counts = np.bincount(classes, minlength=len(LSP_CLASSES)).tolist()
+    return {} if counts[UNKNOWN] == len(classes) else dict(zip(LSP_CLASSES, counts, strict=True))
+
+
+def report_lines(meta: Mapping[str, Any]) -> list[str]:
+    """The report of what `meta.json` says."""
+    counts, target = meta["counts"], Target.from_dict(meta["target"])
+    share = 100 * counts["usable"] / counts["read"]
+    files = len(meta["files"])
+    cuts = ", ".join(f"{count:,} {cut}" for cut, count in meta["cuts"].items())
+    lines = [
+        f"Rows: {counts['read']:,} read from {files} file{'s' if files > 1 else ''}, {counts['usable']:,} usable "
+        f"({share:.1f} %); pruned {cuts}",
+        f"Split: {counts['train']:,} to train, {counts['val']:,} to validate (seed {meta['seed']}); "
+        f"{counts['copies']:,} copies of a point left out, so none is on both sides",
+        f"Target: {target.name} = {target.branch}, learned as {_learned(target)}; "
+        + ", ".join(f"{name} {value:.3g}" for name, value in _percentiles(meta)),
+        f"  {meta['target_figures']['edges'][0]:.3g} {_bars(meta['target_figures']['counts'])} "
+        f"{meta['target_figures']['edges'][-1]:.3g}",
+    ]
+    if meta["lsp"]:
+        total = sum(meta["lsp"].values())
+        listing = ", ".join(
+            f"{name} {count:,} ({100 * count / total:.0f} %)" for name, count in meta["lsp"].items() if count
+        )
+        lines.append(f"Lightest sparticle: {listing}")
+    rows: list[tuple[str, ...]] = [("parameter", "lowest", "highest", "mean", "deviation", "")]
+    for column, name in enumerate(meta["parameters"]):
+        figures = (f"{meta[key][column]:.6g}" for key in ("minimum", "maximum", "mean", "std"))
+        rows.append((name, *figures, "constant" if name in meta["constant"] else ""))
+    return [*lines, *_table(rows)]
+
+
+def warning_lines(meta: Mapping[str, Any]) -> list[str]:
+    """What of it a user may want to mend."""
+    counts, lines = meta["counts"], []
+    if meta["constant"]:
+        lines.append(f"Constant in the training part, mapped to 0: {', '.join(meta['constant'])}")
+    if meta["not_finite"]:
+        where = ", ".join(f"{name} {count:,}" for name, count in meta["not_finite"].items())
+        lines.append(f"Not finite (nan, inf, empty or beyond float32): {where}")
+    if counts["copies"]:
+        most = max(meta["files"], key=lambda one: one["copies"])
+        lines.append(
+            f"Copies: {counts['copies']:,} usable rows repeat the 19 parameters of an earlier row and were left out; "
+            f"{meta['conflicts']:,} of them had another {meta['target']['branch']}; most of them, "
+            f"{most['copies']:,}, in {Path(most['path']).name}"
+        )
+    return lines
+
+
+def _learned(target: Target) -> str:
+    return f"ln(y / {target.y_ref:g})" if target.transform == "log" else "it is"
+
+
+def _percentiles(meta: Mapping[str, Any]) -> list[tuple[str, float]]:
+    names = {"0": "lowest", "50": "median", "100": "highest"}
+    return [(names.get(key, f"{key} %"), value) for key, value in meta["target_figures"]["percentiles"].items()]
+
+
+def _bars(counts: Sequence[int]) -> str:
+    """A histogram of one line; a bin with anything in it shows."""
+    top = max(counts)
+    return "".join(BARS[-(-count * (len(BARS) - 1) // top)] for count in counts)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for name, *cells in rows:
+        figures = (cell.rjust(width) for cell, width in zip(cells[:-1], widths[1:], strict=False))
+        lines.append("  ".join([name.ljust(widths[0]), *figures, cells[-1]]).rstrip())
+    return lines
+
+
+def draw_histogram(path: Path, meta: Mapping[str, Any]) -> None:
+    """Nothing; `path` is a PNG of how the target of the usable points is distributed."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 (500 ms)
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    target, counts = Target.from_dict(meta["target"]), meta["target_figures"]["counts"]
+    edges = np.array(meta["target_figures"]["edges"])
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.stairs(counts, edges, fill=True)
+    scale = "log" if edges[0] > 0 and edges[-1] > 10 * edges[0] else "linear"
+    axes.set(xscale=scale, xlabel=target.label, ylabel="points", title=f"{sum(counts):,} usable points")
+    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=120))
