@@ -15,7 +15,7 @@ python3 -m venv .venv
 .venv/bin/ruff format --check .
 .venv/bin/mypy supervisor trainers benchmarks
 .venv/bin/lint-imports
-# Half of the tests wait for processes, so a few more workers than cores. What fails in that crowd is tried once more,
-# alone: deadlines that a busy machine misses are no defect, and what fails twice is.
+# Many tests wait for processes, so twice as many workers as cores. What fails in that crowd is tried once more, alone:
+# deadlines that a busy machine misses are no defect, and what fails twice is.
 python=.venv/bin/python
-$python -m pytest -n "$(($(nproc) + 1))" --dist worksteal "$@" || $python -m pytest --last-failed --last-failed-no-failures none "$@"
+$python -m pytest -n "$((2 * $(nproc)))" --dist worksteal --durations 15 "$@" || $python -m pytest --last-failed --last-failed-no-failures none "$@"

@@ -133,6 +133,8 @@ def test_two_dashboards_at_once_see_the_same_and_one_may_die(box: Box, open_scre
     for screen in screens:
         screen.shows("alpha", "running")
     screens[0].process.send("x")  # stop, on the one
+    screens[0].shows("Stop alpha?")
+    screens[0].process.send("y")
     for screen in screens:
         screen.shows("stopped")  # seen on both
     kill_it(screens[0])
