@@ -17,30 +17,27 @@ from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.widget import Widget
 
-from ..plan import Plan, PlanError, RunPlan, load_plan
+from ..plan import Plan, PlanError, load_plan
 from ..snapshot import RunView, Snapshot
 from ..state import ALIVE, ENDED, RunState
-from .actions import Commander
+from .curves import Curves
 from .detail_line import DetailLine
 from .details import Details, Subject
 from .filter import Filter
 from .gpu_table import GpuTable
 from .help import Help
-from .history import Histories
 from .keys import bindings
 from .log_view import LogView
-from .loss_curve import LossCurve
 from .runs_table import RunsTable
 from .samples import ResourceWatch
 from .session_line import SessionLine
 from .source import Gone, Source, pictures
 
-HISTORY_S = 1.0  # how often the logs are searched for new losses
 DETACHED = "Detached; the runs go on. pmssm-supervise attach brings this screen back."
 FINISHED = "The session has finished. pmssm-supervise status shows how it went."
 
 
-class Dashboard(Commander):
+class Dashboard(Curves):
     """The whole screen. Its result is what to tell the user after it has gone."""
 
     CSS_PATH = Path(__file__).with_name("dashboard.tcss")
@@ -49,18 +46,15 @@ class Dashboard(Commander):
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012 - Textual declares it
 
     def __init__(self, source: Source, clock: Callable[[], float] = time.time) -> None:
-        self._histories = Histories()
-        super().__init__(source, RunsTable(self._histories.get))
+        super().__init__(source)
         self.animation_level = "none"
         self._again = asyncio.Event()  # contact the engine now
-        self._look = asyncio.Event()  # read the histories now
         self.session = SessionLine(clock)
         self.filter = Filter()
         self._clock = clock
         self.resources = ResourceWatch()
         self.detail = DetailLine(clock)
         self.gpus = GpuTable(clock, self.resources.gpus)
-        self.curve = LossCurve()
         self.log_view = LogView()
 
     def compose(self) -> ComposeResult:
@@ -81,7 +75,7 @@ class Dashboard(Commander):
     def _begin(self) -> None:
         """Starts all that may take time, once the first picture is on the screen."""
         self._watch_engine()
-        self._watch_histories()
+        self.watch_histories()
 
     # What the engine says
 
@@ -108,7 +102,7 @@ class Dashboard(Commander):
     def _show_selected(self) -> None:
         name, run = self._selected()
         if run is not None:
-            self.detail.show(name, run, self._planned(name), self.snapshot.runs if self.snapshot else {})
+            self.detail.show(name, run, self.planned(name), self.snapshot.runs if self.snapshot else {})
             self.log_view.open(name, run.log, self._all_logs())
 
     def _all_logs(self) -> dict[str, Path]:
@@ -121,45 +115,14 @@ class Dashboard(Commander):
     @on(RunsTable.Selected)
     def _on_selected(self) -> None:
         self._show_selected()
-        self._show_curve()
-        self._look.set()
+        self.show_curve()
+        self.look_at_logs()
 
     def _selected(self) -> tuple[str, RunView | None]:
         name = self.runs.selected
         if self.snapshot is None or name is None:
             return "", None
         return name, self.snapshot.runs.get(name)
-
-    def _planned(self, name: str) -> RunPlan | None:
-        return self.plan.runs.get(name) if self.plan is not None else None
-
-    # What the logs say
-
-    @work(group="histories")
-    async def _watch_histories(self) -> None:
-        while True:
-            self._look.clear()
-            selected = self.runs.selected
-            names = [selected] if selected else []
-            for name in dict.fromkeys(names + (self.runs.visible_names if self.runs.shows_history else [])):
-                await self._refresh_history(name)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._look.wait(), HISTORY_S)
-
-    async def _refresh_history(self, name: str) -> None:
-        planned, run = self._planned(name), self.snapshot.runs.get(name) if self.snapshot else None
-        if planned is None or run is None or planned.progress is None or not run.log:
-            return
-        if await self._histories.refresh(name, Path(run.log), planned.progress):
-            self.runs.refresh_run(name)
-            if name == self.runs.selected:
-                self._show_curve()
-
-    def _show_curve(self) -> None:
-        name = self.runs.selected
-        if name is not None:
-            planned = self._planned(name)
-            self.curve.show(name, self._histories.get(name), planned.progress if planned else None)
 
     # What the user wants
 
@@ -178,7 +141,7 @@ class Dashboard(Commander):
         name, run = self._selected()
         if self.snapshot is None or run is None:
             return None
-        return Subject(name, run, self._planned(name), self.snapshot, self.resources.runs)
+        return Subject(name, run, self.planned(name), self.snapshot, self.resources.runs)
 
     def action_mark(self) -> None:
         self.runs.toggle_mark()
@@ -206,7 +169,7 @@ class Dashboard(Commander):
         self.say(f"copied {'what is marked' if marked else 'the log lines in view'} ({len(text)} characters)")
 
     def action_copy_command(self) -> None:
-        planned = self._planned(self.runs.selected or "")
+        planned = self.planned(self.runs.selected or "")
         if planned is not None:
             self.copy_to_clipboard(shlex.join(planned.command))
             self.say("copied the command line")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..logs import MAX_BACKLOG, LogFollower, parse_progress
 
+MAX_TAKEN_BACK = 8
 _POSITION = ("epoch", "epochs")  # groups that say how far, not how well
 
 Numbers = Mapping[str, int | float]
@@ -22,6 +23,7 @@ class History:
     def __init__(self) -> None:
         self.epochs: list[float] = []
         self._metrics: dict[str, list[float]] = {}  # as long as `epochs`; nan where a line did not tell
+        self._taken_back: list[dict[str, list[tuple[float, float]]]] = []  # what was forgotten, oldest first
 
     def __len__(self) -> int:
         return len(self.epochs)
@@ -39,6 +41,9 @@ class History:
             return
         epoch = float(numbers.get("epoch", len(self.epochs) + 1))
         index = bisect_left(self.epochs, epoch)
+        if len(self.epochs) - index > 1:
+            self._taken_back.append({name: self.points(name)[index:] for name in self._metrics})
+            del self._taken_back[:-MAX_TAKEN_BACK]
         del self.epochs[index:]
         self.epochs.append(epoch)
         for name in metrics:
@@ -50,11 +55,16 @@ class History:
         """Forgets everything."""
         self.epochs.clear()
         self._metrics.clear()
+        self._taken_back.clear()
 
     def points(self, name: str) -> list[tuple[float, float]]:
         """The (epoch, value) pairs of a metric."""
         pairs = zip(self.epochs, self._metrics.get(name, ()), strict=False)
         return [(epoch, value) for epoch, value in pairs if not math.isnan(value)]
+
+    def taken_back(self, name: str) -> list[list[tuple[float, float]]]:
+        """The points of a metric that the run went back before, once for each time that it did."""
+        return [tail[name] for tail in self._taken_back if tail.get(name)]
 
     def best(self, name: str = "val_loss") -> tuple[float, float] | None:
         """The (epoch, value) where a metric was lowest; None where it was never told."""

@@ -47,6 +47,13 @@ GROUPS: dict[str, tuple[Key, ...]] = {
         Key("y", "y", "copy", "", "copy what the mouse marked, or the lines in view"),
         Key("g", "g G 1…9", "", "", "in the log: its beginning, its end, 10 %…90 % of it"),
     ),
+    "Loss": (
+        Key("c", "c", "compare", "compare", "compare: this run, all (or marked) runs, attempts, sessions"),
+        Key("v", "v", "metric", "", "compare training losses, or validation losses"),
+        Key("l", "l", "axis", "", "logarithmic or linear axis"),
+        Key("plus", "+", "zoom_epochs(1)", "", "only the newest epochs"),
+        Key("minus", "-", "zoom_epochs(-1)", "", "more epochs again"),
+    ),
     "Screen": (
         Key("z", "z", "zoom", "zoom", "zoom: log, curve, back; or the focused pane"),
         Key("tab", "Tab", "app.focus_next", "", "focus the next pane; arrows and PgUp/PgDn scroll it"),

@@ -20,28 +20,41 @@ class Canvas:
     mark: tuple[int, int] | None  # row and column of the marked point
     labels: list[str]  # one a row, right-aligned values or blank
     ticks: str  # the line under the plot
+    ends: list[tuple[int, int] | None]  # row and column of the last point of each curve
 
 
-def plot(curves: Sequence[Points], width: int, height: int, mark: tuple[float, float] | None = None) -> Canvas | None:
+def plot(
+    curves: Sequence[Points],
+    width: int,
+    height: int,
+    mark: tuple[float, float] | None = None,
+    *,
+    dotted: Sequence[bool] = (),
+    linear: bool = False,
+) -> Canvas | None:
     """All curves in one plot of `width` × `height` cells, labels included; None where it has no room or no points.
 
-    The first curve is drawn dotted, so that two can be told apart without colour. The value axis is logarithmic
-    where all values are positive.
+    Curves that are `dotted` can be told from others without colour. The value axis is logarithmic where all values
+    are positive, unless `linear`.
     """
     columns, rows = width - _LABEL - 1, height - 1
     points = [point for curve in curves for point in curve]
     if columns < 4 or rows < 2 or not points:
         return None
-    log = min(value for _, value in points) > 0
+    log = not linear and min(value for _, value in points) > 0
     x_axis = _Axis.around([x for x, _ in points], log=False)
     y_axis = _Axis.around([y for _, y in points], log=log)
     masks = [_dots(curve, x_axis, y_axis, columns * 2, rows * 4) for curve in curves]
-    if len(masks) > 1:
-        masks[0] = {dot for dot in masks[0] if dot[0] % 3 == 0}
-    marked = None
-    if mark is not None:
-        marked = rows - 1 - y_axis.place(mark[1], rows * 4) // 4, x_axis.place(mark[0], columns * 2) // 2
-    return Canvas(_cells(masks, columns, rows), marked, _labels(y_axis, rows), _ticks(x_axis, columns))
+    for number, is_dotted in enumerate(dotted):
+        if is_dotted:
+            masks[number] = {dot for dot in masks[number] if dot[0] % 3 == 0}
+
+    def cell(point: tuple[float, float]) -> tuple[int, int]:
+        return rows - 1 - y_axis.place(point[1], rows * 4) // 4, x_axis.place(point[0], columns * 2) // 2
+
+    marked = cell(mark) if mark is not None else None
+    ends = [cell(curve[-1]) if curve else None for curve in curves]
+    return Canvas(_cells(masks, columns, rows), marked, _labels(y_axis, rows), _ticks(x_axis, columns), ends)
 
 
 @dataclass(frozen=True)
