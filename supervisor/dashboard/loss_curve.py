@@ -13,6 +13,7 @@ from .format import BAD, BOLD, BUSY, DIM, GOOD, WARN, Span, content, fit, loss
 from .plot import Canvas, Points, plot
 
 _LEGEND_ROWS = 10  # a lower plot has no room for its legend
+_LEGEND_LINES = 3
 _COLOURS = (BUSY, WARN, GOOD, BAD, "$text-accent", "$text-secondary")
 _LABEL = 8  # cells left of the plot
 ZOOMS = (1.0, 0.5, 0.25, 0.1, 0.05)  # which part of the epochs is shown, the newest ones
@@ -52,9 +53,9 @@ class LossCurve(Widget, can_focus=True):
         if shown.best is not None:
             which = shown.curves[-1].name.removesuffix("_loss")
             title.append((f" · best {which} {loss(shown.best[1])} @ {shown.best[0]:.0f}", ""))
-        title.append((f" · {shown.subject}", DIM) if shown.subject else ("", ""))
         marks = [f"last {self.zoom:.0%}"] * (self.zoom < 1) + ["linear"] * self.linear
         title.append((f" · {', '.join(marks)}" if marks else "", WARN))
+        title.append((f" · {shown.subject}" if shown.subject else "", DIM))
         self.border_title = content(title)
         self.refresh()
 
@@ -81,13 +82,12 @@ class LossCurve(Widget, can_focus=True):
         for number, curve in enumerate(self._comparison.curves):
             sign = "⠂⠐" if curve.dotted else "⠒⠒" if self._comparison.is_single else f"{number + 1}"
             latest = loss(curve.points[-1][1]) if curve.points else ""
-            text = fit(f"{sign} {curve.name} {latest}", min(room, len(f"{sign} {curve.name} {latest}"))) + "   "
-            if len(text) > room and len(lines) < 3:
+            text = f"{sign} {curve.name} {latest}   "
+            if len(text) > room and len(lines) < _LEGEND_LINES and len(lines[-1]) > 1:
                 lines.append([(" " * _LABEL, "")])
                 room = self.size.width - _LABEL
-            if len(text) <= room:
-                lines[-1].append((text, _colour(number)))
-                room -= len(text)
+            lines[-1].append((fit(text, min(room, len(text))), _colour(number)))
+            room -= min(room, len(text))
         return lines if self._comparison.best is None else [[*lines[0], ("● best", GOOD)], *lines[1:]]
 
 
