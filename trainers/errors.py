@@ -8,6 +8,10 @@ class TrainerError(Exception):
 
     exit_code = 2
 
+    def __init__(self, message: str) -> None:
+        """Spells out characters that would break the line or steer the terminal: a file's name may be any text."""
+        super().__init__("".join(char if char.isprintable() else repr(char)[1:-1] for char in message))
+
 
 class DataError(TrainerError):
     """The scan files are missing, unreadable or hold nothing to train on: mend or replace the file."""

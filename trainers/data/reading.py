@@ -35,12 +35,16 @@ def read_chunks(path: Path, columns: Sequence[Column], *, tree: str = TREE, limi
         for chunk in READERS[path.suffix.lower()](path, columns, tree, limit):
             rows += len(chunk)
             yield chunk
-    except (DataError, MemoryError):
+    except DataError:
         raise
+    except MemoryError as error:
+        raise DataError(f"{path}: a part of it needs more memory than there is; is it damaged? Write it again, or in "
+                        "smaller files") from error  # fmt: skip
     except PermissionError as error:
         raise DataError(f"{path}: may not be read ({error.strerror}); change its permissions") from error
     except Exception as error:  # damaged bytes make the readers raise nearly any class there is
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise DataError(f"{path}: can't be read, is it complete? ({type(error).__name__}: {reason[:200]})") from error
+        raise DataError(f"{path}: can't be read, is it complete? Copy or write it again "
+                        f"({type(error).__name__}: {reason[:120]})") from error  # fmt: skip
     if rows == 0:
         raise DataError(f"{path}: holds no rows; leave the file out")

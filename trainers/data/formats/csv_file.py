@@ -15,7 +15,7 @@ import numpy as np
 from ...errors import DataError
 from ...log import LOGGER
 from ..columns import Column
-from .finding import Rows, as_floats, find_columns, short, stack
+from .finding import LARGEST_EXACT, Rows, as_floats, find_columns, short, stack, too_large
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,16 +106,20 @@ def _check_lengths(path: Path, file: TextIO, header: Sequence[str], limit: int |
 
 
 def _numbers(path: Path, name: str, column: pd.Series[Any]) -> Rows:
-    values = column.to_numpy()
+    if column.empty:
+        return np.empty(0)
+    values, first = column.to_numpy(), int(str(column.index[0]))
     if values.dtype.kind in "fiu":
-        return as_floats(path, "column", name, values, first_row=int(str(column.index[0])))
+        return as_floats(path, "column", name, values, first_row=first)
     given = column.notna().to_numpy()
     numbers = np.full(len(column), np.nan)
     for row in np.flatnonzero(given):
         text = str(values[row])
         if not NUMBER.fullmatch(text):
             comma = "; write a decimal point" if NUMBER.fullmatch(text.replace(",", ".")) else "; correct or remove it"
-            where = f"column '{name}', data row {int(str(column.index[0])) + int(row) + 1}"
+            where = f"column '{name}', data row {first + int(row) + 1}"
             raise DataError(f"{path}: {where}: {short(text)!r} is not a number{comma}")
         numbers[row] = float(text)
+        if "." not in text and "e" not in text.lower() and abs(int(text)) > LARGEST_EXACT:
+            raise DataError(too_large(path, "column", name, first + int(row), text.strip()))
     return numbers

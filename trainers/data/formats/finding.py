@@ -30,7 +30,8 @@ def find_columns(path: Path, columns: Sequence[Column], present: Sequence[str], 
     found = {column.name: next((name for name in column.names if name in times), None) for column in columns}
     missing = [column for column in columns if column.required and found[column.name] is None]
     if missing:
-        raise DataError(_missing(path, missing, list(times), kind))
+        others = [name for name in times if name not in found.values()]
+        raise DataError(_missing(path, missing, others, kind))
     twice = [name for name in found.values() if name is not None and times[name] > 1]
     if twice:
         raise DataError(f"{path}: {kind} '{twice[0]}' occurs {times[twice[0]]} times; keep one of them")
@@ -39,7 +40,8 @@ def find_columns(path: Path, columns: Sequence[Column], present: Sequence[str], 
 
 def _missing(path: Path, missing: Sequence[Column], present: Sequence[str], kind: str) -> str:
     wanted = missing[0].names[0]
-    near = difflib.get_close_matches(wanted, present, n=3, cutoff=0.6)
+    same = [name for name in present if name.lower() == wanted.lower()]
+    near = same or difflib.get_close_matches(wanted, present, n=2, cutoff=0.6)
     hint = f" (did you mean {' or '.join(repr(short(name)) for name in near)}?)" if near else ""
     more = f", nor {', '.join(one.names[0] for one in missing[1:4])}{' …' if len(missing) > 4 else ''}"
     parameter = missing[0].name in PARAMETERS
@@ -63,10 +65,17 @@ def as_floats(path: Path, kind: str, name: str, values: NDArray[Any], *, first_r
     if values.dtype.kind in "iu":
         large = np.flatnonzero((values > LARGEST_EXACT) | (values < -LARGEST_EXACT))
         if large.size:
-            row, value = first_row + int(large[0]) + 1, values[large[0]]
-            raise DataError(f"{path}: {kind} '{name}', data row {row}: {value} is too large an integer to be kept "
-                            "exactly; store floating-point numbers")  # fmt: skip
+            row = int(large[0])
+            raise DataError(too_large(path, kind, name, first_row + row, str(values[row])))
     return np.asarray(values, dtype=np.float64)
+
+
+def too_large(path: Path, kind: str, name: str, row: int, value: str) -> str:
+    """What to say of an integer in `row`, counted from 0, that a float64 can't hold."""
+    return (
+        f"{path}: {kind} '{name}', data row {row + 1}: {short(value)} is too large an integer to be kept exactly; "
+        "store floating-point numbers"
+    )
 
 
 def check_plain(path: Path, kind: str, name: str, dtype: np.dtype[np.generic], ndim: int) -> None:

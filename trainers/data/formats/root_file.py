@@ -1,7 +1,8 @@
-"""ROOT files, through uproot."""
+"""ROOT files, through uproot: trees (TTree), and their successors (RNTuple)."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from ..columns import Column
 from .finding import Rows, as_floats, find_columns, short, stack
 
 CHUNK = "64 MB"
+TREES = ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple")
+PLAIN_FIELD = re.compile(r"double|float|(std::)?u?int(8|16|32|64)_t")
 
 
 def read_root(path: Path, columns: Sequence[Column], tree: str, limit: int | None) -> Iterator[Rows]:
@@ -22,37 +25,39 @@ def read_root(path: Path, columns: Sequence[Column], tree: str, limit: int | Non
         names = find_columns(path, columns, found.keys(), "branch")
         for name in names.values():
             _check_branch(path, found, name)
-        wanted = list(dict.fromkeys(names.values()))
+        wanted = set(names.values())
         start = 0
-        for arrays in found.iterate(wanted, library="np", step_size=CHUNK, entry_stop=limit):
+        for arrays in found.iterate(
+            filter_name=lambda name: name in wanted, library="np", step_size=CHUNK, entry_stop=limit
+        ):
             values = {
                 key: as_floats(path, "branch", name, arrays[name], first_row=start) for key, name in names.items()
             }
-            start += len(arrays[wanted[0]])
+            start += len(next(iter(values.values())))
             yield stack(columns, values)
 
 
 def _tree(path: Path, file: Any, tree: str) -> Any:  # noqa: ANN401 (uproot has no types)
-    import uproot  # noqa: PLC0415
-
     classes = {key.partition(";")[0]: kind for key, kind in file.classnames().items()}
-    trees = sorted(key for key, kind in classes.items() if kind in ("TTree", "TNtuple", "TNtupleD", "TChain"))
-    if tree not in classes:
-        listing = ", ".join(short(key) for key in sorted(classes)[:5]) or "nothing"
-        remedy = f"--tree {short(trees[0])}" if trees else "a file with a tree of points"
-        raise DataError(f"{path}: no tree named '{tree}', the file holds {listing}; give {remedy}")
-    found = file[tree]
-    if not isinstance(found, uproot.TTree):
-        raise DataError(f"{path}: '{tree}' is a {classes[tree]}, not a TTree; give a tree of points with --tree")
-    return found
+    if classes.get(tree) in TREES:
+        return file[tree]
+    trees = sorted(key for key, kind in classes.items() if kind in TREES)
+    remedy = f"name it with --tree {short(trees[0])}" if trees else "give a file with a tree of points"
+    if tree in classes:
+        raise DataError(f"{path}: '{tree}' is a {classes[tree]}, not a tree; {remedy}")
+    listing = ", ".join(short(key) for key in sorted(classes)[:5]) or "nothing"
+    raise DataError(f"{path}: no tree named '{tree}', the file holds {listing}; {remedy}")
 
 
 def _check_branch(path: Path, tree: Any, name: str) -> None:  # noqa: ANN401
     import uproot  # noqa: PLC0415
 
     branch = tree[name]
-    kind = branch.interpretation
-    plain = isinstance(kind, uproot.AsDtype) and kind.to_dtype.shape == () and kind.to_dtype.kind in "fiu"
+    if hasattr(branch, "interpretation"):
+        kind = branch.interpretation
+        plain = isinstance(kind, uproot.AsDtype) and kind.to_dtype.shape == () and kind.to_dtype.kind in "fiu"
+    else:  # of an RNTuple
+        plain = PLAIN_FIELD.fullmatch(branch.typename) is not None
     if not plain:
         raise DataError(f"{path}: branch '{name}' does not hold one number a row (it is {short(branch.typename)}); "
                         "store it as a flat branch of floating-point numbers")  # fmt: skip
