@@ -111,6 +111,14 @@ def _no_nan(_context: click.Context, _option: click.Parameter, value: float | No
 @click.option("--early-stopping", is_flag=True, help="End a training that no longer improves.")
 @click.option("--patience", type=click.IntRange(min=1), help="Epochs without improvement before that. [default: 500]")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Of split, weights and shuffling. [default: 42]")
+@click.option(
+    "--ensemble", metavar="K", type=click.IntRange(min=1), help="Train K copies of each model, as one. [default: 1]"
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "tf32", "bf16"]),
+    help="Of matrix products. [default: auto, tf32 on GPUs that have it]",
+)
 @click.option("--testing", is_flag=True, help="A quick look: few points and epochs, under two minutes.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of each run. [default: cores / slots]")
 @click.option(

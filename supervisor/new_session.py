@@ -41,6 +41,8 @@ class Options:
     early_stopping: bool = False
     patience: int | None = None
     seed: int | None = None
+    ensemble: int | None = None
+    precision: str | None = None
     testing: bool = False
     n_datasets: int | None = None
     n_samples: int | None = None
@@ -65,7 +67,16 @@ class Options:
     def for_training(self) -> list[str]:
         """The arguments of each trainer."""
         return self._given(
-            "epochs", "batch_size", "learning_rate", "early_stopping", "patience", "seed", "threads", "testing"
+            "epochs",
+            "batch_size",
+            "learning_rate",
+            "early_stopping",
+            "patience",
+            "seed",
+            "ensemble",
+            "precision",
+            "threads",
+            "testing",
         )
 
     def _given(self, *names: str) -> list[str]:

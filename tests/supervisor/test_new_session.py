@@ -68,6 +68,8 @@ def test_options_reach_the_runs_they_concern(logs: Path) -> None:
         early_stopping=True,
         patience=7,
         seed=1,
+        ensemble=4,
+        precision="bf16",
         testing=True,
         n_datasets=2,
         n_samples=100,
@@ -86,7 +88,7 @@ def test_options_reach_the_runs_they_concern(logs: Path) -> None:
     for run in ("transformer", "transformer_tabular", "mlp"):
         assert command_of(folder, run).endswith(
             "--epochs 500 --batch-size 64 --learning-rate 0.001 --early-stopping --patience 7 --seed 1 "
-            "--threads 3 --testing"
+            "--ensemble 4 --precision bf16 --threads 3 --testing"
         )
     assert folder.load_settings().threads == 3
 
