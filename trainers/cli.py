@@ -22,6 +22,7 @@ from .data.targets import TARGETS, TRANSFORMS
 from .errors import OptionError, TrainerError
 from .log import LOGGER, start_logging
 from .signals import Stopped, StopRequest
+from .startup import StartUp
 from .tuning import tune_process
 
 if TYPE_CHECKING:
@@ -183,6 +184,7 @@ TRAINER_OPTIONS = [
                  help="Train K models at once, seeds --seed, --seed + 1, …; saved as one that knows its spread."),
     click.option("--precision", type=click.Choice(["auto", "fp32", "tf32", "bf16"]), default="auto", show_default=True,
                  help="Of the factors of matrix products.  auto: tf32 on GPUs that have it, else fp32."),
+    click.option("--compile/--no-compile", default=None, help="Fuse kernels, on a GPU.  [default: long trainings]"),
     click.option("--threads", type=POSITIVE, help="CPU threads.  [default: OMP_NUM_THREADS, or all cores]"),
     click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
     click.option("--checkpoint-seconds", type=click.FloatRange(min=0), default=30, callback=finite, show_default=True),
@@ -212,7 +214,7 @@ LOOP_OPTIONS = ("batch_size", "early_stopping", "patience", "seed", "ensemble", 
 
 def run_trainer(name: str, options: dict[str, Any]) -> None:
     """Nothing; the model `name` is trained as the options of the command line say."""
-    stop = StopRequest().listen()
+    stop, startup = StopRequest().listen(), StartUp()
     tune_process()
     from .loop import Settings
     from .models import RECIPES
@@ -231,9 +233,9 @@ def run_trainer(name: str, options: dict[str, Any]) -> None:
     job = Job(
         name=name,
         threads=options["threads"] or default_threads(),
-        **{key: options[key] for key in ("data", "output", "device", "precision", "fresh", "testing")},
+        **{key: options[key] for key in ("data", "output", "device", "precision", "compile", "fresh", "testing")},
     )
-    train(job, settings, stop)
+    train(job, settings, stop, startup)
 
 
 trainer("transformer", "PMSSMTransformer")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from .log import LOGGER
 from .step import Step
 
 WARM_UPS = 3
@@ -26,13 +27,24 @@ class Captured:
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
-            warm_up(self.step, rows)
+            self._warm_up(rows)
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
         pool = next((other.pool() for other in self._graphs.values()), None)
         with torch.cuda.graph(graph, pool=pool):  # records what is launched, and launches nothing
             self.step(rows)
         return graph
+
+    def _warm_up(self, rows: int) -> None:
+        try:
+            warm_up(self.step, rows)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # no C compiler, no Triton for this GPU, …: the compiler raises nearly anything
+            if not self.step.give_up_compiling():
+                raise
+            LOGGER.warning("Not compiled, training is slower: %s", str(error).strip().partition("\n")[0][:200])
+            warm_up(self.step, rows)
 
 
 def warm_up(step: Step, rows: int) -> None:

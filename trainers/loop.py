@@ -125,6 +125,7 @@ class Training:
             best_epochs=[0] * count,
             best_vals=[math.inf] * count,
         )
+        self.on_first_step: Callable[[], None] | None = None
         self._clock = self._saved = time.monotonic()
 
     # -- the recipe --------------------------------------------------------------------------------------------
@@ -181,6 +182,9 @@ class Training:
         with suppress(torch.OutOfMemoryError):  # whose traceback holds on to memory until this block is left
             self._step(rows)
             progress.row += rows
+            if self.on_first_step is not None:
+                self.on_first_step()
+                self.on_first_step = None
             return
         progress.batch_size = smaller_batch(progress.batch_size, "batch size")
 

@@ -42,6 +42,7 @@ class Step:
         largest: int | None = None,
     ) -> None:
         self.forwards = [forward_of(models, optimizer.parameters) for _ in range(optimizer.workers.count)]
+        self._eager = self.forwards
         self.data = data
         self.optimizer = optimizer
         self.precision = precision
@@ -50,6 +51,16 @@ class Step:
         self.order = torch.zeros(len(models), len(data.train_inputs), dtype=torch.int64, device=device)
         self.cursor = torch.zeros((), dtype=torch.int64, device=device)
         self.loss_sum = torch.zeros(len(models), dtype=torch.float64, device=device)
+
+    def compile(self) -> None:
+        """Nothing; forward and backward passes are fused from the next step on, which takes a minute or two."""
+        self._eager = self.forwards
+        self.forwards = [torch.compile(forward, dynamic=False) for forward in self._eager]
+
+    def give_up_compiling(self) -> bool:
+        """Whether there was anything to give up; the passes are what they were before `compile`."""
+        compiled, self.forwards = self.forwards is not self._eager, self._eager
+        return compiled
 
     def begin(self, seeds: Sequence[int], epoch: int, row: int) -> None:
         """Nothing; the next step takes the rows from `row` on in the order of this epoch."""

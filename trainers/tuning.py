@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import ctypes
 import os
+from pathlib import Path
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8  # of <malloc.h>
 
 
 def tune_process() -> None:
-    """Nothing; threads wait asleep, and memory that is freed stays with the process.
+    """Nothing; threads wait asleep, memory that is freed stays with the process, compiled kernels stay for the next.
 
     OpenMP threads that wait by spinning make two trainings on the same cores 3 to 8 times slower. Handing the memory
     of every intermediate result back costs 10,000 page faults a step. `OMP_WAIT_POLICY` of the caller is respected;
     a C library without `mallopt` is left as it is.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "pmssm-trainers"
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache))  # PyTorch's own lies in /tmp and goes with a reboot
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(M_MMAP_MAX, 0)

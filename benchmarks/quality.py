@@ -1,0 +1,84 @@
+"""Validation losses of the lab's loop and of ours on the embedded sample: `python benchmarks/quality.py`.
+
+Same recipe, same rows, seeds of their own on each side: equal means equal within the spread over the seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from baseline import Baseline
+from pmssm.trainers.checkpoint import Checkpoints
+from pmssm.trainers.data.arrays import load_prepared
+from pmssm.trainers.loop import Settings, Training
+from pmssm.trainers.models import RECIPES
+from pmssm.trainers.precision import choose_precision
+from pmssm.trainers.signals import StopRequest
+from pmssm.trainers.step import Data
+from pmssm.trainers.workers import Workers
+
+
+def main() -> None:
+    """Trains, prints."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", nargs="+", default=list(RECIPES))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--n-samples", type=int, default=2000, help="rows of each of the sample's five files")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="auto", help="of ours")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="quality-") as folder:
+        command = [sys.executable, "-m", "pmssm.trainers", "prepare", "--output", folder]
+        command += ["--n-samples", str(options.n_samples)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        data = Data(*(torch.tensor(array) for array in load_prepared(Path(folder))[:4]))
+    print(f"{len(data.train_inputs):,} rows to train, {len(data.val_inputs):,} to validate, {options.epochs} epochs\n")
+    print("| model | baseline, one a seed | ours, one a seed | means |\n| --- | --- | --- | --- |")
+    for name in options.models:
+        losses = [[loss(name, data, seed, options) for seed in range(options.seeds)] for loss in (baseline, ours)]
+        cells = [" / ".join(f"{value:.4f}" for value in values) for values in losses]
+        print("|", name, "|", *[f"{cell} |" for cell in cells], *(f"{statistics.fmean(x):.4f}" for x in losses), "|")
+
+
+def settings_of(name: str, seed: int, epochs: int) -> Settings:
+    """The lab's recipe, its schedule over `epochs`."""
+    recipe = RECIPES[name]
+    return Settings(
+        learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay, cosine=recipe.cosine,
+        clip_norm=recipe.clip_norm, epochs=epochs, seed=seed, checkpoint_seconds=1e9,
+    )  # fmt: skip
+
+
+def baseline(name: str, data: Data, seed: int, options: argparse.Namespace) -> float:
+    """The validation loss after the last epoch."""
+    training = Baseline(name, data, settings_of(name, seed, options.epochs), torch.device(options.device))
+    return [training.epoch()[1] for _ in range(options.epochs)][-1]
+
+
+def ours(name: str, data: Data, seed: int, options: argparse.Namespace) -> float:
+    """The validation loss after the last epoch."""
+    device = torch.device(options.device)
+    settings = settings_of(name, seed, options.epochs)
+    settings = replace(settings, precision=choose_precision(options.precision, device))
+    torch.manual_seed(seed)
+    training = Training(
+        [RECIPES[name].build().to(device)], Data(*(part.to(device) for part in data)), settings, stop=StopRequest(),
+        workers=Workers(2 if options.device == "cpu" else 1),
+        pass_rows=RECIPES[name].cpu_rows if options.device == "cpu" else None,
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="quality-") as folder:
+        checkpoints = Checkpoints(Path(folder), {})
+        losses: list[float] = [training.epoch(checkpoints).val_mse for _ in range(options.epochs)]
+    return losses[-1]
+
+
+if __name__ == "__main__":
+    main()
