@@ -97,6 +97,7 @@ def _no_nan(_context: click.Context, _option: click.Parameter, value: float | No
 
 @click.group(cls=Verbs, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--headless", is_flag=True, help="Stay in the foreground, without the dashboard, until all runs ended.")
+@click.option("--json", "as_json", is_flag=True, help="With --headless: events and progress as JSON lines.")
 @click.option("--detach", is_flag=True, help="Start in the background and return; `attach` shows the dashboard.")
 @_slot_options
 @scan_options
@@ -138,7 +139,7 @@ def main(context: click.Context, /, logs: Path, **options: Any) -> None:  # noqa
         sys.exit(_start(logs, **options))
     given = [name for name, value in options.items() if value not in (None, False, ())]
     if given:
-        option = given[0].removesuffix("_file").replace("_", "-")
+        option = given[0].removesuffix("_file").removeprefix("as_").replace("_", "-")
         raise Refused(f"--{option} is for the start of a session, or goes after `{context.invoked_subcommand}`")
 
 
@@ -146,6 +147,7 @@ def _start(
     logs: Path,
     *,
     headless: bool,
+    as_json: bool,
     detach: bool,
     plan_file: Path | None,
     gpus: str | None,
@@ -159,6 +161,8 @@ def _start(
     if headless and detach:
         raise Refused("--headless stays in the foreground and --detach does not; give one of them")
     _check_sharing(no_parallel, share_gpu)
+    if as_json and not headless:
+        raise Refused("--json goes with --headless; of a session in the background `status --json` tells")
     if not (headless or detach or _has_terminal()):
         raise Refused("there is no terminal for the dashboard here; add --headless or --detach")
     folder, lock = begin_session(
@@ -173,7 +177,7 @@ def _start(
     if headless:
         from .headless import run_headless  # noqa: PLC0415
 
-        return run_headless(folder, lock)
+        return run_headless(folder, lock, as_json=as_json)
     lock.release()
     if detach:
         snapshot = asyncio.run(_look(logs))

@@ -62,9 +62,10 @@ class Engine:
         self,
         folder: SessionFolder,
         on_line: Callable[[str, Level], None] | None = None,
+        on_event: Callable[[Event], None] | None = None,
         lock: EngineLock | None = None,
     ) -> None:
-        """Reads the session; `on_line` gets every line of the session's log, `lock` may be held already.
+        """Reads the session; `on_line` gets every line of its log, `on_event` every event; `lock` may be held already.
 
         Raises:
             SessionError, JournalError: the session's files are missing or damaged.
@@ -77,6 +78,7 @@ class Engine:
         self._lock = lock or EngineLock(folder.logs)
         self._log = SessionLog(folder.log)
         self._on_line = on_line
+        self._on_event = on_event
         self._journal: Journal | None = None
         self._wake = asyncio.Event()
         self._living = LivingAttempts(self._wake.set)
@@ -344,6 +346,8 @@ class Engine:
         assert self._journal is not None
         self._journal.append(event)
         self.state = reduce(self.state, event)
+        if self._on_event is not None:
+            self._on_event(event)
         for text, level in tell(event, self.plan, self.state):
             self._tell(text, level)
 

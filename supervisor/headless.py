@@ -4,72 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import queue
 import signal
-import sys
-import threading
-import time
 
 from .engine import Engine
 from .runtime import EngineLock
-from .sessions import Level, SessionFolder, log_line
-from .snapshot import RunView, Snapshot
-from .state import RunState
-from .summary import read_summary, results_table, runs_table
-from .tables import duration
+from .sessions import SessionFolder
+from .summary import read_summary
+from .voices import Lines, voice
 from .wire import Down, Stop
 
-PROGRESS_INTERVAL_S = {True: 5.0, False: 60.0}  # between two progress lines of a run: on a terminal, in a pipe
+REPORT_S = 1.0
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 SUCCEEDED, SOME_DID_NOT, INPUT_ERROR = 0, 1, 2
 
 
-def run_headless(folder: SessionFolder, lock: EngineLock) -> int:
+def run_headless(folder: SessionFolder, lock: EngineLock, *, as_json: bool = False) -> int:
     """Runs the session to its end and gives the exit code.
 
     0: every run succeeded; 1: some did not; 2: those that failed rejected their input (exit code 2);
     128 + n: ended by signal n, after the runs were stopped cleanly.
     """
-    printer = _Printer()
-    code = asyncio.run(_Headless(folder, lock, printer).run())
+    told_by = voice(as_json=as_json)
+    code = asyncio.run(_Headless(folder, lock, told_by).run())
     with contextlib.suppress(KeyboardInterrupt):  # whoever does not want to read to the end may leave
-        printer.finish()
+        told_by.printer.finish()
     return code
 
 
-class _Printer:
-    """Prints from a thread of its own: a reader that pauses, as `less` does, must not hold up the session."""
-
-    def __init__(self) -> None:
-        self._texts: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._print, name="printer", daemon=True)
-        self._thread.start()
-
-    def say(self, text: str) -> None:
-        self._texts.put(text)
-
-    def say_line(self, text: str, level: Level) -> None:
-        self.say(log_line("supervisor", text, level))
-
-    def finish(self) -> None:
-        """Returns once all has been printed."""
-        self._texts.put(None)
-        self._thread.join()
-
-    def _print(self) -> None:
-        while (text := self._texts.get()) is not None:
-            with contextlib.suppress(OSError):  # nobody reads any more; the runs go on all the same
-                print(text, flush=True)  # noqa: T201
-
-
 class _Headless:
-    def __init__(self, folder: SessionFolder, lock: EngineLock, printer: _Printer) -> None:
+    def __init__(self, folder: SessionFolder, lock: EngineLock, told_by: Lines) -> None:
         self._folder = folder
-        self._printer = printer
-        self._engine = Engine(folder, on_line=printer.say_line, lock=lock)
+        self._voice = told_by
+        self._engine = Engine(folder, on_line=told_by.line, on_event=told_by.event, lock=lock)
         self._ended_by: signal.Signals | None = None
-        self._shown: dict[str, tuple[float, int | float]] = {}  # when progress was shown last, and which epoch
         self._commands: set[asyncio.Task[object]] = set()
 
     async def run(self) -> int:
@@ -82,7 +50,7 @@ class _Headless:
             await self._engine.run(linger=False)
         finally:
             reporter.cancel()
-        self._print_summary()
+        self._voice.end(read_summary(self._folder), self._folder.path)
         if self._ended_by is not None:
             return 128 + self._ended_by
         return _exit_code(self._engine)
@@ -93,7 +61,7 @@ class _Headless:
             return
         commands: list[Down | Stop] = [Down()]
         if self._ended_by is None:
-            self._printer.say_line(f"{signal.Signals(number).name}: stopping all runs; once more kills them", "warning")
+            self._voice.line(f"{signal.Signals(number).name}: stopping all runs; once more kills them", "warning")
             self._ended_by = signal.Signals(number)
         else:
             commands += [Stop(run=name, how="kill") for name, run in self._engine.state.runs.items() if run.alive]
@@ -103,36 +71,9 @@ class _Headless:
             task.add_done_callback(self._commands.discard)
 
     async def _report(self) -> None:
-        interval = PROGRESS_INTERVAL_S[sys.stdout.isatty()]
         while True:
-            await asyncio.sleep(1.0)
-            self._show_progress(self._engine.look(), interval)
-
-    def _show_progress(self, snapshot: Snapshot, interval: float) -> None:
-        now = time.monotonic()
-        for name, run in snapshot.runs.items():
-            epoch = run.progress.get("epoch")
-            shown_at, shown = self._shown.get(name, (0.0, None))
-            if run.state is RunState.RUNNING and epoch not in (None, shown) and now - shown_at >= interval:
-                assert epoch is not None
-                self._shown[name] = (now, epoch)
-                self._printer.say_line(f"{name}: {progress_text(run)}", "info")
-
-    def _print_summary(self) -> None:
-        summary = read_summary(self._folder)
-        self._printer.say(
-            "\n".join(["", *runs_table(summary), "", *results_table(summary), "", f"files: {self._folder.path}"])
-        )
-
-
-def progress_text(run: RunView) -> str:
-    """`epoch 12/2000, train_loss 0.123, val_loss 0.234, 1:02:03 to go`."""
-    values = dict(run.progress)
-    epoch, epochs = values.pop("epoch", None), values.pop("epochs", None)
-    parts = [f"epoch {epoch}" + (f"/{epochs}" if epochs is not None else "")] if epoch is not None else []
-    parts += [f"{key} {value:.6g}" for key, value in values.items()]
-    parts += [f"{duration(run.eta_s)} to go"] if run.eta_s is not None else []
-    return ", ".join(parts)
+            await asyncio.sleep(REPORT_S)
+            self._voice.picture(self._engine.look())
 
 
 def _exit_code(engine: Engine) -> int:

@@ -3,8 +3,9 @@
 import json
 import signal
 
+import pexpect
 import pytest
-from e2e.box import Box
+from e2e.box import COMMAND, Box
 
 DIAMOND = r"""
 [runs.prepare]
@@ -108,3 +109,29 @@ def test_its_reader_may_go_away(box: Box) -> None:
     process.stdout = None
     assert process.wait(timeout=30) == 0
     assert set(box.states().values()) == {"succeeded"}
+
+
+def test_json_lines_tell_every_event_the_progress_and_the_summary(box: Box) -> None:
+    plan = DIAMOND.replace("echo Epoch 1/1 loss 0.5;", "echo Epoch 1/1 loss 0.5; sleep 2.5;")
+    done = box.run("--headless", "--json", "--plan", box.plan(plan))
+    assert done.returncode == 0, done.stderr
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [event for event in told if event["kind"] not in ("progress", "summary")] == box.journal()
+    progress = next(event for event in told if event["kind"] == "progress")
+    assert progress | {"run": "left", "epoch": 1, "epochs": 1, "val_loss": 0.5} == progress
+    assert told[-1]["kind"] == "summary"
+    assert told[-1]["runs"]["last"]["state"] == "succeeded"
+
+
+def test_on_a_terminal_what_runs_is_shown_live_below_the_lines(box: Box) -> None:
+    plan = box.plan(DIAMOND.replace("echo Epoch 1/1 loss 0.5;", "echo Epoch 1/2 loss 0.5; sleep 2.5;"))
+    arguments = ["--headless", "--plan", plan]
+    env = {**box.env, "TERM": "xterm-256color"}
+    terminal = pexpect.spawn(
+        str(COMMAND), arguments, cwd=str(box.folder), env=env, dimensions=(24, 100), encoding="utf-8", timeout=30
+    )
+    terminal.expect_exact("left  CPU   [##########..........]  epoch 1/2, val_loss 0.5")
+    terminal.expect_exact("1 running")
+    terminal.expect_exact("files: ")
+    terminal.wait()
+    assert terminal.exitstatus == 0
