@@ -121,6 +121,7 @@ def _no_nan(_context: click.Context, _option: click.Parameter, value: float | No
     help="Of matrix products. [default: auto, tf32 on GPUs that have it]",
 )
 @click.option("--testing", is_flag=True, help="A quick look: few points and epochs, under two minutes.")
+@click.option("--tensorboard", is_flag=True, help="Have each training also write event files for TensorBoard.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of each run. [default: cores / slots]")
 @click.option(
     "--stall-restart", metavar="N", type=click.IntRange(min=0), help="Restart a run that has stalled, up to N times."

@@ -44,6 +44,7 @@ class Options:
     ensemble: int | None = None
     precision: str | None = None
     testing: bool = False
+    tensorboard: bool = False
     n_datasets: int | None = None
     n_samples: int | None = None
     target: str | None = None
@@ -77,6 +78,7 @@ class Options:
             "precision",
             "threads",
             "testing",
+            "tensorboard",
         )
 
     def _given(self, *names: str) -> list[str]:

@@ -179,6 +179,12 @@ TRAINER_OPTIONS = [
                  help="[default: 3e-4 for the transformers, 1e-4 for mlp]"),
     click.option("--early-stopping", is_flag=True, help="Stop after --patience epochs without a better one."),
     click.option("--patience", type=POSITIVE, default=500, show_default=True),
+    click.option("--optimizer", type=click.Choice(["adamw", "muon"]), default="adamw", show_default=True,
+                 help="Muon moves the hidden matrices, AdamW the rest."),
+    click.option("--warmup-epochs", type=click.IntRange(min=0), default=0, show_default=True,
+                 help="Epochs in which the learning rate rises to what it should be."),
+    click.option("--ema", type=click.FloatRange(0, 1, min_open=True, max_open=True), callback=finite, metavar="DECAY",
+                 help="Validate and keep a running average of the weights, such as 0.999."),
     click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), default=42, show_default=True),
     click.option("--ensemble", type=POSITIVE, default=1, show_default=True, metavar="K",
                  help="Train K models at once, seeds --seed, --seed + 1, …; saved as one that knows its spread."),
@@ -190,6 +196,7 @@ TRAINER_OPTIONS = [
     click.option("--checkpoint-seconds", type=click.FloatRange(min=0), default=30, callback=finite, show_default=True),
     click.option("--fresh", is_flag=True, help="Start over, whatever the output folder holds."),
     click.option("--testing", is_flag=True, help="Quick look: few epochs, few rows."),
+    click.option("--tensorboard", is_flag=True, help="Also write event files, into OUTPUT/tensorboard."),
 ]  # fmt: skip
 
 
@@ -209,7 +216,11 @@ whose learning rate is constant, goes on to more --epochs. SIGTERM or SIGINT: ch
     commands.command(name, help=text)(command)
 
 
-LOOP_OPTIONS = ("batch_size", "early_stopping", "patience", "seed", "ensemble", "checkpoint_seconds")
+LOOP_OPTIONS = (
+    "batch_size", "early_stopping", "patience", "seed", "ensemble", "checkpoint_seconds", "optimizer", "warmup_epochs",
+    "ema",
+)  # fmt: skip
+JOB_OPTIONS = ("data", "output", "device", "precision", "compile", "fresh", "testing", "tensorboard")
 
 
 def run_trainer(name: str, options: dict[str, Any]) -> None:
@@ -233,7 +244,7 @@ def run_trainer(name: str, options: dict[str, Any]) -> None:
     job = Job(
         name=name,
         threads=options["threads"] or default_threads(),
-        **{key: options[key] for key in ("data", "output", "device", "precision", "compile", "fresh", "testing")},
+        **{key: options[key] for key in JOB_OPTIONS},
     )
     train(job, settings, stop, startup)
 
@@ -241,3 +252,7 @@ def run_trainer(name: str, options: dict[str, Any]) -> None:
 trainer("transformer", "PMSSMTransformer")
 trainer("transformer_tabular", "PMSSMTransformerTabular")
 trainer("mlp", "PMSSMFeedForward")
+trainer("transformer_plr", "PMSSMTransformer with periodic embeddings")
+trainer("transformer_tabular_plr", "PMSSMTransformerTabular with periodic embeddings")
+trainer("mlp_plr", "PMSSMFeedForward with periodic embeddings")
+trainer("tabm", "PMSSMTabM, an ensemble of perceptrons in one")

@@ -20,6 +20,7 @@ from .evaluate import Interrupted, PhysicalError, predict, smaller_batch
 from .graphs import Captured
 from .log import LOGGER
 from .metrics import EpochRow, MetricsFile
+from .muon import FlatMuon
 from .optimizer import FlatAdamW
 from .precision import Precision
 from .resources import peak_memory_mib
@@ -28,6 +29,7 @@ from .step import Data, Step
 from .workers import Workers
 
 FINAL_LEARNING_RATE = 1e-6
+OPTIMIZERS = {"adamw": FlatAdamW, "muon": FlatMuon}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,19 +49,25 @@ class Settings:
     """Models trained together; the seeds are `seed`, `seed` + 1, …"""
     precision: Precision = Precision.FP32
     checkpoint_seconds: float = 30.0
+    optimizer: str = "adamw"
+    warmup_epochs: int = 0
+    ema: float | None = None
 
     def learning_rate_in(self, epoch: int) -> float:
         """Learning rate of an epoch, counted from 0."""
+        warmth = min(1.0, (epoch + 1) / (self.warmup_epochs + 1))
         if not self.cosine:
-            return self.learning_rate
+            return self.learning_rate * warmth
         share = (1 + math.cos(math.pi * epoch / self.epochs)) / 2
-        return FINAL_LEARNING_RATE + (self.learning_rate - FINAL_LEARNING_RATE) * share
+        return (FINAL_LEARNING_RATE + (self.learning_rate - FINAL_LEARNING_RATE) * share) * warmth
 
     def identity(self) -> dict[str, Any]:
         """What two attempts must agree in so that one can go on where the other ended."""
         names = ("batch_size", "learning_rate", "seed", "ensemble", "precision")
         identity = {name.replace("_", "-"): str(getattr(self, name)) for name in names}
-        return identity | ({"epochs, which the cosine schedule spans,": self.epochs} if self.cosine else {})
+        identity |= {"epochs, which the cosine schedule spans,": str(self.epochs)} if self.cosine else {}
+        choices = {"optimizer": self.optimizer, "warmup-epochs": self.warmup_epochs, "ema": self.ema}
+        return identity | {name: str(value) for name, value in choices.items() if value not in ("adamw", 0, None)}
 
 
 @dataclass
@@ -107,12 +115,13 @@ class Training:
         self.physical = physical or PhysicalError()
         self.stop = stop
         self.workers = workers or Workers()
-        self.optimizer = FlatAdamW(
+        self.optimizer = OPTIMIZERS[settings.optimizer](
             self.models,
             learning_rate=settings.learning_rate,
             weight_decay=settings.weight_decay,
             clip_norm=settings.clip_norm,
             workers=self.workers,
+            ema=settings.ema,
         )
         self.step = Step(self.models, data, self.optimizer, settings.precision, largest=pass_rows)
         on_gpu = data.train_inputs.device.type == "cuda"
@@ -214,18 +223,19 @@ class Training:
         for index, (val, hopeful) in enumerate(zip(vals, self._hopeful(), strict=True)):
             if hopeful and val < progress.best_vals[index]:
                 progress.best_vals[index], progress.best_epochs[index] = val, row.epoch
-                progress.best[index].copy_(self.optimizer.flat[index])
+                progress.best[index].copy_(self.optimizer.result[index])
         progress.epoch, progress.row, progress.epoch_seconds = row.epoch, 0, 0.0
         progress.loss_sum.zero_()
         return row
 
     def _validate(self, checkpoints: Checkpoints) -> Tensor:
         try:
-            return torch.stack([
-                predict(model.eval(), self.data.val_inputs, stop=self.stop, workers=self.workers,
-                        precision=self.settings.precision)
-                for model in self.models
-            ])  # fmt: skip
+            with self.optimizer.result_in_use():
+                return torch.stack([
+                    predict(model.eval(), self.data.val_inputs, stop=self.stop, workers=self.workers,
+                            precision=self.settings.precision)
+                    for model in self.models
+                ])  # fmt: skip
         except Interrupted as stop:
             self._stop(checkpoints, stop.signum)
 

@@ -90,8 +90,12 @@ class Step:
     def _gradient(self, chosen: Tensor, rows: int, worker: int, *, add: bool) -> Tensor:
         """Squared errors `(models,)` of the rows `chosen`, `(models, k)`; their part of the gradient is taken."""
         with self.precision.applied(chosen.device):
-            predictions = self.forwards[worker](self.data.train_inputs[chosen])  # (models, k)
-        errors = (predictions - self.data.train_targets[chosen]).square().sum(dim=1)
+            predictions = self.forwards[worker](self.data.train_inputs[chosen])  # (models, k), or (models, k, members)
+        targets = self.data.train_targets[chosen]
+        if predictions.ndim == 3:  # of TabM, whose members are trained each for itself
+            errors = (predictions - targets.unsqueeze(-1)).square().mean(dim=2).sum(dim=1)
+        else:
+            errors = (predictions - targets).square().sum(dim=1)
         self.optimizer.take_gradient(errors.sum() / rows, worker=worker, add=add)
         return errors.detach()
 

@@ -52,6 +52,7 @@ class Job:
     """None: where it pays."""
     fresh: bool = False
     testing: bool = False
+    tensorboard: bool = False
 
 
 def train(job: Job, settings: Settings, stop: StopRequest, startup: StartUp) -> None:
@@ -83,13 +84,13 @@ def train(job: Job, settings: Settings, stop: StopRequest, startup: StartUp) -> 
             training.step.compile()
         training.on_first_step = lambda: log_start(startup)
         checkpoints = Checkpoints(job.output, identity(job, settings, prepared, data))
-        metrics = MetricsFile(job.output / "metrics.csv")
+        metrics = MetricsFile(job.output, tensorboard=job.tensorboard)
         begin(job, training, checkpoints, metrics)
         startup.end("model")
         if not training.finished():
             training.run(checkpoints, metrics)
         training.use_best()
-        finish(job, training, prepared)
+        finish(job, training, prepared, metrics)
 
 
 COMPILED_STEPS = 50_000
@@ -188,7 +189,7 @@ def begin(job: Job, training: Training, checkpoints: Checkpoints, metrics: Metri
         LOGGER.info("Resumed at epoch %04d", progress.epoch + 1)
 
 
-def finish(job: Job, training: Training, prepared: Prepared) -> None:
+def finish(job: Job, training: Training, prepared: Prepared, metrics: MetricsFile) -> None:
     """Nothing; the results of the best weights are written, `result.json` last."""
     from .plots import loss_curve, true_vs_predicted  # noqa: PLC0415 (500 ms, needed at the end only)
 
@@ -201,7 +202,7 @@ def finish(job: Job, training: Training, prepared: Prepared) -> None:
     settings = {**asdict(training.settings), "precision": str(training.settings.precision)}
     saved = pack(job.name, models, prepared, settings)
     write_atomically(output / "model.pt", lambda file: torch.save(saved, file))
-    MetricsFile(output / "metrics.csv").rewrite(progress.rows)
+    metrics.rewrite(progress.rows)
     loss_curve(output / "loss_curve.png", title(training), progress.rows, progress.best_epoch)
     true_vs_predicted(output / "true_vs_predicted.png", title(training), scores, prepared.target)
     summary = json.dumps(result(training, scores, prepared.target), indent=1) + "\n"

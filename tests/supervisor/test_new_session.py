@@ -74,6 +74,7 @@ def test_options_reach_the_runs_they_concern(logs: Path) -> None:
         n_datasets=2,
         n_samples=100,
         threads=3,
+        tensorboard=True,
         target="cls",
         target_below=1.5,
         y_transform="log",
@@ -88,7 +89,7 @@ def test_options_reach_the_runs_they_concern(logs: Path) -> None:
     for run in ("transformer", "transformer_tabular", "mlp"):
         assert command_of(folder, run).endswith(
             "--epochs 500 --batch-size 64 --learning-rate 0.001 --early-stopping --patience 7 --seed 1 "
-            "--ensemble 4 --precision bf16 --threads 3 --testing"
+            "--ensemble 4 --precision bf16 --threads 3 --testing --tensorboard"
         )
     assert folder.load_settings().threads == 3
 

@@ -135,7 +135,15 @@ def test_a_finished_training_leaves_model_metrics_plots_and_a_flat_result(
     for name in ("loss_curve.png", "true_vs_predicted.png"):
         assert (output / name).read_bytes().startswith(b"\x89PNG")
     assert sorted(path.name for path in output.iterdir() if not path.name.startswith(".")) == sorted(
-        ["checkpoint.pt", "loss_curve.png", "metrics.csv", "model.pt", "result.json", "true_vs_predicted.png"]
+        [
+            "checkpoint.pt",
+            "loss_curve.png",
+            "metrics.csv",
+            "metrics.jsonl",
+            "model.pt",
+            "result.json",
+            "true_vs_predicted.png",
+        ]
     )
     meta = load_prepared(prepared)
     predicted = (

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import signal
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from pmssm.trainers.checkpoint import Checkpoints
 from pmssm.trainers.errors import TrainingError
 from pmssm.trainers.evaluate import PREDICTION_ROWS, predict
 from pmssm.trainers.loop import Settings, Training
-from pmssm.trainers.metrics import MetricsFile
+from pmssm.trainers.metrics import EpochRow, MetricsFile
 from pmssm.trainers.signals import Stopped, StopRequest
 from pmssm.trainers.step import Data, epoch_order
 from torch import Tensor, nn
@@ -53,7 +54,7 @@ def train(
     checkpoints = Checkpoints(folder, {"model": "small"})
     if (state := checkpoints.load()) is not None:
         training.load(state)
-    metrics = MetricsFile(folder / "metrics.csv")
+    metrics = MetricsFile(folder)
     metrics.rewrite(training.progress.rows)
     training.run(checkpoints, metrics)
     return training
@@ -126,13 +127,14 @@ def test_a_signal_during_validation_is_obeyed_and_loses_nothing(tmp_path: Path) 
 
 def test_metrics_have_one_row_an_epoch_also_after_a_kill_between_row_and_checkpoint(tmp_path: Path) -> None:
     train(tmp_path, Small(), replace(SETTINGS, epochs=2, cosine=False))
-    MetricsFile(tmp_path / "metrics.csv").append(numbers_row := (3, 0.1, 0.1, 0.1, 0.1, 0.0, 0.1))  # type: ignore[arg-type]
-    assert numbers_row
+    MetricsFile(tmp_path).append(EpochRow(3, 0.1, 0.1, 0.1, 0.1, 0.0, 0.1))
     train(tmp_path, Small(), replace(SETTINGS, cosine=False))
     with (tmp_path / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
     assert list(rows[0]) == ["epoch", "train_mse", "val_mse", "lr", "val_mse_physical", "val_mse_std", "seconds"]
+    objects = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [{name: str(value) for name, value in row.items()} for row in objects] == rows
 
 
 def test_best_weights_are_those_of_the_best_epoch_not_of_the_last(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The three regressors, one a file."""
+"""The three regressors and better ones to choose instead, one a file."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from torch import nn
 
 from .mlp import PMSSMFeedForward
+from .periodic import PMSSMFeedForwardPLR, PMSSMTransformerPLR, PMSSMTransformerTabularPLR
+from .tabm import PMSSMTabM
 from .transformer import PMSSMTransformer
 from .transformer_tabular import PMSSMTransformerTabular
 
@@ -31,5 +33,10 @@ RECIPES = {
     "transformer": Recipe(PMSSMTransformer, 3e-4, 1e-4, cosine=True, clip_norm=1.0, cpu_rows=64),
     "transformer_tabular": Recipe(PMSSMTransformerTabular, 3e-4, 1e-4, cosine=True, clip_norm=1.0, cpu_rows=64),
     "mlp": Recipe(PMSSMFeedForward, 1e-4, 1e-3, cosine=False, clip_norm=None, cpu_rows=128),
+    # Not in the main job: for plans that want better models than the lab's.
+    "transformer_plr": Recipe(PMSSMTransformerPLR, 3e-4, 1e-4, cosine=True, clip_norm=1.0, cpu_rows=64),
+    "transformer_tabular_plr": Recipe(PMSSMTransformerTabularPLR, 3e-4, 1e-4, cosine=True, clip_norm=1.0, cpu_rows=64),
+    "mlp_plr": Recipe(PMSSMFeedForwardPLR, 1e-3, 1e-3, cosine=True, clip_norm=1.0, cpu_rows=128),
+    "tabm": Recipe(PMSSMTabM, 2e-3, 3e-4, cosine=True, clip_norm=1.0, cpu_rows=32),
 }
 """By command name."""

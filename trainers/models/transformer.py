@@ -31,8 +31,7 @@ class PMSSMTransformer(nn.Module):
         """`inputs`: (batch, features); result (batch,)."""
         check_inputs(inputs, self.features)
         with torch.autocast(inputs.device.type, enabled=False):
-            tokens = self.embedding(inputs.unsqueeze(-1))  # (batch, features, width)
-            tokens = F.relu(self.embedding_norm(tokens)) + self.position
+            tokens = self._embed(inputs)  # (batch, features, width)
         tokens = torch.cat([self.cls.expand(len(inputs), 1, -1), tokens], dim=1)  # (batch, 1 + features, width)
         *layers, last = layers_of(self.layers)
         for layer in layers:
@@ -40,3 +39,7 @@ class PMSSMTransformer(nn.Module):
         # The head reads nothing but CLS, so the last layer need not compute the other tokens.
         cls = feed_forward(last, attend_from_first(last, tokens))  # (batch, width)
         return exactly(self.head, cls)
+
+    def _embed(self, inputs: Tensor) -> Tensor:
+        tokens = self.embedding(inputs.unsqueeze(-1))  # (batch, features, width)
+        return F.relu(self.embedding_norm(tokens)) + self.position

@@ -1,0 +1,84 @@
+"""The three regressors with periodic (PLR) embeddings in front: Linear(sin, cos of learned frequencies), ReLU.
+
+Source: Gorishniy, Rubachev, Babenko, "On Embeddings for Numerical Features in Tabular Deep Learning", arXiv:2203.05556.
+A plain linear embedding learns the narrow funnels and coannihilation strips of Ωh² very slowly, since a network fits
+low frequencies first.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .encoder import Layer, project
+from .mlp import PMSSMFeedForward
+from .transformer import PMSSMTransformer
+from .transformer_tabular import PMSSMTransformerTabular
+
+FREQUENCIES = 48
+FREQUENCY_SCALE = 0.1
+"""Standard deviation of the initial frequencies, periods per unit z-score."""
+
+
+class PeriodicEmbeddings(nn.Module):
+    """`(batch, features)` z-scores → `(batch, features, width)`; each feature has frequencies and a map of its own."""
+
+    def __init__(self, features: int, width: int) -> None:
+        super().__init__()
+        bound = 3 * FREQUENCY_SCALE
+        self.frequencies = nn.Parameter(torch.empty(features, FREQUENCIES))
+        nn.init.trunc_normal_(self.frequencies, std=FREQUENCY_SCALE, a=-bound, b=bound)
+        limit = (2 * FREQUENCIES) ** -0.5
+        self.weight = nn.Parameter(torch.empty(features, 2 * FREQUENCIES, width).uniform_(-limit, limit))
+        self.bias = nn.Parameter(torch.empty(features, width).uniform_(-limit, limit))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """`inputs`: (batch, features); result (batch, features, width)."""
+        angles = 2 * math.pi * self.frequencies * inputs.unsqueeze(-1)  # (batch, features, frequencies)
+        waves = torch.cat([angles.cos(), angles.sin()], dim=-1)
+        mapped = torch.baddbmm(self.bias.unsqueeze(1), waves.transpose(0, 1), self.weight)  # (features, batch, width)
+        return F.relu(mapped).transpose(0, 1).contiguous()
+
+
+class PMSSMFeedForwardPLR(PMSSMFeedForward):
+    """PMSSMFeedForward whose embedding is periodic; 1,530,449 parameters by default."""
+
+    def __init__(self, *, features: int = 19, embedding: int = 64, width: int = 512, depth: int = 4) -> None:
+        super().__init__(features=features, embedding=embedding, width=width, depth=depth)
+        del self.embedding
+        self.periodic = PeriodicEmbeddings(features, embedding)
+
+    def _first(self, inputs: Tensor) -> Tensor:
+        return self.hidden[0](self.periodic(inputs).flatten(1))  # type: ignore[no-any-return]
+
+
+class PMSSMTransformerPLR(PMSSMTransformer):
+    """PMSSMTransformer whose tokens are periodic embeddings; 1,032,081 parameters by default."""
+
+    def __init__(
+        self, *, features: int = 19, width: int = 128, heads: int = 4, feedforward: int = 512, depth: int = 3
+    ) -> None:
+        super().__init__(features=features, width=width, heads=heads, feedforward=feedforward, depth=depth)
+        del self.embedding, self.embedding_norm
+        self.periodic = PeriodicEmbeddings(features, width)
+
+    def _embed(self, inputs: Tensor) -> Tensor:
+        return self.periodic(inputs) + self.position  # type: ignore[no-any-return]
+
+
+class PMSSMTransformerTabularPLR(PMSSMTransformerTabular):
+    """PMSSMTransformerTabular whose tokens are periodic embeddings."""
+
+    def __init__(
+        self, *, features: int = 19, width: int = 128, heads: int = 4, feedforward: int = 512, depth: int = 3
+    ) -> None:
+        super().__init__(features=features, width=width, heads=heads, feedforward=feedforward, depth=depth)
+        del self.embeddings, self.embedding_norms
+        self.periodic = PeriodicEmbeddings(features, width)
+
+    def _embed_and_project(self, inputs: Tensor, layer: Layer) -> tuple[Tensor, Tensor]:
+        tokens = self.periodic(inputs)
+        return tokens, project(layer, tokens)
