@@ -2,6 +2,7 @@
 
 Both sides run as processes of their own with their own defaults; while one works the other sleeps. A round is one epoch
 of each, of `--steps` full batches and a partial one, with shuffle and validation; ratios are of neighbours in time.
+The points are random numbers: what they are makes no difference to the time they take.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import platform
 import statistics
 import subprocess
 import sys
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from pmssm.trainers.tuning import tune_process
 
 HERE = Path(__file__).parent
 STEPS = {"cpu": {"mlp": 60, "transformer": 8, "transformer_tabular": 8}, "cuda": {}}
@@ -67,12 +69,13 @@ class Side:
         self.process.communicate()
 
 
-def compare(model: str, options: argparse.Namespace, data: Path) -> Comparison:
+def compare(model: str, options: argparse.Namespace) -> Comparison:
     """Figures of one model."""
     steps = options.steps or STEPS[options.device].get(model, CUDA_STEPS)
-    shared = ["--data", str(data), "--steps", str(steps), "--device", options.device]
+    shared = ["--steps", str(steps), "--device", options.device]
     shared += ["--threads", str(options.threads)] if options.threads else []
-    sides = [Side("baseline", model, shared), Side("ours", model, shared)]
+    own = ["--precision", options.precision, *(["--compile"] if options.compile else [])]
+    sides = [Side("baseline", model, shared), Side("ours", model, [*shared, *own])]
     for side in sides:
         side.epoch()  # warm-up
     seconds: list[list[float]] = [[], []]
@@ -122,13 +125,6 @@ def machine(device: str) -> dict[str, Any]:
     }
 
 
-def prepare_sample(folder: Path) -> Path:
-    """The embedded sample, prepared."""
-    command = [sys.executable, "-m", "pmssm.trainers", "prepare", "--output", str(folder)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return folder
-
-
 def main() -> None:
     """Measures, prints, writes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -137,20 +133,29 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, help="full batches an epoch [default: a few seconds' worth]")
     parser.add_argument("--threads", type=int, help="of both sides [default: all cores]")
+    parser.add_argument("--precision", default="auto", help="of ours")
+    parser.add_argument("--compile", action="store_true", help="ours")
+    parser.add_argument("--profile", action="store_true", help="one step of ours instead: phases, kernels, floor")
     parser.add_argument("--steps-per-epoch", type=int, default=8204, help="for epochs/s; the lab's data have 8204")
     parser.add_argument("--output", type=Path, help="writes OUTPUT.md and OUTPUT.json")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="train_step-") as folder:
-        data = prepare_sample(Path(folder))
-        rows = [compare(model, options, data) for model in options.models]
+    rows: list[Comparison] = []
+    if options.profile:
+        tune_process()
+        from step_profile import profile  # noqa: PLC0415 (imports torch, which must find that done)
+
+        figures = profile(options.models, options.device, options.precision, options.threads)
+    else:
+        rows = [compare(model, options) for model in options.models]
+        figures = table(rows)
     about = machine(options.device)
-    text = "\n".join([*(f"{key}: {value}" for key, value in about.items()), "", table(rows), ""])
+    text = "\n".join([*(f"{key}: {value}" for key, value in about.items()), "", figures, ""])
     print(text)
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)
         options.output.with_suffix(".md").write_text(f"    {' '.join(['python', *sys.argv])}\n\n{text}")
-        figures = {**about, "comparisons": [asdict(row) for row in rows]}
-        options.output.with_suffix(".json").write_text(json.dumps(figures, indent=1) + "\n")
+        content = {**about, "comparisons": [asdict(row) for row in rows]}
+        options.output.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

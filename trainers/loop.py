@@ -125,7 +125,7 @@ class Training:
         )
         self.step = Step(self.models, data, self.optimizer, settings.precision, largest=pass_rows)
         on_gpu = data.train_inputs.device.type == "cuda"
-        self._step: Callable[[int], None] = Captured(self.step) if on_gpu else self.step
+        self.take_step: Callable[[int], None] = Captured(self.step) if on_gpu else self.step
         count = len(self.models)
         self.progress = Progress(
             batch_size=settings.batch_size,
@@ -189,7 +189,7 @@ class Training:
     def _take_step(self, rows: int) -> None:
         progress = self.progress
         with suppress(torch.OutOfMemoryError):  # whose traceback holds on to memory until this block is left
-            self._step(rows)
+            self.take_step(rows)
             progress.row += rows
             if self.on_first_step is not None:
                 self.on_first_step()

@@ -70,6 +70,14 @@ class Step:
 
     def __call__(self, rows: int) -> None:
         """Nothing; one update on the next `rows` rows."""
+        errors = self.passes(rows)
+        self.optimizer.step()
+        for part in errors:
+            self.loss_sum.add_(part)
+        self.cursor.add_(rows)
+
+    def passes(self, rows: int) -> list[Tensor]:
+        """Squared errors, `(models,)` for each worker, of the next `rows` rows; the optimizer has their gradient."""
         batch = self.order.index_select(1, self.cursor + torch.arange(rows, device=self.order.device))
         shares = split(rows, self.optimizer.workers.count, self.largest)
 
@@ -81,11 +89,7 @@ class Step:
                 self.optimizer.gradients[worker].zero_()
             return errors
 
-        errors = self.optimizer.workers.each(work)
-        self.optimizer.step()
-        for part in errors:
-            self.loss_sum.add_(part)
-        self.cursor.add_(rows)
+        return self.optimizer.workers.each(work)
 
     def _gradient(self, chosen: Tensor, rows: int, worker: int, *, add: bool) -> Tensor:
         """Squared errors `(models,)` of the rows `chosen`, `(models, k)`; their part of the gradient is taken."""

@@ -1,0 +1,106 @@
+"""One optimizer step of ours under the lens: `python benchmarks/train_step.py --profile [--device cuda]`.
+
+The floor is the larger of two times: arithmetic at the rate of a big matrix product on this machine, and the bytes that
+must move (parameters, gradients and moments once each way) at the rate of a big copy.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from pmssm.trainers.loop import Settings, Training
+from pmssm.trainers.models import RECIPES
+from pmssm.trainers.precision import choose_precision
+from pmssm.trainers.signals import StopRequest
+from pmssm.trainers.step import Data
+from pmssm.trainers.workers import Workers
+from torch.profiler import ProfilerActivity
+from torch.profiler import profile as record
+from torch.utils.flop_counter import FlopCounterMode
+
+BATCH = 256
+
+
+def profile(models: list[str], device_name: str, precision: str, threads: int | None) -> str:
+    """A table, one row a model."""
+    device = torch.device(device_name)
+    threads = threads or len(os.sched_getaffinity(0))
+    torch.set_num_threads(threads)
+    settings = {name: settings_of(name, precision, device) for name in models}
+    flops, bandwidth = rates(device)
+    rows = [row(name, settings[name], device, threads=threads, flops=flops, bandwidth=bandwidth) for name in models]
+    return "\n".join([
+        f"{flops / 1e9:.0f} GFLOP/s in a product of 2048 × 2048, {bandwidth / 1e9:.1f} GB/s in a copy",
+        "",
+        "| model | ms/step | passes | update | operators or kernels | GFLOP | floor ms | of the floor |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        *rows,
+    ])  # fmt: skip
+
+
+def settings_of(name: str, precision: str, device: torch.device) -> Settings:
+    """The recipe in this precision, to which the process is set."""
+    recipe = RECIPES[name]
+    return Settings(
+        learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay, cosine=recipe.cosine,
+        clip_norm=recipe.clip_norm, precision=choose_precision(precision, device),
+    )  # fmt: skip
+
+
+def seconds(task: Callable[[], object], device: torch.device) -> float:
+    """Median of nine."""
+    times = []
+    for _ in range(10):
+        began = time.perf_counter()
+        task()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times[1:])
+
+
+def rates(device: torch.device) -> tuple[float, float]:
+    """FLOP/s of a big matrix product and byte/s of a big copy."""
+    square, block = torch.randn(2048, 2048, device=device), torch.randn(2**26, device=device)
+    return 2 * 2048**3 / seconds(lambda: square @ square, device), 2 * 4 * 2**26 / seconds(block.clone, device)
+
+
+def row(name: str, settings: Settings, device: torch.device, *, threads: int, flops: float, bandwidth: float) -> str:
+    """A row of the table."""
+    on_cpu = device.type == "cpu"
+    inputs, targets = torch.randn(4 * BATCH, 19, device=device), torch.randn(4 * BATCH, device=device)
+
+    def training(workers: int) -> Training:
+        made = Training(
+            [RECIPES[name].build().to(device)], Data(inputs, targets, inputs, targets), settings, stop=StopRequest(),
+            workers=Workers(workers), pass_rows=RECIPES[name].cpu_rows if on_cpu and workers > 1 else None,
+        )  # fmt: skip
+        made.step.begin([settings.seed], 0, 0)
+        return made
+
+    def step(of: Training) -> None:
+        of.step.cursor.zero_()
+        of.take_step(BATCH)
+
+    measured, recorded = training(threads if on_cpu else 1), training(1)
+    whole = seconds(lambda: step(measured), device)
+    measured.step.cursor.zero_()
+    passes = seconds(lambda: measured.step.passes(BATCH), device)
+    update = seconds(measured.optimizer.step, device)
+    with FlopCounterMode(display=False) as counter:
+        recorded.step.passes(BATCH)
+    step(recorded)
+    with record(activities=[ProfilerActivity.CPU if on_cpu else ProfilerActivity.CUDA]) as profiled:
+        step(recorded)
+    launched = sum(event.count for event in profiled.key_averages())
+    flat = recorded.optimizer.flat
+    moved = 7 * flat.numel() * flat.element_size()  # four are read, three are written
+    floor = max(counter.get_total_flops() / flops, moved / bandwidth)
+    return (
+        f"| {name} | {1e3 * whole:.2f} | {1e3 * passes:.2f} | {1e3 * update:.2f} | {launched} "
+        f"| {counter.get_total_flops() / 1e9:.2f} | {1e3 * floor:.2f} | {whole / floor:.1f} × |"
+    )
