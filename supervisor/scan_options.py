@@ -23,7 +23,7 @@ OPTIONS = (
     click.option("--neutralino-lsp", is_flag=True, help="Keep points whose lightest sparticle is a neutralino."),
     click.option("--tree", metavar="NAME", help="Tree of ROOT files. [default: susy]"),
     click.option("--branches", metavar="PATTERN|NAME=BRANCH", multiple=True,
-                 help="How the parameters are called, as in 'IN_*' or At=my_At; repeatable. [default: IN_*, *]"),
+                 help="How branches are called, as in 'IN_*' or At=my_At; repeatable. [default: IN_*, *]"),
     click.option("--n-datasets", type=click.IntRange(min=1), help="Read at most this many files."),
     click.option("--n-samples", type=click.IntRange(min=1), help="Read at most this many points of each file."),
 )  # fmt: skip

@@ -89,7 +89,7 @@ SCAN_OPTIONS = [
     click.option("--neutralino-lsp", is_flag=True, help="Keep points whose lightest sparticle is a neutralino."),
     click.option("--tree", default=TREE, show_default=True, help="Tree of ROOT files."),
     click.option("--branches", multiple=True, metavar="PATTERN|NAME=BRANCH",
-                 help="How the parameters' branches are called; may be repeated.  [default: 'IN_*', '*']"),
+                 help="How branches are called; may be repeated.  [default: 'IN_*', '*']"),
     click.option("--n-datasets", type=POSITIVE, help="Take the first N files only, in natural order."),
     click.option("--n-samples", type=POSITIVE, help="Take at most the first N rows of each file."),
     click.option("--seed", type=click.IntRange(min=0), default=42, show_default=True, help="Of the split."),

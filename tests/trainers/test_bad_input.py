@@ -90,6 +90,7 @@ def with_names(spelling: Callable[[str], str]) -> dict[str, np.ndarray]:
         (lambda name: name.replace("At", "AT") if name == "IN_At" else name, ()),
         (lambda name: {"IN_At": "AT"}.get(name, name.removeprefix("IN_")), ()),
         (lambda name: name.replace("IN_", "p."), ("p.*",)),
+        (lambda name: name.replace("IN_M_", "M"), ()),
         (lambda name: {"IN_At": "trilinear"}.get(name, name), ("At=trilinear",)),
         (lambda name: {"IN_At": "trilinear"}.get(name, name.lower()[3:] + "_in"), ("*_in", "At=trilinear")),
     ],
@@ -102,6 +103,13 @@ def test_parameters_are_found_with_or_without_prefix_and_as_branches_says(
         branches = (*branches, *(f"{n[3:]}={n.lower()[3:]}_in" for n in COLUMNS[:19] if n != "IN_At"))
     np.savez(tmp_path / "scan.npz", **with_names(spelling))
     np.testing.assert_array_equal(read(tmp_path / "scan.npz", Choice(branches=branches)), expected)
+
+
+def test_the_target_may_have_another_name_and_keep_its_cuts(tmp_path: Path) -> None:
+    arrays = columns()
+    np.savez(tmp_path / "scan.npz", **{"oh2" if name == "MO_Omega" else name: a for name, a in arrays.items()})
+    choice = Choice(branches=("MO_Omega=oh2",))
+    np.testing.assert_array_equal(read(tmp_path / "scan.npz", choice)[:, -1], arrays["MO_Omega"])
 
 
 @pytest.mark.parametrize("item", ["IN_", "a*b*", "At=", "Atop=x", "=x", ""])

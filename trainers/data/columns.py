@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import OptionError
 
@@ -22,8 +22,8 @@ LSP_TYPE = "SP_LSP_type"
 LSP_COLUMNS = (LSP_TYPE, "SP_LSP_Bino_frac", "SP_LSP_Wino_frac", "SP_LSP_Higgsino_frac")
 """1 bino, 2 wino, 3 higgsino, else the PDG number of the lightest sparticle; its composition."""
 
-SPELLINGS = {"At": ("At", "AT")}
-"""Parameters that the lab's own tools spell in more than one way."""
+SPELLINGS = {"At": ("At", "AT"), "M_1": ("M_1", "M1"), "M_2": ("M_2", "M2"), "M_3": ("M_3", "M3")}
+"""Parameters that tools spell in more than one way, the first preferred."""
 
 
 @dataclass(frozen=True)
@@ -35,28 +35,31 @@ class Column:
     required: bool = True
 
 
-def parameter_columns(branches: Sequence[str] = ()) -> tuple[Column, ...]:
-    """The 19 columns, by the names that `--branches` gives: a pattern such as `IN_*`, or `At=some_branch`.
+def parameter_columns(branches: Sequence[str] = (), *, also: Sequence[Column] = ()) -> tuple[Column, ...]:
+    """The 19 columns and those of `also`, by the names that `--branches` gives: `IN_*`, or `At=some_branch`.
 
     Without a pattern a parameter is found with the prefix `IN_` and without one. Raises OptionError, naming the item.
     """
     short = [name.removeprefix("IN_") for name in PARAMETERS]
+    others = {column.name: column for column in also}
     single: dict[str, str] = {}
     patterns: list[str] = []
     for item in branches:
-        parameter, equals, branch = item.partition("=")
-        if equals and branch and parameter.removeprefix("IN_") in short:
-            single[parameter.removeprefix("IN_")] = branch
+        name, equals, branch = item.partition("=")
+        if equals and branch and name.removeprefix("IN_") in short:
+            single[name.removeprefix("IN_")] = branch
+        elif equals and branch and name in others:
+            others[name] = replace(others[name], names=(branch,))
         elif not equals and item.count("*") == 1:
             patterns.append(item)
         else:
-            known = ", ".join(short)
-            raise OptionError(f"--branches {item!r}: give a pattern with one star, as in 'IN_*', or PARAMETER=BRANCH, "
-                              f"where PARAMETER is one of {known}")  # fmt: skip
-    return tuple(
+            raise OptionError(f"--branches {item!r}: give a pattern with one star, as in 'IN_*', or NAME=BRANCH, where "
+                              f"NAME is one of {', '.join([*short, *others])}")  # fmt: skip
+    parameters = (
         Column(name, (single[bare],) if bare in single else _names(bare, patterns or ["IN_*", "*"]))
         for name, bare in zip(PARAMETERS, short, strict=True)
     )
+    return (*parameters, *others.values())
 
 
 def _names(bare: str, patterns: Sequence[str]) -> tuple[str, ...]:

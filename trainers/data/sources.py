@@ -45,7 +45,7 @@ class Choice:
     def columns(self) -> tuple[Column, ...]:
         """What to read of each file: the 19 parameters, the target, and what the lightest sparticle is."""
         lsp = (Column(name, (name,), required=self.neutralino_lsp and name == LSP_TYPE) for name in LSP_COLUMNS)
-        return (*parameter_columns(self.branches), Column(self.target.branch, (self.target.branch,)), *lsp)
+        return parameter_columns(self.branches, also=(Column(self.target.branch, (self.target.branch,)), *lsp))
 
 
 def natural_key(path: Path) -> list[tuple[bool, int, str]]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from ..columns import PARAMETERS, Column
+from ..columns import LSP_COLUMNS, LSP_TYPE, PARAMETERS, Column
 from ..targets import TARGETS
 
 Rows = NDArray[np.float64]
@@ -44,11 +44,13 @@ def _missing(path: Path, missing: Sequence[Column], present: Sequence[str], kind
     near = same or difflib.get_close_matches(wanted, present, n=2, cutoff=0.6)
     hint = f" (did you mean {' or '.join(repr(short(name)) for name in near)}?)" if near else ""
     more = f", nor {', '.join(one.names[0] for one in missing[1:4])}{' …' if len(missing) > 4 else ''}"
-    parameter = missing[0].name in PARAMETERS
-    remedy = "name it with --branches" if parameter else f"choose another --target ({', '.join(TARGETS)})"
-    if missing[0].name.startswith("SP_"):
-        remedy = "leave out --neutralino-lsp"
-    return f"{path}: no {kind} named '{wanted}'{hint}{more if missing[1:] else ''}; rename it, or {remedy}"
+    name = missing[0].name
+    remedy = f"--branches {name.removeprefix('IN_')}={short(near[0]) if near else kind.upper()}"
+    if name not in (*PARAMETERS, *LSP_COLUMNS):
+        remedy += f", or another --target ({', '.join(TARGETS)})"
+    if name == LSP_TYPE:
+        remedy += ", or leave out --neutralino-lsp"
+    return f"{path}: no {kind} named '{wanted}'{hint}{more if missing[1:] else ''}; rename it, or give {remedy}"
 
 
 def short(name: str) -> str:
