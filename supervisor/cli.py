@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -17,6 +17,9 @@ from .scan_options import scan_options
 from .snapshot import Snapshot
 from .state import ALIVE, RunState
 from .wire import Client, Command, Down, EngineGone, HungUp, Reply, Restart, Start, Stop
+
+if TYPE_CHECKING:
+    from .dashboard.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,6 +42,7 @@ class Verbs(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         """Runs the verb."""
+        from .dashboard.settings import SettingsError  # noqa: PLC0415
         from .journal import JournalError  # noqa: PLC0415
         from .plan import PlanError  # noqa: PLC0415
         from .runtime import RuntimeFolderError  # noqa: PLC0415
@@ -51,7 +55,15 @@ class Verbs(click.Group):
             if error.filename is not None:
                 raise
             raise Refused("the present folder was deleted; go to another one") from None
-        except (EngineGone, JournalError, PlanError, RuntimeFolderError, SessionError, SlotError) as error:
+        except (
+            EngineGone,
+            JournalError,
+            PlanError,
+            RuntimeFolderError,
+            SessionError,
+            SettingsError,
+            SlotError,
+        ) as error:
             raise Refused(str(error)) from None
 
 
@@ -84,6 +96,16 @@ def _slot_options(function: F) -> F:
         click.option("--gpus", metavar="LIST", help="GPUs to use: indices, UUIDs or MIG UUIDs, as in 1,2; or none."),
         click.option("--no-parallel", is_flag=True, help="One run at a time, even with several GPUs."),
         click.option("--share-gpu", is_flag=True, help="Several runs on one GPU, while their expected memory fits."),
+    ):
+        function = option(function)
+    return function
+
+
+def _look_options(function: F) -> F:
+    """The options that decide how the dashboard looks."""
+    for option in (
+        click.option("--ascii", "ascii_only", is_flag=True, help="Dashboard: nothing but ASCII on the screen."),
+        click.option("--theme", type=click.Choice(["dark", "light", "high-contrast"]), help="Dashboard: its colours."),
     ):
         function = option(function)
     return function
@@ -126,6 +148,7 @@ def _no_nan(_context: click.Context, _option: click.Parameter, value: float | No
 @click.option(
     "--stall-restart", metavar="N", type=click.IntRange(min=0), help="Restart a run that has stalled, up to N times."
 )
+@_look_options
 @_logs_option
 @click.version_option(package_name="pmssm-supervise")
 @click.pass_context
@@ -150,6 +173,8 @@ def _start(
     headless: bool,
     as_json: bool,
     detach: bool,
+    ascii_only: bool,
+    theme: str | None,
     plan_file: Path | None,
     gpus: str | None,
     no_parallel: bool,
@@ -166,6 +191,7 @@ def _start(
         raise Refused("--json goes with --headless; of a session in the background `status --json` tells")
     if not (headless or detach or _has_terminal()):
         raise Refused("there is no terminal for the dashboard here; add --headless or --detach")
+    settings = _settings(ascii_only, theme) if not (headless or detach) else None
     folder, lock = begin_session(
         logs,
         Options(**options),
@@ -184,7 +210,7 @@ def _start(
         snapshot = asyncio.run(_look(logs))
         click.echo(f"session {snapshot.session} runs in the background; `pmssm-supervise attach` shows it")
         return 0
-    return _dashboard(logs)
+    return _dashboard(logs, None, settings or _settings(ascii_only, theme))
 
 
 def _check_sharing(no_parallel: bool, share_gpu: bool) -> None:
@@ -206,24 +232,33 @@ async def _look(logs: Path, *, reopen: bool = False, stamp: str | None = None) -
         return await client.look()
 
 
-def _dashboard(logs: Path, stamp: str | None = None) -> int:
+def _settings(ascii_only: bool, theme: str | None) -> Settings:
+    """The user's settings, with what the command line says otherwise."""
+    from .dashboard.settings import load_settings, settings_path  # noqa: PLC0415
+
+    given = {"ascii": True} if ascii_only else {}
+    return load_settings(settings_path()).model_copy(update={**given, **({"theme": theme} if theme else {})})
+
+
+def _dashboard(logs: Path, stamp: str | None, settings: Settings) -> int:
     from .dashboard import run_dashboard  # noqa: PLC0415
 
-    run_dashboard(logs, stamp)
+    run_dashboard(logs, stamp, settings)
     return 0
 
 
 @main.command()
+@_look_options
 @_session_option
 @_logs_option
-def attach(logs: Path, stamp: str | None) -> None:
+def attach(logs: Path, stamp: str | None, ascii_only: bool, theme: str | None) -> None:
     """Show the dashboard of the session, running or finished."""
     from .connection import session_to_serve  # noqa: PLC0415
 
     session_to_serve(logs, reopen=True, stamp=stamp)
     if not _has_terminal():
         raise Refused("there is no terminal for the dashboard here; use `status` or `logs`")
-    _dashboard(logs, stamp)
+    _dashboard(logs, stamp, _settings(ascii_only, theme))
 
 
 @main.command()

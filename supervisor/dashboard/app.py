@@ -20,24 +20,24 @@ from textual.widget import Widget
 from ..plan import Plan, PlanError, load_plan
 from ..snapshot import RunView, Snapshot
 from ..state import ALIVE, ENDED, RunState
-from .curves import Curves
 from .detail_line import DetailLine
 from .details import Details, Subject
 from .filter import Filter
 from .gpu_table import GpuTable
-from .help import Help
+from .habits import Habits
 from .keys import bindings
 from .log_view import LogView
 from .runs_table import RunsTable
 from .samples import ResourceWatch
 from .session_line import SessionLine
+from .settings import Settings
 from .source import Gone, Source, pictures
 
 DETACHED = "Detached; the runs go on. pmssm-supervise attach brings this screen back."
 FINISHED = "The session has finished. pmssm-supervise status shows how it went."
 
 
-class Dashboard(Curves):
+class Dashboard(Habits):
     """The whole screen. Its result is what to tell the user after it has gone."""
 
     CSS_PATH = Path(__file__).with_name("dashboard.tcss")
@@ -45,8 +45,10 @@ class Dashboard(Curves):
     ENABLE_COMMAND_PALETTE = False
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012 - Textual declares it
 
-    def __init__(self, source: Source, clock: Callable[[], float] = time.time) -> None:
-        super().__init__(source)
+    def __init__(
+        self, source: Source, clock: Callable[[], float] = time.time, settings: Settings | None = None
+    ) -> None:
+        super().__init__(source, settings or Settings())
         self.animation_level = "none"
         self._again = asyncio.Event()  # contact the engine now
         self.session = SessionLine(clock)
@@ -91,7 +93,8 @@ class Dashboard(Curves):
     async def _show(self, snapshot: Snapshot) -> None:
         if self.snapshot is None or self.snapshot.folder != snapshot.folder:
             self.plan = await asyncio.to_thread(_plan_of, snapshot)
-        self.snapshot = snapshot
+        before, self.snapshot = self.snapshot, snapshot
+        self.tell_terminal(before, snapshot)
         self.set_class(False, "stale")
         self.session.show(snapshot, None)
         self.runs.show(snapshot.runs, first_choice(snapshot, self.plan))
@@ -229,9 +232,6 @@ class Dashboard(Curves):
             self.screen.set_class(other is pane, f"zoom-{other.id}")
         self.screen.set_class(pane is not None, "zoomed")
         self.say("all panes again" if pane is None else f"zoomed: {pane.id}; z goes on")
-
-    def action_help(self) -> None:
-        self.push_screen(Help())
 
     def action_detach(self) -> None:
         finished = self.snapshot is not None and self.snapshot.state == "finished"

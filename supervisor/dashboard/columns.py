@@ -99,7 +99,7 @@ def _progress(row: Row, width: int) -> Span:
     epoch, epochs = row.run.progress.get("epoch"), row.run.progress.get("epochs")
     if epoch is None:
         return (f"{'of ' + str(epochs) if epochs else NONE}", DIM)
-    told = f"{epoch}/{epochs}" if epochs else f"epoch {epoch}"
+    told = f"{epoch:>{len(str(epochs))}}/{epochs}" if epochs else f"epoch {epoch}"
     room = width - len(told) - 1
     if not epochs or room < 3:
         return told, ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -28,9 +29,13 @@ class Help(ModalScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,enter", "dismiss", "close")]
 
+    def __init__(self, instead: Mapping[str, str]) -> None:
+        super().__init__()
+        self._instead = instead
+
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="help"):
-            yield Static(Content("\n").join(content(line) for line in help_lines()))
+            yield Static(Content("\n").join(content(line) for line in help_lines(self._instead)))
 
     def on_mount(self) -> None:
         help_box = self.query_one("#help")
@@ -38,10 +43,10 @@ class Help(ModalScreen[None]):
         help_box.focus()
 
 
-def help_lines() -> list[list[Span]]:
-    """The help, line by line."""
+def help_lines(instead: Mapping[str, str]) -> list[list[Span]]:
+    """The help, line by line; `instead` has the keys that the user chose in place of ours."""
     lines: list[list[Span]] = []
     for title, keys in GROUPS.items():
         lines.append([(title, BOLD)])
-        lines += [[(f"  {fit(key.shown, 8)}", BUSY), (key.help, "")] for key in keys]
+        lines += [[(f"  {fit(instead.get(key.keys, key.shown), 8)}", BUSY), (key.help, "")] for key in keys]
     return [*lines, [], *([(note, "")] for note in _NOTES)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from textual.content import Content
 from textual.timer import Timer
 from textual.widgets import Static
@@ -16,6 +18,7 @@ class KeyBar(Static):
 
     def __init__(self) -> None:
         super().__init__(id="keys")
+        self.instead: Mapping[str, str] = {}  # the keys that the user chose in place of ours
         self._message = ""
         self._timer: Timer | None = None
 
@@ -38,7 +41,7 @@ class KeyBar(Static):
         self._draw()
 
     def _draw(self) -> None:
-        self.update(Content(self._message) if self._message else key_line(bar_keys(), self.size.width))
+        self.update(Content(self._message) if self._message else key_line(bar_keys(self.instead), self.size.width))
 
 
 def key_line(keys: list[Key], width: int) -> Content:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from textual.binding import Binding, BindingType
 
@@ -59,20 +60,27 @@ GROUPS: dict[str, tuple[Key, ...]] = {
         Key("tab", "Tab", "app.focus_next", "", "focus the next pane; arrows and PgUp/PgDn scroll it"),
         Key("shift+tab", "⇧Tab", "app.focus_previous", "", "focus the previous pane"),
         Key("question_mark", "?", "help", "help", "this help"),
+        Key("colon", ":", "palette", "", "all of this as a list to search"),
+        Key("T", "T", "theme", "", "theme: dark, light, high contrast"),
         Key("q", "q", "detach", "detach", "leave; the runs go on"),
         Key("Q", "Q", "end", "end", "end the session: stop every run (asks)"),
     ),
 }
 
 
+def every_key() -> list[Key]:
+    """Every key that does something, once."""
+    return [key for keys in GROUPS.values() for key in keys if key.action]
+
+
 def bindings() -> list[BindingType]:
-    """The bindings of the application."""
-    every = [key for keys in GROUPS.values() for key in keys]
-    return [Binding(key.keys, key.action, key.help, show=False) for key in every if key.action]
+    """The bindings of the application; their names are those by which the settings give them other keys."""
+    return [Binding(key.keys, key.action, key.help, show=False, id=f"key-{key.keys}") for key in every_key()]
 
 
-def bar_keys() -> list[Key]:
-    """The keys that the bar shows, the most needed first."""
-    order = "? q s x r / f z X Q"
-    known = {key.shown: key for keys in GROUPS.values() for key in keys}
-    return [known[shown] for shown in order.split()]
+def bar_keys(instead: Mapping[str, str]) -> list[Key]:
+    """The keys that the bar shows, the most needed first; `instead` has those that the user chose in place of ours."""
+    order = "? q s x r / f z X Q m c Enter"
+    known = {key.shown: key for key in every_key()}
+    shown = [known[name] for name in order.split()]
+    return [replace(key, shown=instead.get(key.keys, key.shown)) for key in shown]

@@ -24,7 +24,7 @@ from .search import Search
 
 MAX_LINES = 50_000
 MARGIN = 300  # lines; when fewer are left above or below the view, more are wanted
-_NARROW = 100  # cells; a narrower view begins with short lines
+_NARROW = 140  # cells; a narrower view begins with short lines
 _PREFIX = re.compile(r"\d{4}-\d\d-\d\d (?P<time>\d\d:\d\d:\d\d )\[(?P<level>\w+) *\] \S+ +\| ")
 LENGTHS = ("short", "bare", "whole")
 

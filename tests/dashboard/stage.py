@@ -10,6 +10,7 @@ from typing import Any
 
 from pmssm.supervisor.connection import NoSession
 from pmssm.supervisor.dashboard.app import Dashboard
+from pmssm.supervisor.dashboard.settings import Settings
 from pmssm.supervisor.dashboard.source import Connection
 from pmssm.supervisor.gpus import Gpu, GpuProcess
 from pmssm.supervisor.snapshot import RunView, Snapshot
@@ -78,9 +79,9 @@ class Stage:
         """Where a run's log lies."""
         return self.folder / f"{run}.log"
 
-    def app(self) -> Dashboard:
+    def app(self, **settings: Any) -> Dashboard:  # noqa: ANN401 - any field of the settings
         """A dashboard of this session."""
-        return Dashboard(self, clock=lambda: self.now)
+        return Dashboard(self, clock=lambda: self.now, settings=Settings(**settings))
 
     def show(self, snapshot: Snapshot | None = None) -> None:
         """Sends a picture, by default the present one once more."""

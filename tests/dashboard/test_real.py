@@ -112,7 +112,7 @@ def test_a_session_is_begun_stopped_restarted_left_and_found_again(session: Sess
     screen.press("x")
     screen.until("Stop alpha", "up to 5 s, then")
     screen.press("y")
-    screen.until(r"SIGTERM sent", r"alpha +■ stopped")
+    screen.until(r"alpha +■ stopped")
     screen.press("r")
     screen.until(r"alpha +▶ running", r"attempt 2")
     screen.press("j")

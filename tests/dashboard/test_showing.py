@@ -177,7 +177,7 @@ async def test_log_lines_are_short_where_the_screen_is_narrow_and_t_shows_them_w
         await until_shown(pilot, "\n Epoch 1", "\n [warning] hot", "text alone")
         await pilot.press("t")
         await until_shown(pilot, *lines, "whole log lines")
-        await pilot.resize_terminal(120, 40)
+        await pilot.resize_terminal(160, 40)
         await pilot.press("t")
         await until_shown(pilot, "\n 15:31:00 Epoch 1", "time and text")
 

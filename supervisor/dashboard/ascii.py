@@ -1,0 +1,45 @@
+"""The screen in ASCII, for terminals and fonts that have nothing else."""
+
+from __future__ import annotations
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from textual.color import Color
+from textual.filter import LineFilter
+
+_SIGNS = {
+    **dict.fromkeys("─━═╌╍", "-"),
+    **dict.fromkeys("│┃║▏▕┤├", "|"),
+    **dict.fromkeys("╭╮╰╯┌┐└┘┏┓┗┛", "+"),
+    **dict.fromkeys("█▇▉▊", "#"),
+    **dict.fromkeys("▆▅▋▌", "="),
+    **dict.fromkeys("▄▃▍▎", "-"),
+    **dict.fromkeys("▂▁", "_"),
+    **{"░": ".", "▔": "-", "▶": ">", "▼": "v", "✓": "+", "✗": "x", "■": "#", "○": "o", "◇": "o", "⊘": "/", "●": "@"},
+    **{"–": "-", "·": "-", "…": "~", "⋯": "~", "×": "x", "°": " ", "↓": "v", "↑": "^", "⇧": "^", "→": ">", "←": "<"},
+}
+
+
+def _braille(dots: int) -> str:
+    """A sign for the dots of a braille character: where they lie, roughly."""
+    upper, lower = dots & 0b00011011, dots & 0b11100100
+    return ":" if upper and lower else "'" if upper else "." if lower else " "
+
+
+_TABLE = str.maketrans({**_SIGNS, **{chr(0x2800 + dots): _braille(dots) for dots in range(256)}})
+
+
+def in_ascii(text: str) -> str:
+    """The text with a sign of the same width for every character that is not ASCII."""
+    if text.isascii():
+        return text
+    text = text.translate(_TABLE)
+    return text if text.isascii() else "".join(c if c.isascii() else "?" * cell_len(c) for c in text)
+
+
+class AsciiFilter(LineFilter):
+    """Makes every line that is drawn ASCII."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:  # noqa: ARG002 - Textual passes it
+        """The segments in ASCII."""
+        return [Segment(in_ascii(text), style, control) for text, style, control in segments]
