@@ -105,7 +105,7 @@ def main() -> None:
     """Checks and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--models", nargs="+", default=list(RECIPES))
+    parser.add_argument("--models", nargs="+", default=["mlp", "transformer", "transformer_tabular"])
     parser.add_argument("--compile", action="store_true", help="compiled steps, too; a minute a model")
     options = parser.parse_args()
     good = True

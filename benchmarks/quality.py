@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from baseline import Baseline
+from baseline import MODELS, Baseline
 from pmssm.trainers.checkpoint import Checkpoints
 from pmssm.trainers.data.arrays import load_prepared
 from pmssm.trainers.loop import Settings, Training
@@ -28,7 +28,7 @@ from pmssm.trainers.workers import Workers
 def main() -> None:
     """Trains, prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", nargs="+", default=list(RECIPES))
+    parser.add_argument("--models", nargs="+", default=list(MODELS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--n-samples", type=int, default=2000, help="rows of each of the sample's five files")

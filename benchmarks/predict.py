@@ -1,0 +1,57 @@
+"""Predictions and the plot made of them, batched: `python benchmarks/predict.py [--points 2100000]`. Prints a table."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from pmssm.trainers.tuning import tune_process
+
+LAB = 2_100_000
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--models", nargs="+", default=["mlp", "transformer", "transformer_tabular"])
+    parser.add_argument("--points", type=int, default=50_000)
+    options = parser.parse_args()
+    tune_process()
+    import numpy as np  # noqa: PLC0415 (with torch, which must find that done)
+    import torch  # noqa: PLC0415
+    from pmssm.trainers.data.scaling import Scaling  # noqa: PLC0415
+    from pmssm.trainers.data.targets import TARGETS  # noqa: PLC0415
+    from pmssm.trainers.evaluate import evaluate  # noqa: PLC0415
+    from pmssm.trainers.models import RECIPES  # noqa: PLC0415
+    from pmssm.trainers.plots import true_vs_predicted  # noqa: PLC0415
+    from pmssm.trainers.step import Data  # noqa: PLC0415
+    from pmssm.trainers.workers import Workers  # noqa: PLC0415
+
+    device = torch.device(options.device)
+    workers = Workers(len(os.sched_getaffinity(0)) if options.device == "cpu" else 1)
+    inputs = torch.randn(options.points, 19, device=device)
+    data = Data(inputs, inputs[:, 0], inputs, inputs[:, 0])
+    scaling = Scaling(np.zeros(20), np.ones(20), np.zeros(20), np.ones(20))
+    target = TARGETS["relic_density"]
+    print(f"| model | seconds for {options.points:,} points | of it the plot | for {LAB:,} points |")
+    print("| --- | --- | --- | --- |")
+    for name in options.models:
+        model = RECIPES[name].build().to(device).eval()
+        evaluate([model], Data(*(part[:1000] for part in data)), scaling, target, workers)
+        began = time.perf_counter()
+        scores = evaluate([model], data, scaling, target, workers)
+        drawing = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            true_vs_predicted(Path(folder) / "plot.png", name, scores, target)
+        ended = time.perf_counter()
+        scaled = (drawing - began) * LAB / options.points + ended - drawing
+        print(f"| {name} | {ended - began:.1f} | {ended - drawing:.1f} | {scaled:.0f} |", flush=True)
+    print(f"\nload average {os.getloadavg()[0]:.1f}")
+
+
+if __name__ == "__main__":
+    main()
