@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .events import RestartRequested, RunEvent, StopRequested
+from .messages import Command, Down, Reply, Restart, Start, Stop
 from .plan import Plan
 from .state import ALIVE, ENDED, RunState, SessionState, awaited, blockers, run_states
-from .wire import Command, Down, Reply, Restart, Start, Stop
 
 
 @dataclass(frozen=True)

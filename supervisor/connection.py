@@ -11,10 +11,11 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from .messages import Down
 from .recorded import current_session, is_finished, named_session
 from .runtime import EngineLock, socket_path
 from .sessions import SessionFolder
-from .wire import Client, Down, EngineGone
+from .wire import Client, EngineGone
 
 START_DEADLINE_S = 20.0
 RETRY_S = 0.02

@@ -33,6 +33,7 @@ from .journal import Journal, JournalBusy, read_journal
 from .launchers.local import LocalAttempt
 from .living import LivingAttempts
 from .logs import clean_line, last_words
+from .messages import Command, Down, Reply
 from .observer import Observer
 from .picture import Painter
 from .runtime import EngineLock, socket_path
@@ -44,7 +45,7 @@ from .starting import attempt_spec, concurrent_runs, slots_wanted
 from .state import Attempt, reduce, replay
 from .story import tell
 from .summary import write_summary
-from .wire import Command, Down, Reply, Server
+from .wire import Server
 
 TICK_S = 1.0
 SUMMARY_INTERVAL_S = 5.0  # between two summaries of a session that is not finished

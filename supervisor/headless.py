@@ -7,11 +7,11 @@ import contextlib
 import signal
 
 from .engine import Engine
+from .messages import Down, Stop
 from .runtime import EngineLock
 from .sessions import SessionFolder
 from .summary import read_summary
 from .voices import Lines, voice
-from .wire import Down, Stop
 
 REPORT_S = 1.0
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -13,10 +13,10 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
+from .messages import Command, Look, Reply, Subscribe, requests
 from .snapshot import Snapshot
 
 MAX_REQUEST = 1 << 16  # bytes of one request line
@@ -28,65 +28,6 @@ SILENCE_S = 20.0  # after so much of it a subscriber gives us up
 BACKLOG = 4096  # a full one refuses clients: it must hold as many as may come in one turn of the loop
 MAX_CLIENTS = 1000
 OWN_FILES = 40  # descriptors that the engine itself needs
-
-
-class _Message(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Look(_Message):
-    """Asks for one snapshot."""
-
-    verb: Literal["look"] = "look"
-
-
-class Subscribe(_Message):
-    """Asks for a snapshot now and at every change."""
-
-    verb: Literal["subscribe"] = "subscribe"
-
-
-class Stop(_Message):
-    """Ends a run: gently (SIGTERM, grace, SIGKILL), or at once."""
-
-    verb: Literal["stop"] = "stop"
-    run: str
-    how: Literal["stop", "kill"] = "stop"
-
-
-class Restart(_Message):
-    """Starts a new attempt of a run, after stopping the present one; `fresh` forgets the checkpoint."""
-
-    verb: Literal["restart"] = "restart"
-    run: str
-    fresh: bool = False
-
-
-class Start(_Message):
-    """Starts a run that is not running; it resumes from its checkpoint."""
-
-    verb: Literal["start"] = "start"
-    run: str
-
-
-class Down(_Message):
-    """Stops every run gently and ends the session."""
-
-    verb: Literal["down"] = "down"
-
-
-Command = Stop | Restart | Start | Down
-Request = Annotated[Look | Subscribe | Command, Field(discriminator="verb")]
-
-
-class Reply(_Message):
-    """The answer to a command, in words for the user."""
-
-    ok: bool
-    message: str
-
-
-_requests: TypeAdapter[Look | Subscribe | Command] = TypeAdapter(Request)
 
 
 class EngineGone(ConnectionError):
@@ -221,7 +162,7 @@ class Server:
         while line := await asyncio.wait_for(reader.readline(), REQUEST_DEADLINE_S):
             self._silent.pop(task, None)
             try:
-                request = _requests.validate_json(line)
+                request = requests.validate_json(line)
             except ValidationError as error:
                 await _send(writer, Reply(ok=False, message=f"not a request: {error.errors()[0]['msg']}"))
                 return

@@ -21,11 +21,11 @@ from pmssm.supervisor.events import (
     SessionFinished,
     SlotsChosen,
 )
+from pmssm.supervisor.messages import Command, Reply
 from pmssm.supervisor.plan import Plan, RunPlan
 from pmssm.supervisor.scheduler import Action, Finish, RestartStalled, Retry, Signal, Start, decide
 from pmssm.supervisor.slots import Slot
 from pmssm.supervisor.state import RunState, SessionState, initial_state, reduce, replay, run_states
-from pmssm.supervisor.wire import Command, Reply
 
 Outcome = Literal["succeeds", "fails", "crashes", "is_lost", "cannot_start"]
 

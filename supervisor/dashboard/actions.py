@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from textual import work
 from textual.app import App
 
+from ..messages import Command, Down, Restart, Start, Stop
 from ..plan import Plan, RunPlan
 from ..snapshot import RunView, Snapshot
 from ..state import ALIVE
-from ..wire import Command, Down, EngineGone, Restart, Start, Stop
+from ..wire import EngineGone
 from .confirm import Confirm, Question, about_end, about_fresh, about_kill, about_restart, about_stop
 from .format import plain
 from .key_bar import KeyBar

@@ -14,11 +14,12 @@ from pydantic import ValidationError
 
 from ..connection import NoSession, open_client
 from ..journal import JournalError
+from ..messages import Command, Reply
 from ..recorded import current_session, named_session, recorded_snapshot
 from ..runtime import RuntimeFolderError
 from ..sessions import SessionError
 from ..snapshot import Snapshot
-from ..wire import Command, EngineGone, Reply
+from ..wire import EngineGone
 
 RETRY_S = 1.0
 FINISHED_RETRY_S = 5.0  # somebody may restart a run from elsewhere

@@ -13,8 +13,9 @@ from pmssm.supervisor.dashboard.app import Dashboard
 from pmssm.supervisor.dashboard.settings import Settings
 from pmssm.supervisor.dashboard.source import Connection
 from pmssm.supervisor.gpus import Gpu, GpuProcess
+from pmssm.supervisor.messages import Command, Reply
 from pmssm.supervisor.snapshot import RunView, Snapshot
-from pmssm.supervisor.wire import Command, EngineGone, Reply
+from pmssm.supervisor.wire import EngineGone
 from textual.app import App
 from textual.pilot import Pilot
 

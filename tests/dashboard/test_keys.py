@@ -7,8 +7,9 @@ import pytest
 from pmssm.supervisor.connection import NoSession
 from pmssm.supervisor.dashboard.app import DETACHED, FINISHED, Dashboard
 from pmssm.supervisor.dashboard.keys import GROUPS
+from pmssm.supervisor.messages import Command, Down, Reply, Restart, Start, Stop
 from pmssm.supervisor.snapshot import RunView
-from pmssm.supervisor.wire import Command, Down, EngineGone, Reply, Restart, Start, Stop
+from pmssm.supervisor.wire import EngineGone
 from stage import Stage, epoch_line, until, until_shown
 from textual.pilot import Pilot
 from textual.widgets import Button

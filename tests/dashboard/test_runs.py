@@ -1,8 +1,8 @@
 """Sorting, filtering and marking runs."""
 
 from pmssm.supervisor.dashboard.choice import ORDERS, chosen, next_order
+from pmssm.supervisor.messages import Stop
 from pmssm.supervisor.snapshot import RunView
-from pmssm.supervisor.wire import Stop
 from stage import Stage, screen_text, until, until_shown
 
 RUNS = {

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pmssm.supervisor.commands import answer
 from pmssm.supervisor.events import RestartRequested, StopRequested
+from pmssm.supervisor.messages import Command, Down, Reply, Restart, Start, Stop
 from pmssm.supervisor.state import RunState, initial_state
-from pmssm.supervisor.wire import Command, Down, Reply, Restart, Start, Stop
 from simulated_world import CPU, PMSSM, World, gpu_slots, plan_of
 
 

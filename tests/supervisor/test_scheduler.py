@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pmssm.supervisor.events import AttemptEnded, Exit
+from pmssm.supervisor.messages import Command, Down, Restart, Stop
+from pmssm.supervisor.messages import Start as StartCommand
 from pmssm.supervisor.plan import Plan, RunPlan
 from pmssm.supervisor.scheduler import Finish, Retry, Signal, Start, decide
 from pmssm.supervisor.slots import Slot
 from pmssm.supervisor.state import ENDED_BADLY, RunState, blockers, initial_state, replay, run_states
-from pmssm.supervisor.wire import Command, Down, Restart, Stop
-from pmssm.supervisor.wire import Start as StartCommand
 from simulated_world import CPU, PMSSM, Outcome, World, gpu_slots, plan_of
 
 # The pMSSM plan

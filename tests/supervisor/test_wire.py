@@ -16,21 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pmssm.supervisor import wire
+from pmssm.supervisor.messages import Command, Down, Reply, Restart, Start, Stop
 from pmssm.supervisor.snapshot import RunView, Snapshot
 from pmssm.supervisor.state import RunState
-from pmssm.supervisor.wire import (
-    MAX_REQUEST,
-    Client,
-    Command,
-    Down,
-    EngineGone,
-    Reply,
-    Restart,
-    Server,
-    Start,
-    Stop,
-    is_welcome,
-)
+from pmssm.supervisor.wire import MAX_REQUEST, Client, EngineGone, Server, is_welcome
 
 DEADLINE_S = 20.0
 
