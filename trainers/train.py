@@ -77,7 +77,7 @@ def train(job: Job, settings: Settings, stop: StopRequest, startup: StartUp) -> 
             settings,
             stop=stop,
             physical=PhysicalError.of(prepared.scaling, prepared.target),
-            workers=Workers(job.threads if device.type == "cpu" else 1),
+            workers=Workers.sharing(job.threads, settings.batch_size) if device.type == "cpu" else Workers(),
             pass_rows=RECIPES[job.name].cpu_rows if device.type == "cpu" else None,
         )
         if pays_to_compile(job, settings, data):
@@ -112,7 +112,12 @@ def log_start(startup: StartUp) -> None:
 
 
 def build_models(name: str, settings: Settings, device: torch.device) -> list[nn.Module]:
-    """The models that `settings` asks for, each initialised with a seed of its own."""
+    """The models that `settings` asks for, each initialised with a seed of its own.
+
+    Raises OptionError where they can't be trained as one.
+    """
+    if settings.ensemble > 1 and not RECIPES[name].stackable:
+        raise OptionError(f"--ensemble {settings.ensemble}: {name} is an ensemble by itself; leave the option out")
     models = []
     for seed in range(settings.seed, settings.seed + settings.ensemble):
         torch.manual_seed(seed)
@@ -181,7 +186,7 @@ def begin(job: Job, training: Training, checkpoints: Checkpoints, metrics: Metri
     parameters = sum(parameter.numel() for parameter in training.models[0].parameters())
     data, device = training.data, training.data.train_inputs.device
     LOGGER.info("%s: %s parameters on %s, %s, %d threads", title(training), f"{parameters:,}", device_name(device),
-                training.settings.precision, training.workers.count)  # fmt: skip
+                training.settings.precision, training.workers.count * training.workers.cores)  # fmt: skip
     LOGGER.info("%s rows to train, %s to validate, batch size %d", f"{len(data.train_inputs):,}",
                 f"{len(data.val_inputs):,}", progress.batch_size)  # fmt: skip
     LOGGER.info("Training for %d epochs", epochs)

@@ -12,17 +12,27 @@ import torch
 Result = TypeVar("Result")
 
 
+LEAST_ROWS = 64
+"""That a thread of its own is worth."""
+
+
 class Workers:
-    """`count` threads, each computing on a core of its own.
+    """`count` threads, each computing on a core of its own, or on `cores` of them.
 
     PyTorch's threads share every single operation and wait for each other after each, several hundred times a step;
     these share the rows and wait once.
     """
 
-    def __init__(self, count: int = 1) -> None:
-        self.count = count
+    def __init__(self, count: int = 1, cores: int = 1) -> None:
+        self.count, self.cores = count, cores
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="rows") if count > 1 else None
-        torch.set_num_threads(1)
+        torch.set_num_threads(cores)
+
+    @classmethod
+    def sharing(cls, cores: int, rows: int) -> Workers:
+        """Those for batches of `rows` on so many cores."""
+        count = min(cores, max(1, rows // LEAST_ROWS))
+        return cls(count, cores // count)
 
     def each(self, task: Callable[[int], Result]) -> list[Result]:
         """`[task(0), task(1), …]`, one call a worker. Raises what the first of them raised, once all have ended."""

@@ -15,10 +15,11 @@ from pmssm.trainers.models import RECIPES
 from pmssm.trainers.precision import Precision, choose_precision
 from pmssm.trainers.signals import StopRequest
 from pmssm.trainers.step import Data, epoch_order
+from pmssm.trainers.train import build_models
 from pmssm.trainers.workers import Workers, split
 from torch import Tensor, nn
 
-NAMES = list(RECIPES)
+NAMES = ["transformer", "transformer_tabular", "mlp"]
 CPU = torch.device("cpu")
 
 
@@ -59,7 +60,7 @@ def trained(
     checkpoints = Checkpoints(folder, {})
     if (state := checkpoints.load()) is not None:
         training.load(state)
-    training.run(checkpoints, MetricsFile(folder / "metrics.csv"))
+    training.run(checkpoints, MetricsFile(folder))
     return training
 
 
@@ -145,6 +146,11 @@ def test_bf16_keeps_weights_and_losses_in_fp32_and_stays_close_to_it(name: str, 
     assert predictions.dtype == torch.float32
 
 
+def test_an_ensemble_of_a_model_that_is_one_already_is_refused() -> None:
+    with pytest.raises(OptionError, match="--ensemble 2: tabm is an ensemble by itself; leave the option out"):
+        build_models("tabm", settings("tabm", ensemble=2), CPU)
+
+
 def test_a_precision_that_a_cpu_lacks_is_refused() -> None:
     assert choose_precision("auto", CPU) is choose_precision("fp32", CPU) is Precision.FP32
     with pytest.raises(OptionError, match="--precision tf32: a CPU has none; give --precision fp32"):
@@ -156,6 +162,15 @@ def test_the_order_of_an_epoch_shows_no_pattern() -> None:
     assert (order - torch.arange(10_000)).abs().mean() == pytest.approx(10_000 / 3, rel=0.03)
     neighbours = torch.corrcoef(torch.stack([order[:-1], order[1:]]))[0, 1]
     assert abs(neighbours.item()) < 0.04
+
+
+@pytest.mark.parametrize(
+    ("cores", "rows", "count", "each"), [(1, 256, 1, 1), (2, 256, 2, 1), (64, 256, 4, 16), (8, 32, 1, 8)]
+)
+def test_threads_have_enough_rows_each_and_share_all_cores(cores: int, rows: int, count: int, each: int) -> None:
+    workers = Workers.sharing(cores, rows)
+    assert (workers.count, workers.cores) == (count, each)
+    Workers()
 
 
 @pytest.mark.parametrize(("rows", "parts", "largest"), [(256, 2, 64), (6, 4, None), (1, 3, 64), (100, 3, 7)])

@@ -27,6 +27,8 @@ class Recipe:
     """Largest norm of the gradient of all parameters together."""
     cpu_rows: int
     """That one pass takes on a CPU, so that what it computes stays in the cache."""
+    stackable: bool = True
+    """Whether `--ensemble` can train several as one."""
 
 
 RECIPES = {
@@ -37,6 +39,6 @@ RECIPES = {
     "transformer_plr": Recipe(PMSSMTransformerPLR, 3e-4, 1e-4, cosine=True, clip_norm=1.0, cpu_rows=64),
     "transformer_tabular_plr": Recipe(PMSSMTransformerTabularPLR, 3e-4, 1e-4, cosine=True, clip_norm=1.0, cpu_rows=64),
     "mlp_plr": Recipe(PMSSMFeedForwardPLR, 1e-3, 1e-3, cosine=True, clip_norm=1.0, cpu_rows=128),
-    "tabm": Recipe(PMSSMTabM, 2e-3, 3e-4, cosine=True, clip_norm=1.0, cpu_rows=32),
+    "tabm": Recipe(PMSSMTabM, 2e-3, 3e-4, cosine=True, clip_norm=1.0, cpu_rows=32, stackable=False),
 }
 """By command name."""
