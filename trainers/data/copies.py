@@ -24,9 +24,12 @@ def first_occurrences(keys: Keys) -> NDArray[np.int64]:
     """For each row, `(n,)`, the first row that has its key; its own number where that is the row itself."""
     if not len(keys):
         return np.empty(0, dtype=np.int64)
-    order = np.lexsort((np.arange(len(keys)), keys[:, 1], keys[:, 0]))
-    is_new = np.ones(len(keys), dtype=np.bool_)
-    is_new[1:] = (keys[order[1:]] != keys[order[:-1]]).any(axis=1)
+    order = np.lexsort((keys[:, 1], keys[:, 0]))  # stable: of equal keys the first row comes first
+    is_new = np.zeros(len(keys), dtype=np.bool_)
+    is_new[0] = True
+    for half in keys.T:
+        ordered = half[order]
+        is_new[1:] |= ordered[1:] != ordered[:-1]
     first = np.empty(len(keys), dtype=np.int64)
     first[order] = order[is_new][np.cumsum(is_new) - 1]
     return first

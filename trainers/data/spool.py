@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 Rows = NDArray[np.float64]
 
-CHUNK_ROWS = 100_000
+CHUNK_ROWS = 20_000
 
 
 class Spool:
