@@ -27,7 +27,7 @@ class KeyBar(Static):
         if self._timer is not None:
             self._timer.stop()
         self._message = message
-        self._timer = self.set_timer(MESSAGE_S, self._forget)
+        self._timer = self.set_timer(MESSAGE_S, self.forget)
         self.set_class(not bad, "message")
         self.set_class(bad, "trouble")
         self._draw()
@@ -35,7 +35,8 @@ class KeyBar(Static):
     def on_resize(self) -> None:
         self._draw()
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Shows the keys again."""
         self._message = ""
         self.remove_class("message", "trouble")
         self._draw()

@@ -1,0 +1,189 @@
+"""What the dashboard costs and how quick it is: `python benchmarks/dashboard.py [--rest-seconds 60]`. Prints a table.
+
+A session of four runs in a temporary folder, without NVML, seen through a pseudo-terminal of 120 × 36 cells:
+
+- first paint: from the start of `attach` to the first words on the screen, and to the runs;
+- key to repaint: from `M` (mark all runs) to the words that answer it; with a quiet log, and with one that gets
+  100,000 lines a second;
+- at rest: CPU, memory and bytes to the terminal while no run has news; and while one prints an epoch every 2 s;
+- a log of 5 GB: from its selection to its last line on the screen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import cast
+
+import pexpect
+
+COMMAND = Path(sys.executable).with_name("pmssm-supervise")
+PROGRESS = r"progress = 'Epoch (?P<epoch>\d+)/(?P<epochs>\d+) loss (?P<val_loss>\S+)'"
+EPOCHS = "for i in $(seq 200); do echo Epoch $i/2000 loss 0.$i; done; exec sleep 100000"
+BUSY = "i=0; while :; do i=$((i+1)); echo Epoch $i/2000 loss 0.$i; sleep 2; done"
+FLOOD = """
+import pathlib, sys, time
+lines = ''.join(f'a line of the flood, number {n}\\n' for n in range(5000))
+due = time.monotonic()
+while True:
+    if pathlib.Path(sys.argv[1]).exists():
+        sys.stdout.write(lines)
+        sys.stdout.flush()
+    due = max(due + 0.05, time.monotonic())
+    time.sleep(max(0, due - time.monotonic()))
+"""
+KEYS = 60
+DEADLINE_S = 60.0
+
+
+class Screen:
+    """The dashboard in a pseudo-terminal."""
+
+    def __init__(self, folder: Path, env: dict[str, str]) -> None:
+        self.process = pexpect.spawn(str(COMMAND), ["attach"], cwd=str(folder), env=env, dimensions=(36, 120))
+        self.received = 0
+
+    def until(self, pattern: bytes) -> float:
+        """Seconds until the terminal is sent what the pattern matches."""
+        began = time.perf_counter()
+        data = b""
+        while not re.search(pattern, data):
+            data = data[-4096:] + self._read(1.0)
+            assert time.perf_counter() - began < DEADLINE_S, f"{pattern!r} never came"
+        return time.perf_counter() - began
+
+    def listen(self, seconds: float) -> None:
+        """Reads what comes in that time."""
+        end = time.perf_counter() + seconds
+        while (left := end - time.perf_counter()) > 0:
+            self._read(left)
+
+    def _read(self, timeout: float) -> bytes:
+        try:
+            data = cast(bytes, self.process.read_nonblocking(1 << 16, timeout=timeout))
+        except pexpect.TIMEOUT:
+            return b""
+        self.received += len(data)
+        return data
+
+    def keys(self) -> list[float]:
+        """Milliseconds from key to answer, many times."""
+        times = []
+        for number in range(KEYS):
+            self.listen(0.25)
+            self.process.send("M")
+            times.append(1000 * self.until(b"no run is marked" if number % 2 else b"4 runs marked"))
+        return times
+
+
+def first_paint(folder: Path, env: dict[str, str]) -> tuple[list[float], list[float]]:
+    """Seconds to the first words and to the runs, a few times after one that warms up."""
+    words, runs = [], []
+    for number in range(6):
+        screen = Screen(folder, env)
+        to_words = screen.until(b"contacting the engine")
+        to_runs = to_words + screen.until(b"calm")
+        if number:
+            words.append(to_words)
+            runs.append(to_runs)
+        screen.process.send("q")
+        screen.process.expect(pexpect.EOF)
+        screen.process.wait()
+    return words, runs
+
+
+def at_rest(screen: Screen, seconds: float) -> tuple[float, float, float]:
+    """Percent of a core, MiB and bytes a second of a dashboard that nobody touches."""
+    screen.listen(5)
+    pid = int(screen.process.pid or 0)
+    before, received = cpu_seconds(pid), screen.received
+    screen.listen(seconds)
+    share = 100 * (cpu_seconds(pid) - before) / seconds
+    resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+    return share, resident / 2**20, (screen.received - received) / seconds
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def huge_log(folder: Path, screen: Screen) -> float:
+    """Milliseconds from the selection of a run with a log of 5 GB to its end on the screen."""
+    (log,) = folder.glob("logs/large_*.log")
+    with log.open("ab") as file:
+        file.truncate(5 << 30)  # a hole takes no room
+        file.seek(0, os.SEEK_END)
+        file.write(b"\n" + b"before the end\n" * 2000 + b"the end of 5 GB\n")
+    screen.process.send("j")
+    return 1000 * screen.until(b"the end of 5 GB")
+
+
+def told(times: list[float]) -> str:
+    """Median and 95th percentile."""
+    return f"{statistics.median(times):.0f} / {statistics.quantiles(times, n=20)[-1]:.0f}"
+
+
+def main() -> None:
+    """Measures and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rest-seconds", type=float, default=60.0)
+    seconds = parser.parse_args().rest_seconds
+    with tempfile.TemporaryDirectory(prefix="bench") as name:
+        folder = Path(name)
+        (folder / "flood.py").write_text(FLOOD)
+        runs = {
+            "calm": ["sh", "-c", EPOCHS],
+            "flood": [sys.executable, str(folder / "flood.py"), str(folder / "go")],
+            "large": ["sh", "-c", EPOCHS],
+            "busy": ["sh", "-c", BUSY],
+        }
+        plan = "\n".join(f'[runs.{run}]\ncommand = {words!r}\nslot = "none"\n{PROGRESS}' for run, words in runs.items())
+        (folder / "plan.toml").write_text(plan)
+        env = {**os.environ, "TERM": "xterm-256color", "CUDA_VISIBLE_DEVICES": "", "XDG_CONFIG_HOME": name}
+        subprocess.run(
+            [COMMAND, "--detach", "--plan", "plan.toml"], cwd=folder, env=env, check=True, capture_output=True
+        )
+        try:
+            measure(folder, env, seconds)
+        finally:
+            subprocess.run([COMMAND, "down"], cwd=folder, env=env, check=True, capture_output=True)
+
+
+def measure(folder: Path, env: dict[str, str], seconds: float) -> None:
+    """Prints the table, line by line."""
+    words, runs = first_paint(folder, env)
+    print(f"first words on the screen                 {statistics.median(words):8.2f} s")
+    print(f"first picture of the runs                 {statistics.median(runs):8.2f} s")
+    screen = Screen(folder, env)
+    screen.until(b"calm")
+    share, resident, rate = at_rest(screen, seconds)
+    print(f"at rest: CPU                              {share:8.2f} % of a core")
+    print(f"at rest: memory                           {resident:8.1f} MiB")
+    print(f"at rest: to the terminal                  {rate:8.0f} B/s")
+    screen.process.send("G")
+    screen.until(b"log of busy")
+    share, _, rate = at_rest(screen, seconds)
+    print(f"an epoch every 2 s: CPU, to the terminal  {share:8.2f} % of a core, {rate:.0f} B/s")
+    screen.process.send("g")
+    print(f"key to repaint, quiet: median / p95       {told(screen.keys()):>8} ms")
+    screen.process.send("j")
+    (folder / "go").touch()
+    screen.until(b"a line of the flood")
+    print(f"key to repaint, flood: median / p95       {told(screen.keys()):>8} ms")
+    (folder / "go").unlink()
+    print(f"end of a log of 5 GB on the screen        {huge_log(folder, screen):8.0f} ms")
+    screen.process.send("q")
+    screen.process.expect(pexpect.EOF)
+    print(f"load average meanwhile                    {os.getloadavg()[0]:8.1f}")
+
+
+if __name__ == "__main__":
+    main()
