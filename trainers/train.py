@@ -208,7 +208,7 @@ def finish(job: Job, training: Training, prepared: Prepared, metrics: MetricsFil
     saved = pack(job.name, models, prepared, settings)
     write_atomically(output / "model.pt", lambda file: torch.save(saved, file))
     metrics.rewrite(progress.rows)
-    loss_curve(output / "loss_curve.png", title(training), progress.rows, progress.best_epoch)
+    loss_curve(output / "loss_curve.png", title(training), progress.rows, progress.best_epoch, prepared.target)
     true_vs_predicted(output / "true_vs_predicted.png", title(training), scores, prepared.target)
     summary = json.dumps(result(training, scores, prepared.target), indent=1) + "\n"
     write_atomically(output / "result.json", lambda file: file.write(summary.encode()))

@@ -135,6 +135,7 @@ def test_every_target_goes_to_what_is_learned_and_back(
     physical = target.backward(scores * prepared.scaling.std[-1] + prepared.scaling.mean[-1])
     kept = rows[6 if prepared.meta["counts"]["usable"] == 54 else 7 :, -1]
     np.testing.assert_allclose(np.sort(physical), np.sort(kept), rtol=1e-5)
+    assert np.isfinite(np.square(target.backward(np.array([-1e9, 1e9])))).all()
     if transform == "log":
         assert prepared.scaling.maximum[-1] == pytest.approx(np.log(kept.max() / target.y_ref), abs=0.2)
 

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Transform = Literal["none", "log"]
+LIMIT = 300.0
+"""Of |ln(y / y_ref)|: a model gone astray has errors that are still numbers, squared as well."""
+
 TRANSFORMS: tuple[Transform, ...] = get_args(Transform)
 
 
@@ -40,11 +43,11 @@ class Target:
         """The physical values of what is learned, any shape, float64; the inverse of `forward`."""
         import numpy as np  # noqa: PLC0415
 
-        return np.exp(values) * self.y_ref if self.transform == "log" else values
+        return np.exp(np.clip(values, -LIMIT, LIMIT)) * self.y_ref if self.transform == "log" else values
 
     def backward_tensor(self, values: Tensor) -> Tensor:
         """The same as `backward`, on the device of `values`."""
-        return values.exp() * self.y_ref if self.transform == "log" else values
+        return values.clamp(-LIMIT, LIMIT).exp() * self.y_ref if self.transform == "log" else values
 
     def as_dict(self) -> dict[str, Any]:
         """Plain texts and numbers, for JSON and `torch.save`."""
