@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import re
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -49,6 +50,15 @@ def test_a_bad_file_is_refused_in_the_documented_line_and_leaves_nothing(descrip
     assert message.startswith(f"{path.resolve()}: ")
     assert not [left for left in tmp_path.rglob("out/*") if left.is_file()]
     assert documented(description, message.removeprefix(f"{given.resolve()}/")) in DOCUMENTED
+
+
+def test_parquet_without_its_library_names_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = parquet(tmp_path)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(
+        DataError, match=r"scan\.parquet: reading Parquet needs pyarrow; `pip install pyarrow`, or give"
+    ):
+        read(path)
 
 
 # What looks odd and is read all the same
