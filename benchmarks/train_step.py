@@ -74,6 +74,7 @@ def compare(model: str, options: argparse.Namespace) -> Comparison:
     steps = options.steps or STEPS[options.device].get(model, CUDA_STEPS)
     shared = ["--steps", str(steps), "--device", options.device]
     shared += ["--threads", str(options.threads)] if options.threads else []
+    shared += ["--cpu-time"] if options.cpu_time else []
     own = ["--precision", options.precision, *(["--compile"] if options.compile else [])]
     sides = [Side("baseline", model, shared), Side("ours", model, [*shared, *own])]
     for side in sides:
@@ -133,6 +134,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, help="full batches an epoch [default: a few seconds' worth]")
     parser.add_argument("--threads", type=int, help="of both sides [default: all cores]")
+    parser.add_argument("--cpu-time", action="store_true", help="not wall time: on a busy machine, with --threads 1")
     parser.add_argument("--precision", default="auto", help="of ours")
     parser.add_argument("--compile", action="store_true", help="ours")
     parser.add_argument("--profile", action="store_true", help="one step of ours instead: phases, kernels, floor")

@@ -34,7 +34,7 @@ class Recipe:
 RECIPES = {
     "transformer": Recipe(PMSSMTransformer, 3e-4, 1e-4, cosine=True, clip_norm=1.0, cpu_rows=64),
     "transformer_tabular": Recipe(PMSSMTransformerTabular, 3e-4, 1e-4, cosine=True, clip_norm=1.0, cpu_rows=64),
-    "mlp": Recipe(PMSSMFeedForward, 1e-4, 1e-3, cosine=False, clip_norm=None, cpu_rows=128),
+    "mlp": Recipe(PMSSMFeedForward, 1e-4, 1e-3, cosine=False, clip_norm=None, cpu_rows=256),
     # Not in the main job: for plans that want better models than the lab's.
     "transformer_plr": Recipe(PMSSMTransformerPLR, 3e-4, 1e-4, cosine=True, clip_norm=1.0, cpu_rows=64),
     "transformer_tabular_plr": Recipe(PMSSMTransformerTabularPLR, 3e-4, 1e-4, cosine=True, clip_norm=1.0, cpu_rows=64),
