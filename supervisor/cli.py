@@ -83,6 +83,7 @@ def _no_nan(_context: click.Context, _option: click.Parameter, value: float | No
 @click.option(
     "--stall-restart", metavar="N", type=click.IntRange(min=0), help="Restart a run that has stalled, up to N times."
 )
+@click.option("--on-finish", metavar="CMD", help="Shell command for when a run has failed or the session has finished.")
 @look_options
 @logs_option
 @click.version_option(package_name="pmssm-supervise")
@@ -115,6 +116,7 @@ def _start(
     no_parallel: bool,
     share_gpu: bool,
     stall_restart: int | None,
+    on_finish: str | None,
     **options: Any,  # noqa: ANN401
 ) -> int:
     from .new_session import Options, begin_session  # noqa: PLC0415
@@ -135,6 +137,7 @@ def _start(
         parallel=not no_parallel,
         share_gpu=share_gpu,
         stall_restarts=stall_restart or 0,
+        on_finish=on_finish,
     )
     if headless:
         from .headless import run_headless  # noqa: PLC0415

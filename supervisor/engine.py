@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from . import on_finish
 from .commands import answer
 from .events import (
     AttemptEnded,
@@ -35,6 +36,7 @@ from .living import LivingAttempts
 from .logs import clean_line, last_words
 from .messages import Command, Down, Reply
 from .observer import Observer
+from .on_finish import is_worth_telling
 from .picture import Painter
 from .runtime import EngineLock, socket_path
 from .scheduler import Action, Finish, RestartStalled, Retry, Signal, Start, decide
@@ -351,6 +353,14 @@ class Engine:
             self._on_event(event)
         for text, level in tell(event, self.plan, self.state):
             self._tell(text, level)
+            if self.settings.on_finish and is_worth_telling(event, level):
+                self._start_on_finish(self.settings.on_finish, text)
+
+    def _start_on_finish(self, command: str, text: str) -> None:
+        try:
+            on_finish.start(command, text, self.folder, self.settings.environment)
+        except OSError as error:
+            self._tell(f"--on-finish: cannot start it: {error.strerror}", "warning")
 
     def _tell(self, text: str, level: Level = "info") -> None:
         text = clean_line(text.encode("utf-8", "replace"))  # a command may have any name

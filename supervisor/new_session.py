@@ -107,6 +107,7 @@ def begin_session(
     parallel: bool,
     share_gpu: bool = False,
     stall_restarts: int = 0,
+    on_finish: str | None = None,
 ) -> tuple[SessionFolder, EngineLock]:
     """A new session on disk, and the lock of its logs folder: hand it to an engine, or release it.
 
@@ -130,6 +131,7 @@ def begin_session(
         share_gpu=share_gpu,
         threads=options.threads,
         stall_restarts=stall_restarts,
+        on_finish=on_finish,
         environment=environment,
     )
     try:

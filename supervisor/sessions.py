@@ -37,6 +37,7 @@ class SessionSettings(BaseModel):
     gpus: str | None  # --gpus as given
     share_gpu: bool = False  # several runs on one GPU, while their expected memory fits
     stall_restarts: int = 0  # how often a run that has stalled is restarted
+    on_finish: str | None = None  # a shell command for when a run has failed or the session has finished
     threads: int | None  # per run; None divides the cores between the slots
     environment: dict[str, str]  # of the shell that began the session
 

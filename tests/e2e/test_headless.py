@@ -1,11 +1,13 @@
 """`--headless`: the whole session in the foreground, its output and its exit code."""
 
 import json
+import re
 import signal
 
 import pexpect
 import pytest
 from e2e.box import COMMAND, Box
+from waiting import wait_until
 
 DIAMOND = r"""
 [runs.prepare]
@@ -135,3 +137,13 @@ def test_on_a_terminal_what_runs_is_shown_live_below_the_lines(box: Box) -> None
     terminal.expect_exact("files: ")
     terminal.wait()
     assert terminal.exitstatus == 0
+
+
+def test_on_finish_is_told_of_failures_and_of_the_end(box: Box) -> None:
+    told = box.folder / "told"
+    plan = box.plan(DIAMOND.replace("exit 0", "echo oops; exit 3"))
+    box.run("--headless", "--plan", plan, "--on-finish", f'echo "$PMSSM_NEWS" >> {told}')
+    wait_until(lambda: told.exists() and len(told.read_text().splitlines()) == 2)
+    lines = sorted(told.read_text().splitlines())
+    assert re.fullmatch(r"right: failed after .* s \(exit code 3: oops\)", lines[0])
+    assert lines[1].startswith("session finished: ")
