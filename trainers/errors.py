@@ -21,6 +21,10 @@ class NotPreparedError(TrainerError):
     """The --data folder of a trainer holds no prepared arrays: run `prepare`."""
 
 
+class ModelError(TrainerError, ValueError):
+    """The file is no model that this version can read: give the `model.pt` that a trainer wrote."""
+
+
 class OptionError(TrainerError):
     """An option asks for what this machine or this folder can't give: change the option."""
 

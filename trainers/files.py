@@ -48,6 +48,24 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 @contextmanager
+def file_in_one_piece(path: Path) -> Iterator[Path]:
+    """A file to write; it becomes `path` when the block ends, and vanishes when the block fails.
+
+    Its name ends as that of `path` does. Raises OSError where the folder can't be written.
+    """
+    descriptor, name = tempfile.mkstemp(prefix=".", suffix=f".tmp{path.suffix}", dir=path.parent)
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        yield temporary
+        sync_file(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+@contextmanager
 def folder_in_one_piece(path: Path) -> Iterator[Path]:
     """A folder to fill; it becomes `path` when the block ends, and vanishes when the block fails.
 

@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from .data.arrays import Prepared
-from .data.scaling import Scaling
+from .data.scaling import FLOAT32_STEP, Scaling
 from .data.targets import Target
+from .errors import ModelError
 from .evaluate import predict
 from .models import RECIPES
 
@@ -54,18 +55,39 @@ class Surrogate:
 
     def members(self, points: ArrayLike) -> NDArray[np.float64]:
         """What each model says: `(models, n)`; else as calling it."""
-        rows = np.asarray(points, dtype=np.float64)
-        if rows.ndim != 2 or rows.shape[1] != len(self.parameters):
-            raise ValueError(f"points must be (n, {len(self.parameters)}), not {rows.shape}")
-        low, high = self.scaling.minimum[:-1], self.scaling.maximum[:-1]
-        outside = np.flatnonzero(((rows < low) | (rows > high)).any(axis=0))
+        rows = self._rows(points)
+        outside = np.flatnonzero(self.outside(rows).any(axis=0))
         if outside.size:
             names = ", ".join(self.parameters[column] for column in outside)
             warnings.warn(f"points lie outside the training range of {names}", OutsideTrainingWarning, stacklevel=3)
-        scaled = (rows - self.scaling.mean[:-1]) * self.scaling.inverse_std[:-1]
-        inputs = torch.from_numpy(scaled.astype(np.float32))
-        normalised = np.stack([predict(model, inputs).double().numpy() for model in self.models])
+        return self.ask(rows)
+
+    def outside(self, points: ArrayLike) -> NDArray[np.bool_]:
+        """Which parameters lie where the models have seen nothing, `(n, 19)`; nan does, too.
+
+        What a float32 can't tell from the end of the range is inside.
+        """
+        rows = self._rows(points)
+        low, high = self.scaling.minimum[:-1], self.scaling.maximum[:-1]
+        return ~((rows >= low - FLOAT32_STEP * np.abs(low)) & (rows <= high + FLOAT32_STEP * np.abs(high)))
+
+    def ask(self, points: ArrayLike) -> NDArray[np.float64]:
+        """What each model says, `(models, n)`, wherever the points lie. Raises ValueError for other shapes."""
+        scaled = (self._rows(points) - self.scaling.mean[:-1]) * self.scaling.inverse_std[:-1]
+        inputs = torch.from_numpy(scaled.astype(np.float32)).to(next(self.models[0].parameters()).device)
+        normalised = np.stack([predict(model, inputs).double().cpu().numpy() for model in self.models])
         return self.target.backward(np.asarray(normalised * self.scaling.std[-1] + self.scaling.mean[-1]))
+
+    def to(self, device: torch.device) -> Surrogate:
+        """Itself, computing on `device` from now on."""
+        self.models = [model.to(device) for model in self.models]
+        return self
+
+    def _rows(self, points: ArrayLike) -> NDArray[np.float64]:
+        rows = np.asarray(points, dtype=np.float64)
+        if rows.ndim != 2 or rows.shape[1] != len(self.parameters):
+            raise ValueError(f"points must be (n, {len(self.parameters)}), not {rows.shape}")
+        return rows
 
 
 def pack(name: str, models: Sequence[nn.Module], prepared: Prepared, settings: dict[str, Any]) -> dict[str, Any]:
@@ -88,16 +110,39 @@ def pack(name: str, models: Sequence[nn.Module], prepared: Prepared, settings: d
 
 
 def load_surrogate(path: Path | str) -> Surrogate:
-    """The surrogate in a `model.pt`, on the CPU.
+    """The surrogate in a `model.pt`, on the CPU; it needs no training data.
 
-    Raises OSError where the file can't be read, ValueError where it is not one of ours.
+    Raises OSError where the file can't be read, ModelError (a ValueError) where it is not one of ours.
     """
-    saved = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(saved, dict) or saved.get("format") != FORMAT or saved.get("name") not in RECIPES:
-        raise ValueError(f"{path}: is no model of this version")
+    return unpack(read_model(path), path)
+
+
+def read_model(path: Path | str) -> dict[str, Any]:
+    """What `pack` gave; raises as `load_surrogate` does."""
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # torch.load has no class of its own for files that are not its
+        raise ModelError(f"{path}: is no model, or a damaged one; give the model.pt that a trainer wrote") from error
+    if isinstance(saved, dict) and saved.keys() == {"identity", "state"}:
+        raise ModelError(f"{path}: is a checkpoint, not a model; give the model.pt beside it, written at the end")
+    if not isinstance(saved, dict) or not {"format", "name"} <= saved.keys():
+        raise ModelError(f"{path}: is no model of pmssm-supervise; give the model.pt that a trainer wrote")
+    if saved["format"] != FORMAT or saved["name"] not in RECIPES:
+        raise ModelError(f"{path}: is a model of another version (format {saved['format']}, this one reads {FORMAT}); "
+                         "use that version, or train again")  # fmt: skip
+    return saved
+
+
+def unpack(saved: dict[str, Any], path: Path | str) -> Surrogate:
+    """The surrogate in what `read_model` gave; `path` names it in errors. Raises ModelError where parts are missing."""
     models = []
-    for weights in saved["weights"]:
-        models.append(RECIPES[saved["name"]].build())
-        models[-1].load_state_dict(weights)
-    scaling = Scaling(**{key: value.numpy() for key, value in saved["scaling"].items()})
-    return Surrogate(models, scaling, saved["parameters"], Target.from_dict(saved["target"]))
+    try:
+        for weights in saved["weights"]:
+            models.append(RECIPES[saved["name"]].build())
+            models[-1].load_state_dict(weights)
+        scaling = Scaling(**{key: value.numpy() for key, value in saved["scaling"].items()})
+        return Surrogate(models, scaling, saved["parameters"], Target.from_dict(saved["target"]))
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise ModelError(f"{path}: the model is incomplete; give the model.pt that a trainer wrote") from error
