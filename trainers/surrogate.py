@@ -119,11 +119,11 @@ def load_surrogate(path: Path | str) -> Surrogate:
 
 def read_model(path: Path | str) -> dict[str, Any]:
     """What `pack` gave; raises as `load_surrogate` does."""
+    with Path(path).open("rb") as file:
+        file.read(1)  # what can't be read at all raises here, as OSError
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # torch.load has no class of its own for files that are not its
+    except Exception as error:  # any class, OSError too, where the file is not one of torch's
         raise ModelError(f"{path}: is no model, or a damaged one; give the model.pt that a trainer wrote") from error
     if isinstance(saved, dict) and saved.keys() == {"identity", "state"}:
         raise ModelError(f"{path}: is a checkpoint, not a model; give the model.pt beside it, written at the end")
