@@ -1,6 +1,7 @@
 """Fixtures shared by all tests."""
 
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -9,6 +10,11 @@ import pytest
 from e2e.box import Box
 from fake_nvml import FakeGpu, FakeNvml, build, fake_gpu
 from hypothesis import settings
+
+# Whoever runs us in the background ignores these, and every process that a test starts would inherit that.
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, usual)
 
 settings.register_profile("unhurried", deadline=None)  # CI's cores are shared: slow is no failure
 settings.load_profile("unhurried")

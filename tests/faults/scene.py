@@ -113,9 +113,8 @@ def children_of(pid: int) -> dict[int, bytes]:
 
 
 def cpu_ticks(pid: int) -> int:
-    """Clock ticks that a process has used: user and system."""
-    fields = _stat(pid)
-    return int(fields[11]) + int(fields[12])
+    """Clock ticks that a process has used, user and system; 0 once it has ended."""
+    return sum(map(int, _stat(pid)[11:13]))
 
 
 def _stat(pid: int) -> list[str]:

@@ -21,7 +21,6 @@ from faults.scene import (
     engine_of,
     events,
     exit_of,
-    is_alive,
     kill_engine,
     pid_of,
     shell_run,
@@ -272,7 +271,7 @@ def test_with_room_for_64_files_an_engine_holds_off_a_crowd_and_works_on(box: Bo
     before = cpu_ticks(engine)
     goes_on(box)
     assert box.status()["state"] == "finished"
-    assert cpu_ticks(engine) - before < 5 * os.sysconf("SC_CLK_TCK") or not is_alive(engine)
+    assert cpu_ticks(engine) - before < 5 * os.sysconf("SC_CLK_TCK")
     for client in crowd:
         client.close()
 
