@@ -41,7 +41,9 @@ def training_of(name: str, settings: Settings, device: torch.device, dtype: torc
     targets = torch.sin(2 * inputs[:, 0]) * inputs[:, 1] + inputs[:, 2]
     parts = (inputs[:ROWS], targets[:ROWS], inputs[ROWS:], targets[ROWS:])
     models = [model.to(device, dtype) for model in build_models(name, settings, CPU)]
-    return Training(models, Data(*(part.to(device, dtype) for part in parts)), settings, stop=StopRequest())
+    training = Training(models, Data(*(part.to(device, dtype) for part in parts)), settings, stop=StopRequest())
+    training.optimizer.rate = training.optimizer.rate.float()  # as it is on a GPU, whose kernel reads no other
+    return training
 
 
 def losses(training: Training, epochs: int = EPOCHS) -> list[float]:

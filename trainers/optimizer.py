@@ -51,8 +51,9 @@ class FlatAdamW:
         self.gradients = [torch.zeros_like(self.flat) for _ in range(self.workers.count)]
         shaped = [gradient[0] if len(models) == 1 else gradient for gradient in self.gradients]
         self._views = [views(gradient, models[0]) for gradient in shaped]
-        # A tensor, since a number would be frozen into a captured step.
-        self.rate = torch.tensor(learning_rate, dtype=self.flat.dtype, device=self.flat.device)
+        # A tensor, since a number would be frozen into a captured step; CUDA's kernel reads a float32 in any case.
+        rate_type = torch.float32 if self.flat.device.type == "cuda" else self.flat.dtype
+        self.rate = torch.tensor(learning_rate, dtype=rate_type, device=self.flat.device)
         self.weight_decay = weight_decay
         self.moments: dict[str, Tensor] = {
             "step": torch.zeros((), device=self.flat.device),
