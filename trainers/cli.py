@@ -21,7 +21,7 @@ from .data.columns import PARAMETERS, TREE
 from .data.targets import TARGETS, TRANSFORMS
 from .errors import OptionError, TrainerError
 from .log import LOGGER, start_logging
-from .model_commands import export, predict
+from .model_commands import export, predict, report
 from .signals import Stopped, StopRequest
 from .startup import StartUp
 from .tuning import tune_process
@@ -250,7 +250,7 @@ def run_trainer(name: str, options: dict[str, Any]) -> None:
     train(job, settings, stop, startup)
 
 
-for command in (predict, export):
+for command in (predict, export, report):
     commands.add_command(command)
 trainer("transformer", "PMSSMTransformer")
 trainer("transformer_tabular", "PMSSMTransformerTabular")

@@ -1,4 +1,4 @@
-"""The commands for trained models: predict, export.
+"""The commands for trained models: predict, export, report.
 
 torch and the rest are imported inside the commands: `--help` answers at once.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from .data.columns import TREE
+from .errors import OptionError
 from .signals import StopRequest
 from .tuning import tune_process
 
@@ -54,3 +55,18 @@ def export(*, model: Path, output: Path) -> None:
     from .export import export_model
 
     export_model(model, output)
+
+
+@click.command()
+@click.argument("session", type=FILE)
+@click.option("--data", type=FILE, help="Folder that `prepare` wrote.  [default: SESSION/data]")
+@click.option("--output", type=FILE, help="Folder for report.html and its pictures.  [default: SESSION/report]")
+def report(*, session: Path, data: Path | None, output: Path | None) -> None:
+    """Compares all trainings of the folder SESSION, finished or not, and two baselines, on one HTML page."""
+    StopRequest().listen()
+    tune_process()
+    from .report.build import build_report
+
+    if not session.is_dir():
+        raise OptionError(f"{session}: no such folder; give the folder of a session, logs/session_<stamp>")
+    build_report(session, data or session / "data", output or session / "report")

@@ -1,0 +1,1 @@
+"""`report`: all models of a session side by side, on one page."""

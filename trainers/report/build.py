@@ -1,0 +1,165 @@
+"""`report`: one page and its pictures, from the folder of a session."""
+
+from __future__ import annotations
+
+import base64
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment
+
+from ..data.arrays import load_prepared
+from ..files import write_atomically
+from ..log import LOGGER
+from .figures import Figures, Values, by_lsp, is_clear, measure
+from .pictures import loss_curves, residuals, true_against_predicted
+from .runs import Run, baselines, find_runs, physical
+
+EXPECTED_MIB = {"PMSSMTransformer": 800, "PMSSMTransformerTabular": 800, "PMSSMFeedForward": 1500}
+HEADS = ("MSE (normalised)", "MSE", "R²", "MAE", "median rel. error", "within 10 %", "20 %", "50 %", "0.12 ± 0.02")
+
+
+def build_report(session: Path, data: Path, output: Path) -> None:
+    """Nothing; `output` holds `report.html`, which needs no other file, and the same pictures as PNGs.
+
+    Raises NotPreparedError where `data` holds no prepared arrays; a training without a model is said on the page.
+    """
+    prepared = load_prepared(data)
+    label, truth = prepared.target.label, np.asarray(prepared.val_targets, dtype=np.float64)
+    true = physical(truth, prepared)
+    trained = find_runs(session, prepared, output)
+    LOGGER.info("%d trainings found, computing the baselines", len(trained))
+    runs = sorted((run for run in [*trained, *baselines(prepared)] if run.predicted is not None), key=_error)
+    figures = {run.name: measure(true, *_values(run)) for run in runs}
+    parts = {run.name: by_lsp(true, *_values(run), np.asarray(prepared.val_lsp)) for run in runs}
+    sentence = verdict(runs, figures, label)
+    points = np.asarray(prepared.val_inputs, dtype=np.float64) * prepared.scaling.std[:-1] + prepared.scaling.mean[:-1]
+    varied = [place for place, std in enumerate(prepared.scaling.std[:-1]) if std > 0]
+    names = [prepared.meta["parameters"][place] for place in varied]
+    pictures = {"loss_curves": loss_curves(trained)} if any(run.losses for run in trained) else {}
+    for run in runs:
+        if not run.baseline:
+            pictures[f"{run.name}_true_vs_predicted"] = true_against_predicted(run, true, label)
+            pictures[f"{run.name}_residuals"] = residuals(run, true, points[:, varied], names, label)
+    page = Environment(autoescape=True).from_string((resources.files(__package__) / "page.html").read_text())
+    html = page.render(
+        label=label,
+        subtitle=f"{session.name}: {len(true):,} validation points, {len(prepared.train_targets):,} training points",
+        verdict=sentence,
+        problems=[f"{run.name}: {run.problem}" for run in trained if run.problem],
+        tables=[ranking(runs, figures), *lsp_tables(runs, parts), *seed_table(runs, figures), costs(trained)],
+        pictures=[
+            {"title": name.replace("_", " "), "alt": name, "data": base64.b64encode(png).decode()}
+            for name, png in pictures.items()
+        ],
+    )
+    output.mkdir(parents=True, exist_ok=True)
+    for name, png in pictures.items():
+        write_atomically(output / f"{name}.png", lambda file, png=png: file.write(png))  # type: ignore[misc]
+    write_atomically(output / "report.html", lambda file: file.write(html.encode()))
+    LOGGER.info("%s", sentence)
+    LOGGER.info("Report in %s", output / "report.html")
+
+
+def _values(run: Run) -> tuple[Values, Values]:
+    assert run.predicted is not None and run.squares is not None
+    return run.predicted, run.squares
+
+
+def _error(run: Run) -> float:
+    return float(np.mean(_values(run)[1]))
+
+
+def verdict(runs: Sequence[Run], figures: Mapping[str, Figures], label: str) -> str:
+    """A sentence that says which of `runs`, best first, to use."""
+    models = [run for run in runs if not run.baseline]
+    if not models:
+        return "No training left a model, so there is none to use."
+    best = models[0]
+    of_best = figures[best.name]
+    text = f"Use {best.name}: the smallest normalised error of {label} ({of_best.mse_normalised:.4f}), "
+    text += f"{of_best.within_20:.0%} of the validation points within 20 %."
+    if len(models) > 1 and not is_clear(_values(best)[1], _values(models[1])[1]):
+        text += f" Its lead over {models[1].name} is within the statistical error of these points."
+    rivals = [run for run in runs if run.baseline and _error(run) <= _error(best)]
+    if rivals:
+        text += f" But {rivals[0].name} does as well or better ({figures[rivals[0].name].mse_normalised:.4f}): "
+        text += "train longer, or take a better model."
+    return text
+
+
+def _cells(one: Figures) -> list[str]:
+    shares = (one.within_10, one.within_20, one.within_50, one.planck)
+    numbers = [f"{one.mse_normalised:.4f}", f"{one.mse:.3e}", _number(one.r2, ".4f"), f"{one.mae:.4g}"]
+    return [*numbers, _number(one.median_relative, ".1%"), *(_number(share, ".1%") for share in shares)]
+
+
+def _number(value: float | None, form: str) -> str:
+    return "n/a" if value is None else format(value, form)
+
+
+def _row(run: Run, cells: Sequence[str], *, best: bool = False) -> dict[str, Any]:
+    return {"kind": "baseline" if run.baseline else "best" if best else "", "cells": [run.name, *cells]}
+
+
+def ranking(runs: Sequence[Run], figures: Mapping[str, Figures]) -> dict[str, Any]:
+    """The table of all runs, best first."""
+    first = next((run.name for run in runs if not run.baseline), "")
+    rows = [_row(run, _cells(figures[run.name]), best=run.name == first) for run in runs]
+    note = (
+        "Errors of the best epoch on the validation points, which also chose the epoch. All but the first are physical."
+    )
+    note += " 0.12 ± 0.02: of the points that truly lie there, the share that is predicted there. Baselines in italics."
+    return {"title": "Ranking", "heads": ["", *HEADS], "rows": rows, "note": note}
+
+
+def lsp_tables(runs: Sequence[Run], parts: Mapping[str, Mapping[str, Figures]]) -> list[dict[str, Any]]:
+    """The same table for the points of each lightest sparticle; none where the files did not say which."""
+    kinds = dict.fromkeys(kind for each in parts.values() for kind in each)
+    return [
+        {
+            "title": f"Lightest sparticle: {kind}",
+            "heads": ["", *HEADS],
+            "rows": [_row(run, _cells(parts[run.name][kind])) for run in runs],
+            "note": f"{parts[runs[0].name][kind].points:,} validation points.",
+        }
+        for kind in kinds
+    ]
+
+
+def seed_table(runs: Sequence[Run], figures: Mapping[str, Figures]) -> list[dict[str, Any]]:
+    """Mean ± standard deviation of trainings that differ in nothing but the seed; none where there are no such."""
+    groups: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        if not run.baseline:
+            groups[run.kind].append(run)
+    rows = []
+    for group in (group for group in groups.values() if len(group) > 1):
+        columns = [(figures[run.name].mse_normalised, figures[run.name].within_20) for run in group]
+        (mse, share), (mse_std, share_std) = np.mean(columns, axis=0), np.std(columns, axis=0, ddof=1)
+        cells = [str(len(group)), f"{mse:.4f} ± {mse_std:.4f}", f"{share:.1%} ± {share_std:.1%}"]
+        rows.append({"kind": "", "cells": [", ".join(sorted(run.name for run in group)), *cells]})
+    heads = ["", "seeds", HEADS[0], "within 20 %"]
+    return [{"title": "Seeds taken together", "heads": heads, "rows": rows, "note": ""}] if rows else []
+
+
+def costs(runs: Sequence[Run]) -> dict[str, Any]:
+    """The table of what each training cost."""
+    heads = ["", "model", "parameters", "epochs", "wall time", "peak memory", "expected GPU memory", "device"]
+    rows = []
+    for run in runs:
+        said, model = run.result, str(run.result.get("model", ""))
+        memory, seconds = said.get("peak_memory_mib"), said.get("wall_time_s")
+        expected = f"{EXPECTED_MIB[model]} MiB" if model in EXPECTED_MIB else ""
+        cells = [model, f"{said.get('parameters', 0):,}" if said else "", str(said.get("epochs", len(run.losses)))]
+        cells += [
+            f"{seconds:,.0f} s" if seconds is not None else "",
+            f"{memory:,.0f} MiB" if memory is not None else "",
+        ]
+        rows.append(_row(run, [*cells, expected, str(said.get("device", ""))]))
+    note = "On a CPU the peak memory is that of the whole process."
+    return {"title": "Cost", "heads": heads, "rows": rows, "note": note}

@@ -1,0 +1,85 @@
+"""The report's pictures, drawn without a screen."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from .runs import Run
+
+Values = NDArray[np.float64]
+
+SCATTERED = 5_000
+"""Points of a scatter plot; more only hide each other."""
+
+
+def loss_curves(runs: Sequence[Run]) -> bytes:
+    """PNG: training (dotted) and validation MSE of z-scores of all trainings against the epoch."""
+    figure = Figure(figsize=(8, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    for number, run in enumerate(run for run in runs if run.losses):
+        epochs, train, val = zip(*run.losses, strict=True)
+        marker = "." if len(epochs) < 30 else ""
+        axes.plot(epochs, val, marker=marker, color=f"C{number}", label=run.name)
+        axes.plot(epochs, train, color=f"C{number}", linestyle=":", linewidth=0.9)
+    axes.set(xlabel="epoch", ylabel="MSE (normalised)", yscale="log")
+    axes.grid(alpha=0.3)
+    axes.legend(title="validation; dotted: training", fontsize="small", title_fontsize="small")
+    return _png(figure)
+
+
+def true_against_predicted(run: Run, true: Values, label: str) -> bytes:
+    """PNG: a scatter plot of some points, and all of them as counts per bin, logarithmic colours."""
+    assert run.predicted is not None
+    figure = Figure(figsize=(9.2, 4.2), layout="constrained")
+    scatter, histogram = figure.subplots(1, 2)
+    low = float(min(true.min(), np.quantile(run.predicted, 0.001)))
+    high = float(max(true.max(), np.quantile(run.predicted, 0.999), low + 1e-9))
+    scatter.plot(true[:SCATTERED], run.predicted[:SCATTERED], ".", markersize=2, alpha=0.4)
+    edges = np.linspace(low, high, 101)
+    counts, _, _ = np.histogram2d(true, np.clip(run.predicted, low, high), bins=[edges, edges])
+    mesh = histogram.pcolormesh(edges, edges, np.ma.masked_equal(counts.T, 0), norm="log", rasterized=True)
+    figure.colorbar(mesh, ax=histogram, label="points")
+    for axes in (scatter, histogram):
+        axes.plot([low, high], [low, high], color="grey", linewidth=0.8)
+        axes.set(
+            xlabel=f"true {label}", ylabel=f"predicted {label}", xlim=(low, high), ylim=(low, high), aspect="equal"
+        )
+    figure.suptitle(run.name)
+    return _png(figure)
+
+
+def residuals(run: Run, true: Values, points: Values, names: Sequence[str], label: str) -> bytes:
+    """PNG: median and central 68 % of predicted - true in bins of each parameter; `points`: (n, len(names)), physical."""
+    assert run.predicted is not None
+    rows = -(-len(names) // 5)
+    figure = Figure(figsize=(11, 2.1 * rows + 0.4), layout="constrained")
+    panels = figure.subplots(rows, 5, squeeze=False, sharey=True).ravel()
+    error = run.predicted - true
+    for axes, name, column in zip(panels, names, points.T, strict=False):
+        edges = np.unique(np.quantile(column, np.linspace(0, 1, 21)))
+        places = np.clip(np.searchsorted(edges, column, side="right") - 1, 0, len(edges) - 2)
+        filled = [place for place in range(len(edges) - 1) if (places == place).any()]
+        bands = np.array([np.quantile(error[places == place], [0.16, 0.5, 0.84]) for place in filled])
+        middles = [(edges[place] + edges[place + 1]) / 2 for place in filled]
+        axes.fill_between(middles, bands[:, 0], bands[:, 2], alpha=0.3)
+        axes.plot(middles, bands[:, 1])
+        axes.axhline(0, color="grey", linewidth=0.8)
+        axes.set_xlabel(name.removeprefix("IN_"), labelpad=1)
+        axes.tick_params(labelsize="small")
+    for axes in panels[len(names) :]:
+        axes.set_visible(False)
+    figure.suptitle(f"{run.name}: predicted - true {label}, median and central 68 %")
+    return _png(figure)
+
+
+def _png(figure: Figure) -> bytes:
+    FigureCanvasAgg(figure)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=130)
+    return file.getvalue()
