@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,4 +65,5 @@ def by_lsp(true: Values, predicted: Values, squares: Values, lsp: NDArray[np.int
 def is_clear(better: Values, worse: Values) -> bool:
     """Whether squared errors `better`, `(n,)`, are smaller on average than `worse` by more than two standard errors."""
     difference = worse - better
-    return float(np.mean(difference)) > 2 * float(np.std(difference)) / np.sqrt(len(difference))
+    error = float(np.std(difference)) / math.sqrt(len(difference))
+    return float(np.mean(difference)) > 2 * error

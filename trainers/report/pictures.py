@@ -55,7 +55,7 @@ def true_against_predicted(run: Run, true: Values, label: str) -> bytes:
 
 
 def residuals(run: Run, true: Values, points: Values, names: Sequence[str], label: str) -> bytes:
-    """PNG: median and central 68 % of predicted - true in bins of each parameter; `points`: (n, len(names)), physical."""
+    """PNG: median and central 68 % of predicted - true in bins of each of `names`; `points`: (n, names), physical."""
     assert run.predicted is not None
     rows = -(-len(names) // 5)
     figure = Figure(figsize=(11, 2.1 * rows + 0.4), layout="constrained")
