@@ -8,6 +8,8 @@ if ! command -v cc >/dev/null; then # the tests compile a small stand-in for NVI
     $sudo apt-get update -q && $sudo apt-get install -q -y gcc libc6-dev
 fi
 
+unset PYTHONDONTWRITEBYTECODE # the tests start a thousand processes: what is compiled once need not be compiled by each
+
 python3 -m venv .venv
 .venv/bin/pip install --quiet -c constraints.txt -e '.[test]'
 

@@ -195,7 +195,7 @@ def test_a_checkpoint_of_other_settings_is_refused(trained: tuple[Path, str], pr
 
 
 def test_more_epochs_and_a_damaged_checkpoint_and_fresh(prepared: Path, tmp_path: Path, cli: Run) -> None:
-    arguments = ("mlp", "--data", prepared, "--output", tmp_path, "--threads", 1, "--checkpoint-seconds", 0)
+    arguments = ("mlp", "--data", prepared, "--output", tmp_path, "--threads", 1)
     assert cli(*arguments, "--epochs", 2).returncode == 0
     (tmp_path / ".checkpoint.pt.abc.tmp").write_bytes(b"half a checkpoint of an attempt that was killed")
     longer = cli(*arguments, "--epochs", 3)
