@@ -2,7 +2,7 @@
 
 Three sessions of commands that do nothing, each in a temporary folder:
 
-- a chain of runs, each waiting for the one before: from a run's exit to its successor's exec;
+- a chain of runs of 0.1 s, each waiting for the one before: from a run's exit to its successor's exec;
 - many short runs on eight GPUs of the tests' fake NVML: wall time, beside the ideal (eight lanes without a gap) and
   beside the same commands started by `xargs -P 8`;
 - three runs that print an epoch every 2 s: CPU time and memory of an engine that nobody looks at.
@@ -49,9 +49,10 @@ def events(folder: Path, kind: str) -> dict[str, dict[str, Any]]:
 
 
 def handover(folder: Path, length: int) -> list[float]:
-    """Milliseconds from each run's exit to the exec of its successor."""
+    """Milliseconds from each run's exit to the exec of its successor; runs of 0.1 s, so that the next shim is warm."""
     runs = [
-        f'[runs.r{n}]\ncommand = ["true"]\nslot = "none"\nafter = {[f"r{n - 1}"] if n else []}' for n in range(length)
+        f'[runs.r{n}]\ncommand = ["sleep", "0.1"]\nslot = "none"\nafter = {[f"r{n - 1}"] if n else []}'
+        for n in range(length)
     ]
     session(folder, "\n".join(runs), "--headless")
     started, ended = events(folder, "attempt_started"), events(folder, "attempt_ended")
