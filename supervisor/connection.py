@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from .messages import Down
-from .recorded import current_session, is_finished, named_session
+from .recorded import current_session, find_session, is_finished
 from .runtime import EngineLock, socket_path
 from .sessions import SessionFolder
 from .wire import Client, EngineGone
@@ -95,7 +95,7 @@ def session_to_serve(logs: Path, *, reopen: bool, stamp: str | None = None) -> S
         NoSession: there is none, or it has finished and is not to be reopened.
         SessionError: there is none with that stamp.
     """
-    folder = current_session(logs) if stamp is None else named_session(logs, stamp)
+    folder = find_session(logs, stamp)
     if folder is None:
         raise NoSession(f"{logs}: no session here; start one with `pmssm-supervise`, or name its folder with --logs")
     if not reopen and is_finished(folder):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .logs import LogFollower
-from .recorded import current_session, named_session
+from .recorded import find_session
 from .sessions import SessionError, SessionFolder
 
 POLL_S = 0.2
@@ -26,7 +26,7 @@ def print_log(
     Raises:
         SessionError: no session, no such run, or no log yet.
     """
-    folder = current_session(logs) if stamp is None else named_session(logs, stamp)
+    folder = find_session(logs, stamp)
     if folder is None:
         raise SessionError(f"{logs}: no session here; start one with `pmssm-supervise`, or name its folder with --logs")
     path = log_path(folder, run)

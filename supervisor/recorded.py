@@ -53,6 +53,15 @@ def named_session(logs: Path, stamp: str) -> SessionFolder:
     return SessionFolder(logs, stamp)
 
 
+def find_session(logs: Path, stamp: str | None) -> SessionFolder | None:
+    """The session with that stamp, or the current one for None.
+
+    Raises:
+        SessionError: there is none with that stamp.
+    """
+    return current_session(logs) if stamp is None else named_session(logs, stamp)
+
+
 def session_rows(logs: Path) -> list[list[str]]:
     """Stamp, name, state, result and size of each session of a logs folder, oldest first."""
     return [_session_row(folder) for folder in list_sessions(logs)]

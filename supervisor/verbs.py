@@ -74,7 +74,7 @@ def attach(logs: Path, stamp: str | None, ascii_only: bool, theme: str | None) -
 def status(logs: Path, stamp: str | None, as_json: bool) -> None:
     """Say what runs where and how far it is."""
     from .connection import NoSession  # noqa: PLC0415
-    from .recorded import current_session, named_session, recorded_snapshot  # noqa: PLC0415
+    from .recorded import find_session, recorded_snapshot  # noqa: PLC0415
     from .sessions import SessionFolder  # noqa: PLC0415
     from .status import status_lines  # noqa: PLC0415
     from .summary import read_summary, results_table  # noqa: PLC0415
@@ -82,7 +82,7 @@ def status(logs: Path, stamp: str | None, as_json: bool) -> None:
     try:
         snapshot = asyncio.run(look(logs, stamp=stamp))
     except NoSession:
-        folder = current_session(logs) if stamp is None else named_session(logs, stamp)
+        folder = find_session(logs, stamp)
         if folder is None:
             raise
         snapshot = recorded_snapshot(folder)

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from ..connection import NoSession, open_client
 from ..journal import JournalError
 from ..messages import Command, Reply
-from ..recorded import current_session, named_session, recorded_snapshot
+from ..recorded import find_session, recorded_snapshot
 from ..runtime import RuntimeFolderError
 from ..sessions import SessionError
 from ..snapshot import Snapshot
@@ -73,7 +73,7 @@ class EngineSource:
     def recorded(self) -> Snapshot | None:
         """The session's last picture; None where its files can't be read."""
         try:
-            folder = current_session(self._logs) if self._stamp is None else named_session(self._logs, self._stamp)
+            folder = find_session(self._logs, self._stamp)
             return recorded_snapshot(folder) if folder is not None else None
         except (SessionError, JournalError):
             return None
