@@ -1,10 +1,18 @@
 """The detached engine's process: `python -m pmssm.supervisor.engine_process LOGS STAMP`."""
 
+# ruff: noqa: E402
+
 from __future__ import annotations
+
+import sys
+
+# asyncio and hashlib do without OpenSSL where Python was built without it. The engine speaks no TLS and may live for
+# weeks: 5 MB less of it.
+for library in ("ssl", "_hashlib"):
+    sys.modules[library] = None  # type: ignore[assignment]
 
 import asyncio
 import signal
-import sys
 from pathlib import Path
 
 from .engine import Engine, EngineBusy

@@ -11,7 +11,7 @@ fi
 unset PYTHONDONTWRITEBYTECODE # the tests start a thousand processes: what is compiled once need not be compiled by each
 
 python3 -m venv .venv
-.venv/bin/pip install --quiet -c constraints.txt -e '.[test]'
+.venv/bin/pip install --quiet --no-compile -c constraints.txt -e '.[test]'
 
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .

@@ -1,6 +1,7 @@
 """What the commands cost to start: which packages they import."""
 
 import re
+from pathlib import Path
 
 import pytest
 from e2e.box import Box
@@ -30,3 +31,11 @@ def test_status_imports_nothing_heavy(box: Box) -> None:
     names = imported(box, "status", "--json")
     assert "pydantic" in names
     assert not names & HEAVY
+
+
+def test_an_engine_holds_no_cryptography_in_memory(box: Box) -> None:
+    box.ok("--detach", "--plan", box.plan('[runs.a]\ncommand = ["sleep", "100"]\n'))
+    status = box.wait(lambda status: status["runs"]["a"]["state"] == "running")
+    mapped = Path(f"/proc/{status['engine_pid']}/maps").read_text()
+    assert "libc" in mapped
+    assert "libcrypto" not in mapped
