@@ -72,12 +72,18 @@ class Dashboard(Habits):
 
     def on_mount(self) -> None:
         self.runs.focus()
+        self.set_interval(1.0, self._tell_time)
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
         """Starts all that may take time, once the first picture is on the screen."""
         self._watch_engine()
         self.watch_histories()
+
+    def _tell_time(self) -> None:
+        """Draws all clocks at once: each repaint of the screen has its price."""
+        for pane in (self.session, self.detail, self.gpus):
+            pane.draw()
 
     # What the engine says
 

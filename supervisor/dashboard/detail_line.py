@@ -28,9 +28,6 @@ class DetailLine(Static):
         self._stopping: tuple[str, float] | None = None  # which run, and since when, as far as was seen
         self._lines: list[Line] = []
 
-    def on_mount(self) -> None:
-        self.set_interval(1.0, self._draw)
-
     def show(self, name: str, run: RunView, planned: RunPlan | None, others: Mapping[str, RunView]) -> None:
         """Shows a run; `planned` is what the plan says of it, None while that is not known; `others` are all runs."""
         if run.state is not RunState.STOPPING:
@@ -38,9 +35,10 @@ class DetailLine(Static):
         elif self._stopping is None or self._stopping[0] != name:
             self._stopping = name, self._clock()
         self._shown, self._others = (name, run, planned), others
-        self._draw()
+        self.draw()
 
-    def _draw(self) -> None:
+    def draw(self) -> None:
+        """Puts what is known, by the clock of now, on the screen."""
         if self._shown is None:
             return
         name, run, planned = self._shown

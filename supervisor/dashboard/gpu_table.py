@@ -50,18 +50,16 @@ class GpuTable(VerticalScroll):
         super().__init__(self._text, id="gpus")
         self.border_title = Content("GPUs")
 
-    def on_mount(self) -> None:
-        self.set_interval(1.0, self._draw)
-
     def show(self, snapshot: Snapshot) -> None:
         """Puts the GPUs of a new picture on the screen."""
         self._snapshot = snapshot
-        self._draw()
+        self.draw()
 
     def on_resize(self) -> None:
-        self._draw()
+        self.draw()
 
-    def _draw(self) -> None:
+    def draw(self) -> None:
+        """Puts what is known, by the clock of now, on the screen."""
         if self._snapshot is None:
             return
         width, now = self.scrollable_content_region.width, self._clock()

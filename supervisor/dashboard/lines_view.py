@@ -110,6 +110,7 @@ class LinesView(ScrollView, can_focus=True):
     def replace(self, page: Page) -> None:
         """Shows another part of the log."""
         self._places, self._lines, self._width = [], [], 0
+        self.is_whole = False
         self.start = self.end = page.start
         self.append(page)
 

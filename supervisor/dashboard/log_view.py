@@ -93,6 +93,8 @@ class LogView(Vertical):
             lines.replace(await asyncio.to_thread(pages.around, goal))
             lines.go_to(goal)
         if lines.follows:
+            if lines.is_whole and not grown:
+                return False
             if size - lines.end > PAGE:  # nobody could read what comes in between, but may scroll up to it
                 lines.replace(await asyncio.to_thread(pages.tail))
                 return True

@@ -31,18 +31,16 @@ class SessionLine(Static):
         self._gone: str | None = None
         self._lines: list[Line] = []
 
-    def on_mount(self) -> None:
-        self.set_interval(1.0, self._draw)
-
     def show(self, snapshot: Snapshot | None, gone: str | None) -> None:
         """Shows the newest picture; `gone` says why there is no newer one."""
         self._snapshot, self._gone = snapshot, gone
-        self._draw()
+        self.draw()
 
     def on_resize(self) -> None:
-        self._draw()
+        self.draw()
 
-    def _draw(self) -> None:
+    def draw(self) -> None:
+        """Puts what is known, by the clock of now, on the screen."""
         lines = session_lines(self._snapshot, self._gone, self._clock(), self.size.width)
         if lines != self._lines:
             taller = len(lines) != len(self._lines)
