@@ -128,6 +128,9 @@ class Engine:
     async def command(self, command: Command) -> Reply:
         """Carries out a client's command."""
         result = answer(self.plan, self.state, command, time.time())
+        if not result.reply.ok:
+            self._tell(f"{command.verb} refused: {result.reply.message}", "warning")
+            return result.reply
         try:
             for event in result.events:
                 self._record(event)

@@ -93,6 +93,14 @@ def test_a_run_that_does_not_exist_is_refused_with_near_names(box: Box) -> None:
     assert "is not running (succeeded)" in refuse(box, "stop", "transformer")
 
 
+def test_what_a_live_session_refuses_is_in_its_log(box: Box) -> None:
+    two_runs = '[runs.a]\ncommand = ["sleep", "100"]\n[runs.b]\ncommand = ["true"]\nafter = ["a"]\n'
+    box.ok("--detach", "--plan", box.plan(two_runs))
+    box.wait(lambda status: status["runs"]["a"]["state"] == "running")
+    assert "is running already" in refuse(box, "start", "a")
+    assert "start refused: a: is running already" in box.log("training")
+
+
 def test_a_dashboard_without_a_terminal_is_refused(box: Box) -> None:
     assert "add --headless or --detach" in refuse(box, "--plan", box.plan(RUN))
 
