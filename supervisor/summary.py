@@ -6,6 +6,7 @@ import json
 import math
 import stat
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from .files import read_object, write_atomic
@@ -13,10 +14,11 @@ from .groups import group_figures, groups_table
 from .logs import clean_line
 from .plan import Plan
 from .sessions import SessionFolder
-from .state import Run, SessionState, run_states
+from .state import Run, RunState, SessionState, run_states
 from .tables import duration, table
 
 RESULT_FILE = "result.json"  # a flat JSON object that a run may leave in its output folder
+PAGE_FILE = "report.html"  # a page that a run may leave there, for a browser
 MAX_RESULT_KEYS = 64
 COLUMNS = 4  # runs side by side in the table of results
 
@@ -84,6 +86,13 @@ def _cleaned(text: str) -> str:
 def read_summary(folder: SessionFolder) -> Mapping[str, Any]:
     """The session's summary.json; no runs before the first one has ended."""
     return read_object(folder.summary) or {"runs": {}}
+
+
+def page_lines(summary: Mapping[str, Any], folder: Path) -> list[str]:
+    """A line on each page that a run of the session in `folder` has left for a browser."""
+    succeeded = [name for name, run in summary["runs"].items() if run["state"] == RunState.SUCCEEDED]
+    pages = {name: folder / name / PAGE_FILE for name in succeeded}
+    return [f"{name}: {page}" for name, page in pages.items() if page.is_file()]
 
 
 def runs_table(summary: Mapping[str, Any]) -> list[str]:

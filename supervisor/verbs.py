@@ -77,7 +77,7 @@ def status(logs: Path, stamp: str | None, as_json: bool) -> None:
     from .recorded import find_session, recorded_snapshot  # noqa: PLC0415
     from .sessions import SessionFolder  # noqa: PLC0415
     from .status import status_lines  # noqa: PLC0415
-    from .summary import read_summary, results_table  # noqa: PLC0415
+    from .summary import page_lines, read_summary, results_table  # noqa: PLC0415
 
     try:
         snapshot = asyncio.run(look(logs, stamp=stamp))
@@ -89,8 +89,15 @@ def status(logs: Path, stamp: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(snapshot.model_dump_json(indent=2))
         return
-    results = results_table(read_summary(SessionFolder(logs, snapshot.session)))
-    click.echo("\n".join([*status_lines(snapshot), *(["", *results] if results else [])]))
+    folder = SessionFolder(logs, snapshot.session)
+    summary = read_summary(folder)
+    results = results_table(summary)
+    lines = [
+        *status_lines(snapshot),
+        *page_lines(summary, folder.path.absolute()),
+        *(["", *results] if results else []),
+    ]
+    click.echo("\n".join(lines))
 
 
 @click.command("logs")

@@ -18,7 +18,7 @@ from .events import Event
 from .sessions import Level, log_line
 from .snapshot import RunView, Snapshot
 from .state import ALIVE, RunState
-from .summary import results_table, runs_table
+from .summary import page_lines, results_table, runs_table
 from .tables import duration, tally
 
 MAX_LIVE = 8  # runs of which the live display has a line
@@ -95,7 +95,8 @@ class Lines:
 
     def end(self, summary: Mapping[str, Any], folder: Path) -> None:
         """Tells what became of the session."""
-        self.printer.say("\n".join(["", *runs_table(summary), "", *results_table(summary), "", f"files: {folder}"]))
+        lines = ["", *runs_table(summary), "", *results_table(summary), "", f"files: {folder}"]
+        self.printer.say("\n".join([*lines, *page_lines(summary, folder)]))
 
 
 class Live(Lines):

@@ -58,4 +58,8 @@ print(*builtin_plan().runs)
 print(sum(entry.name.endswith(".root") for entry in (files("pmssm.trainers.data") / "sample").iterdir()))
 print(sum(entry.name.endswith(".tcss") for entry in files("pmssm.supervisor.dashboard").iterdir()))
 """
-    assert _say(python_with_wheel, program).splitlines() == ["prepare transformer transformer_tabular mlp", "3", "1"]
+    assert _say(python_with_wheel, program).splitlines() == [
+        "prepare transformer transformer_tabular mlp report",
+        "3",
+        "1",
+    ]

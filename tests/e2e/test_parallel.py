@@ -24,6 +24,10 @@ slot = 1
 command = ["sh", "-c", "echo device=$CUDA_VISIBLE_DEVICES"]
 after = ["transformer", "transformer_tabular"]
 slot = 1
+[runs.report]
+command = ["sh", "-c", "echo device=$CUDA_VISIBLE_DEVICES"]
+after_end = ["transformer", "transformer_tabular", "mlp"]
+slot = "none"
 """
 
 SHARED_1 = "slot = 1\ngpu_memory_mib = 800"
@@ -81,7 +85,7 @@ def test_sharing_and_taking_turns_exclude_each_other(make_box: MakeBox, fake_nvm
 def test_each_run_sees_its_own_gpu_by_uuid_in_pci_order(run_plan: Any) -> None:  # noqa: ANN401
     status = run_plan(3)
     devices = {name: run["cuda_visible_devices"] for name, run in status["runs"].items()}
-    assert devices["prepare"] == ""
+    assert devices["prepare"] == devices["report"] == ""
     assert devices["transformer"].startswith("GPU-") and devices["transformer"] != devices["transformer_tabular"]
     assert devices["mlp"] == devices["transformer_tabular"]
     for name in ("transformer", "transformer_tabular", "mlp"):

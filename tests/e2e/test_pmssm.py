@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from e2e.box import Box
 
-RUNS = ["prepare", "transformer", "transformer_tabular", "mlp"]
+RUNS = ["prepare", "transformer", "transformer_tabular", "mlp", "report"]
 PARAMETERS = {"transformer": 795_777, "transformer_tabular": 803_330, "mlp": 1_411_713}
 
 
@@ -28,7 +28,11 @@ def test_the_quick_look_trains_all_three_on_two_gpus_and_says_how_well(
     assert runs["transformer"]["started"] < runs["transformer_tabular"]["ended"]
     assert runs["transformer_tabular"]["started"] < runs["transformer"]["ended"]
     assert runs["mlp"]["started"] >= max(runs["transformer"]["ended"], runs["transformer_tabular"]["ended"])
+    assert runs["report"]["started"] >= runs["mlp"]["ended"]
+    page = Path(status["folder"]) / "report" / "report.html"
+    assert output.splitlines()[-1] == f"report: {page}"
     for name in PARAMETERS:
+        assert f"<td>{name}</td>" in page.read_text()
         _check_training(Path(status["folder"]) / name, runs[name], output)
 
 
@@ -48,12 +52,23 @@ def _check_training(folder: Path, run: dict[str, Any], output: str) -> None:
     assert (folder / "model.pt").stat().st_size > 1_000_000
 
 
+@pytest.mark.timeout(200)
+def test_trainings_that_fail_are_named_on_the_page_and_the_one_that_waited_for_them_too(box: Box) -> None:
+    done = box.run("--headless", "--testing", "--learning-rate", "1e6", timeout=150)
+    assert done.returncode == 1
+    expected = {"transformer": "failed", "transformer_tabular": "failed", "mlp": "blocked"}
+    assert box.states() == {"prepare": "succeeded", **expected, "report": "succeeded"}
+    page = Path(done.stdout.splitlines()[-1].removeprefix("report: ")).read_text()
+    assert all(f"{name}: {state}" in page for name, state in expected.items())
+
+
 def test_data_without_a_branch_end_the_session_with_exit_code_2_and_say_which(box: Box) -> None:
     (box.folder / "points.csv").write_text("IN_meL,MO_Omega\n100.0,0.1\n")
     done = box.run("--headless", "--data", "points.csv", timeout=120)
     assert done.returncode == 2
     assert "IN_meR" in box.log("prepare") and "points.csv" in box.log("prepare")
     assert "Traceback" not in box.log("prepare")
+    assert "report.html" not in done.stdout
     assert box.states() == {"prepare": "failed", **dict.fromkeys(RUNS[1:], "blocked")}
 
 
@@ -63,9 +78,10 @@ def test_the_worked_example_of_a_sweep_ends_with_mean_and_deviation_of_its_seeds
     fewer = sweep.replace("[1, 2, 3]", "[1, 2]").replace("[1e-4, 1e-3]", "[1e-3]")
     output = box.ok("--headless", "--testing", "--epochs", "1", "--plan", box.plan(fewer), timeout=150)
     runs = ["mlp-seed1-learning_rate0.001", "mlp-seed2-learning_rate0.001"]
-    assert box.states() == dict.fromkeys(["prepare", *runs], "succeeded")
+    assert box.states() == dict.fromkeys(["prepare", *runs, "report"], "succeeded")
     (summary,) = box.logs.glob("session_*/summary.json")
     figure = json.loads(summary.read_text())["groups"]["mlp-learning_rate0.001"]["val_mse"]
     results = [json.loads((summary.parent / name / "result.json").read_text())["val_mse"] for name in runs]
     assert figure["mean"] == pytest.approx(sum(results) / 2)
+    assert "Seeds taken together" in (summary.parent / "report" / "report.html").read_text()
     assert f"{figure['mean']:.4g} ± {figure['deviation']:.2g} (2)" in output

@@ -4,7 +4,7 @@ from pmssm.supervisor.check import report
 from pmssm.supervisor.gpus import Gpu, GpuProcess, GpuReading
 from pmssm.supervisor.slots import resolve_slots
 
-RUNS = [("prepare", None), ("transformer", 0), ("transformer_tabular", 1), ("mlp", 1)]
+RUNS = [("prepare", None), ("transformer", 0), ("transformer_tabular", 1), ("mlp", 1), ("report", None)]
 
 
 def lines_for(*gpus: Gpu, error: str | None = None, requested: str | None = None) -> list[str]:
@@ -34,6 +34,7 @@ def test_the_whole_report_reads_as_a_page() -> None:
         "  transformer          GPU 1",
         "  transformer_tabular  GPU 0",
         "  mlp                  GPU 0",
+        "  report               takes no slot, sees no GPU",
         "",
         "Notes:",
         "  GPU 3 is left out: GPU is lost",

@@ -54,7 +54,7 @@ def finish(folder: SessionFolder) -> None:
 
 def test_without_options_the_trainers_keep_their_own_defaults(logs: Path) -> None:
     folder = begin(logs)
-    assert list(folder.load_plan().runs) == ["prepare", "transformer", "transformer_tabular", "mlp"]
+    assert list(folder.load_plan().runs) == ["prepare", "transformer", "transformer_tabular", "mlp", "report"]
     assert command_of(folder, "mlp").endswith(f"--output {folder.run_folder('mlp')}")
     assert latest_session(logs) == folder
 

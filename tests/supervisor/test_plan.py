@@ -185,18 +185,24 @@ def test_the_built_in_plan_trains_both_transformers_side_by_side_and_the_mlp_aft
         "transformer": ("prepare",),
         "transformer_tabular": ("prepare",),
         "mlp": ("transformer", "transformer_tabular"),
+        "report": ("prepare",),
     }
     assert {name: run.slot for name, run in runs.items()} == {
         "prepare": "none",
         "transformer": 0,
         "transformer_tabular": 1,
         "mlp": 1,
+        "report": "none",
     }
+
+
+def test_the_built_in_plan_reports_on_all_trainings_however_they_ended() -> None:
+    assert builtin_plan().runs["report"].after_end == ("transformer", "transformer_tabular", "mlp")
 
 
 def test_the_built_in_plan_expects_the_gpu_memory_of_the_documentation() -> None:
     memory = {name: run.gpu_memory_mib for name, run in builtin_plan().runs.items()}
-    assert memory == {"prepare": None, "transformer": 800, "transformer_tabular": 800, "mlp": 1500}
+    assert memory == {"prepare": None, "transformer": 800, "transformer_tabular": 800, "mlp": 1500, "report": None}
 
 
 def test_every_trainer_of_the_built_in_plan_can_start_over_and_shows_progress() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from .runs import Run
@@ -57,12 +58,15 @@ def true_against_predicted(run: Run, true: Values, label: str) -> bytes:
 def residuals(run: Run, true: Values, points: Values, names: Sequence[str], label: str) -> bytes:
     """PNG: median and central 68 % of predicted - true in bins of each of `names`; `points`: (n, names), physical."""
     assert run.predicted is not None
-    rows = -(-len(names) // 5)
-    figure = Figure(figsize=(11, 2.1 * rows + 0.4), layout="constrained")
+    rows = max(1, -(-len(names) // 5))
+    height = 2.1 * rows + 0.5
+    figure = Figure(figsize=(11, height))  # margins by hand: finding them would draw the panels twice
+    figure.subplots_adjust(0.07, 0.45 / height, 0.99, 1 - 0.45 / height, wspace=0.06, hspace=0.35)
     panels = figure.subplots(rows, 5, squeeze=False, sharey=True).ravel()
     error = run.predicted - true
     for axes, name, column in zip(panels, names, points.T, strict=False):
         edges = np.unique(np.quantile(column, np.linspace(0, 1, 21)))
+        edges = edges if len(edges) > 1 else np.array([edges[0], edges[0] + 1])  # the same in all of these points
         places = np.clip(np.searchsorted(edges, column, side="right") - 1, 0, len(edges) - 2)
         filled = [place for place in range(len(edges) - 1) if (places == place).any()]
         bands = np.array([np.quantile(error[places == place], [0.16, 0.5, 0.84]) for place in filled])
@@ -72,6 +76,7 @@ def residuals(run: Run, true: Values, points: Values, names: Sequence[str], labe
         axes.axhline(0, color="grey", linewidth=0.8)
         axes.set_xlabel(name.removeprefix("IN_"), labelpad=1)
         axes.tick_params(labelsize="small")
+        axes.xaxis.set_major_locator(MaxNLocator(4, prune="both"))  # beside its neighbour's
     for axes in panels[len(names) :]:
         axes.set_visible(False)
     figure.suptitle(f"{run.name}: predicted - true {label}, median and central 68 %")

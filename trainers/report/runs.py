@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..data.arrays import Prepared
 from ..errors import TrainerError
 from ..evaluate import predict
+from ..log import LOGGER
 from ..surrogate import read_model, unpack
 
 Values = NDArray[np.float64]
@@ -54,7 +55,11 @@ def find_runs(session: Path, prepared: Prepared, own: Path) -> list[Run]:
     trained = [name for name, path in folders.items() if (path / "metrics.csv").exists()]
     unborn = [name for name, state in states.items() if state not in ("succeeded", "running") and name in states]
     names = dict.fromkeys(sorted(trained) + [name for name in unborn if name not in ("prepare", own.name)])
-    return [read_run(session / name, states.get(name, ""), prepared) for name in names]
+    runs = []
+    for number, name in enumerate(names, start=1):
+        LOGGER.info("Training %d/%d %s", number, len(names), name)
+        runs.append(read_run(session / name, states.get(name, ""), prepared))
+    return runs
 
 
 def read_run(folder: Path, state: str, prepared: Prepared) -> Run:
