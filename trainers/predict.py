@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .data.columns import parameter_columns
+from .data.formats.finding import Rows
 from .data.reading import READERS, read_chunks
 from .data.writing import table_writer
 from .errors import OptionError
 from .log import LOGGER
-from .resources import choose_device
+from .resources import choose_device, default_threads
 from .surrogate import Surrogate, load_surrogate
+from .workers import Workers
 
 PROGRESS_SECONDS = 2.0
 
@@ -33,13 +36,15 @@ def predict_file(model: Path, source: Path, output: Path, *, tree: str, branches
     if output.exists() and output.samefile(source):
         raise OptionError(f"--output {output}: is the input; choose another name")
     columns = parameter_columns(branches)
-    surrogate = load_surrogate(model).to(choose_device(device))
+    place = choose_device(device)
+    surrogate = load_surrogate(model).to(place)
+    workers = Workers(default_threads()) if place.type == "cpu" else None
     start = said = time.monotonic()
     rows, outside = 0, np.zeros(len(columns), dtype=np.int64)
     any_outside = 0
     with table_writer(output) as append:
-        for points in read_chunks(source, columns, tree=tree):
-            table, misses = predict_points(surrogate, points)
+        for points in read_ahead(read_chunks(source, columns, tree=tree)):
+            table, misses = predict_points(surrogate, points, workers)
             append(table)
             rows += len(points)
             outside += misses.sum(axis=0)
@@ -55,11 +60,20 @@ def predict_file(model: Path, source: Path, output: Path, *, tree: str, branches
                        f"{any_outside:,}", 100 * any_outside / rows, ", ".join(names))  # fmt: skip
 
 
+def read_ahead(chunks: Iterator[Rows]) -> Iterator[Rows]:
+    """The same chunks; a thread of its own reads the next one while this one is worked on."""
+    with ThreadPoolExecutor(1, thread_name_prefix="reader") as reader:
+        coming = reader.submit(next, chunks, None)
+        while (chunk := coming.result()) is not None:
+            coming = reader.submit(next, chunks, None)
+            yield chunk
+
+
 def predict_points(
-    surrogate: Surrogate, points: NDArray[np.float64]
+    surrogate: Surrogate, points: Rows, workers: Workers | None
 ) -> tuple[dict[str, NDArray[np.float64] | NDArray[np.bool_]], NDArray[np.bool_]]:
     """The columns of the table for `points`, `(n, 19)`, and which parameters lie outside, `(n, 19)`."""
-    members, outside = surrogate.ask(points), surrogate.outside(points)
+    members, outside = surrogate.ask(points, workers), surrogate.outside(points)
     name = surrogate.target.name
     table: dict[str, NDArray[np.float64] | NDArray[np.bool_]] = {name: np.asarray(members.mean(axis=0))}
     if len(members) > 1:

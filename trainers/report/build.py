@@ -20,7 +20,17 @@ from .pictures import loss_curves, residuals, true_against_predicted
 from .runs import Run, baselines, find_runs, physical
 
 EXPECTED_MIB = {"PMSSMTransformer": 800, "PMSSMTransformerTabular": 800, "PMSSMFeedForward": 1500}
-HEADS = ("MSE (normalised)", "MSE", "R²", "MAE", "median rel. error", "within 10 %", "20 %", "50 %", "0.12 ± 0.02")
+HEADS = (
+    "normalised MSE",
+    "MSE",
+    "R²",
+    "MAE",
+    "median rel. error",
+    "within 10 %",
+    "within 20 %",
+    "within 50 %",
+    "0.12 ± 0.02",
+)
 
 
 def build_report(session: Path, data: Path, output: Path) -> None:
@@ -40,11 +50,12 @@ def build_report(session: Path, data: Path, output: Path) -> None:
     points = np.asarray(prepared.val_inputs, dtype=np.float64) * prepared.scaling.std[:-1] + prepared.scaling.mean[:-1]
     varied = [place for place, std in enumerate(prepared.scaling.std[:-1]) if std > 0]
     names = [prepared.meta["parameters"][place] for place in varied]
-    pictures = {"loss_curves": loss_curves(trained)} if any(run.losses for run in trained) else {}
-    for run in runs:
-        if not run.baseline:
-            pictures[f"{run.name}_true_vs_predicted"] = true_against_predicted(run, true, label)
-            pictures[f"{run.name}_residuals"] = residuals(run, true, points[:, varied], names, label)
+    pictures = {"Loss curves": {"loss_curves": loss_curves(trained)}} if any(run.losses for run in trained) else {}
+    for run in (run for run in runs if not run.baseline):
+        pictures[run.name] = {
+            f"{run.name}_true_vs_predicted": true_against_predicted(run, true, label),
+            f"{run.name}_residuals": residuals(run, true, points[:, varied], names, label),
+        }
     page = Environment(autoescape=True).from_string((resources.files(__package__) / "page.html").read_text())
     html = page.render(
         label=label,
@@ -52,13 +63,13 @@ def build_report(session: Path, data: Path, output: Path) -> None:
         verdict=sentence,
         problems=[f"{run.name}: {run.problem}" for run in trained if run.problem],
         tables=[ranking(runs, figures), *lsp_tables(runs, parts), *seed_table(runs, figures), costs(trained)],
-        pictures=[
-            {"title": name.replace("_", " "), "alt": name, "data": base64.b64encode(png).decode()}
-            for name, png in pictures.items()
-        ],
+        pictures={
+            title: {name: base64.b64encode(png).decode() for name, png in group.items()}
+            for title, group in pictures.items()
+        },
     )
     output.mkdir(parents=True, exist_ok=True)
-    for name, png in pictures.items():
+    for name, png in (picture for group in pictures.values() for picture in group.items()):
         write_atomically(output / f"{name}.png", lambda file, png=png: file.write(png))  # type: ignore[misc]
     write_atomically(output / "report.html", lambda file: file.write(html.encode()))
     LOGGER.info("%s", sentence)
@@ -82,7 +93,7 @@ def verdict(runs: Sequence[Run], figures: Mapping[str, Figures], label: str) -> 
     best = models[0]
     of_best = figures[best.name]
     text = f"Use {best.name}: the smallest normalised error of {label} ({of_best.mse_normalised:.4f}), "
-    text += f"{of_best.within_20:.0%} of the validation points within 20 %."
+    text += f"{_percent(of_best.within_20, 0)} of the validation points within 20 %."
     if len(models) > 1 and not is_clear(_values(best)[1], _values(models[1])[1]):
         text += f" Its lead over {models[1].name} is within the statistical error of these points."
     rivals = [run for run in runs if run.baseline and _error(run) <= _error(best)]
@@ -94,12 +105,13 @@ def verdict(runs: Sequence[Run], figures: Mapping[str, Figures], label: str) -> 
 
 def _cells(one: Figures) -> list[str]:
     shares = (one.within_10, one.within_20, one.within_50, one.planck)
-    numbers = [f"{one.mse_normalised:.4f}", f"{one.mse:.3e}", _number(one.r2, ".4f"), f"{one.mae:.4g}"]
-    return [*numbers, _number(one.median_relative, ".1%"), *(_number(share, ".1%") for share in shares)]
+    r2 = "n/a" if one.r2 is None else f"{one.r2:.4f}"
+    numbers = [f"{one.mse_normalised:.4f}", f"{one.mse:.3e}", r2, f"{one.mae:#.4g}"]
+    return [*numbers, _percent(one.median_relative), *map(_percent, shares)]
 
 
-def _number(value: float | None, form: str) -> str:
-    return "n/a" if value is None else format(value, form)
+def _percent(value: float | None, digits: int = 1) -> str:
+    return "n/a" if value is None else f"{100 * value:.{digits}f} %"
 
 
 def _row(run: Run, cells: Sequence[str], *, best: bool = False) -> dict[str, Any]:
@@ -114,7 +126,7 @@ def ranking(runs: Sequence[Run], figures: Mapping[str, Figures]) -> dict[str, An
         "Errors of the best epoch on the validation points, which also chose the epoch. All but the first are physical."
     )
     note += " 0.12 ± 0.02: of the points that truly lie there, the share that is predicted there. Baselines in italics."
-    return {"title": "Ranking", "heads": ["", *HEADS], "rows": rows, "note": note}
+    return {"title": "Ranking", "heads": ["", *HEADS], "rows": rows, "note": note, "aligned": True}
 
 
 def lsp_tables(runs: Sequence[Run], parts: Mapping[str, Mapping[str, Figures]]) -> list[dict[str, Any]]:
@@ -126,6 +138,7 @@ def lsp_tables(runs: Sequence[Run], parts: Mapping[str, Mapping[str, Figures]]) 
             "heads": ["", *HEADS],
             "rows": [_row(run, _cells(parts[run.name][kind])) for run in runs],
             "note": f"{parts[runs[0].name][kind].points:,} validation points.",
+            "aligned": True,
         }
         for kind in kinds
     ]
@@ -141,7 +154,7 @@ def seed_table(runs: Sequence[Run], figures: Mapping[str, Figures]) -> list[dict
     for group in (group for group in groups.values() if len(group) > 1):
         columns = [(figures[run.name].mse_normalised, figures[run.name].within_20) for run in group]
         (mse, share), (mse_std, share_std) = np.mean(columns, axis=0), np.std(columns, axis=0, ddof=1)
-        cells = [str(len(group)), f"{mse:.4f} ± {mse_std:.4f}", f"{share:.1%} ± {share_std:.1%}"]
+        cells = [str(len(group)), f"{mse:.4f} ± {mse_std:.4f}", f"{100 * share:.1f} ± {100 * share_std:.1f} %"]
         rows.append({"kind": "", "cells": [", ".join(sorted(run.name for run in group)), *cells]})
     heads = ["", "seeds", HEADS[0], "within 20 %"]
     return [{"title": "Seeds taken together", "heads": heads, "rows": rows, "note": ""}] if rows else []

@@ -29,6 +29,7 @@ def loss_curves(runs: Sequence[Run]) -> bytes:
         axes.plot(epochs, val, marker=marker, color=f"C{number}", label=run.name)
         axes.plot(epochs, train, color=f"C{number}", linestyle=":", linewidth=0.9)
     axes.set(xlabel="epoch", ylabel="MSE (normalised)", yscale="log")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend(title="validation; dotted: training", fontsize="small", title_fontsize="small")
     return _png(figure)
