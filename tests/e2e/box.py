@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 COMMAND = Path(sys.executable).with_name("pmssm-supervise")
 DEADLINE_S = 60.0
 POLL_S = 0.05
@@ -116,12 +118,27 @@ class Box:
             if process.poll() is None:
                 process.kill()
             process.communicate()
-        for pid in [*self.engines(), *self._shims(), *self.living()]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        engines = self.engines()
+        spares = [child for engine in engines for child in _children(engine)]  # one may be about to start an attempt
+        _kill([*engines, *spares, *self._shims()])
+        _kill(self.living())
 
     def _shims(self) -> list[int]:
         return [pid for pid in _pids() if os.fsencode(self.logs) in (w := _read(pid, "cmdline")) and b"shim.py" in w]
+
+
+def _kill(pids: list[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _children(pid: int) -> list[int]:
+    """All that a process has started, and what those have."""
+    try:
+        return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _pids() -> list[int]:
