@@ -17,7 +17,7 @@ from .log import LOGGER
 from .surrogate import Surrogate, load_surrogate
 
 TOLERANCE = 1e-6
-"""Of an exported function, relative to the prediction plus the target's standard deviation in the training."""
+"""Of an exported function, in z-scores, relative to 1 + |z|: where the logarithm is learned, of that."""
 
 CHECKED_POINTS = 1000
 
@@ -62,14 +62,20 @@ def export_model(model: Path, output: Path) -> None:
     points = _points(surrogate)
     with file_in_one_piece(output) as temporary:
         write(Physical(surrogate).eval(), torch.from_numpy(points[:8]), temporary)
-        expected = surrogate.ask(points).mean(axis=0)
-        spread = float(np.std(expected)) + 1e-12
-        worst = float(np.max(np.abs(run(temporary, points) - expected) / (np.abs(expected) + spread)))
+        expected, found = (_scores(surrogate, values) for values in (surrogate.ask(points).mean(axis=0),
+                                                                     run(temporary, points)))  # fmt: skip
+        worst = float(np.max(np.abs(found - expected) / (1 + np.abs(expected))))
         if not worst <= TOLERANCE:
             raise TrainingError(f"{output}: the export differs from the model by {worst:.1e}, more than {TOLERANCE:g}; "
                                 "it was not kept")  # fmt: skip
     LOGGER.info("%s: takes (n, 19) float64, gives %s (n,) float64; differs from the model by %.1e at most on %d points",
                 output, surrogate.target.label, worst, len(points))  # fmt: skip
+
+
+def _scores(surrogate: Surrogate, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The z-scores of physical `values`, `(n,)`."""
+    mean, std = _target_scaling(surrogate)
+    return np.asarray((surrogate.target.forward(values) - mean) / std)
 
 
 def _points(surrogate: Surrogate) -> NDArray[np.float64]:
@@ -78,10 +84,14 @@ def _points(surrogate: Surrogate) -> NDArray[np.float64]:
     return np.random.default_rng(1).uniform(low, high, (CHECKED_POINTS, len(low)))
 
 
-def _write_program(module: nn.Module, points: Tensor, path: Path) -> None:
+def traced(module: nn.Module, points: Tensor) -> torch.export.ExportedProgram:
+    """`module` for any number of rows; strict, because the other way takes `len(rows)` for a constant."""
     rows = torch.export.Dim("rows", min=1)
-    program = torch.export.export(module, (points,), dynamic_shapes=({0: rows},))
-    torch.export.save(program, path)
+    return torch.export.export(module, (points,), dynamic_shapes=({0: rows},), strict=True)
+
+
+def _write_program(module: nn.Module, points: Tensor, path: Path) -> None:
+    torch.export.save(traced(module, points), path)
 
 
 def _run_program(path: Path, points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -95,12 +105,10 @@ def _write_onnx(module: nn.Module, points: Tensor, path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter, about itself
         torch.onnx.export(
-            module,
-            (points,),
-            path,
+            traced(module, points),
+            f=path,
             input_names=["points"],
             output_names=["target"],
-            dynamic_shapes=({0: torch.export.Dim("rows", min=1)},),
             dynamo=True,
             external_data=False,
             verbose=False,

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from pmssm.trainers.data.columns import PARAMETERS, TREE
 from pmssm.trainers.data.writing import table_writer
 from pmssm.trainers.errors import ModelError, TrainerError
-from pmssm.trainers.export import export_model
+from pmssm.trainers.export import export_model, traced
+from pmssm.trainers.models import RECIPES
 from pmssm.trainers.predict import predict_file
 from pmssm.trainers.surrogate import load_surrogate
 
@@ -156,3 +157,12 @@ def test_an_exported_program_gives_what_the_model_gives(model: Path, points: Flo
         np.testing.assert_allclose(exported(torch.from_numpy(rows)).detach().numpy(), expected, rtol=1e-6, atol=1e-6)
     with pytest.raises(TrainerError, match=r"model\.pkl: its name must end in \.onnx"):
         export_model(model, tmp_path / "model.pkl")
+
+
+@pytest.mark.parametrize("name", ["transformer", "tabm"])
+def test_models_that_ask_for_the_number_of_rows_are_exported_for_any_number(name: str) -> None:
+    model = RECIPES[name].build().eval()
+    rows = torch.randn(5, 19)
+    found = traced(model, torch.randn(8, 19)).module()(rows)
+    with torch.no_grad():
+        torch.testing.assert_close(found, model(rows))

@@ -32,7 +32,7 @@ class PMSSMTransformer(nn.Module):
         check_inputs(inputs, self.features)
         with torch.autocast(inputs.device.type, enabled=False):
             tokens = self._embed(inputs)  # (batch, features, width)
-        tokens = torch.cat([self.cls.expand(len(inputs), 1, -1), tokens], dim=1)  # (batch, 1 + features, width)
+        tokens = torch.cat([self.cls.expand(inputs.shape[0], 1, -1), tokens], dim=1)  # (batch, 1 + features, width)
         *layers, last = layers_of(self.layers)
         for layer in layers:
             tokens = encode(layer, tokens)

@@ -1,0 +1,150 @@
+"""Every model, and what is opt-in, at equal time: `python benchmarks/models.py`. Prints a table of validation figures.
+
+One thread each. Time is the CPU's, which on a core of one's own is wall time, and on a busy machine stays what it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pmssm.trainers.checkpoint import Checkpoints
+from pmssm.trainers.data.arrays import Prepared, load_prepared
+from pmssm.trainers.evaluate import Scores, evaluate
+from pmssm.trainers.loop import Settings, Training
+from pmssm.trainers.models import RECIPES
+from pmssm.trainers.signals import StopRequest
+from pmssm.trainers.step import Data
+from pmssm.trainers.tuning import tune_process
+from pmssm.trainers.workers import Workers
+from quality import settings_of
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A model, and what of its settings is not the recipe's."""
+
+    model: str
+    changes: dict[str, Any] = field(default_factory=dict)
+
+
+VARIANTS = {
+    "mlp": Variant("mlp"),
+    "mlp, 3 warm-up epochs": Variant("mlp", {"warmup_epochs": 3}),
+    "mlp, EMA 0.99": Variant("mlp", {"ema": 0.99}),
+    "mlp, Muon": Variant("mlp", {"optimizer": "muon"}),
+    "mlp_plr": Variant("mlp_plr"),
+    "tabm": Variant("tabm"),
+    "tabm, EMA 0.99": Variant("tabm", {"ema": 0.99}),
+    "transformer": Variant("transformer"),
+    "transformer, Muon": Variant("transformer", {"optimizer": "muon"}),
+    "transformer_plr": Variant("transformer_plr"),
+    "transformer_tabular": Variant("transformer_tabular"),
+    "transformer_tabular_plr": Variant("transformer_tabular_plr"),
+}
+
+
+CALIBRATION_S = 4.0
+"""Spent on finding out how long an epoch takes."""
+
+
+def main() -> None:
+    """Trains, prints."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seconds-each", type=float, default=25.0, help="of the CPU, for one training")
+    parser.add_argument("--n-samples", type=int, default=3000, help="rows of each of the sample's three files")
+    options = parser.parse_args()
+    tune_process()
+    with tempfile.TemporaryDirectory(prefix="models-") as folder:
+        command = [sys.executable, "-m", "pmssm.trainers", "prepare", "--output", folder]
+        command += ["--n-samples", str(options.n_samples)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        prepared = load_prepared(Path(folder))
+        print(f"{len(prepared.train_targets):,} rows to train, {len(prepared.val_targets):,} to validate, "
+              f"{options.seconds_each:g} s a training, {options.seeds} seeds\n")  # fmt: skip
+        print("| | epochs | MSE (normalised) | R² | median rel. error | within 20 % | CPU s |")
+        print("| --- | --- | --- | --- | --- | --- | --- |")
+        for name in options.models:
+            print(row(name, prepared, options.seeds, options.seconds_each), flush=True)
+
+
+def row(name: str, prepared: Prepared, seeds: int, seconds: float) -> str:
+    """A line of the table."""
+    variant = VARIANTS[name]
+    epochs = max(1, round(seconds / seconds_of_an_epoch(variant, prepared)))
+    began = time.process_time()
+    scores = [train(variant, prepared, seed, epochs) for seed in range(seeds)]
+    took = (time.process_time() - began) / seeds
+    near = [float(np.mean(np.abs(one.predicted - one.true) <= 0.2 * one.true)) for one in scores]
+    cells = [
+        name,
+        str(epochs),
+        spread([one.mse_normalised for one in scores], ".4f"),
+        spread([one.r2 or 0.0 for one in scores], ".3f"),
+        spread([one.median_relative_error or 0.0 for one in scores], ".1%"),
+        spread(near, ".1%"),
+        f"{took:.0f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def spread(values: Sequence[float], form: str) -> str:
+    """Mean ± standard deviation."""
+    deviation = f" ± {statistics.stdev(values):{form}}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):{form}}{deviation}"
+
+
+def seconds_of_an_epoch(variant: Variant, prepared: Prepared) -> float:
+    """What an epoch takes, its validation included; the first one warms up and does not count."""
+    training = training_of(variant, prepared, seed=0, epochs=10_000)
+    with tempfile.TemporaryDirectory(prefix="models-") as folder:
+        checkpoints = Checkpoints(Path(folder), {})
+        training.epoch(checkpoints)
+        began, epochs = time.process_time(), 0
+        while time.process_time() - began < CALIBRATION_S:
+            training.epoch(checkpoints)
+            epochs += 1
+    return (time.process_time() - began) / epochs
+
+
+def train(variant: Variant, prepared: Prepared, seed: int, epochs: int) -> Scores:
+    """How well the best epoch does on the validation part, which also chose it."""
+    training = training_of(variant, prepared, seed, epochs)
+    with tempfile.TemporaryDirectory(prefix="models-") as folder:
+        checkpoints = Checkpoints(Path(folder), {})
+        while not training.finished():
+            training.epoch(checkpoints)
+    training.use_best()
+    model = training.model.eval()
+    return evaluate([model], training.data, prepared.scaling, prepared.target)
+
+
+def training_of(variant: Variant, prepared: Prepared, seed: int, epochs: int) -> Training:
+    """A training at its start, its learning rate's schedule over `epochs`."""
+    settings: Settings = replace(settings_of(variant.model, seed, epochs), **variant.changes)
+    torch.manual_seed(seed)
+    recipe = RECIPES[variant.model]
+    return Training(
+        [recipe.build()],
+        Data(*(torch.tensor(array) for array in prepared[:4])),
+        settings,
+        stop=StopRequest(),
+        workers=Workers(1),
+        pass_rows=recipe.cpu_rows,
+    )
+
+
+if __name__ == "__main__":
+    main()
