@@ -46,25 +46,49 @@ def dashboard_settings(ascii_only: bool, theme: str | None) -> Settings:
     return load_settings(settings_path()).model_copy(update={**given, **({"theme": theme} if theme else {})})
 
 
-def show_dashboard(logs: Path, stamp: str | None, settings: Settings) -> int:
+def show_dashboard(logs: Path, stamp: str | None, settings: Settings, *, read_only: bool = False) -> int:
     from .dashboard import run_dashboard  # noqa: PLC0415
 
-    run_dashboard(logs, stamp, settings)
+    run_dashboard(logs, stamp, settings, read_only=read_only)
     return 0
 
 
 @click.command()
+@click.option("--read-only", is_flag=True, help="Look only: keys that start, stop or end anything are refused.")
 @look_options
 @session_option
 @logs_option
-def attach(logs: Path, stamp: str | None, ascii_only: bool, theme: str | None) -> None:
+def attach(logs: Path, stamp: str | None, ascii_only: bool, theme: str | None, read_only: bool) -> None:
     """Show the dashboard of the session, running or finished."""
     from .connection import session_to_serve  # noqa: PLC0415
 
     session_to_serve(logs, reopen=True, stamp=stamp)
     if not has_terminal():
         raise Refused("there is no terminal for the dashboard here; use `status` or `logs`")
-    show_dashboard(logs, stamp, dashboard_settings(ascii_only, theme))
+    show_dashboard(logs, stamp, dashboard_settings(ascii_only, theme), read_only=read_only)
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0: any that is free.")
+@click.option("--control", is_flag=True, help="Obey keys that start, stop or end anything; else it is read-only.")
+@look_options
+@session_option
+@logs_option
+def web(*, logs: Path, stamp: str | None, ascii_only: bool, theme: str | None, port: int, control: bool) -> None:
+    """Show the dashboard in browsers on this machine.
+
+    Prints the address to open, with a token in it: who has it sees everything. Nobody from outside gets in but through
+    `ssh -L`. Serves until Ctrl-C; that changes nothing for the runs.
+    """
+    from .connection import session_to_serve  # noqa: PLC0415
+    from .web import WebError, run_web, tab_command  # noqa: PLC0415
+
+    session_to_serve(logs, reopen=True, stamp=stamp)
+    command = tab_command(logs, stamp, dashboard_settings(ascii_only, theme).model_dump_json(), control=control)
+    try:
+        run_web(command, port, control=control, write=click.echo)
+    except WebError as error:
+        raise Refused(str(error)) from None
 
 
 @click.command()
@@ -242,4 +266,4 @@ def _send(logs: Path, command: Command, stamp: str | None = None) -> None:
     click.echo(reply.message)
 
 
-VERBS = (attach, status, show_log, sessions, stop, kill, start, restart, down)
+VERBS = (attach, web, status, show_log, sessions, stop, kill, start, restart, down)

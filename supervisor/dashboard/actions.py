@@ -19,6 +19,8 @@ from .key_bar import KeyBar
 from .runs_table import RunsTable
 from .source import Source
 
+READ_ONLY = "this screen is read-only, so nothing was done; `attach`, or `web --control`, has the keys for that"
+
 
 class Commander(App[str]):
     """The part of the dashboard that commands the engine."""
@@ -30,6 +32,7 @@ class Commander(App[str]):
         self.snapshot: Snapshot | None = None
         self.plan: Plan | None = None
         self.runs = runs
+        self.read_only = False  # it looks, and commands nothing
         self.key_bar = KeyBar()
 
     def look_again(self) -> None:
@@ -40,8 +43,14 @@ class Commander(App[str]):
         """Tells the user what a key did."""
         self.key_bar.say(plain(message), bad=bad)
 
+    def _send(self, commands: Sequence[Command]) -> None:
+        if self.read_only:
+            self.say(READ_ONLY, bad=True)
+        else:
+            self._send_all(commands)
+
     @work(group="commands")
-    async def _send(self, commands: Sequence[Command]) -> None:
+    async def _send_all(self, commands: Sequence[Command]) -> None:
         reopen = any(isinstance(command, Start | Restart) for command in commands)
         told: list[str] = []
         refused: list[str] = []
@@ -56,6 +65,10 @@ class Commander(App[str]):
         self.look_again()
 
     def _ask(self, question: Question, commands: Sequence[Command]) -> None:
+        if self.read_only:  # there is nothing to ask
+            self.say(READ_ONLY, bad=True)
+            return
+
         def answered(yes: bool | None) -> None:
             if yes:
                 self._send(commands)

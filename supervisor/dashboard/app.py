@@ -46,9 +46,15 @@ class Dashboard(Habits):
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012 - Textual declares it
 
     def __init__(
-        self, source: Source, clock: Callable[[], float] = time.time, settings: Settings | None = None
+        self,
+        source: Source,
+        clock: Callable[[], float] = time.time,
+        settings: Settings | None = None,
+        *,
+        read_only: bool = False,
     ) -> None:
         super().__init__(source, settings or Settings())
+        self.read_only = self.key_bar.read_only = read_only
         self.animation_level = "none"
         self._again = asyncio.Event()  # contact the engine now
         self.session = SessionLine(clock)

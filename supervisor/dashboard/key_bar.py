@@ -8,7 +8,7 @@ from textual.content import Content
 from textual.timer import Timer
 from textual.widgets import Static
 
-from .keys import Key, bar_keys
+from .keys import ACTING, Key, bar_keys
 
 MESSAGE_S = 8.0  # how long a message stays
 
@@ -19,6 +19,7 @@ class KeyBar(Static):
     def __init__(self) -> None:
         super().__init__(id="keys")
         self.instead: Mapping[str, str] = {}  # the keys that the user chose in place of ours
+        self.read_only = False
         self._message = ""
         self._timer: Timer | None = None
 
@@ -42,12 +43,19 @@ class KeyBar(Static):
         self._draw()
 
     def _draw(self) -> None:
-        self.update(Content(self._message) if self._message else key_line(bar_keys(self.instead), self.size.width))
+        self.update(Content(self._message) if self._message else self._keys())
+
+    def _keys(self) -> Content:
+        keys = bar_keys(self.instead)
+        if self.read_only:
+            return key_line([key for key in keys if key.action not in ACTING], self.size.width, "read-only")
+        return key_line(keys, self.size.width)
 
 
-def key_line(keys: list[Key], width: int) -> Content:
-    """The keys with their words, in at most `width` cells."""
-    shown: list[Content] = []
+def key_line(keys: list[Key], width: int, before: str = "") -> Content:
+    """The keys with their words, in at most `width` cells; a word may come before them."""
+    shown = [Content.styled(before, "reverse")] if before else []
+    width -= len(before) + 2 if before else 0
     for key in keys:
         width -= len(key.shown) + len(key.word) + 3
         if width < 0:

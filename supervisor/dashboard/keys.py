@@ -68,6 +68,9 @@ GROUPS: dict[str, tuple[Key, ...]] = {
 }
 
 
+ACTING = frozenset({"start", "stop", "kill", "restart", "fresh", "end"})  # what a read-only screen refuses
+
+
 def every_key() -> list[Key]:
     """Every key that does something, once."""
     return [key for keys in GROUPS.values() for key in keys if key.action]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from e2e.box import Box
 
-HEAVY = {"torch", "numpy", "pandas", "textual", "uproot", "matplotlib", "pynvml"}
+HEAVY = {"aiohttp", "torch", "numpy", "pandas", "textual", "uproot", "matplotlib", "pynvml"}
 
 
 def imported(box: Box, *arguments: str) -> set[str]:

@@ -1,0 +1,196 @@
+"""`pmssm-supervise web`: who gets in, what a tab may do, and what a real browser shows of it."""
+
+import asyncio
+import io
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+from e2e.box import Box
+from e2e.chromium import browser_page
+from PIL import Image
+
+DEADLINE_S = 30.0
+PLAN = '[session]\nname = "dummies"\n[runs.alpha]\ncommand = ["sleep", "1000"]\n'
+
+
+@dataclass(frozen=True)
+class Web:
+    """A server that serves."""
+
+    process: subprocess.Popen[str]
+    client: aiohttp.ClientSession
+    site: str  # http://127.0.0.1:PORT
+    token: str
+
+    async def answer(self, path: str, **headers: str) -> tuple[int, str, str]:
+        """Status, text and content policy of what a path gives."""
+        async with self.client.get(f"{self.site}{path}", headers=headers) as response:
+            return response.status, await response.text(), response.headers.get("Content-Security-Policy", "")
+
+    def tab(self, *, token: str | None = None, **headers: str) -> aiohttp.client._WSRequestContextManager:
+        """A tab's connection, as the page opens it."""
+        address = f"{self.site}/ws/{token or self.token}?width=100&height=30"
+        return self.client.ws_connect(address, headers={"Origin": self.site} | headers)
+
+    async def status_of_tab(self, *, token: str | None = None, **headers: str) -> int:
+        """With what the server refuses a tab."""
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
+            async with self.tab(token=token, **headers):
+                pass
+        return refusal.value.status
+
+    def dashboards(self) -> list[int]:
+        """The processes of the tabs."""
+        return [
+            int(pid) for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        ]
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Returns as soon as the condition holds."""
+        deadline = time.monotonic() + DEADLINE_S
+        while not condition():
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+
+
+def serve(box: Box, *options: str) -> tuple[subprocess.Popen[str], str, str]:
+    """The server of the box's session, its site and its token."""
+    box.ok("--detach", "--plan", box.plan(PLAN))
+    process = box.start("web", "--port", "0", *options)
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    address = re.search(r"(http://127\.0\.0\.1:\d+)/\?token=(\S+)$", line)
+    assert address, line
+    return process, address[1], address[2]
+
+
+@pytest.fixture
+async def web(box: Box) -> AsyncIterator[Web]:
+    """A server that is read-only."""
+    process, site, token = await asyncio.to_thread(serve, box)
+    async with aiohttp.ClientSession() as client:
+        yield Web(process, client, site, token)
+
+
+async def until_shown(tab: aiohttp.ClientWebSocketResponse, text: str) -> None:
+    """Reads until the terminal was told to show a text."""
+    shown = b""
+    async with asyncio.timeout(DEADLINE_S):
+        while text.encode() not in shown:
+            message = await tab.receive()
+            assert message.type in (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT), (message, shown)
+            shown += message.data if isinstance(message.data, bytes) else b""
+
+
+async def test_only_the_token_under_our_own_name_and_from_our_own_page_gets_in(web: Web) -> None:
+    status, page, policy = await web.answer(f"/?token={web.token}")
+    assert status == 200 and "Opening the dashboard" in page
+    ours = web.site.removeprefix("http://")
+    assert set(re.findall(r"\w+://([^/\s;]+)", page + policy)) == {ours}
+    for path in ("/", "/?token=", "/?token=wrong", "/?token=%C3%A4", f"/?token={web.token}x"):
+        assert (await web.answer(path))[0] == 403, path
+    for host in ("evil.example", ours.replace("127.0.0.1", "127.0.0.1.evil.example"), "127.0.0.1:1@evil.example"):
+        assert (await web.answer(f"/?token={web.token}", Host=host))[0] == 403, host
+    assert (await web.answer(f"/?token={web.token}", Host="localhost:9000"))[0] == 200  # the other end of `ssh -L`
+    for name in ("textual.js", "page.js", "page.css", "xterm.css", "font.ttf"):
+        async with web.client.get(f"{web.site}/static/{name}") as response:
+            assert response.status == 200, name
+    assert (await web.answer("/static/..%2f__init__.py"))[0] == 404
+    assert await web.status_of_tab(token="wrong") == 403
+    for origin in ("http://evil.example", "http://127.0.0.1:1", "null", web.site.replace("http", "https")):
+        assert await web.status_of_tab(Origin=origin) == 403, origin
+    assert web.dashboards() == []
+
+
+async def test_a_tab_looks_but_does_not_touch_and_its_dashboard_ends_with_it(web: Web, box: Box) -> None:
+    async with web.tab() as tab:
+        await until_shown(tab, "alpha")
+        (dashboard,) = web.dashboards()
+        for nonsense in ("", "[", "[" * 100_000, '["resize", {"width": "x"}]', '["stdin", 1]', "7"):
+            await tab.send_str(nonsense)
+        await tab.send_json(["resize", {"width": 10**9, "height": 24}])
+        for key in "xXsrRQ":
+            await tab.send_json(["stdin", key])
+            await until_shown(tab, "read-only, so nothing was done")
+            await tab.send_json(["stdin", "T"])  # another message in between
+            await until_shown(tab, "theme: ")
+    await web.until(lambda: web.dashboards() == [])
+    assert not Path(f"/proc/{dashboard}").exists()
+    assert [event["kind"] for event in box.journal() if "requested" in event["kind"]] == []
+
+
+async def test_ctrl_c_ends_the_server_and_all_its_dashboards(web: Web, box: Box) -> None:
+    async with web.tab() as one, web.tab() as other:
+        await until_shown(one, "alpha")
+        await until_shown(other, "alpha")
+        dashboards = web.dashboards()
+        web.process.send_signal(signal.SIGINT)
+        assert await asyncio.to_thread(web.process.wait, DEADLINE_S) == 0
+    assert len(dashboards) == 2 and not any(Path(f"/proc/{pid}").exists() for pid in dashboards)
+    assert box.states() == {"alpha": "running"}
+
+
+async def test_a_killed_server_leaves_no_dashboard(web: Web) -> None:
+    async with web.tab() as tab:
+        await until_shown(tab, "alpha")
+        (dashboard,) = web.dashboards()
+        os.kill(web.process.pid, signal.SIGKILL)
+        await web.until(lambda: not Path(f"/proc/{dashboard}").exists())
+
+
+async def test_eight_tabs_are_enough(web: Web) -> None:
+    tabs = [await web.tab() for _ in range(8)]
+    assert await web.status_of_tab() == 503
+    assert (await web.answer(f"/?token={web.token}"))[:2] == (
+        503,
+        "8 tabs show the dashboard already; close one of them.",
+    )
+    await asyncio.gather(*(tab.close() for tab in tabs))
+    await web.until(lambda: web.dashboards() == [])
+
+
+def test_what_hinders_the_server_is_said_in_one_line(box: Box) -> None:
+    _, site, _ = serve(box)
+    port = site.rpartition(":")[2]
+    taken = box.run("web", "--port", port)
+    assert (taken.returncode, taken.stderr.count("\n")) == (2, 1) and f"port {port} is taken" in taken.stderr
+    (box.folder / "absent").mkdir()
+    (box.folder / "absent" / "aiohttp.py").write_text("raise ModuleNotFoundError('no', name='aiohttp')\n")
+    box.env["PYTHONPATH"] = str(box.folder / "absent")  # as if the extra were not installed
+    absent = box.run("web")
+    assert (absent.returncode, absent.stderr.count("\n")) == (2, 1) and "pip install aiohttp" in absent.stderr
+
+
+async def test_a_real_browser_shows_the_dashboard_obeys_keys_and_asks_nobody_else(box: Box, tmp_path: Path) -> None:
+    _, site, token = await asyncio.to_thread(serve, box, "--control")
+    async with browser_page(tmp_path / "chromium") as page:
+        await page.call("Page.navigate", url=f"{site}/?token=wrong")
+        assert "token is wrong" in await page.evaluate("document.body.innerText")
+        page.complaints.clear()  # about the 403
+        await page.call("Page.navigate", url=f"{site}/?token={token}")
+        await page.until("dummies", "alpha", "▶ running", "x stop")
+        colours = Image.open(io.BytesIO(await page.picture())).convert("RGB").getcolors(1 << 20)
+        assert colours is not None and len(colours) > 50  # it is drawn, too
+        await page.press("?")
+        await page.until("keys (Esc closes")
+        await page.press("?")
+        await page.press("x")
+        await page.until("Stop alpha?")
+        await page.press("y")
+        await page.until("■ stopped")
+        await page.press("q")
+        await page.until_true("document.activeElement.id === 'again'")
+        await page.press("Enter")
+        await page.until("dummies", "alpha")
+        assert len(page.requested) > 10
+        assert {re.sub(r"^\w+://", "", address).partition("/")[0] for address in page.requested} == {site[7:]}
+        assert not [told for told in page.complaints if "Content Security Policy" in told], page.complaints
+    assert box.states() == {"alpha": "stopped"}
