@@ -3,15 +3,22 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-if ! command -v cc >/dev/null; then # the tests compile a small stand-in for NVIDIA's libnvidia-ml.so.1
+install_system_packages() {
+    local sudo packages=()
     sudo=$([ "$(id -u)" = 0 ] || echo sudo)
-    $sudo apt-get update -q && $sudo apt-get install -q -y gcc libc6-dev
-fi
+    # The tests compile a small stand-in for NVIDIA's libnvidia-ml.so.1, and look at `web` with a real browser.
+    command -v cc >/dev/null || packages+=(gcc libc6-dev)
+    command -v chromium chromium-browser google-chrome >/dev/null || packages+=(chromium)
+    [ ${#packages[@]} = 0 ] || { $sudo apt-get update -q && $sudo apt-get install -q -y --no-install-recommends "${packages[@]}"; }
+}
+install_system_packages & # while pip downloads
+system_packages=$!
 
 unset PYTHONDONTWRITEBYTECODE # the tests start a thousand processes: what is compiled once need not be compiled by each
 
 python3 -m venv .venv
 .venv/bin/pip install --quiet --no-compile -c constraints.txt -e '.[test]'
+wait "$system_packages"
 
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .

@@ -50,16 +50,14 @@ def test_the_editable_install_lives_beside_the_package_supervisor() -> None:
     assert Path(theirs) != ROOT / "supervisor"
 
 
-def test_the_wheel_holds_plan_sample_and_styles(python_with_wheel: Path) -> None:
+def test_the_wheel_holds_plan_sample_styles_and_page(python_with_wheel: Path) -> None:
     program = """
 from importlib.resources import files
 from pmssm.supervisor.plan import builtin_plan
 print(*builtin_plan().runs)
 print(sum(entry.name.endswith(".root") for entry in (files("pmssm.trainers.data") / "sample").iterdir()))
 print(sum(entry.name.endswith(".tcss") for entry in files("pmssm.supervisor.dashboard").iterdir()))
+print(sum(entry.name.startswith("page.") for entry in (files("pmssm.supervisor.web") / "page").iterdir()))
 """
-    assert _say(python_with_wheel, program).splitlines() == [
-        "prepare transformer transformer_tabular mlp report",
-        "3",
-        "1",
-    ]
+    told = _say(python_with_wheel, program).splitlines()
+    assert told == ["prepare transformer transformer_tabular mlp report", "3", "1", "3"]

@@ -104,6 +104,22 @@ async def test_a_command_without_an_engine_says_that_it_was_not_done(stage: Stag
         await until_shown(pilot, "stop was not done", "disk full")
 
 
+async def test_a_read_only_screen_offers_no_key_that_acts_and_refuses_them_in_words(stage: Stage) -> None:
+    app = Dashboard(stage, clock=lambda: stage.now, read_only=True)
+    async with app.run_test() as pilot:
+        await ready(pilot)
+        bar = (await until_shown(pilot, "read-only  ? help  q detach  / search")).splitlines()[-1]
+        assert not re.search("start|stop|kill|end", bar)
+        for keys in ("s", "x", "X", "r", "R", "Q", "mx"):
+            app.key_bar.forget()
+            await pilot.press(*keys)
+            await until_shown(pilot, "this screen is read-only, so nothing was done")
+        app.key_bar.forget()
+        await app.run_action("stop")  # as the palette and a click do
+        await until_shown(pilot, "nothing was done")
+        assert stage.commands == []
+
+
 async def test_keys_pressed_before_there_is_a_session_say_why_nothing_happens(stage: Stage) -> None:
     stage.snapshot = None
     app = stage.app()

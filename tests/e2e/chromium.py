@@ -37,7 +37,8 @@ _SCREEN = """
 (() => {
   const buffer = window.terminal?.buffer?.active;
   if (!buffer) return "";
-  return Array.from({ length: window.terminal.rows }, (_, row) => buffer.getLine(row)?.translateToString(true)).join("\\n");
+  const lines = Array.from({ length: window.terminal.rows }, (_, row) => buffer.getLine(row)?.translateToString(true));
+  return lines.join("\\n");
 })()
 """
 

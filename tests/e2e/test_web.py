@@ -1,6 +1,7 @@
 """`pmssm-supervise web`: who gets in, what a tab may do, and what a real browser shows of it."""
 
 import asyncio
+import contextlib
 import io
 import os
 import re
@@ -169,12 +170,39 @@ def test_what_hinders_the_server_is_said_in_one_line(box: Box) -> None:
     assert (absent.returncode, absent.stderr.count("\n")) == (2, 1) and "pip install aiohttp" in absent.stderr
 
 
+@contextlib.asynccontextmanager
+async def foreign_page() -> AsyncIterator[str]:
+    """The address of a page of somebody else's."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 7\r\n\r\nforeign")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+
+
+async def test_a_real_browser_refuses_a_wrong_token_and_a_foreign_page(web: Web, tmp_path: Path) -> None:
+    open_socket = (
+        f"new Promise(done => {{ const socket = new WebSocket('{web.site.replace('http', 'ws')}/ws/{web.token}');"
+        "socket.onopen = () => done('open'); socket.onerror = () => done('refused'); })"
+    )
+    async with foreign_page() as foreign, browser_page(tmp_path / "chromium") as page:
+        await page.call("Page.navigate", url=f"{web.site}/?token=wrong")
+        await page.until_true("document.body?.innerText.includes('token is wrong')")
+        await page.call("Page.navigate", url=foreign)
+        await page.until_true("document.body?.innerText === 'foreign'")
+        assert await page.evaluate(open_socket) == "refused"
+        await page.call("Page.navigate", url=f"{web.site}/?token={web.token}")
+        await page.until("alpha")
+        assert await page.evaluate(open_socket) == "open"  # so that it was the page that made the difference
+
+
 async def test_a_real_browser_shows_the_dashboard_obeys_keys_and_asks_nobody_else(box: Box, tmp_path: Path) -> None:
     _, site, token = await asyncio.to_thread(serve, box, "--control")
     async with browser_page(tmp_path / "chromium") as page:
-        await page.call("Page.navigate", url=f"{site}/?token=wrong")
-        assert "token is wrong" in await page.evaluate("document.body.innerText")
-        page.complaints.clear()  # about the 403
         await page.call("Page.navigate", url=f"{site}/?token={token}")
         await page.until("dummies", "alpha", "▶ running", "x stop")
         colours = Image.open(io.BytesIO(await page.picture())).convert("RGB").getcolors(1 << 20)
