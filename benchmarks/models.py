@@ -67,6 +67,7 @@ def main() -> None:
     parser.add_argument("--n-samples", type=int, default=3000, help="rows of each of the sample's three files")
     options = parser.parse_args()
     tune_process()
+    torch.set_flush_denormal(True)
     with tempfile.TemporaryDirectory(prefix="models-") as folder:
         command = [sys.executable, "-m", "pmssm.trainers", "prepare", "--output", folder]
         command += ["--n-samples", str(options.n_samples)]

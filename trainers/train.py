@@ -61,6 +61,8 @@ def train(job: Job, settings: Settings, stop: StopRequest, startup: StartUp) -> 
     Raises TrainerError with one line for what the user can mend, Stopped after a signal.
     """
     startup.end("imports")
+    # Moments of weights that no gradient reaches any more fade into denormal numbers, which CPUs are slow at.
+    torch.set_flush_denormal(True)  # for the threads that are yet to come, too
     device = choose_device(job.device)
     settings = replace(settings, precision=choose_precision(job.precision, device))
     prepared = load_prepared(job.data)
