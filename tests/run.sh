@@ -9,7 +9,9 @@ install_system_packages() {
     # The tests compile a small stand-in for NVIDIA's libnvidia-ml.so.1, and look at `web` with a real browser.
     command -v cc >/dev/null || packages+=(gcc libc6-dev)
     command -v chromium chromium-browser google-chrome >/dev/null || packages+=(chromium)
-    [ ${#packages[@]} = 0 ] || { $sudo apt-get update -q && $sudo apt-get install -q -y --no-install-recommends "${packages[@]}"; }
+    [ ${#packages[@]} = 0 ] && return
+    $sudo apt-get update -q
+    $sudo apt-get install -q -y --no-install-recommends "${packages[@]}"
 }
 install_system_packages & # while pip downloads
 system_packages=$!

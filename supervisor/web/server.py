@@ -21,7 +21,7 @@ from . import WebError
 from .access import content_policy, is_our_host, is_our_origin, is_token, new_token
 from .tab import Tab, for_dashboard
 
-MAX_TABS = 8  # each is a process of some 60 MB
+MAX_TABS = 8  # each is a process of some 50 MB
 HEARTBEAT_S = 15.0  # a browser that does not answer is gone, as behind a lid that was closed
 SHUTDOWN_S = 10.0
 _PAGE = files(__package__) / "page"
