@@ -240,6 +240,8 @@ class Engine:
     def _carry_out(self, action: Action) -> None:
         match action:
             case Start():
+                if self._summary_due and self.plan.runs[action.run].after_end:  # it may want to tell how those ended
+                    self._write_summary()
                 self._start(action)
             case Signal():
                 self._living.tell(action.run, action.how, self.plan.runs[action.run].stop_grace_s)

@@ -44,6 +44,7 @@ def test_with_three_gpus_the_transformers_train_side_by_side_and_the_mlp_on_the_
         "transformer": "GPU 1",
         "transformer_tabular": "GPU 2",
         "mlp": "GPU 2",
+        "report": "takes no slot, sees no GPU",
     }
 
 

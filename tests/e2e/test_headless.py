@@ -147,3 +147,12 @@ def test_on_finish_is_told_of_failures_and_of_the_end(box: Box) -> None:
     lines = sorted(told.read_text().splitlines())
     assert re.fullmatch(r"right: failed after .* s \(exit code 3: oops\)", lines[0])
     assert lines[1].startswith("session finished: ")
+
+
+def test_a_run_that_awaits_the_end_of_others_finds_in_the_summary_how_they_ended(box: Box) -> None:
+    runs = {"a": 'command = ["false"]', "b": 'command = ["true"]\nafter = ["a"]'}
+    report = '[runs.report]\ncommand = ["cat", "{session}/summary.json"]\nafter_end = ["a", "b"]\n'
+    plan = box.plan("".join(f"[runs.{name}]\n{lines}\n" for name, lines in runs.items()) + report)
+    assert box.run("--headless", "--plan", plan).returncode == 1
+    told = json.loads(box.log("report"))["runs"]
+    assert {name: told[name]["state"] for name in runs} == {"a": "failed", "b": "blocked"}

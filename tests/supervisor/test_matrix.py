@@ -117,9 +117,10 @@ def test_any_matrix_is_expanded_whole_or_refused_in_one_line(matrix: dict[str, l
         assert literal == [("true", *combination) for combination in product(*given_values)]
 
 
-def test_the_worked_example_is_three_seeds_of_two_learning_rates_after_one_preparation() -> None:
+def test_the_worked_example_is_three_seeds_of_two_learning_rates_between_preparation_and_report() -> None:
     runs = load_plan(SWEEP).runs
-    assert len(runs) == 7
+    assert len(runs) == 8
+    assert len(runs["report"].after_end) == 6
     assert {run.group for run in runs.values()} == {None, "mlp-learning_rate0.0001", "mlp-learning_rate0.001"}
     command = " ".join(runs["mlp-seed3-learning_rate0.001"].command)
     assert command.endswith("{training_options} --seed 3 --learning-rate 0.001")
