@@ -26,7 +26,6 @@ from pmssm.trainers.models import RECIPES
 from pmssm.trainers.signals import StopRequest
 from pmssm.trainers.step import Data
 from pmssm.trainers.tuning import tune_process
-from pmssm.trainers.workers import Workers
 from quality import settings_of
 
 
@@ -136,14 +135,11 @@ def training_of(variant: Variant, prepared: Prepared, seed: int, epochs: int) ->
     """A training at its start, its learning rate's schedule over `epochs`."""
     settings: Settings = replace(settings_of(variant.model, seed, epochs), **variant.changes)
     torch.manual_seed(seed)
-    recipe = RECIPES[variant.model]
     return Training(
-        [recipe.build()],
+        [RECIPES[variant.model].build()],
         Data(*(torch.tensor(array) for array in prepared[:4])),
         settings,
         stop=StopRequest(),
-        workers=Workers(1),
-        pass_rows=recipe.cpu_rows,
     )
 
 

@@ -29,10 +29,8 @@ def main() -> None:
     from pmssm.trainers.models import RECIPES  # noqa: PLC0415
     from pmssm.trainers.plots import true_vs_predicted  # noqa: PLC0415
     from pmssm.trainers.step import Data  # noqa: PLC0415
-    from pmssm.trainers.workers import Workers  # noqa: PLC0415
 
     device = torch.device(options.device)
-    workers = Workers(len(os.sched_getaffinity(0)) if options.device == "cpu" else 1)
     inputs = torch.randn(options.points, 19, device=device)
     data = Data(inputs, inputs[:, 0], inputs, inputs[:, 0])
     scaling = Scaling(np.zeros(20), np.ones(20), np.zeros(20), np.ones(20))
@@ -41,9 +39,9 @@ def main() -> None:
     print("| --- | --- | --- | --- |")
     for name in options.models:
         model = RECIPES[name].build().to(device).eval()
-        evaluate([model], Data(*(part[:1000] for part in data)), scaling, target, workers)
+        evaluate([model], Data(*(part[:1000] for part in data)), scaling, target)
         began = time.perf_counter()
-        scores = evaluate([model], data, scaling, target, workers)
+        scores = evaluate([model], data, scaling, target)
         drawing = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             true_vs_predicted(Path(folder) / "plot.png", name, scores, target)

@@ -6,6 +6,7 @@ Same recipe, same rows, seeds of their own on each side: equal means equal withi
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import subprocess
 import sys
@@ -22,7 +23,6 @@ from pmssm.trainers.models import RECIPES
 from pmssm.trainers.precision import choose_precision
 from pmssm.trainers.signals import StopRequest
 from pmssm.trainers.step import Data
-from pmssm.trainers.workers import Workers
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--n-samples", type=int, default=2000, help="rows of each of the sample's five files")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", default="auto", help="of ours")
+    parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"], help="of ours, a column each")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="quality-") as folder:
         command = [sys.executable, "-m", "pmssm.trainers", "prepare", "--output", folder]
@@ -41,11 +41,20 @@ def main() -> None:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         data = Data(*(torch.tensor(array) for array in load_prepared(Path(folder))[:4]))
     print(f"{len(data.train_inputs):,} rows to train, {len(data.val_inputs):,} to validate, {options.epochs} epochs\n")
-    print("| model | baseline, one a seed | ours, one a seed | means |\n| --- | --- | --- | --- |")
+    sides = ["the lab's loop", *(f"ours, {precision}" for precision in options.precisions)]
+    print("| model |", *(f"{side} |" for side in sides), "\n|", "--- |" * (1 + len(sides)))
     for name in options.models:
-        losses = [[loss(name, data, seed, options) for seed in range(options.seeds)] for loss in (baseline, ours)]
-        cells = [" / ".join(f"{value:.4f}" for value in values) for values in losses]
-        print("|", name, "|", *[f"{cell} |" for cell in cells], *(f"{statistics.fmean(x):.4f}" for x in losses), "|")
+        cells = [cell([baseline(name, data, seed, options) for seed in range(options.seeds)])]
+        for precision in options.precisions:
+            cells.append(cell([ours(name, data, seed, precision, options) for seed in range(options.seeds)]))
+        print("|", name, "|", *(f"{text} |" for text in cells), flush=True)
+
+
+def cell(losses: list[float]) -> str:
+    """All of them, their mean, and the standard error of the mean."""
+    each = " / ".join(f"{loss:.4f}" for loss in losses)
+    error = statistics.stdev(losses) / len(losses) ** 0.5 if len(losses) > 1 else math.nan
+    return f"{each}: {statistics.fmean(losses):.4f} ± {error:.4f}"
 
 
 def settings_of(name: str, seed: int, epochs: int) -> Settings:
@@ -63,16 +72,14 @@ def baseline(name: str, data: Data, seed: int, options: argparse.Namespace) -> f
     return [training.epoch()[1] for _ in range(options.epochs)][-1]
 
 
-def ours(name: str, data: Data, seed: int, options: argparse.Namespace) -> float:
+def ours(name: str, data: Data, seed: int, precision: str, options: argparse.Namespace) -> float:
     """The validation loss after the last epoch."""
     device = torch.device(options.device)
     settings = settings_of(name, seed, options.epochs)
-    settings = replace(settings, precision=choose_precision(options.precision, device))
+    settings = replace(settings, precision=choose_precision(precision, device))
     torch.manual_seed(seed)
     training = Training(
-        [RECIPES[name].build().to(device)], Data(*(part.to(device) for part in data)), settings, stop=StopRequest(),
-        workers=Workers(2 if options.device == "cpu" else 1),
-        pass_rows=RECIPES[name].cpu_rows if options.device == "cpu" else None,
+        [RECIPES[name].build().to(device)], Data(*(part.to(device) for part in data)), settings, stop=StopRequest()
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="quality-") as folder:
         checkpoints = Checkpoints(Path(folder), {})

@@ -17,7 +17,6 @@ from pmssm.trainers.models import RECIPES
 from pmssm.trainers.precision import choose_precision
 from pmssm.trainers.signals import StopRequest
 from pmssm.trainers.step import Data
-from pmssm.trainers.workers import Workers
 from torch.profiler import ProfilerActivity
 from torch.profiler import profile as record
 from torch.utils.flop_counter import FlopCounterMode
@@ -28,11 +27,10 @@ BATCH = 256
 def profile(models: list[str], device_name: str, precision: str, threads: int | None) -> str:
     """A table, one row a model."""
     device = torch.device(device_name)
-    threads = threads or len(os.sched_getaffinity(0))
-    torch.set_num_threads(threads)
+    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
     settings = {name: settings_of(name, precision, device) for name in models}
     flops, bandwidth = rates(device)
-    rows = [row(name, settings[name], device, threads=threads, flops=flops, bandwidth=bandwidth) for name in models]
+    rows = [row(name, settings[name], device, flops=flops, bandwidth=bandwidth) for name in models]
     return "\n".join([
         f"{flops / 1e9:.0f} GFLOP/s in a product of 2048 × 2048, {bandwidth / 1e9:.1f} GB/s in a copy",
         "",
@@ -69,35 +67,29 @@ def rates(device: torch.device) -> tuple[float, float]:
     return 2 * 2048**3 / seconds(lambda: square @ square, device), 2 * 4 * 2**26 / seconds(block.clone, device)
 
 
-def row(name: str, settings: Settings, device: torch.device, *, threads: int, flops: float, bandwidth: float) -> str:
+def row(name: str, settings: Settings, device: torch.device, *, flops: float, bandwidth: float) -> str:
     """A row of the table."""
-    on_cpu = device.type == "cpu"
     inputs, targets = torch.randn(4 * BATCH, 19, device=device), torch.randn(4 * BATCH, device=device)
 
-    def training(workers: int) -> Training:
-        made = Training(
-            [RECIPES[name].build().to(device)], Data(inputs, targets, inputs, targets), settings, stop=StopRequest(),
-            workers=Workers(workers), pass_rows=RECIPES[name].cpu_rows if on_cpu and workers > 1 else None,
-        )  # fmt: skip
-        made.step.begin([settings.seed], 0, 0)
-        return made
+    training = Training(
+        [RECIPES[name].build().to(device)], Data(inputs, targets, inputs, targets), settings, stop=StopRequest()
+    )
+    training.step.begin([settings.seed], 0, 0)
 
-    def step(of: Training) -> None:
-        of.step.cursor.zero_()
-        of.take_step(BATCH)
+    def step() -> None:
+        training.step.cursor.zero_()
+        training.take_step(BATCH)
 
-    measured, recorded = training(threads if on_cpu else 1), training(1)
-    whole = seconds(lambda: step(measured), device)
-    measured.step.cursor.zero_()
-    passes = seconds(lambda: measured.step.passes(BATCH), device)
-    update = seconds(measured.optimizer.step, device)
+    whole = seconds(step, device)
+    training.step.cursor.zero_()
+    passes = seconds(lambda: training.step.passes(BATCH), device)
+    update = seconds(training.optimizer.step, device)
     with FlopCounterMode(display=False) as counter:
-        recorded.step.passes(BATCH)
-    step(recorded)
-    with record(activities=[ProfilerActivity.CPU if on_cpu else ProfilerActivity.CUDA]) as profiled:
-        step(recorded)
+        training.step.passes(BATCH)
+    with record(activities=[ProfilerActivity.CPU if device.type == "cpu" else ProfilerActivity.CUDA]) as profiled:
+        step()
     launched = sum(event.count for event in profiled.key_averages())
-    flat = recorded.optimizer.flat
+    flat = training.optimizer.flat
     moved = 7 * flat.numel() * flat.element_size()  # four are read, three are written
     floor = max(counter.get_total_flops() / flops, moved / bandwidth)
     return (

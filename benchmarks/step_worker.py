@@ -49,9 +49,8 @@ def make_epoch(options: argparse.Namespace) -> Callable[[], object]:
     from pmssm.trainers.signals import StopRequest  # noqa: PLC0415
     from pmssm.trainers.step import Data  # noqa: PLC0415
     from pmssm.trainers.train import build_models  # noqa: PLC0415
-    from pmssm.trainers.workers import Workers  # noqa: PLC0415
 
-    threads = options.threads or len(os.sched_getaffinity(0))
+    torch.set_num_threads(options.threads or len(os.sched_getaffinity(0)))
     device = torch.device(options.device)
     recipe = RECIPES[options.model]
     settings = Settings(
@@ -69,7 +68,6 @@ def make_epoch(options: argparse.Namespace) -> Callable[[], object]:
     targets = inputs[:, 0] * inputs[:, 1]
     arrays = (inputs[:rows], targets[:rows], inputs[rows:], targets[rows:])
     if options.side == "baseline":
-        torch.set_num_threads(threads)
         return Baseline(options.model, Data(*arrays), settings, device).epoch
     data = Data(*(array.to(device) for array in arrays))
     training = Training(
@@ -77,8 +75,6 @@ def make_epoch(options: argparse.Namespace) -> Callable[[], object]:
         data,
         settings,
         stop=StopRequest(),
-        workers=Workers(threads if options.device == "cpu" else 1),
-        pass_rows=recipe.cpu_rows if options.device == "cpu" else None,
     )
     if options.compile:
         training.step.compile()

@@ -75,7 +75,7 @@ def _no_nan(_context: click.Context, _option: click.Parameter, value: float | No
 @click.option(
     "--precision",
     type=click.Choice(["auto", "fp32", "tf32", "bf16"]),
-    help="Of matrix products. [default: auto, tf32 on GPUs that have it]",
+    help="[default: auto, which is tf32 on GPUs and bf16 on CPUs that have it, else fp32]",
 )
 @click.option("--testing", is_flag=True, help="A quick look: few points and epochs, under two minutes.")
 @click.option("--tensorboard", is_flag=True, help="Have each training also write event files for TensorBoard.")

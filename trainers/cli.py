@@ -190,7 +190,7 @@ TRAINER_OPTIONS = [
     click.option("--ensemble", type=POSITIVE, default=1, show_default=True, metavar="K",
                  help="Train K models at once, seeds --seed, --seed + 1, …; saved as one that knows its spread."),
     click.option("--precision", type=click.Choice(["auto", "fp32", "tf32", "bf16"]), default="auto", show_default=True,
-                 help="Of the factors of matrix products.  auto: tf32 on GPUs that have it, else fp32."),
+                 help="auto: tf32 on GPUs and bf16 on CPUs that have it, else fp32."),
     click.option("--compile/--no-compile", default=None, help="Fuse kernels, on a GPU.  [default: long trainings]"),
     click.option("--threads", type=POSITIVE, help="CPU threads.  [default: OMP_NUM_THREADS, or all cores]"),
     click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),

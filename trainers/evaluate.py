@@ -16,10 +16,8 @@ from .data.scaling import Scaling
 from .data.targets import Target
 from .errors import TrainingError
 from .log import LOGGER
-from .precision import Precision
 from .signals import StopRequest
 from .step import Data
-from .workers import Workers, split
 
 PREDICTION_ROWS = {"cpu": 512, "cuda": 8192}
 """That one pass takes: on a CPU as many as stay in its cache, on a GPU enough to fill it."""
@@ -33,42 +31,22 @@ class Interrupted(Exception):
         self.signum = signum
 
 
-def predict(
-    model: nn.Module,
-    inputs: Tensor,
-    *,
-    stop: StopRequest | None = None,
-    workers: Workers | None = None,
-    precision: Precision = Precision.FP32,
-) -> Tensor:
-    """What `model` gives for `inputs` `(n, 19)`: `(n,)`, on the same device. Without `workers` PyTorch's own threads.
+def predict(model: nn.Module, inputs: Tensor, *, stop: StopRequest | None = None) -> Tensor:
+    """What `model` gives for `inputs` `(n, 19)`: `(n,)`, on the same device.
 
     Raises Interrupted after a signal that `stop` noted, TrainingError where not even one row fits into the memory.
     """
     result = inputs.new_empty(len(inputs))
-
-    def work(worker: int) -> None:
-        (part,) = split(len(inputs), workers.count if workers else 1)[worker] or [slice(0)]
-        with torch.no_grad(), precision.applied(inputs.device):
-            _predict_into(result[part], model, inputs[part], stop)
-
-    if workers is None:
-        work(0)
-    else:
-        workers.each(work)
-    return result
-
-
-def _predict_into(result: Tensor, model: nn.Module, inputs: Tensor, stop: StopRequest | None) -> None:
     rows, start = PREDICTION_ROWS[inputs.device.type], 0
     while start < len(inputs):
         if stop is not None and stop.signum is not None:
             raise Interrupted(stop.signum)
-        with suppress(torch.OutOfMemoryError):  # whose traceback holds on to memory until this block is left
+        with torch.no_grad(), suppress(torch.OutOfMemoryError):  # whose traceback holds on to memory in this block
             result[start : start + rows] = model(inputs[start : start + rows])
             start += rows
             continue
         rows = smaller_batch(rows, "prediction batch")
+    return result
 
 
 def smaller_batch(rows: int, what: str) -> int:
@@ -99,14 +77,12 @@ class Scores(NamedTuple):
     r2: float | None
 
 
-def evaluate(
-    models: Sequence[nn.Module], data: Data, scaling: Scaling, target: Target, workers: Workers | None = None
-) -> Scores:
+def evaluate(models: Sequence[nn.Module], data: Data, scaling: Scaling, target: Target) -> Scores:
     """Scores of `models`, taken together, on the validation part of `data`: of the mean of their physical values.
 
     The normalised error is the mean of those that each of them makes, and their standard deviation goes with it.
     """
-    predictions = torch.stack([predict(model, data.val_inputs, workers=workers) for model in models])
+    predictions = torch.stack([predict(model, data.val_inputs) for model in models])
     scores, truth = predictions.double().cpu().numpy(), data.val_targets.double().cpu().numpy()
     mean, std = float(scaling.mean[-1]), float(scaling.std[-1])
     losses = np.square(scores - truth).mean(axis=1)  # (models,)

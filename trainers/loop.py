@@ -26,7 +26,7 @@ from .precision import Precision
 from .resources import peak_memory_mib
 from .signals import Stopped, StopRequest
 from .step import Data, Step
-from .workers import Workers
+from .weights import Weights
 
 FINAL_LEARNING_RATE = 1e-6
 OPTIMIZERS = {"adamw": FlatAdamW, "muon": FlatMuon}
@@ -105,8 +105,6 @@ class Training:
         *,
         stop: StopRequest,
         physical: PhysicalError | None = None,
-        workers: Workers | None = None,
-        pass_rows: int | None = None,
     ) -> None:
         self.models = list(models)
         self.model = self.models[0]
@@ -114,16 +112,14 @@ class Training:
         self.settings = settings
         self.physical = physical or PhysicalError()
         self.stop = stop
-        self.workers = workers or Workers()
         self.optimizer = OPTIMIZERS[settings.optimizer](
-            self.models,
+            Weights(self.models, settings.precision),
             learning_rate=settings.learning_rate,
             weight_decay=settings.weight_decay,
             clip_norm=settings.clip_norm,
-            workers=self.workers,
             ema=settings.ema,
         )
-        self.step = Step(self.models, data, self.optimizer, settings.precision, largest=pass_rows)
+        self.step = Step(data, self.optimizer)
         on_gpu = data.train_inputs.device.type == "cuda"
         self.take_step: Callable[[int], None] = Captured(self.step) if on_gpu else self.step
         count = len(self.models)
@@ -232,9 +228,7 @@ class Training:
         try:
             with self.optimizer.result_in_use():
                 return torch.stack([
-                    predict(model.eval(), self.data.val_inputs, stop=self.stop, workers=self.workers,
-                            precision=self.settings.precision)
-                    for model in self.models
+                    predict(model.eval(), self.data.val_inputs, stop=self.stop) for model in self.models
                 ])  # fmt: skip
         except Interrupted as stop:
             self._stop(checkpoints, stop.signum)

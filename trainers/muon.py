@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
-from .optimizer import FlatAdamW, views
-from .workers import Workers
+from .optimizer import FlatAdamW
 
 MOMENTUM = 0.95
 NEWTON_SCHULZ_STEPS = 5
@@ -23,31 +22,17 @@ class FlatMuon(FlatAdamW):
     and weight decay with AdamW: Liu et al., "Muon is Scalable for LLM Training", arXiv:2502.16982.
     """
 
-    def __init__(
-        self,
-        models: Sequence[nn.Module],
-        *,
-        learning_rate: float,
-        weight_decay: float,
-        clip_norm: float | None,
-        workers: Workers | None = None,
-        ema: float | None = None,
-    ) -> None:
-        super().__init__(
-            models,
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            clip_norm=clip_norm,
-            workers=workers,
-            ema=ema,
-        )
-        self.moments["momentum"] = torch.zeros_like(self.flat)
-        ours = {id(matrix) for matrix in hidden_matrices(models[0])}
-        chosen = [index for index, parameter in enumerate(models[0].parameters()) if id(parameter) in ours]
-        buffers = (self.flat, self.gradients[0], self.moments["momentum"])
-        weights, gradients, momenta = (views(buffer, models[0]) for buffer in buffers)
-        # Each (models, rows, columns).
-        self.matrices = [(weights[index], gradients[index], momenta[index]) for index in chosen]
+    moment_names = (*FlatAdamW.moment_names, "momentum")
+
+    @cached_property
+    def matrices(self) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Weight, gradient and momentum of each hidden matrix, each `(models, rows, columns)`; views of the buffers."""
+        model = self.weights.models[0]
+        ours = {id(matrix) for matrix in hidden_matrices(model)}
+        chosen = [index for index, parameter in enumerate(model.parameters()) if id(parameter) in ours]
+        buffers = (self.flat, self.gradient, self.moments["momentum"])
+        weights, gradients, momenta = map(self.weights.views, buffers)
+        return [(weights[index], gradients[index], momenta[index]) for index in chosen]
 
     def _move(self) -> None:
         before = [weight.clone() for weight, _, _ in self.matrices]

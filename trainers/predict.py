@@ -16,9 +16,8 @@ from .data.reading import READERS, read_chunks
 from .data.writing import table_writer
 from .errors import OptionError
 from .log import LOGGER
-from .resources import choose_device, default_threads
+from .resources import choose_device
 from .surrogate import Surrogate, load_surrogate
-from .workers import Workers
 
 PROGRESS_SECONDS = 2.0
 
@@ -38,13 +37,12 @@ def predict_file(model: Path, source: Path, output: Path, *, tree: str, branches
     columns = parameter_columns(branches)
     place = choose_device(device)
     surrogate = load_surrogate(model).to(place)
-    workers = Workers(default_threads()) if place.type == "cpu" else None
     start = said = time.monotonic()
     rows, outside = 0, np.zeros(len(columns), dtype=np.int64)
     any_outside = 0
     with table_writer(output) as append:
         for points in read_ahead(read_chunks(source, columns, tree=tree)):
-            table, misses = predict_points(surrogate, points, workers)
+            table, misses = predict_points(surrogate, points)
             append(table)
             rows += len(points)
             outside += misses.sum(axis=0)
@@ -70,10 +68,10 @@ def read_ahead(chunks: Iterator[Rows]) -> Iterator[Rows]:
 
 
 def predict_points(
-    surrogate: Surrogate, points: Rows, workers: Workers | None
+    surrogate: Surrogate, points: Rows
 ) -> tuple[dict[str, NDArray[np.float64] | NDArray[np.bool_]], NDArray[np.bool_]]:
     """The columns of the table for `points`, `(n, 19)`, and which parameters lie outside, `(n, 19)`."""
-    members, outside = surrogate.ask(points, workers), surrogate.outside(points)
+    members, outside = surrogate.ask(points), surrogate.outside(points)
     name = surrogate.target.name
     table: dict[str, NDArray[np.float64] | NDArray[np.bool_]] = {name: np.asarray(members.mean(axis=0))}
     if len(members) > 1:

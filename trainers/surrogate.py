@@ -18,7 +18,6 @@ from .data.targets import Target
 from .errors import ModelError
 from .evaluate import predict
 from .models import RECIPES
-from .workers import Workers
 
 FORMAT = 3
 
@@ -72,14 +71,11 @@ class Surrogate:
         low, high = self.scaling.minimum[:-1], self.scaling.maximum[:-1]
         return ~((rows >= low - FLOAT32_STEP * np.abs(low)) & (rows <= high + FLOAT32_STEP * np.abs(high)))
 
-    def ask(self, points: ArrayLike, workers: Workers | None = None) -> NDArray[np.float64]:
-        """What each model says, `(models, n)`, wherever the points lie. Raises ValueError for other shapes.
-
-        Without `workers` PyTorch's own threads compute.
-        """
+    def ask(self, points: ArrayLike) -> NDArray[np.float64]:
+        """What each model says, `(models, n)`, wherever the points lie. Raises ValueError for other shapes."""
         scaled = (self._rows(points) - self.scaling.mean[:-1]) * self.scaling.inverse_std[:-1]
         inputs = torch.from_numpy(scaled.astype(np.float32)).to(next(self.models[0].parameters()).device)
-        normalised = np.stack([predict(model, inputs, workers=workers).double().cpu().numpy() for model in self.models])
+        normalised = np.stack([predict(model, inputs).double().cpu().numpy() for model in self.models])
         return self.target.backward(np.asarray(normalised * self.scaling.std[-1] + self.scaling.mean[-1]))
 
     def to(self, device: torch.device) -> Surrogate:

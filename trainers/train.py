@@ -24,13 +24,12 @@ from .log import LOGGER
 from .loop import Settings, Training
 from .metrics import MetricsFile
 from .models import RECIPES
-from .precision import choose_precision
+from .precision import Precision, choose_precision
 from .resources import choose_device, device_name
 from .signals import StopRequest
 from .startup import StartUp
 from .step import Data
 from .surrogate import pack
-from .workers import Workers
 
 TESTING_ROWS = 1_024
 """Rows that `--testing` trains on at most, and validates on at most."""
@@ -63,8 +62,9 @@ def train(job: Job, settings: Settings, stop: StopRequest, startup: StartUp) -> 
     startup.end("imports")
     # Moments of weights that no gradient reaches any more fade into denormal numbers, which CPUs are slow at.
     torch.set_flush_denormal(True)  # for the threads that are yet to come, too
+    torch.set_num_threads(job.threads)
     device = choose_device(job.device)
-    settings = replace(settings, precision=choose_precision(job.precision, device))
+    settings = replace(settings, precision=precision_of(job, device))
     prepared = load_prepared(job.data)
     job.output.mkdir(parents=True, exist_ok=True)
     with only_one(job.output), memory_errors_in_one_line():
@@ -79,8 +79,6 @@ def train(job: Job, settings: Settings, stop: StopRequest, startup: StartUp) -> 
             settings,
             stop=stop,
             physical=PhysicalError.of(prepared.scaling, prepared.target),
-            workers=Workers.sharing(job.threads, settings.batch_size) if device.type == "cpu" else Workers(),
-            pass_rows=RECIPES[job.name].cpu_rows if device.type == "cpu" else None,
         )
         if pays_to_compile(job, settings, data):
             training.step.compile()
@@ -93,6 +91,16 @@ def train(job: Job, settings: Settings, stop: StopRequest, startup: StartUp) -> 
             training.run(checkpoints, metrics)
         training.use_best()
         finish(job, training, prepared, metrics)
+
+
+def precision_of(job: Job, device: torch.device) -> Precision:
+    """That of the whole training; fp32 where the model has no part that may compute with less. Raises OptionError."""
+    precision = choose_precision(job.precision, device)
+    if precision is Precision.BF16 and not hasattr(RECIPES[job.name].build, "body"):
+        if job.precision != "auto":
+            LOGGER.warning("%s computes in fp32 alone: --precision bf16 has no effect", job.name)
+        return Precision.FP32
+    return precision
 
 
 COMPILED_STEPS = 50_000
@@ -188,7 +196,7 @@ def begin(job: Job, training: Training, checkpoints: Checkpoints, metrics: Metri
     parameters = sum(parameter.numel() for parameter in training.models[0].parameters())
     data, device = training.data, training.data.train_inputs.device
     LOGGER.info("%s: %s parameters on %s, %s, %d threads", title(training), f"{parameters:,}", device_name(device),
-                training.settings.precision, training.workers.count * training.workers.cores)  # fmt: skip
+                training.settings.precision, torch.get_num_threads())  # fmt: skip
     LOGGER.info("%s rows to train, %s to validate, batch size %d", f"{len(data.train_inputs):,}",
                 f"{len(data.val_inputs):,}", progress.batch_size)  # fmt: skip
     LOGGER.info("Training for %d epochs", epochs)
@@ -205,7 +213,7 @@ def finish(job: Job, training: Training, prepared: Prepared, metrics: MetricsFil
         LOGGER.info("Early stopping: no better validation MSE for %d epochs", progress.epoch - progress.best_epoch)
     for model in models:
         model.eval()
-    scores = evaluate(models, training.data, prepared.scaling, prepared.target, training.workers)
+    scores = evaluate(models, training.data, prepared.scaling, prepared.target)
     settings = {**asdict(training.settings), "precision": str(training.settings.precision)}
     saved = pack(job.name, models, prepared, settings)
     write_atomically(output / "model.pt", lambda file: torch.save(saved, file))

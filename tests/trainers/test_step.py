@@ -7,7 +7,6 @@ import pytest
 import torch
 from pmssm.trainers.checkpoint import Checkpoints
 from pmssm.trainers.errors import OptionError
-from pmssm.trainers.evaluate import predict
 from pmssm.trainers.graphs import warm_up
 from pmssm.trainers.loop import Settings, Training
 from pmssm.trainers.metrics import MetricsFile
@@ -15,8 +14,8 @@ from pmssm.trainers.models import RECIPES
 from pmssm.trainers.precision import Precision, choose_precision
 from pmssm.trainers.signals import StopRequest
 from pmssm.trainers.step import Data, epoch_order
-from pmssm.trainers.train import build_models
-from pmssm.trainers.workers import Workers, split
+from pmssm.trainers.train import Job, build_models, precision_of
+from pmssm.trainers.weights import Weights
 from torch import Tensor, nn
 
 NAMES = ["transformer", "transformer_tabular", "mlp"]
@@ -48,15 +47,13 @@ def settings(name: str, **changes: object) -> Settings:
     return replace(basis, **changes)  # type: ignore[arg-type]
 
 
-def trained(
-    folder: Path, name: str, how: Settings, *, on: Data | None = None, workers: int = 1, pass_rows: int | None = None
-) -> Training:
+def trained(folder: Path, name: str, how: Settings, *, on: Data | None = None) -> Training:
     on = data() if on is None else on
     models = []
     for seed in range(how.seed, how.seed + how.ensemble):
         torch.manual_seed(seed)
         models.append((Tiny() if name == "tiny" else RECIPES[name].build()).to(on.train_inputs.dtype))
-    training = Training(models, on, how, stop=StopRequest(), workers=Workers(workers), pass_rows=pass_rows)
+    training = Training(models, on, how, stop=StopRequest())
     checkpoints = Checkpoints(folder, {})
     if (state := checkpoints.load()) is not None:
         training.load(state)
@@ -69,16 +66,8 @@ def figures(training: Training) -> list[float]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_rows_shared_by_threads_and_taken_in_passes_give_the_same_training_to_1e_12(name: str, tmp_path: Path) -> None:
-    whole = trained(tmp_path, name, settings(name, epochs=2))
-    (tmp_path / "shared").mkdir()
-    shared = trained(tmp_path / "shared", name, settings(name, epochs=2), workers=3, pass_rows=5)
-    assert figures(shared) == pytest.approx(figures(whole), rel=1e-12)
-
-
-@pytest.mark.parametrize("name", NAMES)
 def test_each_model_of_an_ensemble_takes_the_way_it_would_have_taken_alone_to_1e_12(name: str, tmp_path: Path) -> None:
-    together = trained(tmp_path, name, settings(name, ensemble=3, epochs=2), workers=2, pass_rows=9)
+    together = trained(tmp_path, name, settings(name, ensemble=3, epochs=2))
     alone = []
     for seed in (42, 43, 44):
         (folder := tmp_path / str(seed)).mkdir()
@@ -142,8 +131,32 @@ def test_bf16_keeps_weights_and_losses_in_fp32_and_stays_close_to_it(name: str, 
     assert half.optimizer.flat.dtype == half.optimizer.moments["exp_avg"].dtype == torch.float32
     assert figures(half) == pytest.approx(figures(full), rel=0.05)
     assert figures(half) != figures(full)
-    predictions = predict(half.model, on.val_inputs, precision=Precision.BF16)
-    assert predictions.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_in_bf16_the_body_has_half_the_digits_of_what_is_kept_and_the_ends_have_all(name: str) -> None:
+    model = RECIPES[name].build()
+    weights = Weights([model], Precision.BF16)
+    weights.flat.mul_(1 + 1e-3)
+    weights.refresh()
+    for (label, kept), used in zip(model.named_parameters(), weights.parameters, strict=True):
+        in_body = label.startswith(model.body)
+        assert used.dtype == (torch.bfloat16 if in_body else torch.float32)
+        assert torch.equal(used, kept.to(used.dtype))
+    assert model(torch.zeros(2, 19)).dtype == weights.forward(torch.zeros(1, 2, 19)).dtype == torch.float32
+
+
+def test_bf16_stops_and_resumes_to_the_same_bits_alone_and_as_an_ensemble(tmp_path: Path) -> None:
+    on = data(dtype=torch.float32)
+    for count in (1, 2):
+        how = settings("mlp", ensemble=count, epochs=2, precision=Precision.BF16)
+        (whole_folder := tmp_path / f"whole{count}").mkdir()
+        (halves_folder := tmp_path / f"halves{count}").mkdir()
+        whole = trained(whole_folder, "mlp", how, on=on)
+        trained(halves_folder, "mlp", replace(how, epochs=1), on=on)
+        resumed = trained(halves_folder, "mlp", how, on=on)
+        assert torch.equal(resumed.optimizer.flat, whole.optimizer.flat)
+        assert figures(resumed) == figures(whole)
 
 
 def test_an_ensemble_of_a_model_that_is_one_already_is_refused() -> None:
@@ -152,9 +165,27 @@ def test_an_ensemble_of_a_model_that_is_one_already_is_refused() -> None:
 
 
 def test_a_precision_that_a_cpu_lacks_is_refused() -> None:
-    assert choose_precision("auto", CPU) is choose_precision("fp32", CPU) is Precision.FP32
+    assert choose_precision("fp32", CPU) is Precision.FP32
     with pytest.raises(OptionError, match="--precision tf32: a CPU has none; give --precision fp32"):
         choose_precision("tf32", CPU)
+
+
+@pytest.mark.parametrize(("has", "chosen"), [(True, Precision.BF16), (False, Precision.FP32)])
+def test_by_itself_a_cpu_computes_in_bf16_where_it_has_that(
+    monkeypatch: pytest.MonkeyPatch, has: bool, chosen: Precision
+) -> None:
+    monkeypatch.setattr("pmssm.trainers.precision.cpu_has_bf16", lambda: has)
+    assert choose_precision("auto", CPU) is chosen
+    assert precision_of(job("mlp", "auto"), CPU) is chosen
+
+
+def test_a_model_that_has_no_part_for_bf16_computes_in_fp32_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    assert precision_of(job("tabm", "bf16"), CPU) is Precision.FP32
+    assert "tabm computes in fp32 alone: --precision bf16 has no effect" in caplog.text
+
+
+def job(name: str, precision: str) -> Job:
+    return Job(name=name, data=Path("data"), output=Path("output"), threads=1, precision=precision)
 
 
 def test_the_order_of_an_epoch_shows_no_pattern() -> None:
@@ -162,22 +193,3 @@ def test_the_order_of_an_epoch_shows_no_pattern() -> None:
     assert (order - torch.arange(10_000)).abs().mean() == pytest.approx(10_000 / 3, rel=0.03)
     neighbours = torch.corrcoef(torch.stack([order[:-1], order[1:]]))[0, 1]
     assert abs(neighbours.item()) < 0.04
-
-
-@pytest.mark.parametrize(
-    ("cores", "rows", "count", "each"), [(1, 256, 1, 1), (2, 256, 2, 1), (64, 256, 4, 16), (8, 32, 1, 8)]
-)
-def test_threads_have_enough_rows_each_and_share_all_cores(cores: int, rows: int, count: int, each: int) -> None:
-    workers = Workers.sharing(cores, rows)
-    assert (workers.count, workers.cores) == (count, each)
-    Workers()
-
-
-@pytest.mark.parametrize(("rows", "parts", "largest"), [(256, 2, 64), (6, 4, None), (1, 3, 64), (100, 3, 7)])
-def test_a_split_gives_each_row_to_one_part_in_pieces_that_are_small_enough(
-    rows: int, parts: int, largest: int | None
-) -> None:
-    shares = split(rows, parts, largest)
-    assert [row for share in shares for piece in share for row in range(rows)[piece]] == list(range(rows))
-    assert len(shares) == parts
-    assert all(piece.stop - piece.start <= (largest or rows) for share in shares for piece in share)

@@ -25,20 +25,18 @@ class Recipe:
     """Learning rate follows a cosine to 1e-6 over the epochs; else it is constant."""
     clip_norm: float | None
     """Largest norm of the gradient of all parameters together."""
-    cpu_rows: int
-    """That one pass takes on a CPU, so that what it computes stays in the cache."""
     stackable: bool = True
     """Whether `--ensemble` can train several as one."""
 
 
 RECIPES = {
-    "transformer": Recipe(PMSSMTransformer, 3e-4, 1e-4, cosine=True, clip_norm=1.0, cpu_rows=64),
-    "transformer_tabular": Recipe(PMSSMTransformerTabular, 3e-4, 1e-4, cosine=True, clip_norm=1.0, cpu_rows=64),
-    "mlp": Recipe(PMSSMFeedForward, 1e-4, 1e-3, cosine=False, clip_norm=None, cpu_rows=256),
+    "transformer": Recipe(PMSSMTransformer, 3e-4, 1e-4, cosine=True, clip_norm=1.0),
+    "transformer_tabular": Recipe(PMSSMTransformerTabular, 3e-4, 1e-4, cosine=True, clip_norm=1.0),
+    "mlp": Recipe(PMSSMFeedForward, 1e-4, 1e-3, cosine=False, clip_norm=None),
     # Not in the main job: for plans that want better models than the lab's.
-    "transformer_plr": Recipe(PMSSMTransformerPLR, 3e-4, 1e-4, cosine=True, clip_norm=1.0, cpu_rows=64),
-    "transformer_tabular_plr": Recipe(PMSSMTransformerTabularPLR, 3e-4, 1e-4, cosine=True, clip_norm=1.0, cpu_rows=64),
-    "mlp_plr": Recipe(PMSSMFeedForwardPLR, 1e-3, 1e-3, cosine=True, clip_norm=1.0, cpu_rows=128),
-    "tabm": Recipe(PMSSMTabM, 2e-3, 3e-4, cosine=True, clip_norm=1.0, cpu_rows=32, stackable=False),
+    "transformer_plr": Recipe(PMSSMTransformerPLR, 3e-4, 1e-4, cosine=True, clip_norm=1.0),
+    "transformer_tabular_plr": Recipe(PMSSMTransformerTabularPLR, 3e-4, 1e-4, cosine=True, clip_norm=1.0),
+    "mlp_plr": Recipe(PMSSMFeedForwardPLR, 1e-3, 1e-3, cosine=True, clip_norm=1.0),
+    "tabm": Recipe(PMSSMTabM, 2e-3, 3e-4, cosine=True, clip_norm=1.0, stackable=False),
 }
 """By command name."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 
@@ -12,8 +11,6 @@ def check_inputs(inputs: Tensor, features: int) -> None:
         raise ValueError(f"inputs must be (batch, {features}), not {tuple(inputs.shape)}")
 
 
-def exactly(head: nn.Module, rows: Tensor) -> Tensor:
-    """What `head` makes of `rows`, `(batch, width)`, in the precision of its weights: `(batch,)`."""
-    with torch.autocast(rows.device.type, enabled=False):
-        result: Tensor = head(rows.to(next(head.parameters()).dtype)).squeeze(-1)
-    return result
+def as_for(module: nn.Module, rows: Tensor) -> Tensor:
+    """`rows` in the precision of the parameters of `module`."""
+    return rows.to(next(module.parameters()).dtype)

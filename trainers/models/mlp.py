@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .inputs import check_inputs, exactly
+from .inputs import as_for, check_inputs
 
 
 class PMSSMFeedForward(nn.Module):
     """Regression on `(batch, features)` z-scores, giving `(batch,)`; 1,411,713 parameters by default."""
+
+    body: ClassVar[tuple[str, ...]] = ("hidden.1.", "hidden.2.", "hidden.3.")
+    """Whose parameters may have fewer digits than the rest."""
 
     def __init__(self, *, features: int = 19, embedding: int = 64, width: int = 512, depth: int = 4) -> None:
         super().__init__()
@@ -23,19 +28,18 @@ class PMSSMFeedForward(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """`inputs`: (batch, features); result (batch,)."""
         check_inputs(inputs, self.features)
-        with torch.autocast(inputs.device.type, enabled=False):
-            hidden = F.relu(self._first(inputs))  # (batch, width)
+        hidden = as_for(self.hidden[1], F.relu(self._first(inputs)))  # (batch, width)
         for layer in self.hidden[1:]:
             hidden = F.relu(layer(hidden))
-        return exactly(self.output, hidden)
+        return self.output(as_for(self.output, hidden)).squeeze(-1)  # type: ignore[no-any-return]
 
     def _first(self, inputs: Tensor) -> Tensor:
         # Nothing non-linear lies between embedding and first layer, so both are one linear map of the inputs:
         # 19 × 512 instead of 1216 × 512 multiplications a row.
         first = self.hidden[0]
         assert isinstance(first, nn.Linear)
-        # (width × features, embedding) and (width, embedding)
-        blocks = first.weight.view(-1, self.embedding.out_features)
-        summed = first.weight.view(first.out_features, self.features, -1).sum(dim=1)
-        weight = torch.mv(blocks, self.embedding.weight.squeeze(-1)).view(first.out_features, self.features)
-        return F.linear(inputs, weight, first.bias + torch.mv(summed, self.embedding.bias))
+        both = torch.stack([self.embedding.weight.squeeze(-1), self.embedding.bias])  # (2, embedding)
+        # `linear` rather than a product, because its gradient reads the large factor row by row, too.
+        folded = F.linear(first.weight.view(-1, self.embedding.out_features), both)  # (width × features, 2)
+        weight, bias = folded.view(first.out_features, self.features, 2).unbind(-1)
+        return F.linear(inputs, weight, first.bias + bias.sum(dim=1))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .encoder import Layer, project
+from .inputs import as_for
 from .mlp import PMSSMFeedForward
 from .transformer import PMSSMTransformer
 from .transformer_tabular import PMSSMTransformerTabular
@@ -46,13 +47,15 @@ class PeriodicEmbeddings(nn.Module):
 class PMSSMFeedForwardPLR(PMSSMFeedForward):
     """PMSSMFeedForward whose embedding is periodic; 1,530,449 parameters by default."""
 
+    body = ("hidden.",)
+
     def __init__(self, *, features: int = 19, embedding: int = 64, width: int = 512, depth: int = 4) -> None:
         super().__init__(features=features, embedding=embedding, width=width, depth=depth)
         del self.embedding
         self.periodic = PeriodicEmbeddings(features, embedding)
 
     def _first(self, inputs: Tensor) -> Tensor:
-        return self.hidden[0](self.periodic(inputs).flatten(1))  # type: ignore[no-any-return]
+        return self.hidden[0](as_for(self.hidden[0], self.periodic(inputs).flatten(1)))  # type: ignore[no-any-return]
 
 
 class PMSSMTransformerPLR(PMSSMTransformer):
@@ -80,5 +83,5 @@ class PMSSMTransformerTabularPLR(PMSSMTransformerTabular):
         self.periodic = PeriodicEmbeddings(features, width)
 
     def _embed_and_project(self, inputs: Tensor, layer: Layer) -> tuple[Tensor, Tensor]:
-        tokens = self.periodic(inputs)
+        tokens = as_for(layer, self.periodic(inputs))
         return tokens, project(layer, tokens)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .encoder import attend_from_first, encode, encoder_layers, feed_forward, layers_of
-from .inputs import check_inputs, exactly
+from .inputs import as_for, check_inputs
 
 
 class PMSSMTransformer(nn.Module):
     """Regression on `(batch, features)` z-scores, giving `(batch,)`; 795,777 parameters by default."""
+
+    body: ClassVar[tuple[str, ...]] = ("layers.",)
+    """Whose parameters may have fewer digits than the rest."""
 
     def __init__(
         self, *, features: int = 19, width: int = 128, heads: int = 4, feedforward: int = 512, depth: int = 3
@@ -30,15 +35,15 @@ class PMSSMTransformer(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """`inputs`: (batch, features); result (batch,)."""
         check_inputs(inputs, self.features)
-        with torch.autocast(inputs.device.type, enabled=False):
-            tokens = self._embed(inputs)  # (batch, features, width)
+        tokens = self._embed(inputs)  # (batch, features, width)
         tokens = torch.cat([self.cls.expand(inputs.shape[0], 1, -1), tokens], dim=1)  # (batch, 1 + features, width)
+        tokens = as_for(self.layers, tokens)
         *layers, last = layers_of(self.layers)
         for layer in layers:
             tokens = encode(layer, tokens)
         # The head reads nothing but CLS, so the last layer need not compute the other tokens.
         cls = feed_forward(last, attend_from_first(last, tokens))  # (batch, width)
-        return exactly(self.head, cls)
+        return self.head(as_for(self.head, cls)).squeeze(-1)  # type: ignore[no-any-return]
 
     def _embed(self, inputs: Tensor) -> Tensor:
         tokens = self.embedding(inputs.unsqueeze(-1))  # (batch, features, width)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .encoder import Layer, attend, encoder_layers, feed_forward, hidden, layers_of, project
-from .inputs import check_inputs, exactly
+from .encoder import Layer, attend, encoder_layers, feed_forward, hidden, layers_of, project, softmax
+from .inputs import as_for, check_inputs
 
 
 class PMSSMTransformerTabular(nn.Module):
@@ -18,6 +18,9 @@ class PMSSMTransformerTabular(nn.Module):
 
     Embedding per feature: Gorishniy et al., "Revisiting Deep Learning Models for Tabular Data", arXiv:2106.11959.
     """
+
+    body: ClassVar[tuple[str, ...]] = ("layers.", "pool.")
+    """Whose parameters may have fewer digits than the rest."""
 
     def __init__(
         self, *, features: int = 19, width: int = 128, heads: int = 4, feedforward: int = 512, depth: int = 3
@@ -37,13 +40,13 @@ class PMSSMTransformerTabular(nn.Module):
         """`inputs`: (batch, features); result (batch,)."""
         check_inputs(inputs, self.features)
         layers = layers_of(self.layers)
-        with torch.autocast(inputs.device.type, enabled=False):
-            tokens, projected = self._embed_and_project(inputs, layers[0])
+        tokens, projected = self._embed_and_project(inputs, layers[0])
         rows = attend(layers[0], tokens, projected)  # (batch, features, width)
         for before, layer in pairwise(layers):
             tokens = feed_forward(before, rows)
             rows = attend(layer, tokens, project(layer, tokens))
-        return exactly(self.head, self._feed_forward_and_pool(layers[-1], rows))
+        pooled = self._feed_forward_and_pool(layers[-1], rows)
+        return self.head(as_for(self.head, pooled)).squeeze(-1)  # type: ignore[no-any-return]
 
     def _embed_and_project(self, inputs: Tensor, layer: Layer) -> tuple[Tensor, Tensor]:
         """Tokens (batch, features, width), and what `project` makes of them, (batch, features, 3 × width).
@@ -63,14 +66,15 @@ class PMSSMTransformerTabular(nn.Module):
         r = torch.rsqrt(variance + eps)
         coefficients = torch.stack([r * x, r, torch.ones_like(r)], dim=-1)  # (features, batch, 3)
         vectors = torch.stack([weight * gain, bias * gain, shift], dim=1)  # (features, 3, width)
-        tokens = (coefficients @ vectors).transpose(0, 1).contiguous()
+        tokens = as_for(layer, coefficients @ vectors).transpose(0, 1).contiguous()
         norm, attention = layer.norm1, layer.self_attn
         vectors = _centred(vectors)
         r = torch.rsqrt(_spread(coefficients, vectors) + norm.eps)
-        maps = F.linear(vectors * norm.weight, attention.in_proj_weight)  # (features, 3, 3 × width)
-        constant = F.linear(norm.bias, attention.in_proj_weight, attention.in_proj_bias)
+        in_proj = attention.in_proj_weight.to(inputs.dtype)
+        maps = F.linear(vectors * norm.weight, in_proj)  # (features, 3, 3 × width)
+        constant = F.linear(norm.bias.to(inputs.dtype), in_proj, attention.in_proj_bias.to(inputs.dtype))
         projected = torch.baddbmm(constant, r.unsqueeze(-1) * coefficients, maps)
-        return tokens, projected.transpose(0, 1)
+        return tokens, as_for(layer, projected).transpose(0, 1)
 
     def _feed_forward_and_pool(self, layer: Layer, rows: Tensor) -> Tensor:
         """The attention-weighted mean of the tokens, (batch, width), after the feed-forward half of the last layer.
@@ -82,7 +86,7 @@ class PMSSMTransformerTabular(nn.Module):
         out = layer.linear2
         ask = self.pool.weight @ out.weight  # (1, feedforward)
         scores = F.linear(rows, self.pool.weight, self.pool.bias) + F.linear(units, ask)  # (batch, features, 1)
-        weights = torch.softmax(scores, dim=1).transpose(1, 2)
+        weights = softmax(scores, dim=1).transpose(1, 2)
         return ((weights @ rows) + out(weights @ units)).squeeze(1)  # type: ignore[no-any-return]
 
 

@@ -16,9 +16,7 @@ from ..data.arrays import Prepared
 from ..errors import TrainerError
 from ..evaluate import predict
 from ..log import LOGGER
-from ..resources import default_threads
 from ..surrogate import read_model, unpack
-from ..workers import Workers
 
 Values = NDArray[np.float64]
 
@@ -57,15 +55,15 @@ def find_runs(session: Path, prepared: Prepared, own: Path) -> list[Run]:
     trained = [name for name, path in folders.items() if (path / "metrics.csv").exists()]
     unborn = [name for name, state in states.items() if state not in ("succeeded", "running") and name in states]
     names = dict.fromkeys(sorted(trained) + [name for name in unborn if name not in ("prepare", own.name)])
-    runs, workers = [], Workers(default_threads())
+    runs = []
     for number, name in enumerate(names, start=1):
         LOGGER.info("Training %d/%d %s", number, len(names), name)
-        runs.append(read_run(session / name, states.get(name, ""), prepared, workers))
+        runs.append(read_run(session / name, states.get(name, ""), prepared))
     return runs
 
 
-def read_run(folder: Path, state: str, prepared: Prepared, workers: Workers) -> Run:
-    """The training in `folder`; `state` is what the session says of it, if anything; `workers` predict."""
+def read_run(folder: Path, state: str, prepared: Prepared) -> Run:
+    """The training in `folder`; `state` is what the session says of it, if anything."""
     losses = read_losses(folder / "metrics.csv")
     if not (folder / "model.pt").exists():
         ended = state or "not finished"
@@ -79,7 +77,7 @@ def read_run(folder: Path, state: str, prepared: Prepared, workers: Workers) -> 
     if not (np.array_equal(surrogate.scaling.mean, scaling.mean) and surrogate.target == prepared.target):
         return Run(folder.name, problem="trained on other data than this report's", losses=losses)
     inputs = torch.from_numpy(np.array(prepared.val_inputs))
-    each = [predict(model, inputs, workers=workers) for model in surrogate.models]
+    each = [predict(model, inputs) for model in surrogate.models]
     scores = torch.stack(each).double().numpy()  # (models, n)
     settings = {key: value for key, value in saved["settings"].items() if key not in ("seed", "checkpoint_seconds")}
     return Run(
