@@ -28,9 +28,9 @@ class PMSSMFeedForward(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """`inputs`: (batch, features); result (batch,)."""
         check_inputs(inputs, self.features)
-        hidden = as_for(self.hidden[1], F.relu(self._first(inputs)))  # (batch, width)
+        hidden = F.relu(as_for(self.hidden[1], self._first(inputs)), inplace=True)  # (batch, width)
         for layer in self.hidden[1:]:
-            hidden = F.relu(layer(hidden))
+            hidden = F.relu(layer(hidden), inplace=True)
         return self.output(as_for(self.output, hidden)).squeeze(-1)  # type: ignore[no-any-return]
 
     def _first(self, inputs: Tensor) -> Tensor:
