@@ -139,10 +139,15 @@ bad("CSV: semicolons")(lambda folder: csv(folder, NAMES.replace(",", ";"), ROW.r
 bad("CSV: semicolons and decimal commas")(
     lambda folder: csv(folder, NAMES.replace(",", ";"), ROW.replace(",", ";").replace(".", ","))
 )
+bad("CSV: semicolons and quoted names")(
+    lambda folder: csv(folder, ";".join(f'"{name}"' for name in COLUMNS), ROW.replace(",", ";"))
+)
 bad("CSV: decimal commas, unquoted")(lambda folder: csv(folder, NAMES, ROW.replace("0.5", "0,5")))
 bad("CSV: decimal commas, quoted")(lambda folder: csv(folder, NAMES, ROW, ROW.replace("0.5", '"0,5"')))
 bad("CSV: tabs")(lambda folder: csv(folder, NAMES.replace(",", "\t"), ROW.replace(",", "\t")))
 bad("CSV: a row too long")(lambda folder: csv(folder, NAMES, ROW, f"{ROW},1"))
+bad("CSV: a quotation mark left open")(lambda folder: csv(folder, f"{NAMES},note", *[f'{ROW},"good'] * 2))
+bad("CSV: a remark above the header")(lambda folder: csv(folder, "# scan of May", NAMES, ROW))
 bad("CSV: a row cut off")(lambda folder: csv(folder, NAMES, ROW, ROW[:-10]))
 bad("CSV: a word")(lambda folder: csv(folder, NAMES, ROW, ROW.replace("0.5", "abc", 1)))
 bad("CSV: digits grouped by underscores")(lambda folder: csv(folder, NAMES, ROW, ROW.replace("0.5", "1_000", 1)))

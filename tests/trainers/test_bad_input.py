@@ -217,3 +217,26 @@ def test_every_number_that_is_read_from_csv_stands_there_in_digits(rows: list[li
                 assert NUMBER.fullmatch(cell) and float(cell) == value
             else:
                 assert cell in ("1e400", "", "nan", "inf", "-inf", "NA", "None")
+
+
+raw_cells = st.sampled_from(["1", "0.5", '"1"', '"', '1"', '"1', '""', '" 1', "\0", "a\tb", "", '"a,b"'])
+raw_lines = st.lists(
+    st.tuples(st.lists(raw_cells, min_size=1, max_size=2), st.booleans()).map(
+        lambda drawn: ",".join([*["0.5"] * 20, *drawn[0]] if drawn[1] else [*drawn[0], *["0.5"] * 20])
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(raw_lines)
+@settings(max_examples=150, deadline=None)
+def test_a_csv_file_is_refused_or_each_of_its_lines_is_a_row(lines: list[str]) -> None:
+    content = "\n".join([f"{NAMES},note", *lines]) + "\n"
+    with file_of(".csv", content.encode()) as path:
+        try:
+            numbers = read(path)
+        except DataError as error:
+            assert str(error).startswith(f"{path}: ") and str(error).isprintable()
+        else:
+            assert len(numbers) == len(lines)

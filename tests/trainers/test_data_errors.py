@@ -89,7 +89,7 @@ def test_a_file_that_is_no_root_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("content", "expected"), [
     (b"\xff\xfe\x00" * 100, "can't be read"),
     ((",".join(COLUMNS) + "\n" + ",".join(["1"] * 20) + "\n" + ",".join(["1"] * 23) + "\n").encode(),
-     "line 3 has 23 cells, the header 20; decimal commas? write points"),
+     "line 3 has 23 cells, the header 20; decimal commas? write points; else mend header or row"),
     ((",".join(COLUMNS) + "\n" + ",".join(["1"] * 20) + "\n" + ",".join(["1"] * 19) + ",abc\n").encode(),
      "column 'MO_Omega', data row 2: 'abc' is not a number"),
 ])  # fmt: skip

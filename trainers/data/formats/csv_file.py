@@ -87,22 +87,38 @@ def _header(path: Path, file: TextIO, columns: Sequence[Column]) -> list[str]:
     header = [name.strip() for name in next(csv.reader([line], skipinitialspace=True), [])]
     known = {name for column in columns for name in column.names}
     for separator, word in SEPARATORS.items():
-        if len(known.intersection(line.strip().split(separator))) > len(known.intersection(header)):
+        others = {name.strip(" \"'") for name in line.strip().split(separator)}
+        if len(known & others) > len(known.intersection(header)):
             raise DataError(f"{path}: its columns are separated by {word}; save it with commas between the columns and "
                             "points in the numbers")  # fmt: skip
     if header and all(NUMBER.fullmatch(name) for name in header):
         raise DataError(f"{path}: has no header, its first line holds numbers; put a line with the names of the "
                         "columns above them")  # fmt: skip
+    if len(header) < 2:
+        raise DataError(f"{path}: its first line, {short(line.strip())!r}, does not name its columns; begin with a "
+                        "line of their names, commas between them")  # fmt: skip
     return header
 
 
 def _check_lengths(path: Path, file: TextIO, header: Sequence[str], limit: int | None) -> None:
     """Nothing. Raises DataError where a row has more or fewer cells than the header; pandas would fill or cut it."""
     for number, line in enumerate(islice(file, limit), start=2):
-        cells = line.count(",") + 1 if '"' not in line else len(next(csv.reader([line], skipinitialspace=True), []))
+        cells = line.count(",") + 1 if '"' not in line else _quoted_cells(path, number, line)
         if cells != len(header) and line.strip("\n"):
-            hint = "decimal commas? write points" if cells > len(header) else "is the file complete? mend the row"
+            hint = "decimal commas? write points; else mend header or row"
+            if cells < len(header):
+                hint = "is the file complete? mend the row"
             raise DataError(f"{path}: line {number} has {cells} cells, the header {len(header)}; {hint}")
+
+
+def _quoted_cells(path: Path, number: int, line: str) -> int:
+    """How many cells `line` has. Raises DataError where a quotation mark is left open: pandas would go on in the next
+    line, and rows would be lost in a cell that nobody looks at."""
+    try:
+        return len(next(csv.reader([line.rstrip("\n")], skipinitialspace=True, strict=True), []))
+    except csv.Error:
+        raise DataError(f"{path}: line {number} has quotation marks that do not enclose a cell; "
+                        "close or remove them") from None  # fmt: skip
 
 
 def _numbers(path: Path, name: str, column: pd.Series[Any]) -> Rows:
