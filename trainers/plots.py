@@ -55,7 +55,7 @@ def true_vs_predicted(path: Path, title: str, scores: Scores, target: Target) ->
     r2 = "R² undefined" if scores.r2 is None else f"R² = {scores.r2:.3f}"
     if target.transform == "log" and scores.r2_normalised is not None:
         r2 += f", of the logarithm {scores.r2_normalised:.3f}"
-    axes.set(xscale=scale, yscale=scale, aspect="equal", title=f"{title}: {r2}",
+    axes.set(xscale=scale, yscale=scale, aspect="equal", title=f"{title}\n{r2}",
              xlabel=f"true {target.label}", ylabel=f"predicted {target.label}")  # fmt: skip
     _write(figure, path)
 

@@ -33,6 +33,11 @@ class Target:
     below: float | None = None
     transform: Transform = "none"
 
+    @property
+    def learned(self) -> str:
+        """For plots and tables: what a model learns, and `*_normalised` figures are of."""
+        return f"ln({self.label} / {self.y_ref:g})" if self.transform == "log" else self.label
+
     def forward(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """`y` on the scale that is learned: y itself, or ln(y / y_ref)."""
         import numpy as np  # noqa: PLC0415 (the command line reads TARGETS without it)

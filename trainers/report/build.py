@@ -13,11 +13,13 @@ import numpy as np
 from jinja2 import Environment
 
 from ..data.arrays import load_prepared
+from ..data.lsp import PURE
+from ..data.targets import Target
 from ..files import write_atomically
 from ..log import LOGGER
 from .figures import Figures, Values, by_lsp, is_clear, measure
 from .pictures import loss_curves, residuals, true_against_predicted
-from .runs import Run, baselines, find_runs, physical
+from .runs import Run, baselines, find_runs, groups, physical
 
 EXPECTED_MIB = {"PMSSMTransformer": 800, "PMSSMTransformerTabular": 800, "PMSSMFeedForward": 1500}
 HEADS = (
@@ -39,30 +41,36 @@ def build_report(session: Path, data: Path, output: Path) -> None:
     Raises NotPreparedError where `data` holds no prepared arrays; a training without a model is said on the page.
     """
     prepared = load_prepared(data)
-    label, truth = prepared.target.label, np.asarray(prepared.val_targets, dtype=np.float64)
+    target, truth = prepared.target, np.asarray(prepared.val_targets, dtype=np.float64)
     true = physical(truth, prepared)
     trained = find_runs(session, prepared, output)
     LOGGER.info("%d trainings found, computing the baselines", len(trained))
     runs = sorted((run for run in [*trained, *baselines(prepared)] if run.predicted is not None), key=_error)
     figures = {run.name: measure(true, *_values(run)) for run in runs}
     parts = {run.name: by_lsp(true, *_values(run), np.asarray(prepared.val_lsp)) for run in runs}
-    sentence = verdict(runs, figures, label)
+    sentence = verdict(runs, figures, target)
+    heads = HEADS if target.branch == "MO_Omega" else HEADS[:-1]  # Planck has measured nothing else
     points = np.asarray(prepared.val_inputs, dtype=np.float64) * prepared.scaling.std[:-1] + prepared.scaling.mean[:-1]
     varied = [place for place, std in enumerate(prepared.scaling.std[:-1]) if std > 0]
     names = [prepared.meta["parameters"][place] for place in varied]
     pictures = {"Loss curves": {"loss_curves": loss_curves(trained)}} if any(run.losses for run in trained) else {}
     for run in (run for run in runs if not run.baseline):
         pictures[run.name] = {
-            f"{run.name}_true_vs_predicted": true_against_predicted(run, true, label),
-            f"{run.name}_residuals": residuals(run, true, points[:, varied], names, label),
+            f"{run.name}_true_vs_predicted": true_against_predicted(run, true, target),
+            f"{run.name}_residuals": residuals(run, true, points[:, varied], names, target),
         }
     page = Environment(autoescape=True).from_string((resources.files(__package__) / "page.html").read_text())
     html = page.render(
-        label=label,
+        label=target.label,
         subtitle=f"{session.name}: {len(true):,} validation points, {len(prepared.train_targets):,} training points",
         verdict=sentence,
         problems=[f"{run.name}: {run.problem}" for run in trained if run.problem],
-        tables=[ranking(runs, figures), *lsp_tables(runs, parts), *seed_table(runs, figures), costs(trained)],
+        tables=[
+            ranking(runs, figures, heads, target),
+            *seed_table(runs, figures, groups(session)),
+            *lsp_tables(runs, parts, heads),
+            costs(trained),
+        ],
         pictures={
             title: {name: base64.b64encode(png).decode() for name, png in group.items()}
             for title, group in pictures.items()
@@ -85,14 +93,14 @@ def _error(run: Run) -> float:
     return float(np.mean(_values(run)[1]))
 
 
-def verdict(runs: Sequence[Run], figures: Mapping[str, Figures], label: str) -> str:
+def verdict(runs: Sequence[Run], figures: Mapping[str, Figures], target: Target) -> str:
     """A sentence that says which of `runs`, best first, to use."""
     models = [run for run in runs if not run.baseline]
     if not models:
         return "No training left a model, so there is none to use."
     best = models[0]
     of_best = figures[best.name]
-    text = f"Use {best.name}: the smallest normalised error of {label} ({of_best.mse_normalised:.4f}), "
+    text = f"Use {best.name}: the smallest normalised error of {target.learned} ({of_best.mse_normalised:.4f}), "
     text += f"{_percent(of_best.within_20, 0)} of the validation points within 20 %."
     if len(models) > 1 and not is_clear(_values(best)[1], _values(models[1])[1]):
         text += f" Its lead over {models[1].name} is within the statistical error of these points."
@@ -105,7 +113,7 @@ def verdict(runs: Sequence[Run], figures: Mapping[str, Figures], label: str) -> 
 
 def _cells(one: Figures) -> list[str]:
     shares = (one.within_10, one.within_20, one.within_50, one.planck)
-    r2 = "n/a" if one.r2 is None else f"{one.r2:.4f}"
+    r2 = "n/a" if one.r2 is None else f"{round(one.r2, 4) + 0.0:.4f}"  # no -0.0000
     numbers = [f"{one.mse_normalised:.4f}", f"{one.mse:.3e}", r2, f"{one.mae:#.4g}"]
     return [*numbers, _percent(one.median_relative), *map(_percent, shares)]
 
@@ -118,46 +126,77 @@ def _row(run: Run, cells: Sequence[str], *, best: bool = False) -> dict[str, Any
     return {"kind": "baseline" if run.baseline else "best" if best else "", "cells": [run.name, *cells]}
 
 
-def ranking(runs: Sequence[Run], figures: Mapping[str, Figures]) -> dict[str, Any]:
+def ranking(
+    runs: Sequence[Run], figures: Mapping[str, Figures], heads: Sequence[str], target: Target
+) -> dict[str, Any]:
     """The table of all runs, best first."""
     first = next((run.name for run in runs if not run.baseline), "")
-    rows = [_row(run, _cells(figures[run.name]), best=run.name == first) for run in runs]
+    rows = [_row(run, _cells(figures[run.name])[: len(heads)], best=run.name == first) for run in runs]
     note = (
-        "Errors of the best epoch on the validation points, which also chose the epoch. All but the first are physical."
+        f"Errors on the validation points. Normalised MSE: of z-scores of {target.learned}; it ranks, is what was "
+        "trained on, and chose each training's best epoch, on these same points. All other figures are physical."
     )
-    note += " 0.12 ± 0.02: of the points that truly lie there, the share that is predicted there. Baselines in italics."
-    return {"title": "Ranking", "heads": ["", *HEADS], "rows": rows, "note": note, "aligned": True}
+    if target.transform == "log":
+        note += f" A few points predicted far too large can spoil the physical MSE and R² of a good {target.learned}."
+    if len(heads) == len(HEADS):
+        note += " 0.12 ± 0.02: of the points that truly lie there, the share that is predicted there."
+    note += " Baselines in italics."
+    return {"title": "Ranking", "heads": ["", *heads], "rows": rows, "note": note, "aligned": True}
 
 
-def lsp_tables(runs: Sequence[Run], parts: Mapping[str, Mapping[str, Figures]]) -> list[dict[str, Any]]:
+def lsp_tables(
+    runs: Sequence[Run], parts: Mapping[str, Mapping[str, Figures]], heads: Sequence[str]
+) -> list[dict[str, Any]]:
     """The same table for the points of each lightest sparticle; none where the files did not say which."""
     kinds = dict.fromkeys(kind for each in parts.values() for kind in each)
     return [
         {
             "title": f"Lightest sparticle: {kind}",
-            "heads": ["", *HEADS],
-            "rows": [_row(run, _cells(parts[run.name][kind])) for run in runs],
-            "note": f"{parts[runs[0].name][kind].points:,} validation points.",
+            "heads": ["", *heads],
+            "rows": [_row(run, _cells(parts[run.name][kind])[: len(heads)]) for run in runs],
+            "note": f"{parts[runs[0].name][kind].points:,} validation points."
+            + (f" Mixed: a neutralino no component of which reaches {_percent(PURE, 0)}." if kind == "mixed" else ""),
             "aligned": True,
         }
         for kind in kinds
     ]
 
 
-def seed_table(runs: Sequence[Run], figures: Mapping[str, Figures]) -> list[dict[str, Any]]:
-    """Mean ± standard deviation of trainings that differ in nothing but the seed; none where there are no such."""
-    groups: dict[str, list[Run]] = defaultdict(list)
+def seed_table(runs: Sequence[Run], figures: Mapping[str, Figures], names: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Mean ± standard deviation of trainings that differ in nothing but the seed; none where there are no such.
+
+    `names`: the group of each run, where the session has named it.
+    """
+    alike: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         if not run.baseline:
-            groups[run.kind].append(run)
+            alike[run.kind].append(run)
+    several = [group for group in alike.values() if len(group) > 1]
     rows = []
-    for group in (group for group in groups.values() if len(group) > 1):
-        columns = [(figures[run.name].mse_normalised, figures[run.name].within_20) for run in group]
-        (mse, share), (mse_std, share_std) = np.mean(columns, axis=0), np.std(columns, axis=0, ddof=1)
-        cells = [str(len(group)), f"{mse:.4f} ± {mse_std:.4f}", f"{100 * share:.1f} ± {100 * share_std:.1f} %"]
-        rows.append({"kind": "", "cells": [", ".join(sorted(run.name for run in group)), *cells]})
-    heads = ["", "seeds", HEADS[0], "within 20 %"]
-    return [{"title": "Seeds taken together", "heads": heads, "rows": rows, "note": ""}] if rows else []
+    for group in sorted(several, key=lambda group: np.mean([_error(run) for run in group])):
+        each = [figures[run.name] for run in group]
+        own = {names.get(run.name, "") for run in group}
+        cells = [
+            (own.pop() if len(own) == 1 else "") or ", ".join(sorted(run.name for run in group)),
+            str(len(group)),
+            _spread([one.mse_normalised for one in each], ".4f"),
+            _spread([one.r2 for one in each], ".4f"),
+            _spread([one.median_relative for one in each], ".1%"),
+            _spread([one.within_10 for one in each], ".1%"),
+            _spread([one.within_20 for one in each], ".1%"),
+            _spread([one.within_50 for one in each], ".1%"),
+        ]
+        rows.append({"kind": "", "cells": cells})
+    heads = ["", "seeds", "normalised MSE", "R²", "median rel. error", "within 10 %", "within 20 %", "within 50 %"]
+    note = "Mean ± standard deviation of trainings that differ in their seed alone, best first."
+    return [{"title": "Seeds taken together", "heads": heads, "rows": rows, "note": note}] if rows else []
+
+
+def _spread(values: Sequence[float | None], form: str) -> str:
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return "n/a"
+    return f"{np.mean(known):{form}} ± {np.std(known, ddof=1):{form}}".replace("%", "", 1).replace("%", " %")
 
 
 def costs(runs: Sequence[Run]) -> dict[str, Any]:

@@ -11,12 +11,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from ..data.targets import Target
 from .runs import Run
 
 Values = NDArray[np.float64]
 
 SCATTERED = 5_000
 """Points of a scatter plot; more only hide each other."""
+
+DPI = 180
+"""A picture as wide as a page of A4 still has 200 dots an inch in print."""
 
 
 def loss_curves(runs: Sequence[Run]) -> bytes:
@@ -35,36 +39,47 @@ def loss_curves(runs: Sequence[Run]) -> bytes:
     return _png(figure)
 
 
-def true_against_predicted(run: Run, true: Values, label: str) -> bytes:
-    """PNG: a scatter plot of some points, and all of them as counts per bin, logarithmic colours."""
+def true_against_predicted(run: Run, true: Values, target: Target) -> bytes:
+    """PNG: a scatter plot of some points, and all of them as counts per bin, logarithmic colours.
+
+    The axes are logarithmic where the logarithm was learned; what lies outside them is at the edge.
+    """
     assert run.predicted is not None
     figure = Figure(figsize=(9.2, 4.2), layout="constrained")
     scatter, histogram = figure.subplots(1, 2)
     low = float(min(true.min(), np.quantile(run.predicted, 0.001)))
-    high = float(max(true.max(), np.quantile(run.predicted, 0.999), low + 1e-9))
-    scatter.plot(true[:SCATTERED], run.predicted[:SCATTERED], ".", markersize=2, alpha=0.4)
-    edges = np.linspace(low, high, 101)
-    counts, _, _ = np.histogram2d(true, np.clip(run.predicted, low, high), bins=[edges, edges])
+    high = float(max(true.max(), np.quantile(run.predicted, 0.999)))
+    if target.transform == "log":
+        scale, edges = "log", np.geomspace(low, max(high, low * 1.01), 101)
+    else:
+        scale, edges = "linear", np.linspace(low, max(high, low + 1e-9), 101)
+    low, high = float(edges[0]), float(edges[-1])
+    predicted = np.clip(run.predicted, low, high)
+    scatter.plot(true[:SCATTERED], predicted[:SCATTERED], ".", markersize=2, alpha=0.4)
+    counts, _, _ = np.histogram2d(np.clip(true, low, high), predicted, bins=[edges, edges])
     mesh = histogram.pcolormesh(edges, edges, np.ma.masked_equal(counts.T, 0), norm="log", rasterized=True)
     figure.colorbar(mesh, ax=histogram, label="points")
     for axes in (scatter, histogram):
         axes.plot([low, high], [low, high], color="grey", linewidth=0.8)
-        axes.set(
-            xlabel=f"true {label}", ylabel=f"predicted {label}", xlim=(low, high), ylim=(low, high), aspect="equal"
-        )
+        axes.set(xscale=scale, yscale=scale, xlabel=f"true {target.label}", ylabel=f"predicted {target.label}",
+                 xlim=(low, high), ylim=(low, high), aspect="equal")  # fmt: skip
     figure.suptitle(run.name)
     return _png(figure)
 
 
-def residuals(run: Run, true: Values, points: Values, names: Sequence[str], label: str) -> bytes:
-    """PNG: median and central 68 % of predicted - true in bins of each of `names`; `points`: (n, names), physical."""
+def residuals(run: Run, true: Values, points: Values, names: Sequence[str], target: Target) -> bytes:
+    """PNG: median and central 68 % of predicted - true in bins of each of `names`; `points`: (n, names), physical.
+
+    Of predicted / true where the logarithm was learned.
+    """
     assert run.predicted is not None
+    is_log = target.transform == "log"
     rows = max(1, -(-len(names) // 5))
     height = 2.1 * rows + 0.5
     figure = Figure(figsize=(11, height))  # margins by hand: finding them would draw the panels twice
     figure.subplots_adjust(0.07, 0.45 / height, 0.99, 1 - 0.45 / height, wspace=0.06, hspace=0.35)
     panels = figure.subplots(rows, 5, squeeze=False, sharey=True).ravel()
-    error = run.predicted - true
+    error = run.predicted / true if is_log else run.predicted - true
     for axes, name, column in zip(panels, names, points.T, strict=False):
         edges = np.unique(np.quantile(column, np.linspace(0, 1, 21)))
         edges = edges if len(edges) > 1 else np.array([edges[0], edges[0] + 1])  # the same in all of these points
@@ -74,18 +89,20 @@ def residuals(run: Run, true: Values, points: Values, names: Sequence[str], labe
         middles = [(edges[place] + edges[place + 1]) / 2 for place in filled]
         axes.fill_between(middles, bands[:, 0], bands[:, 2], alpha=0.3)
         axes.plot(middles, bands[:, 1])
-        axes.axhline(0, color="grey", linewidth=0.8)
+        axes.axhline(1 if is_log else 0, color="grey", linewidth=0.8)
         axes.set_xlabel(name.removeprefix("IN_"), labelpad=1)
         axes.tick_params(labelsize="small")
         axes.xaxis.set_major_locator(MaxNLocator(4, prune="both"))  # beside its neighbour's
     for axes in panels[len(names) :]:
         axes.set_visible(False)
-    figure.suptitle(f"{run.name}: predicted - true {label}, median and central 68 %")
+    panels[0].set_yscale("log" if is_log else "linear")
+    what = f"predicted / true {target.label}" if is_log else f"predicted - true {target.label}"
+    figure.suptitle(f"{run.name}: {what}, median and central 68 %")
     return _png(figure)
 
 
 def _png(figure: Figure) -> bytes:
     FigureCanvasAgg(figure)
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=130)
+    figure.savefig(file, format="png", dpi=DPI)
     return file.getvalue()

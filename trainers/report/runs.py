@@ -117,9 +117,18 @@ def read_losses(path: Path) -> list[tuple[int, float, float]]:
         return []
 
 
+def groups(session: Path) -> dict[str, str]:
+    """The group in which the session has put each of its runs, by the name of the run; empty for none."""
+    return _said_of_runs(session, "group")
+
+
 def _states(session: Path) -> dict[str, str]:
+    return _said_of_runs(session, "state")
+
+
+def _said_of_runs(session: Path, key: str) -> dict[str, str]:
     runs = _object(session / "summary.json").get("runs", {})
-    return {name: str(run.get("state", "")) for name, run in runs.items()} if isinstance(runs, dict) else {}
+    return {name: str(run.get(key) or "") for name, run in runs.items()} if isinstance(runs, dict) else {}
 
 
 def _object(path: Path) -> dict[str, Any]:
