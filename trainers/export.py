@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,8 @@ def _run_program(path: Path, points: NDArray[np.float64]) -> NDArray[np.float64]
 def _write_onnx(module: nn.Module, points: Tensor, path: Path) -> None:
     _need_onnx()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter, about itself
+        warnings.simplefilter("ignore")  # of the exporter, about itself; so does its logger
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         torch.onnx.export(
             traced(module, points),
             f=path,

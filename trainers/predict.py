@@ -39,7 +39,7 @@ def predict_file(model: Path, source: Path, output: Path, *, tree: str, branches
     surrogate = load_surrogate(model).to(place)
     start = said = time.monotonic()
     rows, outside = 0, np.zeros(len(columns), dtype=np.int64)
-    any_outside = 0
+    any_outside = beyond_cuts = 0
     with table_writer(output) as append:
         for points in read_ahead(read_chunks(source, columns, tree=tree)):
             table, misses = predict_points(surrogate, points)
@@ -47,6 +47,7 @@ def predict_file(model: Path, source: Path, output: Path, *, tree: str, branches
             rows += len(points)
             outside += misses.sum(axis=0)
             any_outside += int(misses.any(axis=1).sum())
+            beyond_cuts += int(surrogate.target.beyond_cuts(table[surrogate.target.name]).sum())
             if time.monotonic() - said >= PROGRESS_SECONDS:
                 said = time.monotonic()
                 LOGGER.info("%s points, %s a second", f"{rows:,}", f"{rows / (said - start):,.0f}")
@@ -56,6 +57,9 @@ def predict_file(model: Path, source: Path, output: Path, *, tree: str, branches
         names = [f"{name.name} ({count:,})" for name, count in zip(columns, outside, strict=True) if count]
         LOGGER.warning("%s points (%.1f %%) lie outside the training range, where the model has seen nothing: %s",
                        f"{any_outside:,}", 100 * any_outside / rows, ", ".join(names))  # fmt: skip
+    if beyond_cuts:
+        LOGGER.warning("%s predictions (%.1f %%) are not within %s, as all training points were",
+                       f"{beyond_cuts:,}", 100 * beyond_cuts / rows, surrogate.target.cuts)  # fmt: skip
 
 
 def read_ahead(chunks: Iterator[Rows]) -> Iterator[Rows]:

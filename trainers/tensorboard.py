@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 TAGS = {
     "train_mse": "MSE/training",
     "val_mse": "MSE/validation",
-    "val_mse_physical": "MSE/validation, physical",
-    "lr": "learning rate",
-    "seconds": "seconds an epoch",
+    "val_mse_physical": "MSE/validation_physical",
+    "lr": "learning_rate",
+    "seconds": "seconds_an_epoch",
 }
-"""Fields of an EpochRow, and what TensorBoard calls them."""
+"""Fields of an EpochRow, and what TensorBoard calls them; it takes no spaces."""
 
 
 class EventFile:

@@ -18,6 +18,7 @@ from pmssm.trainers.models.tabm import PMSSMTabM
 from pmssm.trainers.muon import FlatMuon, hidden_matrices, orthogonalise
 from pmssm.trainers.signals import Stopped, StopRequest
 from pmssm.trainers.step import Data
+from pmssm.trainers.tensorboard import TAGS
 from pmssm.trainers.weights import Weights
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -175,6 +176,8 @@ def test_event_files_hold_each_epoch_once_also_after_a_resume(tmp_path: Path) ->
     second.append(rows[3])
     (path,) = (tmp_path / "tensorboard").iterdir()
     assert scalars(path, "MSE/validation") == [(1, 2.0), (2, 1.0), (3, pytest.approx(2 / 3)), (4, 0.5)]
+    for tag in TAGS.values():
+        assert [step for step, _ in scalars(path, tag)] == [1, 2, 3, 4]
 
 
 def scalars(path: Path, tag: str) -> list[tuple[int, float]]:

@@ -149,6 +149,18 @@ def test_any_branch_is_a_target_with_cuts_of_its_own(tmp_path: Path, csv_file: W
     assert " SP_m_h0 <= 0.2" in text and "= -1" not in text
 
 
+def test_marks_of_failed_calculations_that_no_cut_drops_are_named(
+    tmp_path: Path, csv_file: Write, make_rows: Make
+) -> None:
+    rows = make_rows(50)
+    rows[:7, -1] = -1
+    path = csv_file(tmp_path / "scan.csv", rows)
+    uncut, cut = (find_target("MO_Omega", transform="none", above=above, below=None) for above in (None, -1))
+    assert "MO_Omega is -1 in 7 usable rows" in told(path, target=uncut)
+    assert "--target-above -1, or --target relic_density, drops them" in told(path, target=uncut)
+    assert "is -1 in" not in told(path, target=cut)
+
+
 values = npst.arrays(np.float64, st.integers(2, 50), elements=st.floats(1e-30, 1e30) | st.floats(-1e6, 1e6))
 
 

@@ -95,6 +95,19 @@ def test_the_command_says_how_many_points_lie_outside_and_where(
     assert "IN_tanb (1)" in done.stdout
 
 
+def test_predictions_such_as_no_training_point_had_are_counted(
+    model: Path, points: Floats, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    saved = torch.load(model, weights_only=True)
+    saved["scaling"]["mean"][-1] = -0.5
+    torch.save(saved, tmp_path / "low.pt")
+    source = write_points(tmp_path / "p.npz", points)
+    predict_file(tmp_path / "low.pt", source, tmp_path / "o.npz", tree=TREE, branches=(), device="cpu")
+    count = int((np.load(tmp_path / "o.npz")["relic_density"] <= 0).sum())
+    assert count > 0
+    assert f"{count} predictions ({count / 3:.1f} %) are not within 0 < Ωh² < 1" in caplog.text
+
+
 def test_a_bad_file_leaves_the_output_as_it_was_and_gives_one_line(
     model: Path, tmp_path: Path, points: Floats, cli: Run
 ) -> None:
@@ -157,6 +170,27 @@ def test_an_exported_program_gives_what_the_model_gives(model: Path, points: Flo
         np.testing.assert_allclose(exported(torch.from_numpy(rows)).detach().numpy(), expected, rtol=1e-6, atol=1e-6)
     with pytest.raises(TrainerError, match=r"model\.pkl: its name must end in \.onnx"):
         export_model(model, tmp_path / "model.pkl")
+
+
+def test_an_onnx_file_gives_what_the_model_gives_for_any_number_of_points(
+    model: Path, points: Floats, tmp_path: Path
+) -> None:
+    import onnxruntime
+
+    export_model(model, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    for rows in (points, points[:1]):
+        (found,) = session.run(None, {"points": rows})
+        np.testing.assert_allclose(found, load_surrogate(model).ask(rows).mean(axis=0), rtol=1e-6, atol=1e-6)
+
+
+def test_an_export_that_differs_from_the_model_is_not_kept(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pmssm.trainers.export._run_program", lambda _path, points: points[:, 0] * 0 + 0.3)
+    with pytest.raises(TrainerError, match=r"model\.pt2: the export differs from the model by .*; it was not kept"):
+        export_model(model, tmp_path / "model.pt2")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["transformer", "tabm"])

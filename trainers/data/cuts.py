@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .columns import LSP_TYPE
 from .lsp import NEUTRALINO_TYPES
-from .targets import TARGETS, Target
+from .targets import FAILED, TARGETS, Target
 
 NOT_FINITE = "not finite"
 NO_NEUTRALINO = f"{LSP_TYPE} not 1-3 (no neutralino)"
@@ -38,7 +38,7 @@ def prune(rows: NDArray[np.float64], target: Target, lsp_type: NDArray[np.float6
     finite = numbers.all(axis=1)
     tests: dict[str, NDArray[np.bool_]] = {}
     if target.name in TARGETS:
-        tests[f"{target.branch} = -1 (calculation failed)"] = values == -1
+        tests[f"{target.branch} = {FAILED} (calculation failed)"] = values == FAILED
     tests[NOT_FINITE] = np.logical_not(finite)
     if lsp_type is not None:
         tests[NO_NEUTRALINO] = ~np.isin(lsp_type, NEUTRALINO_TYPES)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..files import write_atomically
 from .lsp import LSP_CLASSES, UNKNOWN
-from .targets import Target
+from .targets import FAILED, TARGETS, Target
 
 PERCENTILES = (0, 1, 10, 50, 90, 99, 100)
 BINS = 60
@@ -83,6 +83,11 @@ def warning_lines(meta: Mapping[str, Any]) -> list[str]:
     if meta["not_finite"]:
         where = ", ".join(f"{name} {count:,}" for name, count in meta["not_finite"].items())
         lines.append(f"Not finite (nan, inf, empty or beyond float32): {where}")
+    if meta.get("minus_ones"):
+        branch = meta["target"]["branch"]
+        known = "".join(f", or --target {name}," for name, target in TARGETS.items() if target.branch == branch)
+        lines.append(f"{branch} is {FAILED} in {meta['minus_ones']:,} usable rows, as where a calculation failed; "
+                     f"--target-above {FAILED}{known} drops them")  # fmt: skip
     if counts["copies"]:
         most = max(meta["files"], key=lambda one: one["copies"])
         lines.append(

@@ -19,7 +19,7 @@ from .scaling import Scaling, measure
 from .scan import COPY, TARGET, TRAIN, VAL, WIDTH, Scan, scan_files
 from .sources import Choice, find_files, sample_files
 from .spool import Rows, Spool
-from .targets import Target
+from .targets import FAILED, Target
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,7 @@ def _describe(scan: Scan, scaling: Scaling, choice: Choice) -> dict[str, Any]:
             "val": scan.count(VAL),
         },
         "conflicts": scan.conflicts,
+        "minus_ones": int((scan.targets[kept] == FAILED).sum()),
         "cuts": dict(scan.fell),
         "not_finite": dict(scan.not_finite),
         "files": [one.as_dict() for one in scan.files],

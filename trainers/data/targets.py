@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 Transform = Literal["none", "log"]
 LIMIT = 300.0
 """Of |ln(y / y_ref)|: a model gone astray has errors that are still numbers, squared as well."""
+
+FAILED = -1
+"""What the lab's branches hold where the calculation failed."""
 
 TRANSFORMS: tuple[Transform, ...] = get_args(Transform)
 
@@ -54,6 +58,17 @@ class Target:
         """The same as `backward`, on the device of `values`."""
         return values.clamp(-LIMIT, LIMIT).exp() * self.y_ref if self.transform == "log" else values
 
+    @property
+    def cuts(self) -> str:
+        """`0 < Ωh² < 1`, for the log; the label alone where there is no cut."""
+        low = "" if self.above is None else f"{self.above:g} < "
+        return low + self.label + ("" if self.below is None else f" < {self.below:g}")
+
+    def beyond_cuts(self, values: NDArray[Any]) -> NDArray[np.bool_]:
+        """Which of physical `values`, any shape, are such as no training point has; nan is not."""
+        low, high = (-math.inf if self.above is None else self.above, math.inf if self.below is None else self.below)
+        return (values <= low) | (values >= high)  # type: ignore[no-any-return]
+
     def as_dict(self) -> dict[str, Any]:
         """Plain texts and numbers, for JSON and `torch.save`."""
         return asdict(self)
@@ -73,7 +88,7 @@ TARGETS = {
         Target("cls", "Final__CLs", "CLs", y_ref=0.05, above=0.0),
     )
 }
-"""By the name that `--target` takes; -1 is where the calculation failed, in all of them."""
+"""By the name that `--target` takes; FAILED is where the calculation failed, in all of them."""
 
 
 def find_target(name: str, *, transform: Transform, above: float | None, below: float | None) -> Target:
