@@ -41,7 +41,8 @@ class Surrogate:
         """The target of `points`, `(n, 19)` in the order of `parameters`, GeV (tan β: 1): `(n,)`, the models' mean.
 
         Warns with OutsideTrainingWarning, naming the parameters, where a point lies outside the training range.
-        A parameter that was constant in the training has no influence. Raises ValueError for other shapes.
+        A parameter that was constant in the training has no influence. Raises ValueError for other shapes, and for
+        tables whose columns have other names or another order.
         """
         return np.asarray(self.members(points).mean(axis=0))
 
@@ -84,6 +85,10 @@ class Surrogate:
         return self
 
     def _rows(self, points: ArrayLike) -> NDArray[np.float64]:
+        names = [str(name).removeprefix("IN_") for name in getattr(points, "columns", ())]
+        if any(not name.isdigit() for name in names) and names != [one.removeprefix("IN_") for one in self.parameters]:
+            raise ValueError("the columns of points must be the surrogate's parameters, in that order; give "
+                             "points[list(surrogate.parameters)]")  # fmt: skip
         rows = np.asarray(points, dtype=np.float64)
         if rows.ndim != 2 or rows.shape[1] != len(self.parameters):
             raise ValueError(f"points must be (n, {len(self.parameters)}), not {rows.shape}")

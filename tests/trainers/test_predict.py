@@ -141,6 +141,20 @@ def test_files_that_cannot_be_meant_are_refused(
         predict_file(model, tmp_path / source, tmp_path / output, tree=TREE, branches=(), device="cpu")
 
 
+def test_a_table_is_taken_with_its_columns_in_order_and_refused_in_another(model: Path, points: Floats) -> None:
+    import pandas as pd
+
+    surrogate = load_surrogate(model)
+    table = pd.DataFrame(points[:5], columns=list(PARAMETERS))
+    expected = surrogate(points[:5]).tolist()
+    for same in (table, table.rename(columns=lambda name: name.removeprefix("IN_")), pd.DataFrame(points[:5])):
+        assert surrogate(same).tolist() == expected
+    for other in (table[sorted(table.columns)], table.rename(columns={"IN_mA": "mass"})):
+        with pytest.raises(ValueError, match=r"in that order; give points\[list\(surrogate\.parameters\)\]"):
+            surrogate(other)
+    assert surrogate(table[sorted(table.columns)][list(surrogate.parameters)]).tolist() == expected
+
+
 def test_a_foreign_file_is_one_clear_error(model: Path, tmp_path: Path) -> None:
     (tmp_path / "text.pt").write_text("not a model")
     (tmp_path / "empty.pt").touch()

@@ -67,7 +67,7 @@ class Target:
     def beyond_cuts(self, values: NDArray[Any]) -> NDArray[np.bool_]:
         """Which of physical `values`, any shape, are such as no training point has; nan is not."""
         low, high = (-math.inf if self.above is None else self.above, math.inf if self.below is None else self.below)
-        return (values <= low) | (values >= high)  # type: ignore[no-any-return]
+        return (values <= low) | (values >= high)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain texts and numbers, for JSON and `torch.save`."""
