@@ -19,8 +19,8 @@ from .log import LOGGER
 from .signals import StopRequest
 from .step import Data
 
-PREDICTION_ROWS = {"cpu": 512, "cuda": 8192}
-"""That one pass takes: on a CPU as many as stay in its cache, on a GPU enough to fill it."""
+PREDICTION_ROWS = {"cpu": 1024, "cuda": 8192}
+"""That one pass takes: on a CPU about as many as stay in its cache, on a GPU enough to fill it."""
 
 
 class Interrupted(Exception):

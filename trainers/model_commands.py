@@ -28,7 +28,11 @@ POINTS = "ROOT, CSV, Parquet or NumPy archive with the 19 parameters, with or wi
 @click.option("--branches", multiple=True, metavar="NAMES",
               help="What the file calls the parameters: 'IN_*', or At=some_branch; may be repeated.")  # fmt: skip
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-def predict(*, model: Path, source: Path, output: Path, tree: str, branches: tuple[str, ...], device: str) -> None:
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True,
+              help="bf16: faster where the hardware has it, off by some thousandths of the target's deviation.")  # fmt: skip
+def predict(
+    *, model: Path, source: Path, output: Path, tree: str, branches: tuple[str, ...], device: str, precision: str
+) -> None:
     """Predicts the target of new points with MODEL, the model.pt of a finished training.
 
     OUTPUT has a row for each point, in the same order: the target, its spread where the model is an --ensemble, and
@@ -38,7 +42,7 @@ def predict(*, model: Path, source: Path, output: Path, tree: str, branches: tup
     tune_process()
     from .predict import predict_file
 
-    predict_file(model, source, output, tree=tree, branches=branches, device=device)
+    predict_file(model, source, output, tree=tree, branches=branches, device=device, precision=precision)
 
 
 @click.command()

@@ -16,13 +16,16 @@ from .data.reading import READERS, read_chunks
 from .data.writing import table_writer
 from .errors import OptionError
 from .log import LOGGER
+from .precision import choose_precision
 from .resources import choose_device
 from .surrogate import Surrogate, load_surrogate
 
 PROGRESS_SECONDS = 2.0
 
 
-def predict_file(model: Path, source: Path, output: Path, *, tree: str, branches: Sequence[str], device: str) -> None:
+def predict_file(
+    model: Path, source: Path, output: Path, *, tree: str, branches: Sequence[str], device: str, precision: str = "fp32"
+) -> None:
     """Nothing; `output` has a row for each point of `source`, in the same order.
 
     Raises TrainerError where a file or an option is of no use, OSError where one can't be read or written; `output` is
@@ -36,7 +39,7 @@ def predict_file(model: Path, source: Path, output: Path, *, tree: str, branches
         raise OptionError(f"--output {output}: is the input; choose another name")
     columns = parameter_columns(branches)
     place = choose_device(device)
-    surrogate = load_surrogate(model).to(place)
+    surrogate = load_surrogate(model).to(place, choose_precision(precision, place))
     start = said = time.monotonic()
     rows, outside = 0, np.zeros(len(columns), dtype=np.int64)
     any_outside = beyond_cuts = 0

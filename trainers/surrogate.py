@@ -18,6 +18,7 @@ from .data.targets import Target
 from .errors import ModelError
 from .evaluate import predict
 from .models import RECIPES
+from .precision import Precision
 
 FORMAT = 3
 
@@ -79,9 +80,14 @@ class Surrogate:
         normalised = np.stack([predict(model, inputs).double().cpu().numpy() for model in self.models])
         return self.target.backward(np.asarray(normalised * self.scaling.std[-1] + self.scaling.mean[-1]))
 
-    def to(self, device: torch.device) -> Surrogate:
-        """Itself, computing on `device` from now on."""
+    def to(self, device: torch.device, precision: Precision = Precision.FP32) -> Surrogate:
+        """Itself, computing on `device` from now on; in bf16 where the models' `body` is concerned, if that is asked."""
         self.models = [model.to(device) for model in self.models]
+        if precision is Precision.BF16:
+            for model in self.models:
+                for name, parameter in model.named_parameters():
+                    if name.startswith(getattr(model, "body", ())):
+                        parameter.data = parameter.data.to(torch.bfloat16)
         return self
 
     def _rows(self, points: ArrayLike) -> NDArray[np.float64]:

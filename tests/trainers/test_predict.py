@@ -16,6 +16,7 @@ from pmssm.trainers.data.writing import table_writer
 from pmssm.trainers.errors import ModelError, TrainerError
 from pmssm.trainers.export import export_model, traced
 from pmssm.trainers.models import RECIPES
+from pmssm.trainers.precision import Precision
 from pmssm.trainers.predict import predict_file
 from pmssm.trainers.surrogate import load_surrogate
 
@@ -73,6 +74,15 @@ def test_each_format_of_points_gets_a_row_of_results_a_point(
     np.testing.assert_allclose(table["relic_density_spread"].astype(float), members.std(axis=0), rtol=1e-3, atol=1e-7)
     assert np.flatnonzero(table["outside_training_range"]).tolist() == [299]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([source.name, output.name])
+
+
+def test_bf16_is_close_to_fp32_and_reaches_the_body_alone(model: Path, points: Floats) -> None:
+    exact, coarse = load_surrogate(model), load_surrogate(model).to(torch.device("cpu"), Precision.BF16)
+    off = np.abs(coarse.ask(points) - exact.ask(points)) / exact.scaling.std[-1]
+    assert 0 < off.max() < 0.05
+    types = {name: parameter.dtype for name, parameter in coarse.models[0].named_parameters()}
+    assert types["hidden.1.weight"] == torch.bfloat16
+    assert types["embedding.weight"] == types["output.weight"] == torch.float32
 
 
 def test_points_with_nan_are_predicted_as_nan_and_lie_outside(model: Path, points: Floats, tmp_path: Path) -> None:
