@@ -29,7 +29,7 @@ POINTS = "ROOT, CSV, Parquet or NumPy archive with the 19 parameters, with or wi
               help="What the file calls the parameters: 'IN_*', or At=some_branch; may be repeated.")  # fmt: skip
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True,
-              help="bf16: faster where the hardware has it, off by some thousandths of the target's deviation.")  # fmt: skip
+              help="bf16: faster on hardware that has it, off by thousandths of the target's deviation.")  # fmt: skip
 def predict(
     *, model: Path, source: Path, output: Path, tree: str, branches: tuple[str, ...], device: str, precision: str
 ) -> None:

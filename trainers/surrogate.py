@@ -81,7 +81,7 @@ class Surrogate:
         return self.target.backward(np.asarray(normalised * self.scaling.std[-1] + self.scaling.mean[-1]))
 
     def to(self, device: torch.device, precision: Precision = Precision.FP32) -> Surrogate:
-        """Itself, computing on `device` from now on; in bf16 where the models' `body` is concerned, if that is asked."""
+        """Itself, computing on `device` from now on, the `body` of its models in bf16 where that is asked."""
         self.models = [model.to(device) for model in self.models]
         if precision is Precision.BF16:
             for model in self.models:
