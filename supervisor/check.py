@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from .gpus import Gpu, GpuReading
-from .slots import SlotChoice, clearly_used
+from .slot_choice import SlotChoice, clearly_used
 
 _HEADINGS = ("GPU", "name", "uuid", "memory used / total", "use", "used by")
 

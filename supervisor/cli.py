@@ -22,11 +22,11 @@ class Verbs(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         """Runs the verb."""
         from .dashboard.settings import SettingsError  # noqa: PLC0415
+        from .gpu_names import SlotError  # noqa: PLC0415
         from .journal import JournalError  # noqa: PLC0415
         from .plan import PlanError  # noqa: PLC0415
         from .runtime import RuntimeFolderError  # noqa: PLC0415
         from .sessions import SessionError  # noqa: PLC0415
-        from .slots import SlotError  # noqa: PLC0415
 
         try:
             return super().invoke(ctx)
@@ -182,7 +182,7 @@ def check(
     from .gpus import read_gpus  # noqa: PLC0415
     from .new_session import Options  # noqa: PLC0415
     from .plan import builtin_plan, load_plan  # noqa: PLC0415
-    from .slots import resolve_slots  # noqa: PLC0415
+    from .slot_choice import resolve_slots  # noqa: PLC0415
     from .starting import slots_wanted  # noqa: PLC0415
 
     _check_sharing(no_parallel, share_gpu)

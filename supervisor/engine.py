@@ -29,6 +29,7 @@ from .events import (
     SlotsChosen,
 )
 from .files import ensure_room
+from .gpu_names import SlotError
 from .gpus import GpuReading
 from .journal import Journal, JournalBusy, read_journal
 from .launchers.local import LocalAttempt
@@ -41,7 +42,8 @@ from .picture import Painter
 from .runtime import EngineLock, socket_path
 from .scheduler import Action, Finish, RestartStalled, Retry, Signal, Start, decide
 from .sessions import Level, SessionFolder, SessionLog
-from .slots import SlotError, free_memory, resolve_slots, usable_slots
+from .slot_choice import resolve_slots
+from .slots import free_memory, usable_slots
 from .snapshot import Snapshot
 from .starting import attempt_spec, concurrent_runs, slots_wanted
 from .state import Attempt, reduce, replay

@@ -23,7 +23,7 @@ from .sessions import (
     next_session,
     resolve_plan,
 )
-from .slots import resolve_slots
+from .slot_choice import resolve_slots
 
 PREPARE_OPTIONS = "prepare_options"  # placeholders of a plan
 TRAINING_OPTIONS = "training_options"

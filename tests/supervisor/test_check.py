@@ -2,7 +2,7 @@
 
 from pmssm.supervisor.check import report
 from pmssm.supervisor.gpus import Gpu, GpuProcess, GpuReading
-from pmssm.supervisor.slots import resolve_slots
+from pmssm.supervisor.slot_choice import resolve_slots
 
 RUNS = [("prepare", None), ("transformer", 0), ("transformer_tabular", 1), ("mlp", 1), ("report", None)]
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from pmssm.supervisor import new_session
 from pmssm.supervisor.events import EngineStarted, SessionFinished
+from pmssm.supervisor.gpu_names import SlotError
 from pmssm.supervisor.gpus import Gpu, GpuReading
 from pmssm.supervisor.journal import Journal
 from pmssm.supervisor.new_session import Options, begin_session
 from pmssm.supervisor.plan import PlanError
 from pmssm.supervisor.runtime import EngineLock, RuntimeFolderError
 from pmssm.supervisor.sessions import SessionError, SessionFolder, latest_session
-from pmssm.supervisor.slots import SlotError
 
 PLAN = '[runs.a]\ncommand = ["true"]\n'
 

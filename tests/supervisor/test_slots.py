@@ -5,8 +5,10 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pmssm.supervisor.gpu_names import SlotError
 from pmssm.supervisor.gpus import Gpu, GpuProcess, GpuReading
-from pmssm.supervisor.slots import Slot, SlotChoice, SlotError, environment_of, resolve_slots
+from pmssm.supervisor.slot_choice import SlotChoice, resolve_slots
+from pmssm.supervisor.slots import Slot, environment_of
 
 SOMEBODY = (GpuProcess(pid=4242, memory_mib=700),)
 
