@@ -182,21 +182,18 @@ def check(
     from .gpus import read_gpus  # noqa: PLC0415
     from .new_session import Options  # noqa: PLC0415
     from .plan import builtin_plan, load_plan  # noqa: PLC0415
-    from .slot_choice import resolve_slots  # noqa: PLC0415
-    from .starting import slots_wanted  # noqa: PLC0415
+    from .starting import choose_slots  # noqa: PLC0415
 
     _check_sharing(no_parallel, share_gpu)
     plan = load_plan(plan_file) if plan_file else builtin_plan()
-    width, needed = slots_wanted(plan)
     reading = read_gpus()
-    choice = resolve_slots(
+    choice = choose_slots(
+        plan,
         reading,
         requested=gpus,
         parallel=not no_parallel,
         share=share_gpu,
         inherited=os.environ.get("CUDA_VISIBLE_DEVICES"),
-        needed_mib=needed,
-        width=width,
     )
     placements = [(name, (run.slot or 0) if run.slot != "none" else None) for name, run in plan.runs.items()]
     click.echo("\n".join(report(reading, choice, placements)))

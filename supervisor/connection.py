@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import pwd
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 from .messages import Down
 from .recorded import current_session, find_session, is_finished
 from .runtime import EngineLock, socket_path
-from .sessions import SessionFolder
+from .sessions import SessionError, SessionFolder
 from .wire import Client, EngineGone
 
 START_DEADLINE_S = 20.0
@@ -107,17 +108,26 @@ def spawn_engine(folder: SessionFolder) -> subprocess.Popen[bytes]:
     """A detached engine on the session: its own process session, no terminal, the environment of the beginning.
 
     `-P`: a random.py or queue.py in the folder where the user happens to be is not for us to import.
+
+    Raises:
+        SessionError: the session is another user's, whose runs would then be ours, or cannot be written.
     """
-    environment = folder.load_settings().environment
+    settings = folder.load_settings()
+    if settings.owner not in (None, os.getuid()):
+        raise SessionError(f"{folder.path}: is the session of {_user_name(settings.owner)}; go on with it as that user")
     kept = {name: os.environ[name] for name in ("XDG_RUNTIME_DIR", "TMPDIR") if name in os.environ}
-    with folder.engine_output.open("ab") as output:
+    try:
+        output = folder.engine_output.open("ab")
+    except OSError as error:
+        raise SessionError(f"{folder.engine_output}: cannot write it: {error.strerror}") from None
+    with output:
         os.fchmod(output.fileno(), 0o600)
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "pmssm.supervisor.engine_process", str(folder.logs), folder.stamp],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env={**environment, **kept},
+            env={**settings.environment, **kept},
             start_new_session=True,
         )
 
@@ -145,6 +155,13 @@ async def _start_and_connect(folder: SessionFolder) -> AsyncIterator[Client]:
                 await asyncio.sleep(RIVAL_S)
                 engine = spawn_engine(folder)
         yield client
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
 
 
 def _last_words(folder: SessionFolder) -> str:

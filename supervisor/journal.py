@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -69,6 +70,7 @@ class Journal:
         Raises:
             JournalBusy: another engine writes it, although the lock of the logs folder was free: it was deleted.
         """
+        self._path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -91,7 +93,7 @@ class Journal:
         try:
             written = os.write(self._descriptor, line)
             if written != len(line):
-                raise OSError(28, "No space left on device")
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fdatasync(self._descriptor)
         except OSError:
             if os.fstat(self._descriptor).st_size != self._size:
@@ -101,8 +103,13 @@ class Journal:
         self._reserve()
 
     def is_deleted(self) -> bool:
-        """Whether nobody will ever find again what is written here."""
-        return os.fstat(self._descriptor).st_nlink == 0
+        """Whether it is not where others look for it any more: deleted, or moved with its folder."""
+        try:
+            return self._path.stat().st_ino != os.fstat(self._descriptor).st_ino
+        except FileNotFoundError:
+            return True
+        except OSError as error:
+            return error.errno == errno.ESTALE  # NFS, where another machine deleted it
 
     def _reserve(self) -> None:
         """Asks for the next blocks early. Not all file systems can; a full disk then stops us at once."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from .events import Exit, StopKind
-from .launchers.local import AttemptSpec, Command, LocalAttempt
+from .events import AttemptEnded, AttemptStarted, AttemptVoided, Exit, StopKind
+from .launchers.local import AttemptSpec, LocalAttempt
 from .launchers.warm import ShimSupply
+from .live_session import LiveSession
+from .logs import last_words
+from .state import Attempt, SessionState
 
 OVERDUE_S = 5.0  # after a SIGKILL; a process that lives longer is stuck in the kernel, or not ours to kill
 
@@ -46,15 +49,8 @@ class LivingAttempts:
             OSError: the folder cannot be written, or no process can be made.
         """
         attempt, ready = LocalAttempt.start(folder, spec, self._shims)
-        self.watch(run, attempt)
+        self._watch(run, attempt)
         asyncio.get_running_loop().add_reader(ready, self._on_ready, ready)
-
-    def watch(self, run: str, attempt: LocalAttempt) -> None:
-        """Watches an attempt that lives already."""
-        self._attempts[run] = attempt
-        self._told.pop(run, None)
-        self._dead_by.pop(run, None)
-        self._listen(attempt)
 
     def tell(self, run: str, how: StopKind, grace_s: float) -> None:
         """Has the run's attempt end, gently within `grace_s` or at once."""
@@ -66,18 +62,67 @@ class LivingAttempts:
         """Whether the run's attempt has been told that already, or worse."""
         return self._told.get(run) in (how, "kill")
 
-    def overdue(self) -> list[str]:
-        """The runs that not even SIGKILL has ended: they wait for a disk or driver, or may not be signalled."""
-        now = time.monotonic()
-        return [run for run, moment in self._dead_by.items() if run in self._attempts and now > moment]
+    def overdue(self, state: SessionState) -> Iterator[str]:
+        """Notes about runs that not even SIGKILL has ended: they wait for a disk or driver, or may not be signalled."""
+        for run, moment in self._dead_by.items():
+            last = state.runs[run].last
+            if last is not None and run in self._attempts and time.monotonic() > moment:
+                what = f"pid {last.pid}" if last.pid is not None else "its shim"
+                yield f"{run}: {what} does not end, not even by SIGKILL; its slot stays taken"
 
-    def command(self, run: str) -> Command | None:
-        """The process of the run's command, once it exists."""
-        return self._attempts[run].command()
+    def collect(self, session: LiveSession) -> Iterator[str]:
+        """Notes which commands have started and which attempts have ended, whoever started them; runs that ended.
 
-    def poll(self, run: str) -> Exit | None:
-        """How the run's attempt ended, again and again until it is forgotten; None while anything of it lives."""
+        Raises:
+            OSError: it could not be noted, so it comes again.
+        """
+        for run, record in session.state.runs.items():
+            last = record.last
+            if last is None or last.exit is not None:
+                continue
+            outcome: Exit | None = None
+            if run in self._attempts:
+                outcome = self._follow(session, run, last)
+            elif not session.is_deleted():
+                outcome = self._adopt(session, run, last.number)
+            if outcome is None:
+                continue
+            if not session.is_deleted():  # or moved: then whoever serves it there finds out
+                _note_end(session, run, last, outcome)
+            self._attempts.pop(run, None)
+            yield run
+
+    def _follow(self, session: LiveSession, run: str, last: Attempt) -> Exit | None:
         attempt = self._attempts[run]
+        if last.pid is None and (command := attempt.command()) is not None:
+            pid, started = command.identity.pid, command.started
+            session.record(AttemptStarted(at=time.time(), run=run, attempt=last.number, pid=pid, started=started))
+        had_shim = not attempt.is_without_shim
+        outcome = self._poll(attempt)
+        if outcome is None and had_shim and attempt.is_without_shim:
+            session.tell(f"{run}: its shim was killed; what it left is watched without it", "warning")
+        return outcome
+
+    def _adopt(self, session: LiveSession, run: str, number: int) -> Exit | None:
+        """Finds out what became of an attempt that an engine before us started, or that we failed to start."""
+        found = LocalAttempt.recover(session.folder.attempt_folder(run, number))
+        if isinstance(found, Exit):
+            return found
+        if found is None:
+            session.record(AttemptVoided(at=time.time(), run=run, attempt=number))
+        else:
+            self._watch(run, found)
+            session.tell(f"{run}: attempt {number} is still running; watching it again")
+        return None
+
+    def _watch(self, run: str, attempt: LocalAttempt) -> None:
+        self._attempts[run] = attempt
+        self._told.pop(run, None)
+        self._dead_by.pop(run, None)
+        self._listen(attempt)
+
+    def _poll(self, attempt: LocalAttempt) -> Exit | None:
+        """How the attempt ended, again and again until it is forgotten; None while anything of it lives."""
         attempt.tick()
         watched = attempt.descriptor
         outcome = attempt.poll()
@@ -86,14 +131,6 @@ class LivingAttempts:
             if outcome is None:
                 self._listen(attempt)
         return outcome
-
-    def forget(self, run: str) -> None:
-        """Watches the run no more, now that its end is on record."""
-        self._attempts.pop(run, None)
-
-    def is_without_shim(self, run: str) -> bool:
-        """Whether the shim of the run's attempt was killed, so that what it left is watched without it."""
-        return self._attempts[run].is_without_shim
 
     def close(self) -> None:
         """Lets go of all attempts, which live on."""
@@ -114,3 +151,10 @@ class LivingAttempts:
         asyncio.get_running_loop().remove_reader(descriptor)
         os.close(descriptor)
         self._wake()
+
+
+def _note_end(session: LiveSession, run: str, last: Attempt, outcome: Exit) -> None:
+    if last.stop is None and outcome.exit_code != 0:
+        words = last_words(session.folder.run_log(run), last.log_offset)
+        outcome = outcome.model_copy(update={"last_words": words})
+    session.record(AttemptEnded(at=time.time(), run=run, attempt=last.number, exit=outcome))

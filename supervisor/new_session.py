@@ -132,6 +132,7 @@ def begin_session(
         threads=options.threads,
         stall_restarts=stall_restarts,
         on_finish=on_finish,
+        owner=os.getuid(),
         environment=environment,
     )
     try:

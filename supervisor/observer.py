@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from .gpus import GpuPoller, GpuReading
 from .picture import Observation
@@ -80,6 +80,12 @@ class Observer:
                 resumes=offset != attempt.log_offset,
             )
         return self._trackers[name].update(time.monotonic(), budget_s)
+
+    def troubles(self, state: SessionState) -> Iterator[str]:
+        """Notes about living runs of which something cannot be known."""
+        for name, tracker in self._trackers.items():
+            if tracker.gave_up and state.runs[name].alive:
+                yield f"{name}: its `progress` pattern takes too long for its log, so its progress is unknown"
 
     def stalled(self, state: SessionState) -> list[str]:
         """The living runs that have been silent for far too long."""

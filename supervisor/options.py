@@ -21,12 +21,19 @@ class Refused(click.ClickException):
         click.echo(f"pmssm-supervise: {self.message}", err=True, file=file)
 
 
+def _absolute(context: click.Context, _option: click.Parameter, value: Path | None) -> Path:
+    try:
+        return (value or context.obj or Path("logs")).absolute()
+    except FileNotFoundError:
+        raise Refused("the present folder was deleted; go to another one") from None
+
+
 def logs_option(function: F) -> F:
     """--logs, before or after the verb; always absolute."""
     return click.option(
         "--logs",
         type=click.Path(file_okay=False, path_type=Path),
-        callback=lambda context, _, value: (value or context.obj or Path("logs")).absolute(),
+        callback=_absolute,
         help="Folder of logs and sessions. [default: logs]",
     )(function)
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
+from .cpu_limit import cpu_limit
 from .logs import LogFollower, parse_progress
 from .state import Attempt
 
@@ -17,6 +18,7 @@ READS_PER_UPDATE = 12  # chunks; more than a follower's backlog, so that an upda
 PACE_SAMPLES = 20
 STALL_FACTOR = 20.0  # times its own pace
 STALL_MINIMUM_S = 120.0
+PATTERN_LIMIT_S = 0.5  # of CPU time, for a chunk of a log: some patterns take years for some lines
 
 
 def first_offset(attempts: Sequence[Attempt]) -> int:
@@ -33,6 +35,7 @@ class ProgressTracker:
     ) -> None:
         """Reads `log` from `offset` on; with `resumes` what it says already is of earlier attempts and has no pace."""
         self.values: dict[str, int | float] = {}
+        self.gave_up = False  # the pattern takes too long, so that there is no progress to be had
         self._pattern = re.compile(pattern) if pattern else None
         self._follower = LogFollower(log, offset)
         self._paces: deque[float] = deque(maxlen=PACE_SAMPLES)  # s per epoch
@@ -43,7 +46,7 @@ class ProgressTracker:
 
     def update(self, now: float, budget_s: float = math.inf) -> bool:
         """Reads what is new in the log; whether the progress has changed. Ends after `budget_s`, all read or not."""
-        if self._pattern is None:
+        if self._pattern is None or self.gave_up:
             return False
         before = dict(self.values)
         deadline = time.monotonic() + budget_s
@@ -52,8 +55,14 @@ class ProgressTracker:
             if not lines:
                 break
             self._last_line = now
-            for line in lines:
-                self.values.update(parse_progress(self._pattern, line))
+            try:
+                with cpu_limit(PATTERN_LIMIT_S):
+                    for line in lines:
+                        self.values.update(parse_progress(self._pattern, line))
+            except TimeoutError:
+                self.gave_up = True
+                self._paces.clear()
+                return True
             if time.monotonic() > deadline:
                 break
         has_earlier, self._has_earlier = self._has_earlier, False

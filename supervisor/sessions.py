@@ -39,6 +39,7 @@ class SessionSettings(BaseModel):
     stall_restarts: int = 0  # how often a run that has stalled is restarted
     on_finish: str | None = None  # a shell command for when a run has failed or the session has finished
     threads: int | None  # per run; None divides the cores between the slots
+    owner: int | None = None  # uid of who began the session; of files on a network disk it may be somebody else's
     environment: dict[str, str]  # of the shell that began the session
 
 

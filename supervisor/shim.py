@@ -43,6 +43,7 @@ class Shim:
         self.folder = os.path.abspath(folder)  # we change to the command's folder
         self.spec = json.loads(_read(os.path.join(folder, "spec.json")))
         self.reserved = os.path.join(self.folder, f"exit.json.{os.getpid()}")
+        self.record = -1  # descriptor of that file: somebody may close or move the folder meanwhile
         self.pid = 0  # of the command, which is also its process group
         self.stop: str | None = None  # "stop" or "kill" once asked to
         self.leftovers: set[int] = set()
@@ -177,18 +178,16 @@ class Shim:
                 _quietly(os.kill, pid, number)
 
     def _reserve_record(self) -> None:
-        descriptor = os.open(self.reserved, os.O_WRONLY | os.O_CREAT, 0o600)
-        os.posix_fallocate(descriptor, 0, RECORD_SIZE)
-        os.close(descriptor)
+        self.record = os.open(self.reserved, os.O_WRONLY | os.O_CREAT, 0o600)
+        os.posix_fallocate(self.record, 0, RECORD_SIZE)
 
     def _record_exit(self) -> None:
         assert self.exit is not None
         _end_last_line(self.spec["log"])
         record = {**self.exit, "stop": self.stop, "leftovers": len(self.leftovers)}
-        descriptor = os.open(self.reserved, os.O_WRONLY)
-        os.write(descriptor, json.dumps(record).encode().ljust(RECORD_SIZE))
-        os.fsync(descriptor)
-        os.close(descriptor)
+        os.write(self.record, json.dumps(record).encode().ljust(RECORD_SIZE))
+        # Where we get no further, the engine finds it under this name, too.
+        os.fsync(self.record)
         os.rename(self.reserved, os.path.join(self.folder, "exit.json"))
         folder = os.open(self.folder, os.O_RDONLY)
         os.fsync(folder)  # the name, too

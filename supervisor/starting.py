@@ -1,4 +1,7 @@
-"""What exactly is started for a run: command, environment, first line of its log. Pure, but for the core count."""
+"""Where a plan's runs may run, and what exactly is started: command, environment, first line of the log.
+
+Pure, but for the core count.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,43 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .events import AttemptStarting
+from .gpus import GpuReading
 from .launchers.local import AttemptSpec
 from .plan import Plan
 from .sessions import SessionSettings, log_line
+from .slot_choice import SlotChoice, resolve_slots
 from .slots import Slot, environment_of
 
 
-def slots_wanted(plan: Plan) -> tuple[int, int]:
+def choose_slots(
+    plan: Plan,
+    reading: GpuReading,
+    *,
+    requested: str | None,
+    parallel: bool,
+    share: bool,
+    inherited: str | None,
+    own_pids: frozenset[int] = frozenset(),
+) -> SlotChoice:
+    """The slots for the plan's runs; `requested` is the value of `--gpus`, `inherited` that of CUDA_VISIBLE_DEVICES.
+
+    Raises:
+        SlotError: `requested` names what cannot be had.
+    """
+    width, needed = _slots_wanted(plan)
+    return resolve_slots(
+        reading,
+        requested=requested,
+        parallel=parallel,
+        share=share,
+        inherited=inherited,
+        own_pids=own_pids,
+        needed_mib=needed,
+        width=width,
+    )
+
+
+def _slots_wanted(plan: Plan) -> tuple[int, int]:
     """How many slots the plan can use at once, and the MiB its largest run expects on a GPU."""
     runs = [run for run in plan.runs.values() if run.takes_slot]
     numbered = [run.slot + 1 for run in runs if isinstance(run.slot, int)]
@@ -26,7 +59,7 @@ def slots_wanted(plan: Plan) -> tuple[int, int]:
 def concurrent_runs(plan: Plan, slots: Sequence[Slot]) -> int:
     """How many runs may be training at once, each with its share of the cores."""
     shared = any(slot.shared_mib is not None for slot in slots)
-    return max(1, len(slots), slots_wanted(plan)[0] if shared else 1)
+    return max(1, len(slots), _slots_wanted(plan)[0] if shared else 1)
 
 
 def attempt_spec(

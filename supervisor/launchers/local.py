@@ -241,7 +241,9 @@ def _identity(record: Mapping[str, object] | None, who: str) -> Identity | None:
 
 
 def _exit_record(folder: Path) -> Exit | None:
-    record = read_object(folder / "exit.json")
+    """What the shim wrote down; before it died, it may have found no way to put that in its place."""
+    who = _identity(read_object(folder / "process.json"), "shim")
+    record = read_object(folder / "exit.json") or (read_object(folder / f"exit.json.{who.pid}") if who else None)
     try:
         return Exit.model_validate(record) if record is not None else None
     except ValidationError:

@@ -101,6 +101,12 @@ def test_what_a_live_session_refuses_is_in_its_log(box: Box) -> None:
     assert "start refused: a: is running already" in box.log("training")
 
 
+@pytest.mark.parametrize("arguments", [["status"], ["--headless"], ["--logs", "elsewhere", "sessions"]])
+def test_a_folder_that_was_deleted_under_the_shell_is_named(box: Box, arguments: list[str]) -> None:
+    box.prefix = ("sh", "-c", 'mkdir gone && cd gone && rmdir ../gone && exec "$@"', "sh")
+    assert "the present folder was deleted; go to another one" in refuse(box, *arguments)
+
+
 def test_a_dashboard_without_a_terminal_is_refused(box: Box) -> None:
     assert "add --headless or --detach" in refuse(box, "--plan", box.plan(RUN))
 

@@ -12,7 +12,7 @@ import pexpect
 import pyte
 import pytest
 from e2e.box import COMMAND, Box
-from faults.scene import LONG_S, engine_of, exit_of, pid_of, shell_run
+from faults.scene import LONG_S, POLITE, engine_of, exit_of, kill_engine, pid_of, prints, shell_run
 from waiting import wait_until
 
 # Each attack and, in it, the word MARK that must not come out inside a sequence. What a terminal would show stays.
@@ -141,6 +141,22 @@ os.write(1, line % 9999)
 while not os.path.exists("go"):
     time.sleep(0.02)
 """
+
+
+def test_a_pattern_that_would_search_a_line_for_years_is_given_up_and_said_so(box: Box) -> None:
+    plan = shell_run("slow", f"echo {'a' * 60}!; {POLITE}", progress="(?P<epoch>(a|aa)+)$")
+    plan += shell_run("other", f"echo Epoch 3; {POLITE}", progress=r"Epoch (?P<epoch>\d+)")
+    box.ok("--detach", "--plan", box.plan(plan))
+    for run in ("slow", "other"):
+        prints(box, run, "ready")
+    status = box.wait(lambda status: status["runs"]["other"]["progress"].get("epoch") == 3)
+    assert any("slow: its `progress` pattern takes too long" in note for note in status["notes"])
+    assert status["runs"]["slow"]["state"] == "running"
+    kill_engine(box)
+    assert box.states() == {"slow": "running", "other": "running"}
+    box.ok("down")
+    assert exit_of(box, "slow")["exit_code"] == 143
+    assert box.states() == {"slow": "stopped", "other": "stopped"}
 
 
 def test_a_flood_of_100_mb_a_second_keeps_nobody_from_an_answer(box: Box) -> None:

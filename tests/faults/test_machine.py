@@ -340,6 +340,24 @@ def test_a_new_session_in_the_place_of_a_deleted_one_is_not_disturbed_by_the_old
     assert exit_of(box, "new")["exit_code"] == 0
 
 
+def test_a_session_goes_on_where_its_logs_folder_was_moved_to(box: Box) -> None:
+    plan = shell_run("a", UNTIL_GO + "; exit 7") + shell_run("b", "true", after_end=["a"])
+    box.ok("--detach", "--plan", box.plan(plan))
+    pid, engine = pid_of(box, "a"), engine_of(box)
+    old, new = box.logs, box.folder / "elsewhere"
+    old.rename(new)
+    box.wait(lambda status: any("moved: nothing more starts" in note for note in status["notes"]))
+    (box.folder / "go").touch()
+    is_gone(pid)
+    is_gone(engine)
+    assert not old.exists(), list(old.rglob("*"))
+    box.logs = new
+    box.ok("status", "--logs", str(new))
+    assert exit_of(box, "a")["exit_code"] == 7
+    assert exit_of(box, "b")["exit_code"] == 0
+    assert len(events(box, "attempt_starting", "b")) == 1
+
+
 def test_a_logs_folder_made_read_only_stops_no_run_and_loses_no_end(nobodys_box: Box) -> None:
     box = nobodys_box
     box.ok("--detach", "--plan", box.plan(PAIR))
@@ -361,8 +379,9 @@ def test_a_logs_folder_made_read_only_stops_no_run_and_loses_no_end(nobodys_box:
         for folder in folders:
             folder.chmod(0o700)
     box.ok("status")
-    assert exit_of(box, "a").get("exit_code") in (0, None)
-    assert len(events(box, "attempt_starting", "a")) == 1
+    for run in ("a", "b"):
+        assert exit_of(box, run)["exit_code"] == 0
+        assert len(events(box, "attempt_starting", run)) == 1
 
 
 # Logs

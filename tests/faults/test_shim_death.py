@@ -48,6 +48,18 @@ def test_a_run_whose_shim_was_killed_is_lost_even_when_it_ends_well_and_can_be_r
     assert len(events(box, "attempt_starting", "b")) == 1
 
 
+def test_an_exit_that_a_shim_wrote_down_and_did_not_live_to_put_in_its_place_is_known(box: Box) -> None:
+    """Its last step fails here, as it does where it is killed just before, or the file system has become read-only."""
+    box.ok("--detach", "--plan", box.plan(shell_run("a", UNTIL_GO + "; exit 7")))
+    shim = parent_of(pid_of(box, "a"))
+    (attempt,) = box.logs.glob("session_*/a/attempt_1")
+    (attempt / "exit.json").mkdir()
+    (box.folder / "go").touch()
+    assert exit_of(box, "a")["exit_code"] == 7
+    is_gone(shim)
+    assert box.states() == {"a": "failed"}
+
+
 def test_with_engine_and_shim_both_dead_the_run_is_found_and_its_slot_is_not_given_away(box: Box) -> None:
     """One CPU slot: `b` has to wait for it."""
     plan = shell_run("a", f"{UNTIL_GO}; echo last > a.ran", slot=0) + shell_run("b", "cat a.ran", slot=0)

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -206,6 +207,44 @@ def test_another_user_is_refused_even_with_the_sockets_folder_open(session: Box)
     assert done.stdout.strip() == "b''" or "ConnectionResetError" in done.stderr or "BrokenPipe" in done.stderr, done
     assert session.states()["a"] == "running"
     goes_on(session)
+
+
+@pytest.fixture
+def roots_env(nobodys_box: Box) -> Iterator[dict[str, str]]:
+    """The environment in which root uses nobody's box."""
+    with tempfile.TemporaryDirectory(prefix="pmssm-") as folder:
+        yield {**nobodys_box.env, "XDG_RUNTIME_DIR": folder}
+
+
+def test_what_is_another_users_is_neither_gone_on_with_nor_spoilt(nobodys_box: Box, roots_env: dict[str, str]) -> None:
+    """Root could, and the runs would be root's from then on."""
+    box = nobodys_box
+    box.ok("--detach", "--plan", box.plan(TWO))
+    pid_of(box, "a")
+    kill_engine(box)
+    before = {path: path.lstat().st_uid for path in box.logs.rglob("*")}
+    as_user, users_env = box.prefix, box.env
+    box.prefix, box.env = (), roots_env
+    for verb in ("status", "down"):
+        done = box.run(verb)
+        assert done.returncode == 2 and "is the session of nobody; go on with it as that user" in done.stderr, done
+    assert box.engines() == []
+    assert {path: path.lstat().st_uid for path in box.logs.rglob("*")} == before
+    box.prefix, box.env = as_user, users_env
+    box.ok("status")
+    goes_on(box)
+
+
+def test_whoever_may_only_read_a_session_is_told_so_in_a_line(nobodys_box: Box, roots_env: dict[str, str]) -> None:
+    box = nobodys_box
+    as_user, users_env = box.prefix, box.env
+    box.prefix, box.env = (), roots_env
+    box.ok("--detach", "--plan", box.plan(TWO))
+    pid_of(box, "a")
+    box.prefix, box.env = as_user, users_env
+    done = box.run("status")
+    assert done.returncode == 2 and "is the session of root" in done.stderr and "Traceback" not in done.stderr, done
+    goes_on(box)
 
 
 def test_clients_that_talk_nonsense_harm_nobody(session: Box) -> None:

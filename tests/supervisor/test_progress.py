@@ -43,6 +43,19 @@ def test_values_are_the_newest_of_every_group(log: Path) -> None:
     assert tracker.values == {"epochs": 20, "epoch": 2, "loss": 0.25}
 
 
+def test_a_pattern_that_takes_too_long_is_given_up_and_the_run_is_not_stalled_for_that(log: Path) -> None:
+    tracker = ProgressTracker(r"Epoch (?P<epoch>\d+)$|(?:a|aa)+b", log, 0)
+    for now in (1.0, 2.0):
+        write(log, f"Epoch {now:.0f}")
+        tracker.update(now)
+    write(log, "a" * 60 + "!")
+    assert tracker.update(3.0) and tracker.gave_up
+    write(log, "Epoch 3")
+    assert not tracker.update(4.0)
+    assert tracker.values == {"epoch": 2}
+    assert not tracker.stalled(1e6)
+
+
 def test_nothing_new_is_no_change(log: Path) -> None:
     tracker = ProgressTracker(PATTERN, log, 0)
     assert not tracker.update(1.0)
