@@ -170,6 +170,7 @@ def create_session(folder: SessionFolder, plan: Plan, settings: SessionSettings)
         temporary.mkdir(mode=0o700)
         for name in plan.runs:
             (temporary / name).mkdir(mode=0o700)
+        _check_links(temporary)
         write_atomic(temporary / folder.plan.name, dump_plan(plan))
         # Not pydantic's JSON: a variable of the environment need not be UTF-8.
         write_atomic(temporary / folder.settings.name, json.dumps(settings.model_dump()))
@@ -184,6 +185,19 @@ def create_session(folder: SessionFolder, plan: Plan, settings: SessionSettings)
         raise SessionError(
             f"{where}: cannot write there: {error.strerror}; choose another folder with --logs"
         ) from None
+
+
+def _check_links(folder: Path) -> None:
+    """Attempts are claimed by a hard link, which some file systems lack; each would fail, with less to say."""
+    (folder / ".file").touch()
+    try:
+        (folder / ".link").hardlink_to(folder / ".file")
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+        message = f"{folder.parent}: its file system has no hard links; choose a folder on another one with --logs"
+        raise SessionError(message) from None
+    (folder / ".link").unlink()
+    (folder / ".file").unlink()
 
 
 def _placeholders(

@@ -294,6 +294,24 @@ def test_a_limit_on_the_size_of_files_is_like_a_full_disk(box: Box) -> None:
     box.wait(lambda status: status["state"] == "finished")
 
 
+NO_LINKS = """
+#include <errno.h>
+int link(const char *from, const char *to)
+{
+    (void)from, (void)to;
+    errno = EPERM;
+    return -1;
+}
+"""
+
+
+def test_a_file_system_without_hard_links_is_refused(box: Box, compile_c: Callable[..., Path]) -> None:
+    box.env["LD_PRELOAD"] = str(compile_c("no_links.so", NO_LINKS, "-shared", "-fPIC"))
+    done = box.run("--headless", "--plan", box.plan(PAIR))
+    assert done.returncode == 2 and "its file system has no hard links" in done.stderr, done
+    assert list(box.logs.glob("*session_*")) == []
+
+
 # Folders
 
 
