@@ -1,7 +1,7 @@
 """Validation losses of the lab's loop and of ours on the embedded sample: `python benchmarks/quality.py`.
 
-Same recipe, same rows, same seeds on each side; the loss of the best epoch, which is the model that is kept. Equal means
-equal within the spread over the seeds.
+Same recipe, same rows, same seeds on each side; the loss of the best epoch, which is the model that is kept. Equal
+means equal within the spread over the seeds.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ def ours(name: str, data: Data, seed: int, precision: str, options: argparse.Nam
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="quality-") as folder:
         checkpoints = Checkpoints(Path(folder), {})
-        return min(training.epoch(checkpoints).val_mse for _ in range(options.epochs))
+        losses: list[float] = [training.epoch(checkpoints).val_mse for _ in range(options.epochs)]
+    return min(losses)
 
 
 if __name__ == "__main__":
