@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import ClassVar
 
-from rich.cells import cell_len, chop_cells
+from rich.cells import cell_len
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.geometry import Size
@@ -19,23 +18,13 @@ from textual.strip import Strip
 
 from .component_style import component_style
 from .format import DIM
+from .line_shape import LENGTHS, part_of, rows_of, shortened
 from .log_pages import Page
 from .search import Search
 
 MAX_LINES = 50_000
 MARGIN = 300  # lines; when fewer are left above or below the view, more are wanted
 _NARROW = 140  # cells; a narrower view begins with short lines
-_PREFIX = re.compile(r"\d{4}-\d\d-\d\d (?P<time>\d\d:\d\d:\d\d )\[(?P<level>\w+) *\] \S+ +\| ")
-LENGTHS = ("short", "bare", "whole")
-
-
-def shortened(line: str, length: str) -> str:
-    """A log line as `whole`; `short`, without date, run name and the level `info`; or `bare`, without time as well."""
-    prefix = _PREFIX.match(line) if length != "whole" else None
-    if prefix is None:
-        return line
-    level = "" if prefix["level"] == "info" else f"[{prefix['level']}] "
-    return f"{prefix['time'] if length == 'short' else ''}{level}{line[prefix.end() :]}"
 
 
 class LinesView(ScrollView, can_focus=True):
@@ -70,6 +59,7 @@ class LinesView(ScrollView, can_focus=True):
         self.search: Search | None = None
         self.placeholder = ""  # shown while there are no lines
         self.length: str | None = None  # one of LENGTHS; None: short where the view is narrow
+        self.shorten: Callable[[str, str], str] = shortened  # a line in one of the LENGTHS
         self.wraps = False
         self.is_whole = False  # whether nothing has come after the last line that is here
         self.start = self.end = 0  # the places between which lines are here
@@ -214,7 +204,7 @@ class LinesView(ScrollView, can_focus=True):
     def _resize(self, new: Sequence[str]) -> None:
         width = self.scrollable_content_region.width
         if self.wraps and width > 0:
-            rows = (_rows(self._shown(line), width) for line in self._lines)
+            rows = (rows_of(self._shown(line), width) for line in self._lines)
             self._rows = list(accumulate(rows, initial=0))
             self.virtual_size = Size(width, self._rows[-1])
         else:
@@ -248,7 +238,7 @@ class LinesView(ScrollView, can_focus=True):
         return self.length or ("short" if self.size.width < _NARROW else "whole")
 
     def _shown(self, line: str) -> str:
-        return shortened(line, self._length)
+        return self.shorten(line, self._length)
 
     def render_line(self, y: int) -> Strip:
         """The `y`th line in view."""
@@ -261,7 +251,7 @@ class LinesView(ScrollView, can_focus=True):
             return Strip(segments).adjust_cell_length(width, base.rich_style)
         content = self._content(index)
         if self._rows is not None:
-            start, end = _part(self._shown(self._lines[index]), self.scrollable_content_region.width, part)
+            start, end = part_of(self._shown(self._lines[index]), self.scrollable_content_region.width, part)
             strip = Strip(content[start:end].render_segments(base)).adjust_cell_length(width, base.rich_style)
             return strip.apply_offsets(start, index)
         strip = Strip(content.render_segments(base)).crop_extend(left, left + width, base.rich_style)
@@ -295,18 +285,3 @@ class LinesView(ScrollView, can_focus=True):
     def selection_updated(self, selection: Selection | None) -> None:  # noqa: ARG002 - Textual passes it
         """Shows what is marked."""
         self.refresh()
-
-
-def _rows(text: str, width: int) -> int:
-    """How many rows a line takes when it is wrapped."""
-    if text.isascii():
-        return max(1, -(-len(text) // width))
-    return max(1, len(chop_cells(text, width)))
-
-
-def _part(text: str, width: int, number: int) -> tuple[int, int]:
-    """Where the `number`th row of a wrapped line begins and ends in it."""
-    if text.isascii():
-        return number * width, (number + 1) * width
-    ends = list(accumulate(map(len, chop_cells(text, width)), initial=0))
-    return (ends[number], ends[number + 1]) if number + 1 < len(ends) else (len(text), len(text))

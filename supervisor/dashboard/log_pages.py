@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from ..logs import clean_line
+from .raw_log import RawLog, split_lines
 from .search import Search
 
 PAGE = 1 << 17  # bytes; about a thousand lines
 SEARCH_PAGE = 1 << 20
-LONGEST = 1 << 24  # bytes; a line that is longer is shown as several
 _CONTROLS = re.compile(rb"[\x00-\x09\x0b-\x1f\x7f]")
 
 
@@ -74,89 +72,43 @@ class LogFile:
     """A file that another process appends to. Places are bytes from its beginning."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._log = RawLog(path)
 
     def state(self) -> tuple[int, int]:
-        """The file's inode and size; zeros while there is no regular file."""
-        try:
-            status = self._path.stat()
-        except OSError:
-            return 0, 0
-        return (status.st_ino, status.st_size) if stat.S_ISREG(status.st_mode) else (0, 0)
+        return self._log.state()
 
     def tail(self) -> Page:
         _, size = self.state()
-        start, data = self._raw_before(size, PAGE)
+        start, data = self._log.before(size, PAGE)
         return _page(start, data[: data.rfind(b"\n") + 1])
 
     def before(self, place: int) -> Page:
-        return _page(*self._raw_before(place, PAGE))
+        return _page(*self._log.before(place, PAGE))
 
     def after(self, place: int) -> Page:
-        return _page(place, self._raw_after(place, PAGE))
+        return _page(place, self._log.after(place, PAGE))
 
     def around(self, place: int) -> Page:
-        start, above = self._raw_before(place, PAGE // 2) if place else (0, b"")
-        return _page(start, self._raw_after(start, len(above) + PAGE // 2) or above)
+        start, above = self._log.before(place, PAGE // 2) if place else (0, b"")
+        return _page(start, self._log.after(start, len(above) + PAGE // 2) or above)
 
     def count(self, start: int, end: int) -> int:
         """Lines in at most 64 pages: who is further behind has enough to read."""
-        return self._read(start, min(end - start, 64 * PAGE)).count(b"\n")
+        return self._log.read(start, min(end - start, 64 * PAGE)).count(b"\n")
 
     def matches_before(self, place: int, search: Search) -> Found:
-        start, data = self._raw_before(place, SEARCH_PAGE)
+        start, data = self._log.before(place, SEARCH_PAGE)
         return Found(start, place, _matches(start, data, search))
 
     def matches_after(self, place: int, search: Search) -> Found:
-        data = self._raw_after(place, SEARCH_PAGE)
+        data = self._log.after(place, SEARCH_PAGE)
         return Found(place, place + len(data), _matches(place, data, search))
-
-    def _raw_before(self, end: int, want: int) -> tuple[int, bytes]:
-        """Where the lines just above `end` begin, and their bytes; at least one line, if it is not endless."""
-        while True:
-            start = max(0, end - want)
-            data = self._read(start, end - start)
-            cut = data.find(b"\n") + 1 if start else 0
-            if start == 0 or 0 < cut < len(data):
-                return start + cut, data[cut:]
-            if want >= LONGEST:
-                return start, data
-            want = min(4 * want, LONGEST)
-
-    def _raw_after(self, start: int, want: int) -> bytes:
-        """The bytes of the complete lines from `start` on."""
-        while True:
-            data = self._read(start, want)
-            end = data.rfind(b"\n") + 1
-            if end or len(data) < want:
-                return data[:end]
-            if want >= LONGEST:
-                return data
-            want = min(4 * want, LONGEST)
-
-    def _read(self, start: int, size: int) -> bytes:
-        try:
-            descriptor = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
-            return b""
-        try:
-            is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
-            return os.pread(descriptor, max(0, size), start) if is_file else b""
-        except OSError:
-            return b""
-        finally:
-            os.close(descriptor)
-
-
-def _raw_lines(data: bytes) -> list[bytes]:
-    lines = data.split(b"\n")
-    return lines if lines[-1] else lines[:-1]
 
 
 def _page(start: int, data: bytes) -> Page:
     lines: list[tuple[int, str]] = []
     place = start
-    for raw in _raw_lines(data):
+    for raw in split_lines(data):
         lines.append((place, clean_line(raw)))
         place += len(raw) + 1
     return Page(start, start + len(data), lines)
@@ -164,7 +116,7 @@ def _page(start: int, data: bytes) -> Page:
 
 def _matches(start: int, data: bytes, search: Search) -> list[int]:
     """The places of the lines that match as they are shown. Most pages need not be cleaned to find that out."""
-    raw_lines = _raw_lines(data)
+    raw_lines = split_lines(data)
     if _CONTROLS.search(data):
         hits = [bool(search.pattern.search(clean_line(raw))) for raw in raw_lines]
     elif search.raw_pattern is not None and data.isascii():

@@ -14,6 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from .format import BOLD, DIM, WARN, Span, content, memory
+from .line_shape import shortened, shortened_told
 from .lines_view import LinesView
 from .log_pages import PAGE, LogFile, Pages
 from .merged_log import MergedLog
@@ -55,11 +56,13 @@ class LogView(Vertical):
         path = Path(log) if log and not self.merged else None
         name = ALL if self.merged else name
         if (name, path) != (self._name, self._path):
-            placeholder = "no output yet" if path or self.merged else "no log yet: the run has not started"
+            waits = "reading all logs…" if self.merged else "no log yet: the run has not started"
+            placeholder = "no output yet" if path else waits
             self._begin(name, path, placeholder, all_logs if self.merged else None)
 
     def _begin(self, name: str, path: Path | None, placeholder: str, logs: Mapping[str, Path] | None) -> None:
         self._name, self._path, self._log_end, self._goal = name, path, 0, None
+        self.lines.shorten = shortened if logs is None else shortened_told
         self.lines.clear(placeholder)
         self._retitle()
         self.workers.cancel_group(self, "log")
@@ -69,7 +72,7 @@ class LogView(Vertical):
 
     async def _serve(self, path: Path | None, logs: Mapping[str, Path] | None) -> None:
         pages: Pages = LogFile(path) if path is not None else await asyncio.to_thread(MergedLog, logs or {})
-        self._pages, known = pages, 0
+        self._pages, known, self.lines.placeholder = pages, 0, "no output yet"
         self.lines.replace(await asyncio.to_thread(pages.tail))
         if self.lines.search is not None:
             self._scan(self.lines.search, jumps=False)
@@ -219,7 +222,7 @@ class LogView(Vertical):
 
     def _retitle(self) -> None:
         spans: list[Span] = [(f"log of {self._name}" if self._name else "log", BOLD)]
-        if self._path is not None and self._log_end > LARGE:
+        if self._log_end > LARGE:
             place = "" if self.lines.follows else f", {self.lines.bottom / self._log_end:.0%}"
             spans.append((f" ({memory(self._log_end / 2**20)}{place})", DIM))
         if self.lines.follows:

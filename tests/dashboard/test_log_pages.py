@@ -5,11 +5,10 @@ from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
-from pmssm.supervisor.dashboard.log_pages import LONGEST, PAGE, LogFile
-from pmssm.supervisor.dashboard.merged_log import MergedLog
+from pmssm.supervisor.dashboard.log_pages import PAGE, LogFile
+from pmssm.supervisor.dashboard.raw_log import LONGEST
 from pmssm.supervisor.dashboard.search import Search
 from pmssm.supervisor.logs import clean_line
-from waiting import wait_until
 
 
 def written(tmp_path: Path, text: bytes) -> LogFile:
@@ -87,20 +86,3 @@ def test_a_search_finds_the_lines_that_match_as_they_are_shown(
         expected += [place] if search.pattern.search(clean_line(line)) else []
         place += len(line) + 1
     assert all_matches(log, search) == expected
-
-
-def test_logs_are_merged_by_time_and_lines_without_one_stay_with_theirs(tmp_path: Path) -> None:
-    def line(time: str, name: str, text: str) -> str:
-        return f"2026-01-22 15:31:{time} [info     ] {name:<20} | {text}\n"
-
-    one, two = tmp_path / "one", tmp_path / "two"
-    one.write_text(line("01", "one", "first") + "  continued\n" + line("05", "one", "fourth"))
-    two.write_text(line("02", "two", "second") + line("03", "two", "third"))
-    merged = MergedLog({"one": one, "two": two, "absent": tmp_path / "absent"})
-    shown = [text for _, text in merged.tail().lines]
-    assert [text.split()[-1] for text in shown] == ["first", "continued", "second", "third", "fourth"]
-    assert all(("one" in text) != ("two" in text) for text in shown)
-    with two.open("a") as file:
-        file.write(line("07", "two", "fifth"))
-    wait_until(lambda: merged.state()[1] == 6)
-    assert [text for _, text in merged.after(5).lines] == ["15:31:07 two fifth"]

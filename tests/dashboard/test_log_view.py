@@ -101,3 +101,27 @@ async def test_a_log_that_is_replaced_is_shown_anew(stage: Stage) -> None:
         stage.log("transformer").write_text("another log\n")
         shown = await until_shown(pilot, "another log")
         assert "Epoch 299/2000" not in shown
+
+
+async def test_the_merged_view_scrolls_through_whole_logs_and_follows_what_is_added(stage: Stage) -> None:
+    for name in ("transformer", "transformer_tabular"):
+        clock = (f"{n // 3600:02}:{n // 60 % 60:02}:{n % 60:02}" for n in range(60_000))
+        lines = (
+            f"2026-01-22 {at} [info     ] {name:<20} | {name[-3:]}{n:05} {'x' * 40}\n" for n, at in enumerate(clock)
+        )
+        stage.log(name).write_text("".join(lines))
+    async with stage.app().run_test(size=(120, 40)) as pilot:
+        await until_shown(pilot, "mer59999")
+        await pilot.press("a", "tab", "tab", "tab")
+        await until_shown(pilot, "log of all runs", "mer59999", "lar59999", "following")
+        await pilot.press("5")
+        await until_shown(pilot, "mer3", "lar3", "paused")
+        await pilot.press("g")
+        await until_shown(pilot, "00:00:00 transformer         mer00000", "00:00:00 transformer_tabular lar00000")
+        await pilot.press("t", "t")
+        await until_shown(pilot, "2026-01-22 00:00:00 transformer ")
+        with stage.log("transformer").open("a") as file:
+            file.write("2026-01-22 23:00:00 [info     ] transformer          | the newest\n")
+        await until_shown(pilot, "+1 new lines")
+        await pilot.press("G")
+        await until_shown(pilot, "23:00:00 transformer         the newest", "following")

@@ -1,0 +1,58 @@
+"""What is shown of a log line, and how it is wrapped. Pure."""
+
+from __future__ import annotations
+
+import re
+from itertools import accumulate
+
+from rich.cells import chop_cells
+
+LENGTHS = ("short", "bare", "whole")
+MAX_NAME = 20
+_PREFIX = re.compile(r"\d{4}-\d\d-\d\d (?P<time>\d\d:\d\d:\d\d )\[(?P<level>\w+) *\] \S+ +\| ")
+_STAMP = re.compile(
+    r"(?P<day>\d{4}-\d\d-\d\d)[ T](?P<time>\d\d:\d\d:\d\d)(?:[.,]\d+)?Z? (?:\[(?P<level>\w+) *\] \S+ +\| )?"
+)
+_DAY = 11  # characters, with the space
+_DAY_AND_TIME = 20
+
+
+def shortened(line: str, length: str) -> str:
+    """A log line as `whole`; `short`, without date, run name and the level `info`; or `bare`, without time as well."""
+    prefix = _PREFIX.match(line) if length != "whole" else None
+    if prefix is None:
+        return line
+    return f"{prefix['time'] if length == 'short' else ''}{_level(prefix['level'])}{line[prefix.end() :]}"
+
+
+def told(name: str, width: int, line: str) -> str:
+    """A line among those of other logs: day, time, the log's name in `width` cells, and what it says."""
+    stamp = _STAMP.match(line)
+    who = name[:MAX_NAME].ljust(width)
+    if stamp is None:
+        return f"{'':{_DAY_AND_TIME}}{who} {line}"
+    return f"{stamp['day']} {stamp['time']} {who} {_level(stamp['level'])}{line[stamp.end() :]}"
+
+
+def shortened_told(line: str, length: str) -> str:
+    """What `told` made, in one of the LENGTHS."""
+    return line[{"short": _DAY, "bare": _DAY_AND_TIME}.get(length, 0) :]
+
+
+def _level(level: str | None) -> str:
+    return "" if level in (None, "info") else f"[{level}] "
+
+
+def rows_of(text: str, width: int) -> int:
+    """How many rows a line takes when it is wrapped."""
+    if text.isascii():
+        return max(1, -(-len(text) // width))
+    return max(1, len(chop_cells(text, width)))
+
+
+def part_of(text: str, width: int, number: int) -> tuple[int, int]:
+    """Where the `number`th row of a wrapped line begins and ends in it."""
+    if text.isascii():
+        return number * width, (number + 1) * width
+    ends = list(accumulate(map(len, chop_cells(text, width)), initial=0))
+    return (ends[number], ends[number + 1]) if number + 1 < len(ends) else (len(text), len(text))

@@ -1,0 +1,92 @@
+"""The bytes of a log, any part of them at once, in whole lines. All of it blocks on the disk: for threads."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+LONGEST = 1 << 24  # bytes; a line that is longer is taken for several
+_STEP = 1 << 12
+
+
+class RawLog:
+    """A file that another process appends to."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def state(self) -> tuple[int, int]:
+        """The file's inode and size; zeros while there is no regular file."""
+        try:
+            status = os.stat(self._path)  # noqa: PTH116 - asked of many files many times a second
+        except OSError:
+            return 0, 0
+        return (status.st_ino, status.st_size) if stat.S_ISREG(status.st_mode) else (0, 0)
+
+    @property
+    def modified(self) -> float:
+        """When it was written to last, unix seconds."""
+        try:
+            return self._path.stat().st_mtime
+        except OSError:
+            return 0.0
+
+    def read(self, start: int, size: int) -> bytes:
+        """At most `size` bytes; none where nothing can be read."""
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return b""
+        try:
+            is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+            return os.pread(descriptor, max(0, size), start) if is_file else b""
+        except OSError:
+            return b""
+        finally:
+            os.close(descriptor)
+
+    def before(self, end: int, want: int) -> tuple[int, bytes]:
+        """Where the lines just above `end` begin, and their bytes; at least one line, if it is not endless."""
+        while True:
+            start = max(0, end - want)
+            data = self.read(start, end - start)
+            cut = data.find(b"\n") + 1 if start else 0
+            if start == 0 or 0 < cut < len(data):
+                return start + cut, data[cut:]
+            if want >= LONGEST:
+                return start, data
+            want = min(4 * want, LONGEST)
+
+    def after(self, start: int, want: int) -> bytes:
+        """The bytes of the complete lines from `start` on."""
+        while True:
+            data = self.read(start, want)
+            end = data.rfind(b"\n") + 1
+            if end or len(data) < want:
+                return data[:end]
+            if want >= LONGEST:
+                return data
+            want = min(4 * want, LONGEST)
+
+    def line_at(self, place: int) -> int:
+        """Where the line begins that a place lies in; not far above it, if the line is endless."""
+        start, data = self.before(place, _STEP)
+        return start + data.rfind(b"\n") + 1
+
+    def line_from(self, place: int) -> int:
+        """Where the first line begins at or after a place; not far below it, if there is none."""
+        start, step = place, _STEP
+        while place and start < place + LONGEST:
+            data = self.read(start - 1, step)
+            found = data.find(b"\n") + 1
+            if found or len(data) < step:
+                return start - 1 + (found or len(data))
+            start, step = start + step, min(4 * step, LONGEST // 8)
+        return place
+
+
+def split_lines(data: bytes) -> list[bytes]:
+    """The lines without their ends."""
+    lines = data.split(b"\n")
+    return lines if lines[-1] else lines[:-1]
