@@ -132,3 +132,16 @@ def course(values: Sequence[float], width: int, low: float, high: float) -> str:
         return ""
     top = len(_SPARKS) - 1
     return "".join(_SPARKS[min(top, max(0, round((value - low) / height * top)))] for value in values[-width:])
+
+
+def tall_course(values: Sequence[float], width: int, low: float, high: float, rows: int) -> list[str]:
+    """The same, some rows high, from above."""
+    height = high - low
+    if height <= 0 or width <= 0 or rows == 1:
+        return [course(values, width, low, high)] + [""] * (rows - 1)
+    steps = len(_SPARKS)
+    levels = [max(1, round((value - low) / height * rows * steps)) for value in values[-width:]]
+    return [
+        "".join(f" {_SPARKS}"[min(steps, max(0, level - below * steps))] for level in levels)
+        for below in reversed(range(rows))
+    ]

@@ -23,16 +23,17 @@ from .format import (
     Span,
     bar,
     content,
-    course,
     duration,
     fit,
     memory,
     percent,
     plain,
+    tall_course,
 )
 from .samples import Samples
 
 _IDLE_MIB = 700  # what drivers and display servers hold of a GPU that nobody uses
+MAX_ROWS = 6  # of a GPU's past
 STALE_S = 10.0  # figures older than this are shown as old
 
 Line = list[Span]
@@ -66,15 +67,17 @@ class GpuTable(VerticalScroll):
         lines = gpu_lines(self._snapshot, width, now, self._samples)
         if len(lines) > self.size.height and not self.screen.has_class("zoom-gpus"):
             lines = gpu_lines(self._snapshot, width, now, None)
+        elif spare := (self.size.height - len(lines)) // max(1, len(self._snapshot.gpus)):
+            lines = gpu_lines(self._snapshot, width, now, self._samples, rows=min(MAX_ROWS, 1 + spare))
         if lines != self._lines:
             self._lines = lines
             self._text.update(Content("\n").join(content(line) for line in lines))
 
 
-def gpu_lines(snapshot: Snapshot, width: int, now: float, samples: Samples | None) -> list[Line]:
+def gpu_lines(snapshot: Snapshot, width: int, now: float, samples: Samples | None, rows: int = 1) -> list[Line]:
     """What there is to say about the GPUs, in lines of at most `width` cells (reasons may be longer).
 
-    With `samples` each GPU also has its recent past and its processes.
+    With `samples` each GPU also has its recent past, in so many rows, and its processes.
     """
     lines: list[Line] = []
     age = now - snapshot.gpu_taken_at if snapshot.gpu_taken_at is not None else 0.0
@@ -90,7 +93,7 @@ def gpu_lines(snapshot: Snapshot, width: int, now: float, samples: Samples | Non
     for gpu, using in zip(snapshot.gpus, users, strict=True):
         lines.append(_gpu_line(gpu, labels, width, using, room))
         if samples is not None and gpu.error is None:
-            lines += [[(" " * (labels + 1), ""), *line] for line in _details(gpu, snapshot, samples, width)]
+            lines += [[(" " * (labels + 1), ""), *line] for line in _details(gpu, snapshot, samples, width, rows)]
     return lines
 
 
@@ -151,13 +154,17 @@ def _cut(spans: Line, width: int) -> Line:
     return cut
 
 
-def _details(gpu: Gpu, snapshot: Snapshot, samples: Samples, width: int) -> list[Line]:
+def _details(gpu: Gpu, snapshot: Snapshot, samples: Samples, width: int, rows: int) -> list[Line]:
     """The recent past of a GPU, and its processes."""
     thing = gpu.index, gpu.mig_index
     half = max(8, (width - 24) // 2)
-    use = course(samples.course(thing, "use"), half, 0, 100)
-    held = course(samples.course(thing, "memory"), half, 0, gpu.memory_total_mib or 0)
-    lines: list[Line] = [[("use ", DIM), (fit(use, half), GOOD), (" memory ", DIM), (held, BUSY)]]
+    use = tall_course(samples.course(thing, "use"), half, 0, 100, rows)
+    held = tall_course(samples.course(thing, "memory"), half, 0, gpu.memory_total_mib or 0, rows)
+    words = [("use ", " memory "), *[(" " * 4, " " * 8)] * (rows - 1)]
+    lines: list[Line] = [
+        [(one, DIM), (fit(left, half), GOOD), (other, DIM), (right, BUSY)]
+        for (one, other), left, right in zip(words, use, held, strict=True)
+    ]
     return lines + [_process_line(process, snapshot) for process in gpu.processes or ()]
 
 
