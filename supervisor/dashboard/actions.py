@@ -14,6 +14,7 @@ from ..snapshot import RunView, Snapshot
 from ..state import ALIVE
 from ..wire import EngineGone
 from .confirm import Confirm, Question, about_end, about_fresh, about_kill, about_restart, about_stop
+from .details import Details
 from .format import plain
 from .key_bar import KeyBar
 from .runs_table import RunsTable
@@ -41,7 +42,9 @@ class Commander(App[str]):
 
     def say(self, message: str, *, bad: bool = False) -> None:
         """Tells the user what a key did."""
-        self.key_bar.say(plain(message), bad=bad)
+        for screen in self.screen_stack:
+            for bar in screen.query(KeyBar):
+                bar.say(plain(message), bad=bad)
 
     def _send(self, commands: Sequence[Command]) -> None:
         if self.read_only:
@@ -78,8 +81,12 @@ class Commander(App[str]):
         self.push_screen(Confirm(question), answered)
 
     def _targets(self) -> dict[str, RunView]:
-        """The runs that a key is about: those marked, or the selected one; tells the user where there is none."""
-        names = self.runs.marked or ((self.runs.selected,) if self.runs.selected else ())
+        """The runs that a key is about: that of the detail view, those marked, or the selected one.
+
+        Tells the user where there is none.
+        """
+        marked = () if isinstance(self.screen, Details) else self.runs.marked
+        names = marked or ((self.runs.selected,) if self.runs.selected else ())
         known = self.snapshot.runs if self.snapshot else {}
         targets = {name: known[name] for name in names if name in known}
         if not targets:

@@ -95,12 +95,17 @@ class Dashboard(Habits):
 
     @work(group="engine")
     async def _watch_engine(self) -> None:
+        was_gone = False
         async for picture in pictures(self._source, self._again):
             if isinstance(picture, Gone):
                 self.session.show(self.snapshot, picture.reason)
                 self.set_class(True, "stale")
+                was_gone = self.snapshot is not None
             else:
                 await self._show(picture)
+                if was_gone and picture.engine_pid is not None:
+                    self.say("the engine is back; this picture is fresh again")
+                was_gone = False
 
     async def _show(self, snapshot: Snapshot) -> None:
         if self.snapshot is None or self.snapshot.folder != snapshot.folder:
@@ -149,7 +154,7 @@ class Dashboard(Habits):
         self.runs.action_move(step)
 
     def action_details(self) -> None:
-        self.push_screen(Details(self._subject, self._clock))
+        self.push_screen(Details(self._subject, self._clock, self.settings.keys, read_only=self.read_only))
 
     def _subject(self) -> Subject | None:
         """The selected run with all that is known about it."""
@@ -180,6 +185,9 @@ class Dashboard(Habits):
         """Copies what is marked with the mouse, or the lines of the log in view."""
         marked = self.screen.get_selected_text()
         text = marked or "\n".join(self.log_view.lines.lines_in_view())
+        if not text:
+            self.say("nothing to copy yet: the log has no lines")
+            return
         self.copy_to_clipboard(text)
         self.say(f"copied {'what is marked' if marked else 'the log lines in view'} ({len(text)} characters)")
 

@@ -24,6 +24,8 @@ from ..state import ALIVE, RunState
 from .columns import fraction_done, state_span
 from .detail_line import state_line
 from .format import BOLD, DIM, WARN, Span, clock, content, course, duration, memory, percent, plain
+from .key_bar import KeyBar
+from .keys import detail_bar_keys, detail_bindings
 from .samples import Samples
 
 Line = list[Span]
@@ -42,36 +44,59 @@ class Subject:
     samples: Samples
 
 
-class Details(ModalScreen[None]):
-    """All about the selected run, kept fresh; Escape, Enter or q leaves."""
+class _Box(VerticalScroll, can_focus=True, inherit_bindings=False):
+    """The lines, which scroll by all the keys that scroll a log."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,enter,q", "dismiss", "close"),
-        Binding("j", "scroll(1)", "down"),
-        Binding("k", "scroll(-1)", "up"),
-        Binding("Y", "app.copy_command", "copy the command line"),
+        Binding("down,j", "scroll_down", "down"),
+        Binding("up,k", "scroll_up", "up"),
+        Binding("pagedown,ctrl+d,space", "page_down", "page down"),
+        Binding("pageup,ctrl+u,b", "page_up", "page up"),
+        Binding("home,g", "scroll_home", "top"),
+        Binding("end,G", "scroll_end", "bottom"),
     ]
 
-    def __init__(self, look: Callable[[], Subject | None], now: Callable[[], float]) -> None:
+
+class Details(ModalScreen[None]):
+    """All about the selected run, kept fresh, with the keys that act on it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = detail_bindings()
+
+    def __init__(
+        self, look: Callable[[], Subject | None], now: Callable[[], float], keys: Mapping[str, str], *, read_only: bool
+    ) -> None:
         super().__init__()
         self._look = look
         self._now = now
         self._variables: dict[tuple[str, int], Mapping[str, str]] = {}  # of each attempt that was looked at
+        self._box = _Box(id="details")
         self._text = Static(id="detail-lines")
+        self._bar = KeyBar(detail_bar_keys)
+        self._bar.instead, self._bar.read_only = keys, read_only
 
     def compose(self) -> ComposeResult:
-        with VerticalScroll(id="details"):
+        with self._box:
             yield self._text
+        yield self._bar
 
     def on_mount(self) -> None:
-        box = self.query_one("#details")
-        box.border_title = Content("run (Esc closes, ↓ scrolls, Y copies the command)")
-        box.focus()
+        self._box.focus()
         self._draw()
         self.set_interval(1.0, self._draw)
 
-    def action_scroll(self, lines: int) -> None:
-        self.query_one("#details").scroll_relative(y=lines, animate=False)
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._draw)
+
+    async def action_other(self, step: int) -> None:
+        """Another run in place of this one."""
+        await self.app.run_action(f"select({step})")
+        self._box.scroll_home(animate=False)
+        self._draw()
+
+    def action_copy(self) -> None:
+        """Copies what is marked with the mouse, or all of it."""
+        self.app.copy_to_clipboard(self.get_selected_text() or str(self._text.content))
+        self._bar.say("copied", bad=False)
 
     def _draw(self) -> None:
         subject = self._look()
@@ -81,6 +106,7 @@ class Details(ModalScreen[None]):
                 self._variables[attempt] = variables(subject)
             width = max(20, self._text.size.width or 60)
             lines = detail_lines(subject, self._variables[attempt], self._now(), width)
+            self._box.border_title = Content(f"run {subject.name}")
             self._text.update(Content("\n").join(content(line) for line in lines))
 
 

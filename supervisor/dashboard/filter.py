@@ -18,7 +18,7 @@ class Filter(Input):
     def open(self) -> None:
         """Lets the user type."""
         self.display = True
-        self.focus()
+        self.screen.set_focus(self)  # at once: what is typed next is meant for it
 
     async def action_submit(self) -> None:
         """Keeps the filter, and goes back to the table."""

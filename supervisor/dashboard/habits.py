@@ -6,16 +6,21 @@ import os
 from collections.abc import Sequence
 from functools import partial
 
+from rich.console import Console
 from textual.filter import LineFilter
 from textual.theme import Theme
+from textual.widgets import Input
 
 from ..snapshot import Snapshot
 from .ascii import AsciiFilter
 from .curves import Curves
-from .help import Help
-from .keys import every_key
-from .outside import KEEP_TITLE, RESTORE_TITLE, news, notification, set_title, title
+from .details import Details
+from .help import Help, help_of_pane
+from .keys import DETAILS, every_key
+from .lines_view import LinesView
+from .outside import KEEP_TITLE, RESTORE_TITLE, news, notification, set_title, stops, title
 from .settings import THEMES, Settings
+from .settings import Theme as ThemeName
 from .source import Source
 
 _TEXTUAL_THEMES = {"dark": "textual-dark", "light": "textual-light", "high-contrast": "high-contrast"}
@@ -32,6 +37,15 @@ _HIGH_CONTRAST = Theme(
     surface="#000000",
     panel="#202020",
     dark=True,
+    # Textual would mix these with white; a terminal of 16 colours has only grey for what comes of that.
+    variables={
+        "text-success": "#40ff40",
+        "text-error": "#ff5050",
+        "text-warning": "#ffff00",
+        "text-primary": "#00ffff",
+        "text-accent": "#ff40ff",
+        "text-secondary": "#6060ff",
+    },
 )
 
 
@@ -41,17 +55,30 @@ class Habits(Curves):
     def __init__(self, source: Source, settings: Settings) -> None:
         super().__init__(source)
         self.settings = settings
-        self._theme_name = settings.theme
+        few_colours = Console().color_system == "standard" and settings.theme == "dark"
+        self._theme_name: ThemeName = "high-contrast" if few_colours else settings.theme
         self._ascii = AsciiFilter(settings.ascii)
         self._title = ""
         self.register_theme(_HIGH_CONTRAST)
-        self.theme = _TEXTUAL_THEMES[settings.theme]
+        self.theme = _TEXTUAL_THEMES[self._theme_name]
         self.set_keymap({f"key-{key}": instead for key, instead in settings.keys.items()})
         self.key_bar.instead = settings.keys
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """What is done to every line that is drawn."""
         return [*super().get_line_filters(), *([self._ascii] if self._ascii.enabled else [])]
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Whether a key of the main screen is meant: not in dialogs, not while typing, not where the log needs it."""
+        if action == "key":
+            moves = str(parameters[0]).startswith("select(")
+            taken = isinstance(self.focused, Input) or (moves and isinstance(self.focused, LinesView))
+            return len(self.screen_stack) == 1 and not taken
+        return super().check_action(action, parameters)
+
+    async def action_key(self, action: str) -> None:
+        """What a key of the main screen does."""
+        await self.run_action(action)
 
     def action_theme(self) -> None:
         """The next theme."""
@@ -60,7 +87,12 @@ class Habits(Curves):
         self.say(f"theme: {self._theme_name}")
 
     def action_help(self) -> None:
-        self.push_screen(Help(self.settings.keys))
+        """The keys that work here."""
+        if isinstance(self.screen, Details):
+            groups = {"This run": DETAILS}
+        else:
+            groups = help_of_pane(self.focused.id if self.focused is not None else None)
+        self.push_screen(Help(groups, self.settings.keys))
 
     def action_palette(self) -> None:
         """Lists everything that a key does, to be searched by words and chosen with Enter."""
@@ -86,6 +118,8 @@ class Habits(Curves):
             if self.settings.notify:
                 self.bell()
                 self._write(notification(ended, os.environ))
+        elif stopped := stops(before, now):
+            self.say(stopped)
 
     def on_unmount(self) -> None:
         if self._title:

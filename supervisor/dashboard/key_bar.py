@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from textual.content import Content
+from textual.style import Style
 from textual.timer import Timer
 from textual.widgets import Static
 
-from .keys import ACTING, Key, bar_keys
+from .keys import ACTING, Key, action_of, bar_keys
 
 MESSAGE_S = 8.0  # how long a message stays
 
@@ -16,8 +17,9 @@ MESSAGE_S = 8.0  # how long a message stays
 class KeyBar(Static):
     """As many keys as there is room for; a message takes their place, so that it never covers what it is about."""
 
-    def __init__(self) -> None:
+    def __init__(self, keys: Callable[[Mapping[str, str]], list[Key]] = bar_keys) -> None:
         super().__init__(id="keys")
+        self._bar_keys = keys
         self.instead: Mapping[str, str] = {}  # the keys that the user chose in place of ours
         self.read_only = False
         self._message = ""
@@ -46,7 +48,7 @@ class KeyBar(Static):
         self.update(Content(self._message) if self._message else self._keys())
 
     def _keys(self) -> Content:
-        keys = bar_keys(self.instead)
+        keys = self._bar_keys(self.instead)
         if self.read_only:
             return key_line([key for key in keys if key.action not in ACTING], self.size.width, "read-only")
         return key_line(keys, self.size.width)
@@ -60,5 +62,6 @@ def key_line(keys: list[Key], width: int, before: str = "") -> Content:
         width -= len(key.shown) + len(key.word) + 3
         if width < 0:
             break
-        shown.append(Content.from_markup(f"[@click=app.{key.action}][b]{key.shown}[/b] {key.word}[/]"))
+        words = Content.assemble((key.shown, "bold"), f" {key.word}")
+        shown.append(words.stylize(Style.from_meta({"@click": action_of(key)})))
     return Content("  ").join(shown)

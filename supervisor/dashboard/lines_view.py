@@ -33,13 +33,16 @@ class LinesView(ScrollView, can_focus=True):
     ALLOW_SELECT = True
     COMPONENT_CLASSES: ClassVar[set[str]] = {"lines-view--match", "lines-view--current"}
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j", "scroll_down", "line down", show=False),
-        Binding("k", "scroll_up", "line up", show=False),
-        Binding("ctrl+d,space", "page_down", "page down", show=False),
-        Binding("ctrl+u,b", "page_up", "page up", show=False),
-        Binding("g,home", "go(0)", "beginning of the log", show=False),
-        Binding("G,end", "follow", "end of the log", show=False),
-        *(Binding(str(tenth), f"go({tenth})", f"{tenth}0 % of the log", show=False) for tenth in range(1, 10)),
+        Binding("j", "scroll_down", "line down", show=False, priority=True),
+        Binding("k", "scroll_up", "line up", show=False, priority=True),
+        Binding("ctrl+d,space", "page_down", "page down", show=False, priority=True),
+        Binding("ctrl+u,b", "page_up", "page up", show=False, priority=True),
+        Binding("g,home", "go(0)", "beginning of the log", show=False, priority=True),
+        Binding("G,end", "follow", "end of the log", show=False, priority=True),
+        *(
+            Binding(str(tenth), f"go({tenth})", f"{tenth}0 % of the log", show=False, priority=True)
+            for tenth in range(1, 10)
+        ),
     ]
 
     class Moved(Message):
@@ -72,6 +75,11 @@ class LinesView(ScrollView, can_focus=True):
     def lines(self) -> Sequence[str]:
         """The lines that are here, from above."""
         return self._lines
+
+    @property
+    def lacks_earlier(self) -> bool:
+        """Whether there is room for more lines than are here, and the log has more above."""
+        return self.start > 0 and self.virtual_size.height < self.size.height
 
     @property
     def wants_earlier(self) -> bool:

@@ -96,6 +96,9 @@ class LogView(Vertical):
             lines.replace(await asyncio.to_thread(pages.around, goal))
             lines.go_to(goal)
         if lines.follows:
+            if lines.lacks_earlier:
+                lines.prepend(await asyncio.to_thread(pages.before, lines.start))
+                return True
             if lines.is_whole and not grown:
                 return False
             if size - lines.end > PAGE:  # nobody could read what comes in between, but may scroll up to it
@@ -135,7 +138,7 @@ class LogView(Vertical):
         """Opens the line in which to type what to search for."""
         self._came_from = self.screen.focused
         self._input.display = True
-        self._input.focus()
+        self.screen.set_focus(self._input)  # at once: what is typed next is meant for it
 
     def find(self, wanted: str, name: str = "") -> None:
         """Searches the whole log, from the view upwards and then below it, and goes to the first match."""

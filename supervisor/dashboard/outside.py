@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..snapshot import Snapshot
-from ..state import ENDED, RunState
+from ..state import ALIVE, ENDED, RunState
 from ..tables import tally
 from .columns import fraction_done
 from .format import plain
@@ -35,6 +35,19 @@ def news(before: Snapshot | None, now: Snapshot) -> str:
     more = [f"{len(ended) - MAX_TOLD} more runs ended"] if len(ended) > MAX_TOLD else []
     finished = ["session finished"] if now.state == "finished" != before.state else []
     return "; ".join([*ended[:MAX_TOLD], *more, *finished])
+
+
+def stops(before: Snapshot | None, now: Snapshot) -> str:
+    """Which runs have come to the stop that somebody wanted, and how to undo that; "" where none has."""
+    if before is None or before.folder != now.folder:
+        return ""
+    stopped = [
+        name
+        for name, run in now.runs.items()
+        if run.state is RunState.STOPPED and name in before.runs and before.runs[name].state in ALIVE
+    ]
+    more = f" and {len(stopped) - MAX_TOLD} more" if len(stopped) > MAX_TOLD else ""
+    return f"{', '.join(stopped[:MAX_TOLD])}{more} stopped; s resumes from the checkpoint" if stopped else ""
 
 
 def set_title(text: str) -> str:

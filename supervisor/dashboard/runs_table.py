@@ -29,13 +29,13 @@ class RunsTable(ScrollView, can_focus=True):
     """The runs of the session that pass the filter, one of which is selected, any number of which may be marked."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"runs-table--cursor"}
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down", "move(1)", "next run", show=False),
-        Binding("up", "move(-1)", "previous run", show=False),
-        Binding("pagedown", "page(1)", "page down", show=False),
-        Binding("pageup", "page(-1)", "page up", show=False),
-        Binding("home,g", "move(-1000000)", "first run", show=False),
-        Binding("end,G", "move(1000000)", "last run", show=False),
+    BINDINGS: ClassVar[list[BindingType]] = [  # in the order in which they were pressed, as those of the application
+        Binding("down", "move(1)", "next run", show=False, priority=True),
+        Binding("up", "move(-1)", "previous run", show=False, priority=True),
+        Binding("pagedown", "page(1)", "page down", show=False, priority=True),
+        Binding("pageup", "page(-1)", "page up", show=False, priority=True),
+        Binding("home,g", "move(-1000000)", "first run", show=False, priority=True),
+        Binding("end,G", "move(1000000)", "last run", show=False, priority=True),
     ]
 
     class Selected(Message):
@@ -93,9 +93,11 @@ class RunsTable(ScrollView, can_focus=True):
             self.refresh_run(name)
 
     def cycle_order(self) -> str:
-        """Sorts by the next criterion; which one that is."""
+        """Sorts by the next criterion; which one that is. Of more runs than fit the first one is selected."""
         self._order = next_order(self._order)
         self._rearrange()
+        if len(self._names) > len(self.visible_names):
+            self.select(0)
         return self._order
 
     def filter(self, wanted: str) -> None:

@@ -85,5 +85,5 @@ def _banner(snapshot: Snapshot, gone: str | None, width: int) -> Line:
         return [(f"The session has {told}. ", WARN if bad else GOOD), ("r restarts a run, q leaves.", "")]
     if gone is not None:
         why = f" ({plain(gone)})" if width >= 100 else ""
-        return [(f"engine gone, reconnecting…{why}", WARN), (" The runs go on; this picture is stale.", "")]
+        return [("engine gone, reconnecting…", WARN), (f" The runs go on; this picture is stale.{why}", "")]
     return []

@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+from pmssm.supervisor.dashboard.app import Dashboard
 from pmssm.supervisor.dashboard.details import Subject, detail_lines, variables
+from pmssm.supervisor.dashboard.format import tall_course
 from pmssm.supervisor.dashboard.gpu_table import gpu_lines
 from pmssm.supervisor.dashboard.samples import ResourceWatch
 from pmssm.supervisor.gpus import Gpu, GpuProcess
+from pmssm.supervisor.messages import Reply, Start, Stop
 from pmssm.supervisor.plan import load_plan
 from pmssm.supervisor.snapshot import AttemptView
 from stage import NOW, Stage, screen_text, until, until_shown
@@ -69,6 +72,64 @@ async def test_enter_opens_the_details_and_escape_closes_them(stage: Stage) -> N
         await until(pilot, lambda: "What it takes" not in screen_text(app))
 
 
+async def test_the_details_act_on_their_run_alone_and_tell_what_came_of_it(stage: Stage) -> None:
+    app = stage.app()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_shown(pilot, "transformer: ▶ running")
+        await pilot.press("j", "j", "m", "k", "k", "enter")  # mlp is marked
+        await until_shown(pilot, "─ run transformer ─", "Esc close  s start  x stop")
+        await pilot.press("x", "y")
+        await until_shown(pilot, "─ run transformer ─", "done as asked")
+        assert stage.commands == [Stop(run="transformer")]
+        stage.commands.clear()
+        stage.reply = Reply(ok=False, message="transformer: is running already")
+        await pilot.press("s")
+        await until_shown(pilot, "is running already")
+        assert stage.commands == [Start(run="transformer")]
+        await pilot.press("escape")
+        await until_shown(pilot, "log of transformer", "is running already")
+
+
+async def test_the_details_of_the_next_run_are_one_key_away(stage: Stage) -> None:
+    async with stage.app().run_test(size=(120, 40)) as pilot:
+        await until_shown(pilot, "transformer: ▶ running")
+        await pilot.press("enter", "right")
+        await until_shown(pilot, "─ run transformer_tabular ─")
+        await pilot.press("h", "h")
+        await until_shown(pilot, "─ run prepare ─")
+
+
+async def test_the_details_scroll_are_copied_and_have_a_help_of_their_own(stage: Stage) -> None:
+    app = stage.app()
+    async with app.run_test(size=(80, 16)) as pilot:
+        await until_shown(pilot, "transformer: ▶ running")
+        await pilot.press("enter")
+        assert "Log  " not in await until_shown(pilot, "What it takes")
+        await pilot.press("G")
+        await until_shown(pilot, "Log  ")
+        await pilot.press("g")
+        await until_shown(pilot, "─ run transformer ─", "transformer: ▶ running · for")
+        await pilot.press("y")
+        assert "train transformer --data 'a b'" in app.clipboard
+        assert "Log  " in app.clipboard
+        await pilot.press("question_mark")
+        shown = await until_shown(pilot, "This run", "stop it: SIGTERM", "the run before")
+        assert "mark the run" not in shown
+        await pilot.press("escape", "escape")
+        await until_shown(pilot, "? help")
+
+
+async def test_a_read_only_screen_refuses_in_the_details_too(stage: Stage) -> None:
+    app = Dashboard(stage, clock=lambda: stage.now, read_only=True)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until_shown(pilot, "transformer: ▶ running")
+        await pilot.press("enter")
+        await until_shown(pilot, "read-only  Esc close  Y copy command")
+        await pilot.press("x")
+        await until_shown(pilot, "─ run transformer ─", "this screen is read-only, so nothing was done")
+        assert stage.commands == []
+
+
 def test_gpu_processes_are_ours_by_run_or_others_by_user(stage: Stage) -> None:
     ours = GpuProcess(pid=7, memory_mib=806, user="me", run="transformer")
     theirs = GpuProcess(pid=8, memory_mib=12000, user="ana")
@@ -81,6 +142,21 @@ def test_gpu_processes_are_ours_by_run_or_others_by_user(stage: Stage) -> None:
     assert "transformer: pid 7, 806M of 800M expected" in told
     assert "ana: pid 8, 11.7G" in told
     assert "use ▅" in told
+
+
+def test_the_past_of_a_gpu_is_drawn_in_as_many_rows_as_there_is_room_for() -> None:
+    assert tall_course([0, 50, 100], 10, 0, 100, 2) == ["  █", "▁██"]
+    assert tall_course([0, 25, 100], 2, 0, 100, 1) == ["▃█"]
+    assert tall_course([], 10, 0, 0, 3) == ["", "", ""]
+
+
+async def test_zoomed_gpus_fill_the_screen_with_their_past(stage: Stage) -> None:
+    app = stage.app()
+    async with app.run_test(size=(80, 40)) as pilot:
+        await until_shown(pilot, "transformer: ▶ running")
+        await pilot.press("tab", "z")
+        await until_shown(pilot, "zoomed: gpus", "unknown user")
+        await until(pilot, lambda: len(app.gpus._lines) > 20)
 
 
 def test_every_gpu_says_whose_it_is_at_80_columns(stage: Stage) -> None:

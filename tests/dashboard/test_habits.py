@@ -45,7 +45,7 @@ async def test_a_key_is_another_one_where_the_user_says_so(stage: Stage) -> None
         await pilot.press("n", "x")
         await until_shown(pilot, "Kill transformer?")
         await pilot.press("n", "question_mark")
-        await until_shown(pilot, "d       stop it:")
+        await until_shown(pilot, "d         stop it:")
 
 
 async def test_the_palette_finds_a_command_by_words(stage: Stage) -> None:

@@ -11,6 +11,7 @@ from pmssm.supervisor.messages import Command, Down, Reply, Restart, Start, Stop
 from pmssm.supervisor.snapshot import RunView
 from pmssm.supervisor.wire import EngineGone
 from stage import Stage, epoch_line, until, until_shown
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Button
 
@@ -76,6 +77,15 @@ async def test_dangerous_keys_ask_and_act_only_after_a_yes(
             assert stage.commands == [command]
             stage.commands.clear()
         await until_shown(pilot, "done as asked")
+
+
+async def test_the_end_of_a_stop_is_told_with_the_key_that_undoes_it(stage: Stage) -> None:
+    async with stage.app().run_test(notifications=True) as pilot:
+        await ready(pilot)
+        stage.show(stage.picture(runs=stage.runs(transformer={"state": "stopping"})))
+        await until_shown(pilot, "▼ stopping", "SIGKILL in 45s")
+        stage.show(stage.picture(runs=stage.runs(transformer={"state": "stopped", "pid": None})))
+        await until_shown(pilot, "transformer stopped; s resumes from the checkpoint")
 
 
 async def test_kill_of_a_run_that_does_not_run_says_so_and_asks_nothing(stage: Stage) -> None:
@@ -242,6 +252,54 @@ async def test_help_lists_every_key(stage: Stage) -> None:
         assert all(key.help in shown for keys in GROUPS.values() for key in keys)
         await pilot.press("question_mark")
         await until_shown(pilot, "transformer: ▶ running", "? help")
+
+
+async def test_help_begins_with_what_the_pane_with_the_focus_understands(stage: Stage) -> None:
+    async with stage.app().run_test(size=(100, 60), notifications=True) as pilot:
+        await ready(pilot)
+        for tabs, title in (
+            (0, "in the table of runs"),
+            (1, "among the GPUs"),
+            (1, "in the losses"),
+            (1, "in the log"),
+        ):
+            await pilot.press(*["tab"] * tabs, "question_mark")
+            shown = await until_shown(pilot, f"Here, {title}", "Runs", "Screen")
+            assert shown.index("Here, ") < shown.index("select the next run")
+            await pilot.press("escape")
+
+
+async def test_what_is_typed_at_once_after_a_key_goes_where_that_key_leads(stage: Stage) -> None:
+    app = stage.app()
+    async with app.run_test(notifications=True) as pilot:
+        await ready(pilot)
+        for key in ("slash", "s", "R", "Q"):
+            app.post_message(Key(key, key if len(key) == 1 else None))
+        await until_shown(pilot, " sRQ")
+        await pilot.press("escape")
+        for key in ("x", "y"):
+            app.post_message(Key(key, key))
+        await until(pilot, lambda: stage.commands)
+        assert stage.commands == [Stop(run="transformer")]
+
+
+async def test_keys_that_come_all_at_once_act_in_their_order(stage: Stage) -> None:
+    app = stage.app()
+    async with app.run_test(notifications=True) as pilot:
+        await ready(pilot)
+        for key in ("down", "s", "j", "s", "up", "k", "s"):
+            app.post_message(Key(key, key if len(key) == 1 else None))
+        await until(pilot, lambda: len(stage.commands) == 3)
+        assert stage.commands == [Start(run="transformer_tabular"), Start(run="mlp"), Start(run="transformer")]
+
+
+async def test_the_log_keeps_j_and_k_for_its_lines(stage: Stage) -> None:
+    app = stage.app()
+    async with app.run_test(notifications=True) as pilot:
+        await ready(pilot)
+        await pilot.press("tab", "tab", "tab", "k", "k")
+        await until_shown(pilot, "log of transformer ", "paused")
+        assert app.runs.selected == "transformer"
 
 
 @pytest.mark.parametrize("key", ["q", "ctrl+q"])

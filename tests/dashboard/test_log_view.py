@@ -125,3 +125,10 @@ async def test_the_merged_view_scrolls_through_whole_logs_and_follows_what_is_ad
         await until_shown(pilot, "+1 new lines")
         await pilot.press("G")
         await until_shown(pilot, "23:00:00 transformer         the newest", "following")
+
+
+async def test_a_page_of_few_lines_is_filled_from_above(stage: Stage) -> None:
+    with stage.log("transformer").open("a") as file:
+        file.write(f"{'x' * 400_000}\nthe last line\n")
+    async with stage.app().run_test(size=(80, 40)) as pilot:
+        await until_shown(pilot, "the last line", "Epoch 300/2000", "following")

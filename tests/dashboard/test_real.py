@@ -109,6 +109,8 @@ def session(env_without_nvml: dict[str, str], tmp_path_factory: pytest.TempPathF
 def test_a_session_is_begun_stopped_restarted_left_and_found_again(session: Session) -> None:
     screen = session.begin()
     screen.until(r"alpha +▶ running", r"beta +✗ failed", r"gamma +⊘ blocked", r"Epoch \d+/10000")
+    screen.press("/x.*Epoch|val\r")  # all at once, as over a slow line: none of it is taken for a command
+    screen.until(r"match \d+/\d+ for 'x.\*Epoch\|val'")
     screen.press("x")
     screen.until("Stop alpha", "up to 5 s, then")
     screen.press("y")
@@ -151,7 +153,7 @@ def test_the_screen_outlives_its_engine_and_the_runs_never_notice(session: Sessi
     while "reconnecting" in screen.text:
         assert time.monotonic() < deadline, screen.text
         screen._read()
-    screen.until(r"alpha +▶ running", rf"pid {before[1]}\b")
+    screen.until(r"alpha +▶ running", rf"pid {before[1]}\b", "the engine is back")
     screen.process.kill(signal.SIGKILL)  # as a lost connection would
     assert re.search(rf'"pid": *{before[1]}\b', session.verb("status", "--json"))
 

@@ -74,7 +74,7 @@ async def test_hostile_text_is_shown_as_text_everywhere(stage: Stage) -> None:
         stage.show(stage.picture(runs=runs, gpus=(), gpu_error=NASTY, gpu_taken_at=None))
         await until_shown(pilot, "no GPU: red [/x]")
         stage.leave(EngineGone(NASTY))
-        await until_shown(pilot, "reconnecting… (red [/x]")
+        await until_shown(pilot, "this picture is stale. (red [/x]")
 
 
 async def test_every_size_is_survived_and_shows_state_and_progress(stage: Stage) -> None:
