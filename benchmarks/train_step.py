@@ -21,7 +21,7 @@ from typing import Any
 from pmssm.trainers.tuning import tune_process
 
 HERE = Path(__file__).parent
-STEPS = {"cpu": {"mlp": 60, "transformer": 8, "transformer_tabular": 8}, "cuda": {}}
+STEPS = {"cpu": {"mlp": 200, "transformer": 16, "transformer_tabular": 16}, "cuda": {}}
 CUDA_STEPS = 400
 
 
