@@ -117,7 +117,7 @@ def test_a_session_is_begun_stopped_restarted_left_and_found_again(session: Sess
     screen.until(r"alpha +■ stopped")
     screen.press("r")
     screen.until(r"alpha +▶ running", r"attempt 2")
-    screen.press("j")
+    screen.press("\tj")  # the search has left the keys that scroll to the log
     screen.until(r"beta: ✗ failed · exit code 3", r"evil \[/x\]  line")
     assert b"\x1b]0;title" not in screen.received
     screen.press("j")
