@@ -93,12 +93,17 @@ def train(job: Job, settings: Settings, stop: StopRequest, startup: StartUp) -> 
         finish(job, training, prepared, metrics)
 
 
+BF16_AGREES = ("mlp", "transformer")
+"""Models whose trainings end as well in bf16 as in fp32, by benchmarks/results/validation_losses.md."""
+
+
 def precision_of(job: Job, device: torch.device) -> Precision:
     """That of the whole training; fp32 where the model has no part that may compute with less. Raises OptionError."""
     precision = choose_precision(job.precision, device)
+    if precision is Precision.BF16 and job.precision == "auto" and job.name not in BF16_AGREES:
+        return Precision.FP32
     if precision is Precision.BF16 and not hasattr(RECIPES[job.name].build, "body"):
-        if job.precision != "auto":
-            LOGGER.warning("%s computes in fp32 alone: --precision bf16 has no effect", job.name)
+        LOGGER.warning("%s computes in fp32 alone: --precision bf16 has no effect", job.name)
         return Precision.FP32
     return precision
 
