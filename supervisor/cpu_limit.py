@@ -1,24 +1,27 @@
-"""A limit for code of others that cannot be interrupted otherwise, such as a search for a user's pattern."""
+"""Searches for patterns that people give: some take years for some lines, and cannot be interrupted otherwise."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import signal
-import threading
-from collections.abc import Iterator
-from typing import NoReturn
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import NoReturn, TypeVar
+
+LIMIT_S = 0.5
+SLICE = 256
+
+T = TypeVar("T")
 
 
 @contextlib.contextmanager
-def cpu_limit(seconds: float) -> Iterator[None]:
-    """Ends what is in it once it has used that much of the processor. Only in the main thread, where signals arrive.
+def cpu_limit(seconds: float = LIMIT_S) -> Iterator[None]:
+    """Ends what is in it once the process has used that much of the processor. For the main thread alone.
 
     Raises:
         TimeoutError: it was ended.
+        ValueError: this is another thread, where no signal arrives.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     before = signal.signal(signal.SIGVTALRM, _give_up)
     signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
     try:
@@ -30,3 +33,10 @@ def cpu_limit(seconds: float) -> Iterator[None]:
 
 def _give_up(*_: object) -> NoReturn:
     raise TimeoutError
+
+
+async def sliced(lines: Sequence[T]) -> AsyncIterator[Sequence[T]]:
+    """Some lines at a time; in between, whatever else there is to do has its turn."""
+    for start in range(0, len(lines), SLICE):
+        yield lines[start : start + SLICE]
+        await asyncio.sleep(0)

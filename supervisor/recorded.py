@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import time
 from pathlib import Path
@@ -78,8 +79,8 @@ def _session_row(folder: SessionFolder) -> list[str]:
     return [folder.stamp, plan.session.name, "finished" if state.finished else "running", result, size]
 
 
-def recorded_snapshot(folder: SessionFolder) -> Snapshot:
-    """The last picture of a finished session.
+async def recorded_snapshot(folder: SessionFolder) -> Snapshot:
+    """The last picture of a finished session. Reads the end of a log at a time, so others wait for no longer.
 
     Raises:
         SessionError, JournalError: the session's files are missing or damaged.
@@ -87,11 +88,10 @@ def recorded_snapshot(folder: SessionFolder) -> Snapshot:
     plan = folder.load_plan()
     state = replay(plan, read_journal(folder.journal))
     now = time.time()
-
-    def observe(name: str) -> Observation:
-        offset = first_offset(state.runs[name].attempts)
-        tracker = ProgressTracker(plan.runs[name].progress, folder.run_log(name), offset)
+    observations: dict[str, Observation] = {}
+    for name, run in plan.runs.items():
+        tracker = ProgressTracker(run.progress, folder.run_log(name), first_offset(state.runs[name].attempts))
         tracker.update(now)
-        return Observation(tracker.values)
-
-    return Painter(plan, folder).snapshot(state, observe, now=now, reading=None, engine_pid=None)
+        observations[name] = Observation(tracker.values)
+        await asyncio.sleep(0)
+    return Painter(plan, folder).snapshot(state, observations.__getitem__, now=now, reading=None, engine_pid=None)

@@ -109,7 +109,7 @@ def status(logs: Path, stamp: str | None, as_json: bool) -> None:
         folder = find_session(logs, stamp)
         if folder is None:
             raise
-        snapshot = recorded_snapshot(folder)
+        snapshot = asyncio.run(recorded_snapshot(folder))
     if as_json:
         click.echo(snapshot.model_dump_json(indent=2))
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,18 +73,17 @@ def _drawable(curves: Iterable[Curve]) -> tuple[Curve, ...]:
     return tuple(curve for curve in curves if curve.points)[:MAX_CURVES]
 
 
-def earlier_sessions(logs: Path, session: str, run: str, pattern: str) -> dict[str, History]:
-    """The histories of a run in other sessions of the logs folder, newest first. Blocks on the disk: for threads."""
+async def earlier_sessions(logs: Path, session: str, run: str, pattern: str) -> dict[str, History]:
+    """The histories of a run in other sessions of the logs folder, newest first."""
     found: dict[str, History] = {}
-    for folder in reversed(list_sessions(logs)):
+    for folder in reversed(await asyncio.to_thread(list_sessions, logs)):
         path = folder.run_log(run)
         if folder.stamp == session or not path.exists():
             continue
-        history = History()
-        for numbers in HistoryReader(path, pattern).read()[1]:
-            history.add(numbers)
-        if len(history):
-            found[folder.stamp] = history
+        reader = await asyncio.to_thread(HistoryReader, path, pattern)
+        await reader.read()
+        if len(reader.history):
+            found[folder.stamp] = reader.history
         if len(found) == MAX_SESSIONS:
             break
     return found

@@ -81,7 +81,7 @@ class Curves(Commander):
         past: Mapping[str, History] = {}
         if planned is not None and planned.progress is not None and snapshot is not None:
             logs = Path(snapshot.logs)
-            past = await asyncio.to_thread(earlier_sessions, logs, snapshot.session, name, planned.progress)
+            past = await earlier_sessions(logs, snapshot.session, name, planned.progress)
         self._past = name, past
         self.show_curve()
 

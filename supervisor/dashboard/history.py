@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..cpu_limit import cpu_limit, sliced
 from ..logs import MAX_BACKLOG, LogFollower, parse_progress
 
 MAX_TAKEN_BACK = 8
@@ -72,44 +73,52 @@ class History:
 
 
 class HistoryReader:
-    """Reads what a log's lines say, from its beginning or, in a huge log, from its last 8 MiB."""
+    """Keeps a history as its log tells it, from its beginning or, of a huge log, from its last 8 MiB."""
 
     def __init__(self, path: Path, pattern: str) -> None:
+        """Blocks on the disk: for threads."""
+        self.path = path
+        self.history = History()
+        self.gave_up = False  # the pattern takes too long, so that no more is to be had
         self._pattern = re.compile(pattern)
         self._follower = LogFollower.near_end(path, MAX_BACKLOG)
 
-    def read(self) -> tuple[bool, list[dict[str, int | float]]]:
-        """Whether the log began anew, and what its new lines say. Blocks on the disk: for threads."""
-        anew, numbers = False, list[dict[str, int | float]]()
-        while True:
+    async def read(self) -> bool:
+        """Takes in what is new; whether anything was."""
+        changed = False
+        while not self.gave_up:
             before = self._follower.offset
-            lines = self._follower.read()
+            lines = await asyncio.to_thread(self._follower.read)
             if self._follower.offset < before:
-                anew, numbers = True, []
+                self.history.clear()
+                changed = True
             if not lines:
-                return anew, numbers
-            numbers += [found for line in lines if (found := parse_progress(self._pattern, line))]
+                break
+            try:
+                async for some in sliced(lines):
+                    with cpu_limit():
+                        told = [found for line in some if (found := parse_progress(self._pattern, line))]
+                    for numbers in told:
+                        self.history.add(numbers)
+                    changed = changed or bool(told)
+            except TimeoutError:
+                self.gave_up = True
+        return changed
 
 
 class Histories:
     """The histories of all runs that somebody wanted to see."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[Path, HistoryReader, History]] = {}
+        self._readers: dict[str, HistoryReader] = {}
 
     def get(self, run: str) -> History | None:
         """What is known so far of a run's past."""
-        return self._known[run][2] if run in self._known else None
+        return self._readers[run].history if run in self._readers else None
 
     async def refresh(self, run: str, path: Path, pattern: str) -> bool:
-        """Reads what is new in a run's log, in a thread; whether anything was."""
-        if run not in self._known or self._known[run][0] != path:
-            reader = await asyncio.to_thread(HistoryReader, path, pattern)
-            self._known[run] = (path, reader, History())
-        _, reader, history = self._known[run]
-        anew, numbers = await asyncio.to_thread(reader.read)
-        if anew:
-            history.clear()
-        for found in numbers:
-            history.add(found)
-        return anew or bool(numbers)
+        """Reads what is new in a run's log; whether anything was."""
+        reader = self._readers.get(run)
+        if reader is None or reader.path != path:
+            reader = self._readers[run] = await asyncio.to_thread(HistoryReader, path, pattern)
+        return await reader.read()

@@ -173,22 +173,24 @@ class LogView(Vertical):
             return
         above = below = bottom = self.lines.bottom
         search.done = 0.0
+        self.lines.refresh()
         while True:
             is_above = above > 0
-            find = pages.matches_before if is_above else pages.matches_after
-            found = await asyncio.to_thread(find, above if is_above else below, search)
-            search.add(found.places)
-            above, below = (found.start, below) if is_above else (0, found.end)
-            search.done = 1.0 if found.end == found.start else (below - above) / max(1, self._log_end)
-            if jumps and found.places:
+            find = pages.before if is_above else pages.after
+            page = await asyncio.to_thread(find, above if is_above else below)
+            found = await search.look_through(page.lines)
+            above, below = (page.start, below) if is_above else (0, page.end)
+            search.done = 1.0 if page.end == page.start else (below - above) / max(1, self._log_end)
+            if jumps and found:
                 jumps = False
                 place = search.at_or_before(bottom - 1)
                 assert place is not None
                 self._go_to(place, centred=True)
-            if found.places or found.start != found.end or search.done == 1.0:
-                self._retitle()
+            self._retitle()
+            if search.gave_up:
                 self.lines.refresh()
-            if found.start == found.end:
+                return
+            if page.start == page.end:
                 await asyncio.sleep(QUIET_POLL_S)
 
     def _restart_search(self) -> None:

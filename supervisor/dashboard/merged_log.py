@@ -10,12 +10,11 @@ from pathlib import Path
 
 from ..logs import clean_line
 from .line_shape import MAX_NAME, told
-from .log_pages import PAGE, SEARCH_PAGE, Found, Page
+from .log_pages import PAGE, Page
 from .log_times import EARLIEST, moments_of
 from .merged_past import MergedPast
 from .pieces import Pieces, Text
 from .raw_log import RawLog, split_lines
-from .search import Search
 
 CHUNK = 1 << 20  # bytes of one log that are taken in at a time
 MERGED_AT_ONCE = 1 << 18  # bytes of news that are put in order; more of them are taken log by log
@@ -133,14 +132,6 @@ class MergedLog:
         with self._lock:
             return sum(lines for at, lines in self._counts if start < at <= end)
 
-    def matches_before(self, place: int, search: Search) -> Found:
-        with self._lock:
-            return self._found(self._before(place, SEARCH_PAGE), search)
-
-    def matches_after(self, place: int, search: Search) -> Found:
-        with self._lock:
-            return self._found(self._after(place, SEARCH_PAGE), search)
-
     def _part(self, place: int) -> MergedPast | Pieces:
         return self._past if place < self._past.end else self._news
 
@@ -152,10 +143,6 @@ class MergedLog:
 
     def _page(self, text: Text) -> Page:
         return Page(text.start, text.end, [(place, self._told(log, raw)) for place, log, raw in text.lines])
-
-    def _found(self, text: Text, search: Search) -> Found:
-        places = [place for place, log, raw in text.lines if search.pattern.search(self._told(log, raw))]
-        return Found(text.start, text.end, places)
 
     def _told(self, log: int, raw: bytes) -> str:
         return told(self._names[log], self._width, clean_line(raw))

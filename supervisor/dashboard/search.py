@@ -1,10 +1,12 @@
-"""Searching the lines of a log. Pure."""
+"""Searching the lines of a log."""
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+
+from ..cpu_limit import cpu_limit, sliced
 
 ERRORS = (
     r"\[(error|critical) *\]|\b(Error|Exception|Traceback|FATAL|CRITICAL|ERROR)\b|Error: |out of memory"
@@ -30,9 +32,21 @@ class Search:
         except re.error:
             self.literal = True
             self.pattern = re.compile(re.escape(wanted), flags)
-        self.raw_pattern = re.compile(self.pattern.pattern.encode(), flags) if wanted.isascii() else None
+        self.gave_up = False  # the pattern takes too long
         self.matches: list[int] = []
         self.current: int | None = None  # place of the line last jumped to
+
+    async def look_through(self, lines: Sequence[tuple[int, str]]) -> bool:
+        """Takes in which of these lines, given with their places, match; whether any does. Lines as for `add`."""
+        places: list[int] = []
+        try:
+            async for some in sliced(lines):
+                with cpu_limit():
+                    places += [place for place, line in some if self.pattern.search(line)]
+        except TimeoutError:
+            self.gave_up = True
+        self.add(places)
+        return bool(places)
 
     def add(self, places: Sequence[int]) -> None:
         """Takes in matches that all lie above or all lie below those known."""
@@ -65,12 +79,20 @@ class Search:
 
     def spans(self, line: str) -> list[tuple[int, int]]:
         """Where in a line the pattern matches, as (start, end)."""
-        return [match.span() for match in self.pattern.finditer(line) if match.end() > match.start()]
+        if self.gave_up:
+            return []
+        try:
+            with cpu_limit():
+                return [match.span() for match in self.pattern.finditer(line) if match.end() > match.start()]
+        except TimeoutError:
+            self.gave_up = True
+            return []
 
     def describe(self) -> str:
         """The search in words: what, which of how many matches, how much is left to search."""
         how = " (as plain text: not a regular expression)" if self.literal else ""
         so_far = f", {self.done:.0%} searched" if self.done < 1 else ""
+        so_far = ", given up: the pattern takes too long for some line" if self.gave_up else so_far
         if not self.matches:
             return f"no match for {self.name}{how}{so_far}"
         if self.current is None:

@@ -47,8 +47,8 @@ class Source(Protocol):
         """
         ...
 
-    def recorded(self) -> Snapshot | None:
-        """The session as its files tell it, without an engine. Blocks: for threads."""
+    async def recorded(self) -> Snapshot | None:
+        """The session as its files tell it, without an engine."""
         ...
 
 
@@ -70,11 +70,11 @@ class EngineSource:
         except ValidationError as error:
             raise EngineGone(f"the engine speaks another language, as after an upgrade: {error.title}") from None
 
-    def recorded(self) -> Snapshot | None:
+    async def recorded(self) -> Snapshot | None:
         """The session's last picture; None where its files can't be read."""
         try:
             folder = find_session(self._logs, self._stamp)
-            return recorded_snapshot(folder) if folder is not None else None
+            return await recorded_snapshot(folder) if folder is not None else None
         except (SessionError, JournalError):
             return None
 
@@ -100,7 +100,7 @@ async def pictures(source: Source, again: asyncio.Event) -> AsyncIterator[Snapsh
                     yield snapshot
         except NoSession as error:
             pause = FINISHED_RETRY_S
-            recorded = await asyncio.to_thread(source.recorded)
+            recorded = await source.recorded()
             yield recorded or Gone(str(error))
         except EngineGone as error:
             yield Gone(str(error))

@@ -109,7 +109,7 @@ class Stage:
             raise self.gone
         yield self
 
-    def recorded(self) -> Snapshot | None:
+    async def recorded(self) -> Snapshot | None:
         return self.recording
 
     async def snapshots(self) -> AsyncIterator[Snapshot]:

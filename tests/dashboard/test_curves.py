@@ -20,12 +20,12 @@ def test_attempts_that_were_taken_back_stay_comparable() -> None:
     ]
 
 
-def test_earlier_sessions_are_the_newest_others_that_told_a_loss(tmp_path: Path) -> None:
+async def test_earlier_sessions_are_the_newest_others_that_told_a_loss(tmp_path: Path) -> None:
     for day in range(10, 20):
         (tmp_path / f"session_202601{day}_120000").mkdir()
         if day != 15:
             (tmp_path / f"mlp_202601{day}_120000.log").write_text(epoch_line(1, 1.0, float(day)) + "\n")
-    found = earlier_sessions(tmp_path, "20260119_120000", "mlp", PROGRESS)
+    found = await earlier_sessions(tmp_path, "20260119_120000", "mlp", PROGRESS)
     assert [stamp[6:8] for stamp in found] == ["18", "17", "16", "14", "13", "12"]
     assert len(found) == MAX_SESSIONS
 

@@ -49,23 +49,37 @@ def test_epochs_always_rise_and_the_newest_line_is_the_last_point(lines: list[tu
     assert made.points("val_loss")[-1:] == [(float(e), v) for e, v in lines[-1:]]
 
 
-def test_a_reader_gives_each_line_once_and_notices_a_new_file(tmp_path: Path) -> None:
+async def test_a_reader_takes_each_line_once_and_notices_a_new_file(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text(training_log(3))
     reader = HistoryReader(log, PROGRESS)
-    assert [found["epoch"] for found in reader.read()[1]] == [1, 2, 3]
-    assert reader.read() == (False, [])
+    assert await reader.read()
+    assert reader.history.epochs == [1, 2, 3]
+    assert not await reader.read()
     log.write_text(training_log(1))
-    assert [(anew, len(found)) for anew, found in [reader.read()]] == [(True, 1)]
+    assert await reader.read()
+    assert reader.history.epochs == [1]
 
 
-def test_a_huge_log_is_read_from_near_its_end(tmp_path: Path) -> None:
+async def test_a_pattern_that_would_search_a_line_for_years_is_given_up(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("Epoch 1 loss 2\n" * 300 + "a" * 60 + "!\nEpoch 2 loss 1\n")
+    reader = HistoryReader(log, r"Epoch (?P<epoch>\d+) loss (?P<val_loss>\d)|(?:a|aa)+b")
+    assert await reader.read()
+    assert reader.gave_up
+    assert reader.history.points("val_loss") == [(1, 2)]
+    assert not await reader.read()
+
+
+async def test_a_huge_log_is_read_from_near_its_end(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with log.open("w") as file:
         file.write(f"{epoch_line(1, 1, 1)}\n")
         file.write(("x" * 99 + "\n") * (MAX_BACKLOG // 100 + 1000))
         file.write(f"{epoch_line(2, 1, 1)}\n")
-    assert [found["epoch"] for found in HistoryReader(log, PROGRESS).read()[1]] == [2]
+    reader = HistoryReader(log, PROGRESS)
+    assert await reader.read()
+    assert reader.history.epochs == [2]
 
 
 async def test_histories_read_on_where_they_were(tmp_path: Path) -> None:

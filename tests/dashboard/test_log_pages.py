@@ -1,5 +1,6 @@
 """Any part of a log at once."""
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -16,13 +17,13 @@ def written(tmp_path: Path, text: bytes) -> LogFile:
     return LogFile(tmp_path / "log")
 
 
-def all_matches(log: LogFile, search: Search) -> list[int]:
+async def all_matches(log: LogFile, search: Search) -> list[int]:
     """The places that a search finds from the end upwards."""
     place = log.tail().end
     while place:
-        found = log.matches_before(place, search)
-        search.add(found.places)
-        place = found.start
+        page = log.before(place)
+        await search.look_through(page.lines)
+        place = page.start
     return search.matches
 
 
@@ -85,4 +86,4 @@ def test_a_search_finds_the_lines_that_match_as_they_are_shown(
     for line in raw:
         expected += [place] if search.pattern.search(clean_line(line)) else []
         place += len(line) + 1
-    assert all_matches(log, search) == expected
+    assert asyncio.run(all_matches(log, search)) == expected

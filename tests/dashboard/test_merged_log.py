@@ -161,14 +161,16 @@ def test_pages_upwards_and_downwards_give_every_line_once_and_in_order(
             assert [at for at, _ in page_there.lines[:1]] == [page_there.start] * bool(page_there.lines)
 
 
-def test_a_search_finds_lines_of_all_logs_by_what_is_shown_of_them(tmp_path: Path) -> None:
+async def test_a_search_finds_lines_of_all_logs_by_what_is_shown_of_them(tmp_path: Path) -> None:
     paths = {name: tmp_path / name for name in ("one", "two")}
     for name, path in paths.items():
         path.write_text("".join(line(second, name, f"epoch {second}") for second in range(100)))
     log = MergedLog(paths)
     _, end = log.state()
-    by_name = log.matches_before(end, Search("two .*epoch 5"))
-    assert len(by_name.places) == 11
-    page = log.around(by_name.places[0])
-    assert dict(page.lines)[by_name.places[0]].endswith("two epoch 5")
-    assert log.matches_after(0, Search("two .*epoch 5")).places == by_name.places
+    upwards, downwards = Search("two .*epoch 5"), Search("two .*epoch 5")
+    assert await upwards.look_through(log.before(end).lines)
+    assert len(upwards.matches) == 11
+    page = log.around(upwards.matches[0])
+    assert dict(page.lines)[upwards.matches[0]].endswith("two epoch 5")
+    assert await downwards.look_through(log.after(0).lines)
+    assert downwards.matches == upwards.matches

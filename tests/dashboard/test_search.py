@@ -46,6 +46,17 @@ def test_errors_of_all_kinds_are_found_and_ordinary_lines_are_not() -> None:
     assert matching(Search(ERRORS), "Epoch 1 | mean squared error = 3", *errors, "all well") == [1, 2, 3, 4, 5]
 
 
+async def test_a_search_that_would_take_years_is_given_up_and_says_so() -> None:
+    search = Search("(a|aa)+b$")
+    assert not await search.look_through([(0, "aab!"), (5, "a" * 60 + "!")])
+    assert search.gave_up
+    assert "given up" in search.describe()
+    assert search.spans("a" * 60) == []
+    drawn = Search("(a|aa)+b$")
+    assert drawn.spans("a" * 60) == []
+    assert drawn.gave_up
+
+
 @given(st.text(max_size=8), st.lists(st.text(max_size=20), max_size=20))
 def test_no_search_raises_and_its_spans_lie_in_the_line(wanted: str, lines: list[str]) -> None:
     search = Search(wanted)
