@@ -28,11 +28,20 @@ def _absolute(context: click.Context, _option: click.Parameter, value: Path | No
         raise Refused("the present folder was deleted; go to another one") from None
 
 
+class _Folder(click.Path):
+    """A folder. Nothing, as an unset variable gives, is none: `Path("")` would be the present one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not value:
+            raise Refused("--logs: the folder's name is empty; give one, or leave the option out for ./logs")
+        return super().convert(value, param, ctx)
+
+
 def logs_option(function: F) -> F:
     """--logs, before or after the verb; always absolute."""
     return click.option(
         "--logs",
-        type=click.Path(file_okay=False, path_type=Path),
+        type=_Folder(file_okay=False, path_type=Path),
         callback=_absolute,
         help="Folder of logs and sessions. [default: logs]",
     )(function)

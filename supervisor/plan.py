@@ -21,6 +21,7 @@ RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 RESERVED_NAMES = frozenset(  # names of files and folders beside the runs' own
     {"data", "session", "training", "plan.toml", "settings.json", "journal.jsonl", "summary.json", "engine.log"}
 )
+MAX_PLAN = 16 << 20  # bytes
 ENV_NAME = re.compile(r"[^=\0]+")
 PLACEHOLDER = re.compile(r"\{\{|\}\}|\{(\w+)\}|[{}]")
 
@@ -134,11 +135,14 @@ def load_plan(path: Path) -> Plan:
         PlanError: unreadable file, bad TOML, unknown key, unknown run, cycle.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            text = file.read(MAX_PLAN + 1).decode("utf-8")
     except UnicodeDecodeError:
         raise PlanError(f"{path}: not UTF-8 text; a plan is a TOML file") from None
     except OSError as error:
         raise PlanError(f"{path}: cannot read the plan: {error.strerror}") from None
+    if len(text) > MAX_PLAN:
+        raise PlanError(f"{path}: longer than {MAX_PLAN >> 20} MiB; a plan is a TOML file")
     return parse_plan(text, str(path))
 
 

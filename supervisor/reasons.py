@@ -24,7 +24,7 @@ def reason(name: str, plan: Plan, state: SessionState, states: Mapping[str, RunS
         case RunState.QUEUED:
             if run.retry is not None:
                 due = time.strftime("%H:%M:%S", time.localtime(run.retry.at + run.retry.delay_s))
-                return f"{how_ended(run)}; retry {run.retries} of {plan.runs[name].retries} at {due}"
+                return f"{how_ended(run)}; retry {run.retries} of {plan.runs[name].retries} not before {due}"
             return _what_is_missing(plan.runs[name], state.slots)
         case RunState.STOPPING:
             return "stopping; starts again afterwards" if run.pending else "stopping"

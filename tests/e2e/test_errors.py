@@ -40,6 +40,15 @@ def test_a_plan_that_is_not_there_is_refused(box: Box) -> None:
     assert "nowhere.toml: cannot read the plan: No such file" in refuse(box, "--headless", "--plan", "nowhere.toml")
 
 
+def test_a_plan_without_end_is_refused(box: Box) -> None:
+    assert "/dev/zero: longer than 16 MiB; a plan is a TOML file" in refuse(box, "--headless", "--plan", "/dev/zero")
+
+
+def test_a_logs_folder_without_a_name_is_refused(box: Box) -> None:
+    assert "--logs: the folder's name is empty" in refuse(box, "--logs", "", "status")
+    assert "--logs: the folder's name is empty" in refuse(box, "status", "--logs", "")
+
+
 def test_data_that_match_no_file_are_refused(box: Box) -> None:
     assert "--data nothing/*.root: no such file" in refuse(box, "--headless", "--data", "nothing/*.root")
     assert not box.logs.exists()
