@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from os import PathLike
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -31,7 +32,9 @@ def _absolute(context: click.Context, _option: click.Parameter, value: Path | No
 class _Folder(click.Path):
     """A folder. Nothing, as an unset variable gives, is none: `Path("")` would be the present one."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(
+        self, value: str | PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | PathLike[str]:
         if not value:
             raise Refused("--logs: the folder's name is empty; give one, or leave the option out for ./logs")
         return super().convert(value, param, ctx)
