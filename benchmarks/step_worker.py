@@ -51,6 +51,7 @@ def make_epoch(options: argparse.Namespace) -> Callable[[], object]:
     from pmssm.trainers.train import build_models  # noqa: PLC0415
 
     torch.set_num_threads(options.threads or len(os.sched_getaffinity(0)))
+    torch.set_flush_denormal(options.side == "ours")  # as the trainers do
     device = torch.device(options.device)
     recipe = RECIPES[options.model]
     settings = Settings(

@@ -19,7 +19,7 @@ from .log import LOGGER
 from .signals import StopRequest
 from .step import Data
 
-PREDICTION_ROWS = {"cpu": 1024, "cuda": 8192}
+PREDICTION_ROWS = {"cpu": 256, "cuda": 8192}
 """That one pass takes: on a CPU about as many as stay in its cache, on a GPU enough to fill it."""
 
 

@@ -93,7 +93,7 @@ def train(job: Job, settings: Settings, stop: StopRequest, startup: StartUp) -> 
         finish(job, training, prepared, metrics)
 
 
-BF16_AGREES = ("mlp", "transformer")
+BF16_AGREES = ("mlp", "transformer", "transformer_tabular")
 """Models whose trainings end as well in bf16 as in fp32, by benchmarks/results/validation_losses.md."""
 
 

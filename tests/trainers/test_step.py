@@ -177,7 +177,7 @@ def test_by_itself_a_cpu_computes_in_bf16_where_it_has_that(
     monkeypatch.setattr("pmssm.trainers.precision.cpu_has_bf16", lambda: has)
     assert choose_precision("auto", CPU) is chosen
     assert precision_of(job("mlp", "auto"), CPU) is chosen
-    assert precision_of(job("transformer_tabular", "auto"), CPU) is Precision.FP32
+    assert precision_of(job("transformer_tabular_plr", "auto"), CPU) is Precision.FP32
 
 
 def test_a_model_that_has_no_part_for_bf16_computes_in_fp32_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
