@@ -85,7 +85,7 @@ class Observer:
         """Notes about living runs of which something cannot be known."""
         for name, tracker in self._trackers.items():
             if tracker.gave_up and state.runs[name].alive:
-                yield f"{name}: its `progress` pattern takes too long for its log, so its progress is unknown"
+                yield f"{name}: progress unknown, its `progress` pattern takes too long for its log"
 
     def stalled(self, state: SessionState) -> list[str]:
         """The living runs that have been silent for far too long."""

@@ -90,9 +90,10 @@ class Search:
 
     def describe(self) -> str:
         """The search in words: what, which of how many matches, how much is left to search."""
+        if self.gave_up:
+            return f"gave up looking for {self.name}: it takes too long"
         how = " (as plain text: not a regular expression)" if self.literal else ""
         so_far = f", {self.done:.0%} searched" if self.done < 1 else ""
-        so_far = ", given up: the pattern takes too long for some line" if self.gave_up else so_far
         if not self.matches:
             return f"no match for {self.name}{how}{so_far}"
         if self.current is None:
