@@ -1,7 +1,8 @@
 """One optimizer step of ours under the lens: `python benchmarks/train_step.py --profile [--device cuda]`.
 
-The floor is the larger of two times: arithmetic at the rate of a big matrix product on this machine, and the bytes that
-must move (parameters, gradients and moments once each way) at the rate of a big copy.
+The floor is the larger of two times: arithmetic at the rate of a big matrix product on this machine, in the precision
+of the step's body, and the bytes that must move (parameters, gradients and moments once each way) at the rate of a big
+copy.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable
 import torch
 from pmssm.trainers.loop import Settings, Training
 from pmssm.trainers.models import RECIPES
-from pmssm.trainers.precision import choose_precision
+from pmssm.trainers.precision import Precision, choose_precision
 from pmssm.trainers.signals import StopRequest
 from pmssm.trainers.step import Data
 from torch.profiler import ProfilerActivity
@@ -28,11 +29,12 @@ def profile(models: list[str], device_name: str, precision: str, threads: int | 
     """A table, one row a model."""
     device = torch.device(device_name)
     torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
-    settings = {name: settings_of(name, precision, device) for name in models}
-    flops, bandwidth = rates(device)
-    rows = [row(name, settings[name], device, flops=flops, bandwidth=bandwidth) for name in models]
+    torch.set_flush_denormal(True)  # as the trainers do
+    chosen = choose_precision(precision, device)
+    flops, bandwidth = rates(device, chosen)
+    rows = [row(name, settings_of(name, chosen), device, flops=flops, bandwidth=bandwidth) for name in models]
     return "\n".join([
-        f"{flops / 1e9:.0f} GFLOP/s in a product of 2048 × 2048, {bandwidth / 1e9:.1f} GB/s in a copy",
+        f"{flops / 1e9:.0f} GFLOP/s in a product of 2048 × 2048 in {chosen}, {bandwidth / 1e9:.1f} GB/s in a copy",
         "",
         "| model | ms/step | passes | update | operators or kernels | GFLOP | floor ms | of the floor |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -40,30 +42,31 @@ def profile(models: list[str], device_name: str, precision: str, threads: int | 
     ])  # fmt: skip
 
 
-def settings_of(name: str, precision: str, device: torch.device) -> Settings:
-    """The recipe in this precision, to which the process is set."""
+def settings_of(name: str, precision: Precision) -> Settings:
+    """The recipe in this precision."""
     recipe = RECIPES[name]
     return Settings(
         learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay, cosine=recipe.cosine,
-        clip_norm=recipe.clip_norm, precision=choose_precision(precision, device),
+        clip_norm=recipe.clip_norm, precision=precision,
     )  # fmt: skip
 
 
 def seconds(task: Callable[[], object], device: torch.device) -> float:
-    """Median of nine."""
+    """Median of thirty, after ten that warm up."""
     times = []
-    for _ in range(10):
+    for _ in range(40):
         began = time.perf_counter()
         task()
         if device.type == "cuda":
             torch.cuda.synchronize()
         times.append(time.perf_counter() - began)
-    return statistics.median(times[1:])
+    return statistics.median(times[10:])
 
 
-def rates(device: torch.device) -> tuple[float, float]:
+def rates(device: torch.device, precision: Precision) -> tuple[float, float]:
     """FLOP/s of a big matrix product and byte/s of a big copy."""
-    square, block = torch.randn(2048, 2048, device=device), torch.randn(2**26, device=device)
+    kind = torch.bfloat16 if precision is Precision.BF16 else torch.float32
+    square, block = torch.randn(2048, 2048, device=device, dtype=kind), torch.randn(2**26, device=device)
     return 2 * 2048**3 / seconds(lambda: square @ square, device), 2 * 4 * 2**26 / seconds(block.clone, device)
 
 
