@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .journal import JournalError, is_closed, read_journal
 from .picture import Observation, Painter
-from .progress import ProgressTracker, first_offset
+from .progress import READS_PER_UPDATE, ProgressTracker, first_offset
 from .sessions import SessionError, SessionFolder, folder_size, list_sessions
 from .snapshot import Snapshot
 from .state import replay, run_states
@@ -80,7 +80,7 @@ def _session_row(folder: SessionFolder) -> list[str]:
 
 
 async def recorded_snapshot(folder: SessionFolder) -> Snapshot:
-    """The last picture of a finished session. Reads the end of a log at a time, so others wait for no longer.
+    """The last picture of a finished session. Reads logs piece by piece, so that others have their turn.
 
     Raises:
         SessionError, JournalError: the session's files are missing or damaged.
@@ -91,7 +91,8 @@ async def recorded_snapshot(folder: SessionFolder) -> Snapshot:
     observations: dict[str, Observation] = {}
     for name, run in plan.runs.items():
         tracker = ProgressTracker(run.progress, folder.run_log(name), first_offset(state.runs[name].attempts))
-        tracker.update(now)
+        for _ in range(READS_PER_UPDATE):
+            tracker.update(now, budget_s=0)
+            await asyncio.sleep(0)
         observations[name] = Observation(tracker.values)
-        await asyncio.sleep(0)
     return Painter(plan, folder).snapshot(state, observations.__getitem__, now=now, reading=None, engine_pid=None)

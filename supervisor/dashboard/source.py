@@ -58,6 +58,7 @@ class EngineSource:
     def __init__(self, logs: Path, stamp: str | None = None) -> None:
         self._logs = logs
         self._stamp = stamp
+        self._recorded: tuple[tuple[str, int, int], Snapshot] | None = None  # and what it was made from
 
     @contextlib.asynccontextmanager
     async def open(self, *, reopen: bool = False) -> AsyncIterator[Connection]:
@@ -74,8 +75,14 @@ class EngineSource:
         """The session's last picture; None where its files can't be read."""
         try:
             folder = find_session(self._logs, self._stamp)
-            return await recorded_snapshot(folder) if folder is not None else None
-        except (SessionError, JournalError):
+            if folder is None:
+                return None
+            journal = folder.journal.stat()
+            made_from = folder.stamp, journal.st_size, journal.st_mtime_ns
+            if self._recorded is None or self._recorded[0] != made_from:
+                self._recorded = made_from, await recorded_snapshot(folder)
+            return self._recorded[1]
+        except (SessionError, JournalError, OSError):
             return None
 
 
