@@ -61,7 +61,7 @@ class GpuTable(VerticalScroll):
 
     def draw(self) -> None:
         """Puts what is known, by the clock of now, on the screen."""
-        if self._snapshot is None:
+        if self._snapshot is None or not self.is_attached:  # the clock ticks on while the app ends
             return
         width, now = self.scrollable_content_region.width, self._clock()
         lines = gpu_lines(self._snapshot, width, now, self._samples)

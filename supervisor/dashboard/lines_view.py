@@ -141,7 +141,7 @@ class LinesView(ScrollView, can_focus=True):
             self._to_end()
         else:
             self._move_by(self._row_of(len(page.lines)))
-        if self.text_selection is not None:
+        if self.is_attached and self.text_selection is not None:  # not, where the app ends meanwhile
             self.screen.clear_selection()
 
     def follow(self) -> None:

@@ -41,6 +41,14 @@ async def test_it_keeps_the_last_picture_while_the_engine_is_gone_and_reconnects
         assert not app.has_class("stale")
 
 
+async def test_its_clock_may_tick_while_the_dashboard_ends(stage: Stage) -> None:
+    app = stage.app()
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await until_shown(pilot, "300/2000", "GPUs", "Epoch 300/2000")
+    assert not app.gpus.is_attached
+    app.gpus.draw()  # raises nothing
+
+
 async def test_a_new_picture_changes_only_what_it_must(stage: Stage) -> None:
     app = stage.app()
     async with app.run_test(notifications=True) as pilot:
