@@ -149,9 +149,15 @@ async def _start_and_connect(folder: SessionFolder) -> AsyncIterator[Client]:
                     raise EngineGone(message) from None
             await asyncio.sleep(RETRY_S)
             if engine.poll() == 0:  # another engine had the lock: it just started, just leaves, or is far away
-                holder = EngineLock(folder.logs).holder()
+                lock = EngineLock(folder.logs)
+                holder = lock.holder()
                 if holder is not None and holder.is_elsewhere:
                     raise EngineGone(f"{folder.logs}: is served by an engine on {holder.host}; use that machine")
+                if (mover := lock.holder_before_move()) is not None:
+                    raise EngineGone(
+                        f"{folder.logs}: was moved while its engine (pid {mover.pid}) ran; it goes on here once what "
+                        "runs has ended"
+                    )
                 await asyncio.sleep(RIVAL_S)
                 engine = spawn_engine(folder)
         yield client

@@ -29,7 +29,7 @@ from .gpus import GpuReading
 from .journal import JournalBusy
 from .live_session import LiveSession
 from .living import LivingAttempts
-from .messages import Command, Down, Reply
+from .messages import Command, Down, Reply, Stop
 from .observer import Observer
 from .picture import Painter
 from .runtime import EngineLock, socket_path
@@ -125,7 +125,7 @@ class Engine:
                 self._session.record(event)
         except OSError as error:
             return Reply(ok=False, message=f"cannot write {self.folder.journal}: {error.strerror}; nothing was done")
-        self._down = isinstance(command, Down)
+        self._down = isinstance(command, Down) or (self._down and isinstance(command, Stop))
         self._wake.set()
         return result.reply
 
@@ -236,7 +236,7 @@ class Engine:
             case RestartStalled():
                 self._session.record(RestartRequested(at=time.time(), run=action.run, fresh=False, cause="stall"))
             case Finish():
-                self._session.sum_up()
+                self._session.sum_up(required=not self._down)  # there may be room again before anybody wants the end
                 self._session.record(SessionFinished(at=time.time()))
 
     def _start(self, action: Start) -> None:

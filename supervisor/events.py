@@ -20,6 +20,7 @@ class Exit(BaseModel):
     ended: float  # unix time, s
     exit_code: int | None = None
     signal: int | None = None
+    stop: StopKind | None = None  # what it had been told by then
     user_s: float | None = None
     system_s: float | None = None
     max_rss_mib: float | None = None

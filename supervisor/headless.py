@@ -10,7 +10,8 @@ from .engine import Engine
 from .messages import Down, Stop
 from .runtime import EngineLock
 from .sessions import SessionFolder
-from .summary import read_summary
+from .state import RunState
+from .summary import summary_of
 from .voices import Lines, voice
 
 REPORT_S = 1.0
@@ -38,6 +39,7 @@ class _Headless:
         self._voice = told_by
         self._engine = Engine(folder, on_line=told_by.line, on_event=told_by.event, lock=lock)
         self._ended_by: signal.Signals | None = None
+        self._noted: set[str] = set()
         self._commands: set[asyncio.Task[object]] = set()
 
     async def run(self) -> int:
@@ -50,7 +52,8 @@ class _Headless:
             await self._engine.run(linger=False)
         finally:
             reporter.cancel()
-        self._voice.end(read_summary(self._folder), self._folder.path)
+        summary = summary_of(self._folder, self._engine.plan, self._engine.state)  # the file may lack room
+        self._voice.end(summary, self._folder.path)
         if self._ended_by is not None:
             return 128 + self._ended_by
         return _exit_code(self._engine)
@@ -66,19 +69,30 @@ class _Headless:
         else:
             commands += [Stop(run=name, how="kill") for name, run in self._engine.state.runs.items() if run.alive]
         for command in commands:
-            task: asyncio.Task[object] = asyncio.create_task(self._engine.command(command))
+            task: asyncio.Task[object] = asyncio.create_task(self._carry_out(command))
             self._commands.add(task)
             task.add_done_callback(self._commands.discard)
+
+    async def _carry_out(self, command: Down | Stop) -> None:
+        reply = await self._engine.command(command)
+        if not reply.ok and isinstance(command, Down):
+            self._voice.note(f"{reply.message}; leaving, what runs goes on: `attach` or `status` finds it")
+            self._engine.leave()
 
     async def _report(self) -> None:
         while True:
             await asyncio.sleep(REPORT_S)
-            self._voice.picture(self._engine.look())
+            snapshot = self._engine.look()
+            self._voice.picture(snapshot)
+            for note in snapshot.notes:
+                if note not in self._noted and note not in self._engine.state.notes:  # those have a line of their own
+                    self._noted.add(note)
+                    self._voice.note(note)
 
 
 def _exit_code(engine: Engine) -> int:
-    exits = [run.last.exit if run.last else None for run in engine.state.runs.values()]
-    if all(ended is not None and ended.exit_code == 0 for ended in exits):
+    runs = engine.state.runs.values()
+    if all(run.own_state is RunState.SUCCEEDED for run in runs):
         return SUCCEEDED
-    bad = [ended for ended in exits if ended is not None and ended.exit_code != 0]
+    bad = [run.last.exit for run in runs if run.last and run.last.exit and run.own_state is not RunState.SUCCEEDED]
     return INPUT_ERROR if bad and all(ended.exit_code == 2 for ended in bad) else SOME_DID_NOT

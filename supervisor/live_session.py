@@ -94,13 +94,18 @@ class LiveSession:
         """Whether an attempt has ended since the last summary, which is not of just now."""
         return self._summary_due and time.monotonic() - self._summary_at > SUMMARY_INTERVAL_S
 
-    def sum_up(self) -> None:
+    def sum_up(self, *, required: bool = True) -> None:
         """Writes summary.json.
 
         Raises:
-            OSError: it could not be written.
+            OSError: it could not be written, and is `required`.
         """
-        write_summary(self.folder, self.plan, self.state)
+        try:
+            write_summary(self.folder, self.plan, self.state)
+        except OSError as error:
+            if required:
+                raise
+            self.tell(f"cannot write {self.folder.summary}: {error.strerror}; the session ends without", "error")
         self._summary_due = False
         self._summary_at = time.monotonic()
 

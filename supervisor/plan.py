@@ -22,6 +22,7 @@ RESERVED_NAMES = frozenset(  # names of files and folders beside the runs' own
     {"data", "session", "training", "plan.toml", "settings.json", "journal.jsonl", "summary.json", "engine.log"}
 )
 MAX_PLAN = 16 << 20  # bytes
+MAX_GRACE_S = 86_400
 ENV_NAME = re.compile(r"[^=\0]+")
 PLACEHOLDER = re.compile(r"\{\{|\}\}|\{(\w+)\}|[{}]")
 
@@ -80,13 +81,13 @@ class RunPlan(BaseModel):
     group: Annotated[str, AfterValidator(_group)] | None = None  # whose results are summed up as mean and deviation
     slot: Annotated[int, Field(ge=0, strict=True)] | Literal["none"] | None = None
     gpu_memory_mib: int | None = Field(default=None, ge=0, strict=True)
-    stop_grace_s: float = Field(default=30.0, ge=0, le=86_400, strict=True)
+    stop_grace_s: float = Field(default=30.0, ge=0, le=MAX_GRACE_S, strict=True)
     env: dict[Variable, Text] = Field(default_factory=dict)
     cwd: Text | None = None
     progress: Annotated[str, AfterValidator(_compiled)] | None = None
     fresh_args: tuple[Text, ...] = ()
     retries: int = Field(default=0, ge=0)  # new attempts after crashes
-    retry_exit_codes: tuple[int, ...] = ()  # that are crashes, as every signal is
+    retry_exit_codes: tuple[Annotated[int, Field(ge=1, le=255)], ...] = ()  # that are crashes, as every signal is
     retry_delay_s: float = Field(default=10.0, ge=0, le=86_400)  # before the first retry; doubles each time
     stall_after_s: float | None = Field(default=None, gt=0)  # silence that counts as stalled; None: from its own pace
 

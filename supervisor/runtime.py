@@ -122,10 +122,21 @@ class EngineLock:
 
     def holder(self) -> Holder | None:
         """Who left word last; None where nobody did, or about another folder, of which this one is a copy."""
+        holder = self._last_holder()
+        return holder if holder and Path(holder.socket).name == _socket_name(self._logs) else None
+
+    def holder_before_move(self) -> Holder | None:
+        """Who left word last about this folder under another name, and still lives on this machine."""
+        holder = self._last_holder()
+        if holder is None or holder.is_elsewhere or Path(holder.socket).name == _socket_name(self._logs):
+            return None
+        return holder if Path(f"/proc/{holder.pid}").exists() else None
+
+    def _last_holder(self) -> Holder | None:
         record = read_object(self._path)
         try:
             holder = Holder(**record) if record else None
         except TypeError:
             return None
         known = holder is not None and isinstance(holder.socket, str) and "\0" not in holder.socket
-        return holder if holder and known and Path(holder.socket).name == _socket_name(self._logs) else None
+        return holder if known else None

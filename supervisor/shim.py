@@ -153,6 +153,7 @@ class Shim:
         self.exit = {
             "exit_code": code if code >= 0 else None,
             "signal": -code if code < 0 else None,
+            "stop": self.stop,
             "ended": time.time(),
             "user_s": usage.ru_utime,
             "system_s": usage.ru_stime,
@@ -184,7 +185,7 @@ class Shim:
     def _record_exit(self) -> None:
         assert self.exit is not None
         _end_last_line(self.spec["log"])
-        record = {**self.exit, "stop": self.stop, "leftovers": len(self.leftovers)}
+        record = {**self.exit, "leftovers": len(self.leftovers)}
         os.write(self.record, json.dumps(record).encode().ljust(RECORD_SIZE))
         # Where we get no further, the engine finds it under this name, too.
         os.fsync(self.record)

@@ -93,8 +93,8 @@ class Run:
             return RunState.STOPPED
         if attempt.exit is None:
             return RunState.RUNNING if attempt.stop is None else RunState.STOPPING
-        if attempt.exit.exit_code == 0:
-            return RunState.SUCCEEDED
+        if attempt.exit.exit_code == 0 and None in (attempt.stop, attempt.exit.stop):
+            return RunState.SUCCEEDED  # by itself, be it that somebody was about to stop it
         if attempt.exit.exit_code is None and attempt.exit.signal is None and attempt.exit.error is None:
             return RunState.LOST
         return RunState.STOPPED if attempt.stop is not None else RunState.FAILED

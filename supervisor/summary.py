@@ -25,8 +25,8 @@ COLUMNS = 4  # runs side by side in the table of results
 Scalar = str | int | float | bool | None
 
 
-def write_summary(folder: SessionFolder, plan: Plan, state: SessionState) -> None:
-    """Writes summary.json: each run's state, times, resources, what it left in its result.json, and groups of runs."""
+def summary_of(folder: SessionFolder, plan: Plan, state: SessionState) -> dict[str, Any]:
+    """Each run's state, times, resources, what it left in its result.json, and groups of runs: for JSON."""
     states = run_states(plan, state)
     runs = {
         name: {
@@ -37,7 +37,7 @@ def write_summary(folder: SessionFolder, plan: Plan, state: SessionState) -> Non
         }
         for name, run in state.runs.items()
     }
-    summary = {
+    return {
         "session": folder.stamp,
         "name": plan.session.name,
         "mode": state.mode,
@@ -45,7 +45,15 @@ def write_summary(folder: SessionFolder, plan: Plan, state: SessionState) -> Non
         "runs": runs,
         "groups": group_figures(runs),
     }
-    write_atomic(folder.summary, json.dumps(summary, indent=2) + "\n")
+
+
+def write_summary(folder: SessionFolder, plan: Plan, state: SessionState) -> None:
+    """Writes summary.json.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    write_atomic(folder.summary, json.dumps(summary_of(folder, plan, state), indent=2) + "\n")
 
 
 def _facts(run: Run) -> dict[str, Scalar]:

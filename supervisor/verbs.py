@@ -216,21 +216,24 @@ def down(logs: Path) -> None:
 
     Returns when that is done.
     """
-    from .connection import open_client, session_to_serve  # noqa: PLC0415
-    from .recorded import is_finished  # noqa: PLC0415
+    from .connection import open_client  # noqa: PLC0415
+    from .plan import MAX_GRACE_S  # noqa: PLC0415
+    from .recorded import current_session, is_finished  # noqa: PLC0415
 
-    folder = session_to_serve(logs, reopen=True)
-    if is_finished(folder):
+    folder = current_session(logs)  # None also where it was deleted, and its engine still lives
+    if folder is not None and is_finished(folder):
         click.echo(f"session {folder.stamp} has finished already")
         return
-    grace = max(run.stop_grace_s for run in folder.load_plan().runs.values())
+    grace = max(run.stop_grace_s for run in folder.load_plan().runs.values()) if folder is not None else MAX_GRACE_S
 
     async def end() -> None:
         async with open_client(logs) as client:
             reply = await client.command(Down())
             click.echo(reply.message)
-        while not is_finished(folder):
             with contextlib.suppress(EngineGone):  # it leaves as soon as the session has ended
+                await _until_finished(client)
+        while folder is not None and not is_finished(folder):
+            with contextlib.suppress(EngineGone):
                 async with open_client(logs) as client:
                     await _until_finished(client)
 

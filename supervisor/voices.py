@@ -76,6 +76,10 @@ class Lines:
         """Tells a line of the session's log."""
         self.printer.say(log_line("supervisor", text, level))
 
+    def note(self, text: str) -> None:
+        """Tells what keeps the session from going on, or cannot be known."""
+        self.line(text, "warning")
+
     def event(self, event: Event) -> None:
         """Tells of an event; its lines say it already."""
 
@@ -120,6 +124,9 @@ class JsonLines(Lines):
 
     def event(self, event: Event) -> None:
         self.printer.say(event.model_dump_json(exclude_none=True))
+
+    def note(self, text: str) -> None:
+        self.printer.say(json.dumps({"kind": "note", "at": time.time(), "note": text}))
 
     def progress(self, name: str, run: RunView) -> None:
         told = {"kind": "progress", "at": time.time(), "run": name, **run.progress, "eta_s": run.eta_s}

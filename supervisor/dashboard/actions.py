@@ -11,9 +11,9 @@ from textual.app import App
 from ..messages import Command, Down, Restart, Start, Stop
 from ..plan import Plan, RunPlan
 from ..snapshot import RunView, Snapshot
-from ..state import ALIVE
+from ..state import ALIVE, ENDED
 from ..wire import EngineGone
-from .confirm import Confirm, Question, about_end, about_fresh, about_kill, about_restart, about_stop
+from .confirm import Confirm, Question, about_end, about_fresh, about_hold, about_kill, about_restart, about_stop
 from .details import Details
 from .format import plain
 from .key_bar import KeyBar
@@ -116,7 +116,12 @@ class Commander(App[str]):
             self._send([Start(run=name) for name in targets])
 
     def action_stop(self) -> None:
-        self._act(self._targets(), lambda name: Stop(run=name), about_stop)
+        targets = self._targets()
+        waiting = [name for name, run in targets.items() if run.state not in (*ALIVE, *ENDED)]
+        if waiting and not self._alive(targets):
+            self._ask(about_hold(waiting), [Stop(run=name) for name in targets])
+        else:
+            self._act(targets, lambda name: Stop(run=name), about_stop)
 
     def action_restart(self) -> None:
         self._act(self._targets(), lambda name: Restart(run=name), about_restart)

@@ -66,6 +66,11 @@ def about_stop(alive: Mapping[str, RunPlan | None]) -> Question:
     return Question(f"Stop {names(alive)}?", f"{gentle_end(alive)}. s goes on from the checkpoint.", "stop")
 
 
+def about_hold(waiting: Sequence[str]) -> Question:
+    """What `x` asks of runs that only wait."""
+    return Question(f"Keep {names(waiting)} from starting?", "Nothing but s, or r, starts it then.", "keep it")
+
+
 def about_restart(alive: Mapping[str, RunPlan | None]) -> Question:
     """What `r` asks of runs that live."""
     return Question(f"Restart {names(alive)}?", f"{gentle_end(alive)}. Then on from the checkpoint.", "restart")

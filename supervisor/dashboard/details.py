@@ -132,7 +132,7 @@ def detail_lines(subject: Subject, environment: Mapping[str, str], now: float, w
         lines += [[], [("Command", BOLD)], [(plain(shlex.join(planned.command)), "")]]
         lines += [[("in ", DIM), (plain(planned.cwd), "")]] if planned.cwd else []
     lines += [[], [("Environment", BOLD), (" beside that of the shell that began the session", DIM)]]
-    lines += [[(plain(f"{name}={value}"), "")] for name, value in environment.items()]
+    lines += [[(plain(f"{name}={value}"), "")] for name, value in environment.items()] or [[("nothing", DIM)]]
     return [*lines, [], [("Log  ", BOLD), (plain(run.log), "")]]
 
 

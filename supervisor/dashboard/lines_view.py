@@ -92,6 +92,12 @@ class LinesView(ScrollView, can_focus=True):
         return self._line_at(self.scroll_offset.y + self.size.height)[0] > len(self._lines) - MARGIN
 
     @property
+    def top(self) -> int:
+        """The place where the first line in view begins."""
+        first = self._line_at(self.scroll_offset.y)[0]
+        return self._places[first] if first < len(self._places) else self.end
+
+    @property
     def bottom(self) -> int:
         """The place where the lines in view end."""
         below = self._line_at(self.scroll_offset.y + self.size.height - 1)[0] + 1

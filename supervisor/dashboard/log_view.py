@@ -150,7 +150,9 @@ class LogView(Vertical):
         search = self.lines.search
         if search is None:
             return "nothing searched for yet: press / first"
-        place = search.step(direction)
+        lines = self.lines
+        is_in_view = search.current is None or lines.top <= search.current < lines.bottom
+        place = search.step(direction) if is_in_view or self._goal is not None else search.step(direction, lines.top)
         if place is not None:
             self._go_to(place, centred=True)
         self._retitle()

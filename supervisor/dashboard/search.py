@@ -66,13 +66,15 @@ class Search:
         index = bisect_right(self.matches, place) - 1
         return self._take(index if index >= 0 else len(self.matches) - 1)
 
-    def step(self, direction: int) -> int | None:
-        """The next match downwards (1) or upwards (-1), around the end."""
-        if self.current is None:
+    def step(self, direction: int, place: int | None = None) -> int | None:
+        """The next match downwards (1) or upwards (-1), around the end, from a place or where the last jump led."""
+        start = self.current if place is None else place
+        if start is None:
             return self._take(len(self.matches) - 1)
         if direction > 0:
-            return self._take(bisect_right(self.matches, self.current) % max(1, len(self.matches)))
-        return self._take(bisect_left(self.matches, self.current) - 1)
+            after = bisect_right if place is None else bisect_left  # a match at the place itself is the next one
+            return self._take(after(self.matches, start) % max(1, len(self.matches)))
+        return self._take(bisect_left(self.matches, start) - 1)
 
     def _take(self, index: int) -> int | None:
         self.current = self.matches[index] if self.matches else None
@@ -93,11 +95,11 @@ class Search:
         """The search in words: what, which of how many matches, how much is left to search."""
         if self.gave_up:
             return f"gave up looking for {self.name}: it takes too long"
-        how = " (as plain text: not a regular expression)" if self.literal else ""
-        so_far = f", {self.done:.0%} searched" if self.done < 1 else ""
+        how = " as text (not a regular expression)" if self.literal else ""
+        so_far = f"{self.done:.0%} searched: " if self.done < 1 else ""
         if not self.matches:
-            return f"no match for {self.name}{how}{so_far}"
+            return f"{so_far}no match for {self.name}{how}"
         if self.current is None:
-            return f"{len(self.matches)} matches for {self.name}{how}{so_far}"
+            return f"{so_far}{len(self.matches)} matches for {self.name}{how}"
         place = bisect_left(self.matches, self.current) + 1
-        return f"match {place}/{len(self.matches)} for {self.name}{how}{so_far}"
+        return f"{so_far}match {place}/{len(self.matches)} for {self.name}{how}"

@@ -241,6 +241,25 @@ def test_on_a_full_disk_runs_go_on_and_what_happens_meanwhile_is_not_lost(small_
     assert [event["attempt"] for event in events(box, "attempt_starting", "c")] == [1]
 
 
+def test_a_session_in_the_foreground_tells_of_a_full_disk_and_ends_there_when_it_is_told_to(small_disk: Box) -> None:
+    box = small_disk
+    foreground = box.start("--headless", "--plan", box.plan(shell_run("a", UNTIL_GO) + shell_run("b", POLITE)))
+    pid_of(box, "a")
+    prints(box, "b", "ready")
+    fill(box.logs)
+    (box.folder / "go").touch()
+    box.wait(lambda status: any("No space left on device; trying again" in note for note in status["notes"]))
+    assert foreground.stdout is not None
+    assert any("No space left on device; trying again" in line for line in foreground.stdout)
+    foreground.send_signal(signal.SIGTERM)
+    told, _ = foreground.communicate(timeout=LONG_S)
+    assert foreground.returncode == 128 + signal.SIGTERM
+    assert "summary.json: No space left on device; the session ends without" in told
+    assert re.search(r"^a +succeeded +0 ", told, re.MULTILINE) and re.search(r"^b +stopped +143 ", told, re.MULTILINE)
+    assert box.states() == {"a": "succeeded", "b": "stopped"}
+    assert box.living() == []
+
+
 def say(box: Box, commands: list[dict[str, str]]) -> None:
     """Sends commands that the engine has to carry out."""
     with socket.socket(socket.AF_UNIX) as client:
@@ -343,6 +362,17 @@ def test_a_run_whose_logs_folder_was_deleted_can_still_be_stopped(box: Box) -> N
     wait_until(lambda: not box.engines(), LONG_S, "the end of the engine")
 
 
+def test_a_session_whose_logs_folder_was_deleted_can_still_be_ended(box: Box) -> None:
+    box.ok("--detach", "--plan", box.plan(shell_run("a", POLITE)))
+    prints(box, "a", "ready")
+    pid = pid_of(box, "a")
+    shutil.rmtree(box.logs)
+    assert "the session has ended" in box.ok("down")
+    is_gone(pid)
+    assert not box.engines()
+    assert "no session here" in box.run("down").stderr
+
+
 def test_a_new_session_in_the_place_of_a_deleted_one_is_not_disturbed_by_the_old_engine(box: Box) -> None:
     box.ok("--detach", "--plan", box.plan(shell_run("old", UNTIL_GO)))
     old, run = engine_of(box), pid_of(box, "old")
@@ -365,6 +395,9 @@ def test_a_session_goes_on_where_its_logs_folder_was_moved_to(box: Box) -> None:
     old, new = box.logs, box.folder / "elsewhere"
     old.rename(new)
     box.wait(lambda status: any("moved: nothing more starts" in note for note in status["notes"]))
+    refused = box.run("status", "--logs", str(new))
+    assert refused.returncode == 2
+    assert f"was moved while its engine (pid {engine}) ran" in refused.stderr
     (box.folder / "go").touch()
     is_gone(pid)
     is_gone(engine)

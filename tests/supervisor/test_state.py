@@ -60,6 +60,8 @@ def state_of(*events: Event, plan: Plan = ONE, run: str = "a") -> RunState:
         ([starting(), stop(), ended(exit_code=143)], RunState.STOPPED),
         ([starting(), stop("kill"), ended(signal=9)], RunState.STOPPED),
         ([starting(), stop(), ended(exit_code=0)], RunState.SUCCEEDED),  # it was quicker than the stop
+        ([starting(), stop(), ended(exit_code=0, stop="stop")], RunState.STOPPED),
+        ([starting(), ended(exit_code=0, stop="stop")], RunState.SUCCEEDED),  # somebody else's signal
         ([starting(), stop(), ended()], RunState.LOST),
         ([stop()], RunState.STOPPED),
         ([stop(), restart()], RunState.QUEUED),
