@@ -59,6 +59,15 @@ async def test_c_compares_runs_attempts_and_sessions(stage: Stage) -> None:
         await until_shown(pilot, "best val")
 
 
+async def test_runs_without_a_slot_are_compared_too(stage: Stage) -> None:
+    plan = stage.folder / "plan.toml"
+    plan.write_text(plan.read_text().replace("progress =", 'slot = "none"\nprogress ='))
+    async with stage.app().run_test(size=(120, 40)) as pilot:
+        await until_shown(pilot, "best val")
+        await pilot.press("c")
+        await until_shown(pilot, "val_loss · all runs", "1 transformer 0.051", "2 transformer_tabular 0.10")
+
+
 async def test_plus_minus_and_l_change_what_the_plot_shows(stage: Stage) -> None:
     async with stage.app().run_test(size=(120, 40)) as pilot:
         await until_shown(pilot, "best val")

@@ -28,6 +28,19 @@ async def test_s_acts_at_once_and_shows_the_answer(stage: Stage) -> None:
         assert stage.commands == [Start(run="transformer")]
 
 
+async def test_x_asks_before_it_keeps_a_run_from_starting(stage: Stage) -> None:
+    async with stage.app().run_test(notifications=True) as pilot:
+        await ready(pilot)
+        await pilot.press("G", "x")
+        await until_shown(pilot, "Keep mlp from starting?")
+        await pilot.press("n", "x")
+        await until_shown(pilot, "Keep mlp from starting?")
+        assert stage.commands == []
+        await pilot.press("y")
+        await until_shown(pilot, "done as asked")
+        assert stage.commands == [Stop(run="mlp")]
+
+
 async def test_r_asks_nothing_of_a_run_that_has_ended(stage: Stage) -> None:
     async with stage.app().run_test(notifications=True) as pilot:
         await ready(pilot)

@@ -52,6 +52,10 @@ async def test_a_search_counts_matches_in_all_of_a_large_log(stage: Stage) -> No
         await until_shown(pilot, "match 1000/1000", "line 077999")
         await pilot.press("n")
         await until_shown(pilot, "match 1/1000", "line 077000")
+        await pilot.press("N", "1")
+        await until_shown(pilot, "line 012", "match 1000/1000")
+        await pilot.press("n")  # from where the reader is
+        await until_shown(pilot, "match 1/1000", "line 077000")
         with stage.log("transformer").open("a") as file:
             file.write("line 077 again\n")
         await until_shown(pilot, "match 1/1001")

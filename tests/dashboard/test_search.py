@@ -55,6 +55,13 @@ def test_errors_of_all_kinds_are_found_and_ordinary_lines_are_not() -> None:
     assert found == list(range(len(errors)))
 
 
+def test_a_step_from_a_place_takes_the_match_there_or_the_next_one() -> None:
+    search = Search("a")
+    search.add([10, 20, 30])
+    assert [search.step(1, place) for place in (5, 20, 21, 31)] == [10, 20, 30, 10]
+    assert [search.step(-1, place) for place in (5, 20, 21, 31)] == [30, 10, 20, 30]
+
+
 async def test_a_search_that_would_take_years_is_given_up_and_says_so() -> None:
     search = Search("(a|aa)+b$")
     assert not await search.look_through([(0, "aab!"), (5, "a" * 60 + "!")])

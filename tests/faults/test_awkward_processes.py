@@ -36,6 +36,17 @@ def test_a_run_that_was_frozen_still_writes_its_checkpoint_when_stopped(box: Box
     prints(box, "a", "checkpoint")
 
 
+def test_a_run_that_is_told_to_stop_and_exits_with_0_is_stopped_and_nothing_starts_that_waits_for_it(box: Box) -> None:
+    box.ok(
+        "--detach", "--plan", box.plan(shell_run("a", POLITE.replace("143", "0")) + shell_run("b", "true", after=["a"]))
+    )
+    prints(box, "a", "ready")
+    box.ok("stop", "a")
+    assert exit_of(box, "a")["exit_code"] == 0
+    assert box.states() == {"a": "stopped", "b": "blocked"}
+    assert "blocked by a (stopped, exit code 0)" in box.status()["runs"]["b"]["reason"]
+
+
 def test_a_frozen_shim_obeys_a_stop_all_the_same(box: Box) -> None:
     box.ok("--detach", "--plan", box.plan(shell_run("a", POLITE)))
     pid = pid_of(box, "a")
