@@ -97,6 +97,11 @@ class RunPlan(BaseModel):
         return self.slot != "none"
 
     @property
+    def has_metrics(self) -> bool:
+        """Whether its log tells of more than how far it is: of losses, say."""
+        return self.progress is not None and not re.compile(self.progress).groupindex.keys() <= {"epoch", "epochs"}
+
+    @property
     def waits_for(self) -> tuple[str, ...]:
         """Every run that must come before this one."""
         return (*self.after, *self.after_end)

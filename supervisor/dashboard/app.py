@@ -269,7 +269,8 @@ class Dashboard(Habits):
 def first_choice(snapshot: Snapshot, plan: Plan | None) -> str | None:
     """The run to look at first: a training that runs, one that failed, or one that is still to come."""
     states = {name: run.state for name, run in snapshot.runs.items()}
-    trainings = [name for name in states if plan is None or name not in plan.runs or plan.runs[name].takes_slot]
+    planned = {name: plan.runs.get(name) if plan is not None else None for name in states}
+    trainings = [name for name, run in planned.items() if run is None or run.takes_slot or run.has_metrics]
     alive = [name for name in trainings if states[name] in ALIVE]
     failed = [name for name in states if states[name] in (RunState.FAILED, RunState.LOST)]
     to_come = [name for name in trainings if states[name] not in ENDED]

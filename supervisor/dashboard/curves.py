@@ -88,7 +88,7 @@ class Curves(Commander):
     def _compared(self) -> list[str]:
         """The runs whose losses are drawn together: those marked, or the first that have a loss to tell."""
         names = self.runs.marked or tuple(self.snapshot.runs if self.snapshot else ())
-        telling = [name for name in names if (planned := self.planned(name)) is not None and planned.progress]
+        telling = [name for name in names if (planned := self.planned(name)) is not None and planned.has_metrics]
         return telling[:MAX_CURVES]
 
     def show_curve(self) -> None:

@@ -6,6 +6,7 @@ from pmssm.supervisor.dashboard.comparison import MAX_SESSIONS, earlier_sessions
 from pmssm.supervisor.dashboard.history import History
 from pmssm.supervisor.dashboard.loss_curve import newest
 from pmssm.supervisor.dashboard.plot import plot
+from pmssm.supervisor.dashboard.runs_table import RunsTable
 from stage import PROGRESS, Stage, epoch_line, training_log, until_shown
 
 
@@ -66,6 +67,7 @@ async def test_runs_without_a_slot_are_compared_too(stage: Stage) -> None:
         await until_shown(pilot, "best val")
         await pilot.press("c")
         await until_shown(pilot, "val_loss · all runs", "1 transformer 0.051", "2 transformer_tabular 0.10")
+        assert pilot.app.query_one(RunsTable).selected == "transformer"
 
 
 async def test_plus_minus_and_l_change_what_the_plot_shows(stage: Stage) -> None:
