@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,28 @@ from .verbs import VERBS, dashboard_settings, has_terminal, look, show_dashboard
 from .wire import EngineGone
 
 
+@contextlib.contextmanager
+def _in_one_line() -> Iterator[None]:
+    """A block whose complaints about the command line are `Refused`."""
+    try:
+        yield
+    except click.UsageError as error:
+        raise Refused(f"{' '.join(error.format_message().split()).rstrip('.')}; see --help") from None
+
+
 class Verbs(click.Group):
     """Turns every error with a message for users into `Refused`; all else keeps its traceback."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,  # noqa: ANN401
+    ) -> click.Context:
+        """Reads the options before the verb."""
+        with _in_one_line():
+            return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> object:
         """Runs the verb."""
@@ -29,7 +51,8 @@ class Verbs(click.Group):
         from .sessions import SessionError  # noqa: PLC0415
 
         try:
-            return super().invoke(ctx)
+            with _in_one_line():
+                return super().invoke(ctx)
         except FileNotFoundError as error:
             if error.filename is not None:
                 raise

@@ -116,6 +116,20 @@ def test_a_folder_that_was_deleted_under_the_shell_is_named(box: Box, arguments:
     assert "the present folder was deleted; go to another one" in refuse(box, *arguments)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--epochs", "0"], "Invalid value for '--epochs': 0 is not in the range x>=1; see --help"),
+        (["--headles"], "No such option '--headles'"),
+        (["frobnicate"], "No such command 'frobnicate'"),
+        (["stop"], "Missing argument 'RUN'"),
+        (["logs", "-n", "0"], "0 is not in the range"),
+    ],
+)
+def test_a_bad_option_is_one_line(box: Box, arguments: list[str], expected: str) -> None:
+    assert expected in refuse(box, *arguments)
+
+
 def test_a_dashboard_without_a_terminal_is_refused(box: Box) -> None:
     assert "add --headless or --detach" in refuse(box, "--plan", box.plan(RUN))
 
