@@ -260,6 +260,16 @@ def test_a_session_in_the_foreground_tells_of_a_full_disk_and_ends_there_when_it
     assert box.living() == []
 
 
+def test_a_session_on_a_full_disk_is_ended_by_down(small_disk: Box) -> None:
+    box = small_disk
+    box.ok("--detach", "--plan", box.plan(shell_run("a", POLITE)))
+    prints(box, "a", "ready")
+    fill(box.logs)
+    assert "the session has ended" in box.ok("down")
+    assert box.states() == {"a": "stopped"}
+    assert box.living() == []
+
+
 def say(box: Box, commands: list[dict[str, str]]) -> None:
     """Sends commands that the engine has to carry out."""
     with socket.socket(socket.AF_UNIX) as client:
