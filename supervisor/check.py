@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Sequence
+from typing import Literal
 
 from .gpus import Gpu, GpuReading
 from .slot_choice import SlotChoice, clearly_used
@@ -10,11 +11,12 @@ from .slot_choice import SlotChoice, clearly_used
 _HEADINGS = ("GPU", "name", "uuid", "memory used / total", "use", "used by")
 
 
-def report(reading: GpuReading, choice: SlotChoice, placements: Sequence[tuple[str, int | None]]) -> list[str]:
+def report(
+    reading: GpuReading, choice: SlotChoice, placements: Sequence[tuple[str, int | Literal["none"] | None]]
+) -> list[str]:
     """The lines to print; the last one says whether parallel training is possible, and if not, why.
 
-    `placements`: each run's name and preferred slot (taken modulo the number of slots), None for a run that
-    takes no slot.
+    `placements`: each run's name, and its slot as the plan has it.
     """
     lines = ["GPUs:", *_indented(_table([_HEADINGS, *map(_row, reading.gpus)]) if reading.gpus else ["none seen"])]
     if placements:
@@ -41,8 +43,12 @@ def _verdict(choice: SlotChoice) -> str:
     return f"No parallel training: {choice.reason}. The runs will train one after the other on {place}."
 
 
-def _place(slot: int | None, choice: SlotChoice) -> str:
-    return "takes no slot, sees no GPU" if slot is None else choice.slots[slot % len(choice.slots)].name
+def _place(slot: int | Literal["none"] | None, choice: SlotChoice) -> str:
+    if slot == "none":
+        return "takes no slot, sees no GPU"
+    if slot is None and len(choice.slots) > 1:
+        return f"any of {', '.join(one.name for one in choice.slots)}"
+    return choice.slots[(slot or 0) % len(choice.slots)].name
 
 
 def _row(gpu: Gpu) -> tuple[str, ...]:

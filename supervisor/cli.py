@@ -122,8 +122,8 @@ def main(context: click.Context, /, logs: Path, **options: Any) -> None:  # noqa
         sys.exit(_start(logs, **options))
     given = [name for name, value in options.items() if value not in (None, False, ())]
     if given:
-        option = given[0].removesuffix("_file").removeprefix("as_").replace("_", "-")
-        raise Refused(f"--{option} is for the start of a session, or goes after `{context.invoked_subcommand}`")
+        option = next(each.opts[0] for each in context.command.params if each.name == given[0])
+        raise Refused(f"{option} is for the start of a session, or goes after `{context.invoked_subcommand}`")
 
 
 def _start(
@@ -218,7 +218,7 @@ def check(
         share=share_gpu,
         inherited=os.environ.get("CUDA_VISIBLE_DEVICES"),
     )
-    placements = [(name, (run.slot or 0) if run.slot != "none" else None) for name, run in plan.runs.items()]
+    placements = [(name, run.slot) for name, run in plan.runs.items()]
     click.echo("\n".join(report(reading, choice, placements)))
     asked = Options(**options).for_prepare() + ([] if histogram is None else ["--histogram", str(histogram.absolute())])
     if asked:

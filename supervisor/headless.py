@@ -84,7 +84,10 @@ class _Headless:
             await asyncio.sleep(REPORT_S)
             snapshot = self._engine.look()
             self._voice.picture(snapshot)
-            for note in snapshot.notes:
+            stalled = (
+                f"{name}: attempt {run.attempt} has stalled" for name, run in snapshot.runs.items() if run.stalled
+            )
+            for note in (*snapshot.notes, *stalled):
                 if note not in self._noted and note not in self._engine.state.notes:  # those have a line of their own
                     self._noted.add(note)
                     self._voice.note(note)

@@ -59,6 +59,8 @@ def _whole_lines(path: Path) -> list[bytes]:
         return path.read_bytes().split(b"\n")[:-1]
     except FileNotFoundError:
         return []
+    except PermissionError as error:
+        raise JournalError(f"{path}: cannot be read ({error.strerror}); only whoever began the session can") from None
 
 
 class Journal:

@@ -136,7 +136,7 @@ def begin_session(
         environment=environment,
     )
     try:
-        logs.mkdir(parents=True, exist_ok=True)
+        logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = EngineLock(logs)
         free = _acquire(lock, logs)
     except OSError as error:

@@ -98,4 +98,5 @@ class Observer:
         usage = self._usage.get(name)
         if tracker is None:
             return Observation(usage=usage)
-        return Observation(tracker.values, tracker.eta_s(now), tracker.stalled(now), usage)
+        stalled = tracker.stalled(now)
+        return Observation(tracker.values, None if stalled else tracker.eta_s(now), stalled, usage)

@@ -146,7 +146,7 @@ def _shared(choice: SlotChoice, reading: GpuReading, users: _Users, needed_mib: 
     notes = [_sharing(slot) for slot in slots]
     room = slots[0].shared_mib
     if len(slots) == 1 and (room is None or room < 2 * needed_mib):
-        reason = f"{choice.reason}, and has no room for two runs" if room is not None else choice.reason
+        reason = f"{choice.reason}, and has no room for two of the largest run" if room is not None else choice.reason
         return choice.model_copy(update={"slots": slots, "notes": (*choice.notes, *notes), "reason": reason})
     return SlotChoice(slots=slots, mode="parallel", notes=(*choice.notes, *notes))
 
@@ -154,7 +154,7 @@ def _shared(choice: SlotChoice, reading: GpuReading, users: _Users, needed_mib: 
 def _sharing(slot: Slot) -> str:
     if slot.shared_mib is None:
         return f"{slot.name} does not tell how much memory is free, so one run at a time has it"
-    return f"{slot.name} is shared by runs that expect {slot.shared_mib} MiB together"
+    return f"{slot.name} is shared by as many runs as expect at most {slot.shared_mib} MiB together"
 
 
 def _automatic(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from textual import work
 from textual.app import App
@@ -13,7 +13,7 @@ from ..plan import Plan, RunPlan
 from ..snapshot import RunView, Snapshot
 from ..state import ALIVE, ENDED
 from ..wire import EngineGone
-from .confirm import Confirm, Question, about_end, about_fresh, about_hold, about_kill, about_restart, about_stop
+from .confirm import Confirm, Question, about_end, about_fresh, about_kill, about_restart, about_stop
 from .details import Details
 from .format import plain
 from .key_bar import KeyBar
@@ -98,40 +98,40 @@ class Commander(App[str]):
         planned = self.plan.runs if self.plan else {}
         return {name: planned.get(name) for name, run in targets.items() if run.state in ALIVE}
 
-    def _act(
-        self,
-        targets: Mapping[str, RunView],
-        command: Callable[[str], Command],
-        question: Callable[[Mapping[str, RunPlan | None]], Question],
-    ) -> None:
-        """Sends a command about each run; asks first where that ends one that lives."""
-        commands = [command(name) for name in targets]
-        if alive := self._alive(targets):
-            self._ask(question(alive), commands)
-        elif commands:
-            self._send(commands)
-
     def action_start(self) -> None:
         if targets := self._targets():
             self._send([Start(run=name) for name in targets])
 
     def action_stop(self) -> None:
         targets = self._targets()
-        waiting = [name for name, run in targets.items() if run.state not in (*ALIVE, *ENDED)]
-        if waiting and not self._alive(targets):
-            self._ask(about_hold(waiting), [Stop(run=name) for name in targets])
+        alive, waiting = (
+            self._alive(targets),
+            [name for name, run in targets.items() if run.state not in (*ALIVE, *ENDED)],
+        )
+        # Those that wait first: none of them is to start on a slot that another one leaves.
+        commands = [Stop(run=name) for name in (*waiting, *alive)]
+        if commands:
+            self._ask(about_stop(alive, waiting), commands)
         else:
-            self._act(targets, lambda name: Stop(run=name), about_stop)
+            self._say_not_running(targets)
 
     def action_restart(self) -> None:
-        self._act(self._targets(), lambda name: Restart(run=name), about_restart)
+        targets = self._targets()
+        commands = [Restart(run=name) for name in targets]
+        if alive := self._alive(targets):
+            self._ask(about_restart(alive), commands)
+        elif commands:
+            self._send(commands)
 
     def action_kill(self) -> None:
         targets = self._targets()
         if alive := self._alive(targets):
             self._ask(about_kill(list(alive)), [Stop(run=name, how="kill") for name in alive])
-        elif targets:
-            name, run = next(iter(targets.items()))
+        else:
+            self._say_not_running(targets)
+
+    def _say_not_running(self, targets: Mapping[str, RunView]) -> None:
+        for name, run in list(targets.items())[:1]:
             self.say(f"{name} is not running: it is {run.state}" if len(targets) == 1 else "none of these is running")
 
     def action_fresh(self) -> None:

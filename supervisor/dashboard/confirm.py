@@ -61,14 +61,12 @@ class Confirm(ModalScreen[bool]):
         self.dismiss(event.button.id == "yes")
 
 
-def about_stop(alive: Mapping[str, RunPlan | None]) -> Question:
-    """What `x` asks of runs that live."""
-    return Question(f"Stop {names(alive)}?", f"{gentle_end(alive)}. s goes on from the checkpoint.", "stop")
-
-
-def about_hold(waiting: Sequence[str]) -> Question:
-    """What `x` asks of runs that only wait."""
-    return Question(f"Keep {names(waiting)} from starting?", "Nothing but s, or r, starts it then.", "keep it")
+def about_stop(alive: Mapping[str, RunPlan | None], waiting: Sequence[str]) -> Question:
+    """What `x` asks of runs that live, and of others that only wait."""
+    if not alive:
+        return Question(f"Keep {names(waiting)} from starting?", "Nothing but s, or r, starts it then.", "keep it")
+    others = f" {names(waiting)}: will not start." if waiting else ""
+    return Question(f"Stop {names(alive)}?", f"{gentle_end(alive)}. s goes on from the checkpoint.{others}", "stop")
 
 
 def about_restart(alive: Mapping[str, RunPlan | None]) -> Question:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import tomllib
+import unicodedata
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
 
 Theme = Literal["dark", "light", "high-contrast"]
 THEMES: tuple[Theme, ...] = ("dark", "light", "high-contrast")
@@ -24,8 +25,8 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     theme: Theme = "dark"
-    ascii: bool = False  # nothing but ASCII on the screen
-    notify: bool = True  # ring the bell and tell the desktop when runs end
+    ascii: StrictBool = False  # nothing but ASCII on the screen
+    notify: StrictBool = True  # ring the bell and tell the desktop when runs end
     keys: dict[str, str] = {}  # the key that the help lists, and the key to press instead
 
 
@@ -63,8 +64,23 @@ def _check_keys(settings: Settings, path: Path) -> None:
     for key, instead in settings.keys.items():
         if key not in known:
             raise SettingsError(f"{path}: keys.{key}: no such key; known are {', '.join(known)}")
+        if not _is_key(instead):
+            raise SettingsError(f"{path}: keys.{key}: {instead!r} is no key; give one character, or a name such as f5")
         if instead in TAKEN:
             raise SettingsError(f"{path}: keys.{key}: {instead} is taken by the terminal or the dashboard; use another")
         if instead in pressed:
             raise SettingsError(f"{path}: keys.{key}: {instead} is the key of {pressed[instead]} already; use another")
         pressed[instead] = key
+
+
+def _is_key(name: str) -> bool:
+    """Whether Textual has a key of that name, with or without modifiers, or by its character's name in Unicode."""
+    from textual.keys import Keys  # noqa: PLC0415
+
+    base = name.rpartition("+")[2]
+    if len(base) == 1 or base in {key.value.rpartition("+")[2] for key in Keys}:
+        return True
+    try:
+        return bool(unicodedata.lookup(base.replace("_", " ")))
+    except KeyError:
+        return False

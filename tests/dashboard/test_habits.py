@@ -66,6 +66,9 @@ async def test_the_palette_finds_a_command_by_words(stage: Stage) -> None:
         ("[keys]\nB = 'd'", "keys.B: no such key"),
         ("[keys]\nx = 'ctrl+s'", "ctrl+s is taken"),
         ("[keys]\nx = 'r'", "r is the key of r already"),
+        ("[keys]\nx = 'dd'", "keys.x: 'dd' is no key"),
+        ("[keys]\nx = ''", "keys.x: '' is no key"),
+        ("notify = 'yes'", "notify: Input should be a valid boolean"),
     ],
 )
 def test_bad_settings_say_what_is_wrong_in_one_line(tmp_path: Path, text: str, told: str) -> None:

@@ -41,6 +41,19 @@ async def test_x_asks_before_it_keeps_a_run_from_starting(stage: Stage) -> None:
         assert stage.commands == [Stop(run="mlp")]
 
 
+async def test_x_of_marked_runs_names_those_that_wait_stops_them_first_and_leaves_those_that_ended(
+    stage: Stage,
+) -> None:
+    async with stage.app().run_test(notifications=True) as pilot:
+        await ready(pilot)
+        await pilot.press("M", "x")
+        shown = await until_shown(pilot, "Stop transformer, transformer_tabular?")
+        assert "mlp: will not start." in " ".join(" ".join(re.findall("│(.*?)│", shown)).split())
+        await pilot.press("y")
+        await until(pilot, lambda: len(stage.commands) == 3)
+        assert stage.commands == [Stop(run=name) for name in ("mlp", "transformer", "transformer_tabular")]
+
+
 async def test_r_asks_nothing_of_a_run_that_has_ended(stage: Stage) -> None:
     async with stage.app().run_test(notifications=True) as pilot:
         await ready(pilot)

@@ -419,6 +419,19 @@ def test_a_session_goes_on_where_its_logs_folder_was_moved_to(box: Box) -> None:
     assert len(events(box, "attempt_starting", "b")) == 1
 
 
+@as_root
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv, to be a root that may not read everything")
+def test_a_session_of_somebody_else_that_may_not_be_read_is_refused_in_one_line(box: Box) -> None:
+    box.ok("--headless", "--plan", box.plan(shell_run("a", "true")))
+    (session,) = box.logs.glob("session_*")
+    os.chown(session, 65534, 65534)
+    box.prefix = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
+    for verb in (["status"], ["logs", "a"], ["restart", "a"], ["down"]):
+        done = box.run(*verb)
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done
+        assert "only whoever began the session can" in done.stderr
+
+
 def test_a_logs_folder_made_read_only_stops_no_run_and_loses_no_end(nobodys_box: Box) -> None:
     box = nobodys_box
     box.ok("--detach", "--plan", box.plan(PAIR))

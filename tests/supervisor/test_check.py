@@ -4,7 +4,14 @@ from pmssm.supervisor.check import report
 from pmssm.supervisor.gpus import Gpu, GpuProcess, GpuReading
 from pmssm.supervisor.slot_choice import resolve_slots
 
-RUNS = [("prepare", None), ("transformer", 0), ("transformer_tabular", 1), ("mlp", 1), ("report", None)]
+RUNS = [
+    ("prepare", "none"),
+    ("transformer", 0),
+    ("transformer_tabular", 1),
+    ("mlp", 1),
+    ("report", "none"),
+    ("scan", None),
+]
 
 
 def lines_for(*gpus: Gpu, error: str | None = None, requested: str | None = None) -> list[str]:
@@ -35,6 +42,7 @@ def test_the_whole_report_reads_as_a_page() -> None:
         "  transformer_tabular  GPU 0",
         "  mlp                  GPU 0",
         "  report               takes no slot, sees no GPU",
+        "  scan                 any of GPU 1, GPU 0",
         "",
         "Notes:",
         "  GPU 3 is left out: GPU is lost",

@@ -399,7 +399,7 @@ def test_a_shared_gpu_holds_what_is_free_on_it() -> None:
     choice = choose(idle(1), share=True, needed_mib=800)
     assert [slot.shared_mib for slot in choice.slots] == [81556]
     assert (choice.mode, choice.reason) == ("parallel", "")
-    assert choice.notes == ("GPU 0 is shared by runs that expect 81556 MiB together",)
+    assert choice.notes == ("GPU 0 is shared by as many runs as expect at most 81556 MiB together",)
 
 
 def test_what_our_own_runs_hold_counts_as_free_for_them_and_what_others_hold_does_not() -> None:
@@ -411,7 +411,7 @@ def test_what_our_own_runs_hold_counts_as_free_for_them_and_what_others_hold_doe
 def test_a_gpu_without_room_for_two_runs_is_no_parallel_training() -> None:
     choice = choose(reading(gpu(0, memory_used_mib=80000)), share=True, needed_mib=800)
     assert choice.mode == "sequential"
-    assert choice.reason.endswith("and has no room for two runs")
+    assert choice.reason.endswith("and has no room for two of the largest run")
 
 
 def test_a_gpu_that_hides_its_memory_is_shared_by_nobody() -> None:
