@@ -1,5 +1,6 @@
 """Trainings that fall silent: they are flagged, and restarted from their checkpoint as often as was asked for."""
 
+import pytest
 from e2e.box import Box
 from faults.scene import LONG_S, events, exit_of, pid_of, shell_run
 from waiting import wait_until
@@ -40,6 +41,15 @@ def test_a_run_that_hangs_again_and_again_is_left_alone_after_the_last_restart(b
     assert _is_flagged(box)
     assert len(events(box, "restart_requested", "train")) == 1
     assert box.states()["train"] == "running"
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["lines", "json"])
+def test_a_session_in_the_foreground_tells_of_a_run_that_hangs(box: Box, options: list[str]) -> None:
+    foreground = box.start("--headless", *options, "--plan", _plan(box, HANGS_ALWAYS))
+    assert foreground.stdout is not None
+    assert any("train: attempt 1 has stalled" in line for line in foreground.stdout)
+    run = box.status()["runs"]["train"]
+    assert (run["stalled"], run["eta_s"]) == (True, None)
 
 
 def test_a_run_that_hangs_is_flagged_and_nothing_else_unless_restarts_were_asked_for(box: Box) -> None:
