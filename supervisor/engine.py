@@ -35,7 +35,7 @@ from .picture import Painter
 from .runtime import EngineLock, socket_path
 from .scheduler import Action, Finish, RestartStalled, Retry, Signal, Start, decide
 from .sessions import Level, SessionFolder
-from .slots import free_memory, usable_slots
+from .slots import free_memory, lost_notes, usable_slots
 from .snapshot import Snapshot
 from .starting import attempt_spec, choose_slots, concurrent_runs
 from .state import SessionState
@@ -137,6 +137,7 @@ class Engine:
             *filter(None, (self._trouble, self._slot_trouble)),
             *self._living.overdue(self.state),
             *observer.troubles(self.state),
+            *lost_notes(self.state.slots, observer.reading),
         )
         return self._painter.snapshot(
             self.state,

@@ -36,6 +36,16 @@ def usable_slots(slots: tuple[Slot, ...] | None, reading: GpuReading | None) -> 
     return tuple(slot for slot in slots if slot.gpu_uuid is None or slot.gpu_uuid in working) or slots
 
 
+def lost_notes(slots: tuple[Slot, ...] | None, reading: GpuReading | None) -> list[str]:
+    """A note on each slot whose GPU is no longer there, or no longer works, while NVML still tells of others."""
+    if not slots or reading is None or not reading.gpus:
+        return []
+    working = {gpu.uuid for gpu in reading.usable}
+    lost = [slot for slot in slots if slot.gpu_uuid is not None and slot.gpu_uuid not in working]
+    which = "runs start there all the same: no other slot is left" if len(lost) == len(slots) else "no run starts there"
+    return [f"{slot.name} is lost; {which}" for slot in lost]
+
+
 def free_memory(reading: GpuReading | None) -> dict[str, int]:
     """MiB that nobody holds, by the UUID of each GPU of which that is known."""
     gpus = reading.usable if reading else ()

@@ -83,6 +83,7 @@ def test_a_gpu_that_is_lost_is_shown_as_lost_and_gets_no_more_runs(session: Made
     status = box.wait(lambda status: any(gpu["error"] for gpu in status["gpus"]))
     assert [gpu["error"] is None for gpu in status["gpus"]] == [True, True, False]
     assert "lost" in status["gpus"][2]["error"] and status["runs"]["two"]["state"] == "running"
+    assert "GPU 2 is lost; no run starts there" in status["notes"]
     goes_on(box)
     assert f"device={GPUS[1].uuid}" in box.log("mlp")
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pmssm.supervisor.gpu_names import SlotError
 from pmssm.supervisor.gpus import Gpu, GpuProcess, GpuReading
 from pmssm.supervisor.slot_choice import SlotChoice, resolve_slots
-from pmssm.supervisor.slots import Slot, environment_of
+from pmssm.supervisor.slots import Slot, environment_of, lost_notes
 
 SOMEBODY = (GpuProcess(pid=4242, memory_mib=700),)
 
@@ -423,3 +423,13 @@ def test_a_gpu_that_hides_its_memory_is_shared_by_nobody() -> None:
 
 def test_the_cpu_is_shared_by_nobody() -> None:
     assert choose(reading(), share=True) == choose(reading())
+
+
+def test_a_slot_whose_gpu_is_lost_or_gone_has_a_note_as_long_as_nvml_tells_of_others() -> None:
+    slots = tuple(Slot(index=n, gpu_index=n, gpu_uuid=gpu(n).uuid, name=f"GPU {n}") for n in (1, 2))
+    assert lost_notes(slots, reading(gpu(0), gpu(1), gpu(2))) == []
+    assert lost_notes(slots, reading(gpu(0), gpu(1))) == ["GPU 2 is lost; no run starts there"]
+    there = "runs start there all the same: no other slot is left"
+    assert lost_notes(slots, reading(gpu(0))) == [f"GPU 1 is lost; {there}", f"GPU 2 is lost; {there}"]
+    assert lost_notes(slots, reading(error="no driver")) == lost_notes(slots, None) == lost_notes(None, None) == []
+    assert lost_notes((Slot(index=0, name="CPU"),), reading(gpu(0))) == []
