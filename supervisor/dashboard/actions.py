@@ -34,6 +34,7 @@ class Commander(App[str]):
         self.plan: Plan | None = None
         self.runs = runs
         self.read_only = False  # it looks, and commands nothing
+        self._asked: tuple[str, tuple[int, bool]] | None = None  # a question about one run, and how that was then
         self.key_bar = KeyBar()
 
     def look_again(self) -> None:
@@ -76,9 +77,26 @@ class Commander(App[str]):
             if yes:
                 self._send(commands)
             else:
-                self.say(f"{question.title} No: nothing was done.")
+                why = "No" if yes is not None else "It has ended or started meanwhile"
+                self.say(f"{question.title} {why}: nothing was done.")
 
+        runs = [command.run for command in commands if not isinstance(command, Down)]
+        self._asked = (runs[0], self._attempt(runs[0])) if len(runs) == 1 else None
         self.push_screen(Confirm(question), answered)
+
+    def take_back_question(self) -> None:
+        """Closes a question about one run of which another attempt, or none, is alive by now."""
+        if (
+            isinstance(self.screen, Confirm)
+            and self._asked is not None
+            and self._attempt(self._asked[0]) != self._asked[1]
+        ):
+            self.screen.dismiss(None)
+
+    def _attempt(self, name: str) -> tuple[int, bool]:
+        """Which attempt of a run is the latest, and whether it is alive."""
+        run = self.snapshot.runs.get(name) if self.snapshot else None
+        return (run.attempt, run.state in ALIVE) if run is not None else (0, False)
 
     def _targets(self) -> dict[str, RunView]:
         """The runs that a key is about: that of the detail view, those marked, or the selected one.

@@ -111,6 +111,7 @@ class Dashboard(Habits):
         if self.snapshot is None or self.snapshot.folder != snapshot.folder:
             self.plan = await asyncio.to_thread(_plan_of, snapshot)
         before, self.snapshot = self.snapshot, snapshot
+        self.take_back_question()
         self.tell_terminal(before, snapshot)
         self.set_class(False, "stale")
         self.session.show(snapshot, None)

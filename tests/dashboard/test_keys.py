@@ -54,6 +54,20 @@ async def test_x_of_marked_runs_names_those_that_wait_stops_them_first_and_leave
         assert stage.commands == [Stop(run=name) for name in ("mlp", "transformer", "transformer_tabular")]
 
 
+async def test_a_question_about_a_run_that_ends_meanwhile_is_taken_back(stage: Stage) -> None:
+    async with stage.app().run_test(notifications=True) as pilot:
+        await ready(pilot)
+        await pilot.press("x")
+        await until_shown(pilot, "Stop transformer?")
+        stage.show(stage.picture(runs=stage.runs(transformer={"progress": {"epoch": 301, "epochs": 2000}})))
+        await pilot.pause(0.3)
+        await until_shown(pilot, "Stop transformer?")  # it is still the same attempt
+        stage.show(stage.picture(runs=stage.runs(transformer={"attempt": 9})))
+        await until_shown(pilot, "It has ended or started meanwhile: nothing was done")
+        await pilot.press("y")
+        assert stage.commands == []
+
+
 async def test_r_asks_nothing_of_a_run_that_has_ended(stage: Stage) -> None:
     async with stage.app().run_test(notifications=True) as pilot:
         await ready(pilot)
