@@ -15,15 +15,15 @@ T = TypeVar("T")
 
 
 @contextlib.contextmanager
-def cpu_limit(seconds: float = LIMIT_S) -> Iterator[None]:
-    """Ends what is in it once the process has used that much of the processor. For the main thread alone.
+def cpu_limit() -> Iterator[None]:
+    """Ends what is in it once the process has used `LIMIT_S` of the processor. For the main thread alone.
 
     Raises:
         TimeoutError: it was ended.
         ValueError: this is another thread, where no signal arrives.
     """
     before = signal.signal(signal.SIGVTALRM, _give_up)
-    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    signal.setitimer(signal.ITIMER_VIRTUAL, LIMIT_S)
     try:
         yield
     finally:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from .journal import JournalError, is_closed, read_journal
 from .picture import Observation, Painter
+from .plan import Plan
 from .progress import READS_PER_UPDATE, ProgressTracker, first_offset
 from .sessions import SessionError, SessionFolder, folder_size, list_sessions
 from .snapshot import Snapshot
-from .state import replay, run_states
+from .state import SessionState, replay, run_states
 from .tables import tally
 
 
@@ -22,7 +23,12 @@ def is_finished(folder: SessionFolder) -> bool:
     Raises:
         SessionError, JournalError: the session's files are missing or damaged.
     """
-    return replay(folder.load_plan(), read_journal(folder.journal)).finished
+    return _replayed(folder)[1].finished
+
+
+def _replayed(folder: SessionFolder) -> tuple[Plan, SessionState]:
+    plan = folder.load_plan()
+    return plan, replay(plan, read_journal(folder.journal))
 
 
 def current_session(logs: Path) -> SessionFolder | None:
@@ -71,8 +77,7 @@ def session_rows(logs: Path) -> list[list[str]]:
 def _session_row(folder: SessionFolder) -> list[str]:
     size = f"{folder_size(folder.path) / 2**20:.1f} MiB"
     try:
-        plan = folder.load_plan()
-        state = replay(plan, read_journal(folder.journal))
+        plan, state = _replayed(folder)
     except (SessionError, JournalError) as error:
         return [folder.stamp, "", "damaged", str(error), size]
     result = tally(run_states(plan, state).values())
@@ -85,8 +90,7 @@ async def recorded_snapshot(folder: SessionFolder) -> Snapshot:
     Raises:
         SessionError, JournalError: the session's files are missing or damaged.
     """
-    plan = folder.load_plan()
-    state = replay(plan, read_journal(folder.journal))
+    plan, state = await asyncio.to_thread(_replayed, folder)
     now = time.time()
     observations: dict[str, Observation] = {}
     for name, run in plan.runs.items():

@@ -30,20 +30,24 @@ def environment_of(slot: Slot | None) -> dict[str, str]:
 
 def usable_slots(slots: tuple[Slot, ...] | None, reading: GpuReading | None) -> tuple[Slot, ...] | None:
     """The slots without those whose GPU was lost meanwhile; all of them where none is left, or nobody knows."""
-    working = {gpu.uuid for gpu in reading.usable} if reading else set()
-    if not slots or not working:
+    if not slots or reading is None or not reading.usable:
         return slots
-    return tuple(slot for slot in slots if slot.gpu_uuid is None or slot.gpu_uuid in working) or slots
+    lost = _lost(slots, reading)
+    return tuple(slot for slot in slots if slot not in lost) or slots
 
 
 def lost_notes(slots: tuple[Slot, ...] | None, reading: GpuReading | None) -> list[str]:
     """A note on each slot whose GPU is no longer there, or no longer works, while NVML still tells of others."""
     if not slots or reading is None or not reading.gpus:
         return []
-    working = {gpu.uuid for gpu in reading.usable}
-    lost = [slot for slot in slots if slot.gpu_uuid is not None and slot.gpu_uuid not in working]
+    lost = _lost(slots, reading)
     which = "runs start there all the same: no other slot is left" if len(lost) == len(slots) else "no run starts there"
     return [f"{slot.name} is lost; {which}" for slot in lost]
+
+
+def _lost(slots: tuple[Slot, ...], reading: GpuReading) -> list[Slot]:
+    working = {gpu.uuid for gpu in reading.usable}
+    return [slot for slot in slots if slot.gpu_uuid is not None and slot.gpu_uuid not in working]
 
 
 def free_memory(reading: GpuReading | None) -> dict[str, int]:

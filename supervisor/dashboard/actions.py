@@ -122,10 +122,8 @@ class Commander(App[str]):
 
     def action_stop(self) -> None:
         targets = self._targets()
-        alive, waiting = (
-            self._alive(targets),
-            [name for name, run in targets.items() if run.state not in (*ALIVE, *ENDED)],
-        )
+        alive = self._alive(targets)
+        waiting = [name for name, run in targets.items() if run.state not in ALIVE | ENDED]
         # Those that wait first: none of them is to start on a slot that another one leaves.
         commands = [Stop(run=name) for name in (*waiting, *alive)]
         if commands:
@@ -149,8 +147,11 @@ class Commander(App[str]):
             self._say_not_running(targets)
 
     def _say_not_running(self, targets: Mapping[str, RunView]) -> None:
-        for name, run in list(targets.items())[:1]:
-            self.say(f"{name} is not running: it is {run.state}" if len(targets) == 1 else "none of these is running")
+        if len(targets) == 1:
+            (name, run), *_ = targets.items()
+            self.say(f"{name} is not running: it is {run.state}")
+        elif targets:
+            self.say("none of these is running")
 
     def action_fresh(self) -> None:
         if targets := self._targets():

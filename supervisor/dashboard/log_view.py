@@ -151,8 +151,8 @@ class LogView(Vertical):
         if search is None:
             return "nothing searched for yet: press / first"
         lines = self.lines
-        is_in_view = search.current is None or lines.top <= search.current < lines.bottom
-        place = search.step(direction) if is_in_view or self._goal is not None else search.step(direction, lines.top)
+        at_match = search.current is None or lines.top <= search.current < lines.bottom or self._goal is not None
+        place = search.step(direction, None if at_match else lines.top)
         if place is not None:
             self._go_to(place, centred=True)
         self._retitle()

@@ -74,7 +74,7 @@ class EngineSource:
     async def recorded(self) -> Snapshot | None:
         """The session's last picture; None where its files can't be read."""
         try:
-            folder = find_session(self._logs, self._stamp)
+            folder = await asyncio.to_thread(find_session, self._logs, self._stamp)  # it may read many journals
             if folder is None:
                 return None
             journal = folder.journal.stat()
