@@ -119,10 +119,11 @@ def sparkline(values: Sequence[float], width: int) -> str:
         least_range = 0.1
     step = max(1.0, len(finite) / width)
     picked = [finite[min(len(finite) - 1, int((index + 1) * step) - 1)] for index in range(min(width, len(finite)))]
-    low = min(picked)
-    height = max(max(picked) - low, least_range)
-    scale = (len(_SPARKS) - 1) / height if height else 0.0
-    return "".join(_SPARKS[round((value - low) * scale)] for value in picked)
+    halves = [value / 2 for value in picked]  # whose differences are finite
+    low = min(halves)
+    height = max(max(halves) - low, least_range / 2)
+    top = len(_SPARKS) - 1
+    return "".join(_SPARKS[round((value - low) / height * top) if height else 0] for value in halves)
 
 
 def course(values: Sequence[float], width: int, low: float, high: float) -> str:

@@ -2,7 +2,7 @@
 
 import math
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pmssm.supervisor.dashboard import format as fmt
 from rich.cells import cell_len
@@ -61,6 +61,8 @@ def test_plain_text_cannot_steer_a_terminal(text: str) -> None:
     assert fmt.plain(text).isprintable()
 
 
+@example([1.7976931348623157e308, -9.9e291], 2)
+@example([0.0, 5e-324], 2)
 @given(st.lists(st.floats(), max_size=300), st.integers(0, 40))
 def test_sparklines_fit_their_width(values: list[float], width: int) -> None:
     assert len(fmt.sparkline(values, width)) <= width
