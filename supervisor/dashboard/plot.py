@@ -73,11 +73,11 @@ class _Axis:
         return cls(low, high, log)
 
     def place(self, value: float, dots: int) -> int:
-        position = (math.log10(value) if self.log else value) - self.low
-        return min(dots - 1, max(0, round(position / (self.high - self.low) * (dots - 1))))
+        position = (math.log10(value) if self.log else value) / 2 - self.low / 2  # halves differ by finite numbers
+        return min(dots - 1, max(0, round(position / (self.high / 2 - self.low / 2) * (dots - 1))))
 
     def value(self, fraction: float) -> float:
-        position = self.low + fraction * (self.high - self.low)
+        position = (1 - fraction) * self.low + fraction * self.high
         return 10**position if self.log else position
 
 

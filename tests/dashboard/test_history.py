@@ -111,6 +111,12 @@ def test_every_plot_fits_its_room(curves: list[list[tuple[float, float]]], width
     assert canvas.mark is None or (0 <= canvas.mark[0] < height - 1 and 0 <= canvas.mark[1] < len(canvas.cells[0]))
 
 
+def test_losses_further_apart_than_a_float_reaches_are_drawn() -> None:
+    canvas = plot([[(1, 1.79e308), (2, -1e308)]], 60, 12)
+    assert canvas is not None
+    assert (canvas.labels[0].strip(), canvas.labels[-1].strip()) == ("1.8e+30", "-1e+308")  # as far as there is room
+
+
 def test_positive_losses_are_drawn_on_a_logarithmic_axis() -> None:
     canvas = plot([[(epoch, math.exp(-epoch)) for epoch in range(10)]], 60, 12)
     assert canvas is not None
