@@ -80,11 +80,10 @@ def row(name: str, settings: Settings, device: torch.device, *, flops: float, ba
     training.step.begin([settings.seed], 0, 0)
 
     def step() -> None:
-        training.step.cursor.zero_()
         training.take_step(BATCH)
+        training.step.ahead.sub_(BATCH)
 
     whole = seconds(step, device)
-    training.step.cursor.zero_()
     passes = seconds(lambda: training.step.passes(BATCH), device)
     update = seconds(training.optimizer.step, device)
     with FlopCounterMode(display=False) as counter:

@@ -23,6 +23,7 @@ from .metrics import EpochRow, MetricsFile
 from .muon import FlatMuon
 from .optimizer import FlatAdamW
 from .precision import Precision
+from .replay import Replayed
 from .resources import peak_memory_mib
 from .signals import Stopped, StopRequest
 from .step import Data, Step
@@ -119,9 +120,9 @@ class Training:
             clip_norm=settings.clip_norm,
             ema=settings.ema,
         )
-        self.step = Step(data, self.optimizer)
+        self.step = Step(data, self.optimizer, settings.batch_size)
         on_gpu = data.train_inputs.device.type == "cuda"
-        self.take_step: Callable[[int], None] = Captured(self.step) if on_gpu else self.step
+        self.take_step: Callable[[int], None] = Captured(self.step) if on_gpu else Replayed(self.step)
         count = len(self.models)
         self.progress = Progress(
             batch_size=settings.batch_size,

@@ -63,9 +63,9 @@ class FlatAdamW:
         finally:
             self.flat.copy_(trained)
 
-    def take_gradient(self, loss: Tensor) -> None:
-        """Nothing; the next step is made against the gradient of `loss`, a scalar."""
-        torch._foreach_copy_(self._gradients, torch.autograd.grad(loss, self.weights.parameters))
+    def take_gradient(self, values: Tensor, shares: Tensor | None = None) -> None:
+        """Nothing; the next step is made against the gradient of `values`, a scalar, or of their sum by `shares`."""
+        torch._foreach_copy_(self._gradients, torch.autograd.grad(values, self.weights.parameters, shares))
 
     def step(self) -> None:
         """Nothing; one update of the parameters."""

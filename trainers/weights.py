@@ -21,8 +21,9 @@ class Weights:
     models. `parameters` are what `forward` computes with and what its result is differentiated by: the parameters of
     the one model, or, of several, the same parameters stacked.
 
-    In bf16, those of the models' `body` are copies with half the digits, made anew by `refresh` once a step, while
-    `flat` keeps all of them: Micikevicius et al., "Mixed Precision Training", arXiv:1710.03740.
+    In bf16, those of the models' `body`, which lie side by side, are copies with half the digits, made anew by
+    `refresh` once a step, while `flat` keeps all of them: Micikevicius et al., "Mixed Precision Training",
+    arXiv:1710.03740.
     """
 
     def __init__(self, models: Sequence[nn.Module], precision: Precision = Precision.FP32) -> None:
@@ -33,19 +34,22 @@ class Weights:
             for view, parameter in zip(self.views(row), model.parameters(), strict=True):
                 view.copy_(parameter.data)
                 parameter.data = view
-        halved = self._in_body() if precision is Precision.BF16 else []
-        self._lends = len(models) > 1 or bool(halved)
-        shared = self.views(self.flat if len(models) > 1 else self.flat[0])
-        self._wholes = [shared[index] for index in halved]
-        self._halves = [whole.to(torch.bfloat16) for whole in self._wholes]
-        for index, half in zip(halved, self._halves, strict=True):
-            shared[index] = half.detach()  # a leaf of its own, so that it may be overwritten
-        self.parameters: list[Tensor] = [view.requires_grad_() for view in shared] if self._lends else list(first)
+        body = self._in_body() if precision is Precision.BF16 else []
+        self._lends = len(models) > 1 or bool(body)
+        self.parameters: list[Tensor] = self._leaves(self.flat) if self._lends else list(first)
+        self._wholes = self._halves = self.flat[:, :0]
+        if body:
+            half = self.flat.to(torch.bfloat16)
+            begin, end = self.parameters[body[0]], self.parameters[body[-1]]
+            of_body = slice(begin.storage_offset(), end.storage_offset() + first[body[-1]].numel())
+            self._wholes, self._halves = self.flat[:, of_body], half[:, of_body]
+            halves = self._leaves(half)
+            for index in body:
+                self.parameters[index] = halves[index]
 
     def refresh(self) -> None:
         """Nothing; `parameters` are what `flat` says now."""
-        if self._halves:
-            torch._foreach_copy_(self._halves, self._wholes)
+        self._halves.copy_(self._wholes)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """What the models make of `inputs`, `(models, k, features)`: `(models, k)`; several are computed as one."""
@@ -59,6 +63,11 @@ class Weights:
 
     def _lend(self, weights: dict[str, Tensor], inputs: Tensor) -> Tensor:
         return cast(Tensor, torch.func.functional_call(self.models[0], weights, (inputs,)))
+
+    def _leaves(self, buffer: Tensor) -> list[Tensor]:
+        """`buffer`, `(models, size)`, cut into what `forward` computes with; they share its memory."""
+        views = self.views(buffer if len(self.models) > 1 else buffer[0])
+        return [view.requires_grad_() for view in views]
 
     def views(self, buffer: Tensor) -> list[Tensor]:
         """`buffer`, `(…, size)`, cut into the parameters of a model, each `(…, *its shape)`; they share its memory."""

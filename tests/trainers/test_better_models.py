@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import signal
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -30,18 +31,14 @@ BETTER = ["transformer_plr", "transformer_tabular_plr", "mlp_plr", "tabm"]
 
 
 class Small(nn.Module):
-    """Two hidden matrices; stops the training in its `stop_after`-th batch."""
+    """Two hidden matrices."""
 
-    def __init__(self, stop: StopRequest, stop_after: int = -1) -> None:
+    def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(5)
         self.layers = nn.Sequential(nn.Linear(19, 8), nn.Tanh(), nn.Linear(8, 12), nn.Tanh(), nn.Linear(12, 1))
-        self.stop, self.left = stop, stop_after
 
     def forward(self, inputs: Tensor) -> Tensor:
-        self.left -= 1
-        if self.left == 0:
-            self.stop.signum = signal.SIGTERM
         return self.layers(inputs).squeeze(-1)
 
 
@@ -52,9 +49,18 @@ def points() -> Data:
 
 
 def train(folder: Path, settings: Settings, stop_after: int = -1) -> Training:
+    """A training that went as far as it goes, or as many steps, resumed from what `folder` holds."""
     folder.mkdir(exist_ok=True)
     stop = StopRequest()
-    training = Training([Small(stop, stop_after)], points(), settings, stop=stop)
+    training = Training([Small()], points(), settings, stop=stop)
+    take_step, steps = training.take_step, count(1)
+
+    def step(rows: int) -> None:
+        if next(steps) == stop_after:
+            stop.signum = signal.SIGTERM
+        take_step(rows)
+
+    training.take_step = step
     checkpoints, metrics = Checkpoints(folder, settings.identity()), MetricsFile(folder)
     if (state := checkpoints.load()) is not None:
         training.load(state)
@@ -88,7 +94,7 @@ def test_periodic_embeddings_are_those_of_their_authors_package(inputs: Tensor) 
 def test_each_member_of_tabm_is_trained_for_itself(inputs: Tensor) -> None:
     model = PMSSMTabM(width=16, members=4).double()
     data = Data(inputs, inputs[:, 0], inputs, inputs[:, 0])
-    training = Training([model], data, SETTINGS, stop=StopRequest())
+    training = Training([model], data, replace(SETTINGS, batch_size=40), stop=StopRequest())
     training.step.begin([SETTINGS.seed], 0, 0)
     each = model(inputs)
     assert each.shape == (40, 4)
@@ -99,7 +105,7 @@ def test_each_member_of_tabm_is_trained_for_itself(inputs: Tensor) -> None:
 
 
 def test_muon_is_that_of_pytorch_beside_adamw() -> None:
-    data, reference = points(), Small(StopRequest())
+    data, reference = points(), Small()
     muon = FlatMuon(Weights([model := Small(StopRequest())]), learning_rate=1e-2, weight_decay=0.1, clip_norm=None)
     matrices = hidden_matrices(reference)
     assert [tuple(matrix.shape) for matrix in matrices] == [(8, 19), (12, 8)]

@@ -26,7 +26,7 @@ SETTINGS = Settings(
 
 
 class Small(nn.Module):
-    """A model that calls `before(rows)` in front of each forward pass."""
+    """A model that calls `before(rows)` in front of each validation; `train` does in front of each step."""
 
     def __init__(self, before: Callable[[int], None] = lambda _: None) -> None:
         super().__init__()
@@ -35,7 +35,8 @@ class Small(nn.Module):
         self.before = before
 
     def forward(self, inputs: Tensor) -> Tensor:
-        self.before(len(inputs))
+        if not self.training:
+            self.before(len(inputs))
         return self.layers(inputs).squeeze(-1)
 
 
@@ -51,6 +52,14 @@ def train(
 ) -> Training:
     """A training that went as far as it goes, resumed from what `folder` holds."""
     training = Training([model], options.get("on", data()), settings, stop=stop or StopRequest())
+    if isinstance(model, Small):
+        before, take_step = model.before, training.take_step
+
+        def step(rows: int) -> None:
+            before(rows)
+            take_step(rows)
+
+        training.take_step = step
     checkpoints = Checkpoints(folder, {"model": "small"})
     if (state := checkpoints.load()) is not None:
         training.load(state)
@@ -235,7 +244,7 @@ def test_out_of_memory_in_predictions_halves_their_batch(caplog: pytest.LogCaptu
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     inputs = torch.randn(9000, 19)
-    predictions = predict(Small(limited), inputs)
+    predictions = predict(Small(limited).eval(), inputs)
     assert "prediction batch 256 → 128" in caplog.text
     with torch.no_grad():
         torch.testing.assert_close(predictions, Small()(inputs))

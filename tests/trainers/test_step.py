@@ -117,7 +117,7 @@ def test_a_warm_up_leaves_everything_as_it_was() -> None:
         cold.step(rows)
     for ours, theirs in zip(warm.step.buffers(), cold.step.buffers(), strict=True):
         assert torch.equal(ours, theirs)
-    assert int(warm.step.cursor) == 70
+    assert int(warm.step.ahead[0]) == 70
 
 
 @pytest.mark.parametrize("name", NAMES)

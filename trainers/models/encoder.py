@@ -66,9 +66,9 @@ def attend_from_first(layer: Layer, tokens: Tensor) -> Tensor:
     )  # each (head, width / heads, width)
     q_bias, _, v_bias = attention.in_proj_bias.view(3, heads, 1, -1)
     q = normed[:, 0] @ q_weight.transpose(1, 2) + q_bias  # (head, batch, width / heads)
-    asked = (q @ k_weight).transpose(0, 1)  # (batch, head, width)
-    weights = softmax(asked @ normed.transpose(1, 2) * q.shape[-1] ** -0.5, dim=-1)  # (batch, head, token)
-    means = (weights @ normed).transpose(0, 1)  # (head, batch, width)
+    asked = (q @ k_weight).permute(1, 2, 0)  # (batch, width, head)
+    weights = softmax(normed @ asked * q.shape[-1] ** -0.5, dim=1)  # (batch, token, head)
+    means = (weights.transpose(1, 2) @ normed).transpose(0, 1)  # (head, batch, width)
     mixed = (means @ v_weight.transpose(1, 2) + v_bias).transpose(0, 1).reshape(batch, width)
     return tokens[:, 0] + attention.out_proj(mixed)  # type: ignore[no-any-return]
 

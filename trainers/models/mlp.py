@@ -35,11 +35,11 @@ class PMSSMFeedForward(nn.Module):
 
     def _first(self, inputs: Tensor) -> Tensor:
         # Nothing non-linear lies between embedding and first layer, so both are one linear map of the inputs:
-        # 19 × 512 instead of 1216 × 512 multiplications a row.
+        # two numbers a feature, its factor and its constant, times 512, instead of 1216 × 512 multiplications a row.
         first = self.hidden[0]
         assert isinstance(first, nn.Linear)
         both = torch.stack([self.embedding.weight.squeeze(-1), self.embedding.bias])  # (2, embedding)
         # `linear` rather than a product, because its gradient reads the large factor row by row, too.
         folded = F.linear(first.weight.view(-1, self.embedding.out_features), both)  # (width × features, 2)
-        weight, bias = folded.view(first.out_features, self.features, 2).unbind(-1)
-        return F.linear(inputs, weight, first.bias + bias.sum(dim=1))
+        factors = torch.stack([inputs, torch.ones_like(inputs)], dim=-1).flatten(1)  # (batch, features × 2)
+        return F.linear(factors, folded.view(first.out_features, -1), first.bias)

@@ -35,9 +35,8 @@ class PMSSMTransformer(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """`inputs`: (batch, features); result (batch,)."""
         check_inputs(inputs, self.features)
-        tokens = self._embed(inputs)  # (batch, features, width)
-        tokens = torch.cat([self.cls.expand(inputs.shape[0], 1, -1), tokens], dim=1)  # (batch, 1 + features, width)
-        tokens = as_for(self.layers, tokens)
+        cls, tokens = (as_for(self.layers, each) for each in (self.cls, self._embed(inputs)))
+        tokens = torch.cat([cls.expand(inputs.shape[0], 1, -1), tokens], dim=1)  # (batch, 1 + features, width)
         *layers, last = layers_of(self.layers)
         for layer in layers:
             tokens = encode(layer, tokens)
@@ -47,4 +46,4 @@ class PMSSMTransformer(nn.Module):
 
     def _embed(self, inputs: Tensor) -> Tensor:
         tokens = self.embedding(inputs.unsqueeze(-1))  # (batch, features, width)
-        return F.relu(self.embedding_norm(tokens)) + self.position
+        return F.relu(self.embedding_norm(tokens), inplace=True) + self.position

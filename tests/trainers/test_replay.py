@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import product
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pmssm.trainers.loop import Settings, Training
+from pmssm.trainers.models import RECIPES
+from pmssm.trainers.precision import Precision
+from pmssm.trainers.replay import Memory, Recorder, Replayed, Tape
+from pmssm.trainers.signals import StopRequest
+from pmssm.trainers.step import Data
+from pmssm.trainers.train import build_models
+from torch import Tensor
+
+PLAIN = Settings(learning_rate=1e-3, weight_decay=1e-4, cosine=True, clip_norm=1.0, batch_size=24)
+LAB = ("transformer", "transformer_tabular", "mlp")
+CASES = [
+    *((name, {}) for name in RECIPES),
+    *((name, {"precision": Precision.BF16}) for name in RECIPES if name != "tabm"),
+    *((name, {"precision": how, "ensemble": 2}) for name, how in product(LAB, (Precision.FP32, Precision.BF16))),
+    ("mlp", {"optimizer": "muon", "ema": 0.9}),
+    ("transformer", {"optimizer": "muon", "clip_norm": None, "ensemble": 2}),
+]
+
+
+def trainings(name: str, how: Settings) -> tuple[Training, Training]:
+    """Two that are alike: one replays its steps, the other computes them."""
+    inputs = torch.randn(120, 19, generator=torch.Generator().manual_seed(1))
+    points = Data(inputs[:100], inputs[:100, 0], inputs[100:], inputs[100:, 0])
+    models = (build_models(name, how, torch.device("cpu")) for _ in range(2))
+    replayed, computed = (Training(each, points, how, stop=StopRequest()) for each in models)
+    computed.take_step = computed.step
+    for training in (replayed, computed):
+        training.step.begin(range(how.ensemble), epoch=0, row=0)
+    return replayed, computed
+
+
+@pytest.mark.parametrize(("name", "changes"), CASES)
+def test_replayed_steps_change_every_buffer_to_the_bits_that_computed_ones_do(
+    name: str, changes: dict[str, object]
+) -> None:
+    replayed, computed = trainings(name, replace(PLAIN, **changes))  # type: ignore[arg-type]
+    assert isinstance(replayed.take_step, Replayed)
+    for epoch in range(2):
+        for training in (replayed, computed):
+            training.optimizer.rate.fill_(1e-3 / (1 + epoch))
+            training.step.begin(range(training.settings.ensemble), epoch, row=0)
+            for rows in (24, 24, 24, 24, 4):
+                training.take_step(rows)
+    for ours, theirs in zip(replayed.step.buffers(), computed.step.buffers(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert torch.isfinite(replayed.optimizer.flat).all()
+
+
+def test_a_replay_goes_on_from_whatever_was_loaded_meanwhile() -> None:
+    replayed, computed = trainings("mlp", PLAIN)
+    replayed.take_step(24)
+    replayed.take_step(24)
+    state = {name: tensor.clone() for name, tensor in computed.optimizer.state().items()}
+    replayed.optimizer.load(state)
+    replayed.step.begin([0], epoch=0, row=0)
+    for training in (replayed, computed):
+        training.take_step(24)
+    assert torch.equal(replayed.optimizer.flat, computed.optimizer.flat)
+
+
+OPERATIONS = {
+    "add": lambda a, b: a + b,
+    "product": lambda a, b: a @ b.t(),
+    "softmax": lambda a, b: torch.softmax(a, -1) * b,
+    "norm, which has no kernel that writes into given memory": lambda a, b: torch.layer_norm(a, a.shape[1:]) + b,
+    "views": lambda a, b: a.t().reshape(2, 8, 4).flatten(0, 1).unbind(1)[3].expand(8, 16).t()[:8, :8] + b,
+    "stack": lambda a, b: torch.stack([a, b])[1] - a,
+    "in place": lambda a, b: (a + 1).mul_(b).relu_(),
+    "shape in place": lambda a, b: (a * b).unsqueeze_(0).squeeze_(0).t_().sub_(a),
+    "other digits": lambda a, b: (a.to(torch.bfloat16) @ b.to(torch.bfloat16)).float(),
+    "sort": lambda a, b: torch.sort(a, dim=1).values + b.argsort(dim=0),
+    "split": lambda a, b: torch.cat(a.split(3, dim=1), dim=1) + b.clone(),
+}
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(sorted(OPERATIONS)), st.integers(0, 9), st.integers(0, 9)), max_size=20))
+def test_whatever_was_recorded_gives_the_same_for_other_numbers(steps: list[tuple[str, int, int]]) -> None:
+    def compute(start: Tensor, result: Tensor) -> None:
+        values = [start, start.flip(1)]
+        for name, left, right in steps:
+            values.append(OPERATIONS[name](values[left % len(values)], values[right % len(values)]).reshape(8, 8))
+        result.copy_(values[-1])
+
+    start, result, expected = torch.randn(8, 8), torch.zeros(8, 8), torch.zeros(8, 8)
+    with Recorder() as recorder:
+        compute(start, result)
+    tape = Tape(recorder, Memory())
+    for _ in range(3):
+        start.copy_(torch.randn(8, 8))
+        tape.play()
+        compute(start, expected)
+        assert torch.equal(result.nan_to_num(7.0), expected.nan_to_num(7.0))
+
+
+def test_memory_is_used_again_by_later_kernels_and_by_other_tapes() -> None:
+    start, memory = torch.randn(64, 64), Memory()
+
+    def compute() -> None:
+        value = start
+        for _ in range(50):
+            value = value + 1
+        start.copy_(value)
+
+    used = []
+    for _ in range(2):
+        with Recorder() as recorder:
+            compute()
+        Tape(recorder, memory)
+        used.append({piece.data_ptr() for piece in memory.free})
+    assert used[0] == used[1]
+    assert len(used[0]) == 2
+
+
+def test_recording_does_not_import_the_compiler_which_takes_a_second() -> None:
+    code = (
+        "import sys, torch\n"
+        "from pmssm.trainers.replay import Recorder\n"
+        "with Recorder() as recorder:\n"
+        "    torch.ones(3) + 1\n"
+        "assert len(recorder.calls) == 2\n"
+        "assert 'torch._dynamo' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

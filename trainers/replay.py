@@ -1,0 +1,233 @@
+"""Steps on a CPU as a list of kernels that is made once: what CUDA graphs are to a GPU.
+
+A step of a small model is hundreds of kernels of some microseconds. Between two of them Python, autograd and the
+allocator take about as long, and then the threads that were to help with the second one have fallen asleep.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, UntypedStorage
+from torch._ops import OpOverload
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+from .step import Step
+
+
+class Replayed:
+    """`step`, recorded the first time that a number of rows is asked for, and replayed from then on, to the same bits.
+
+    Recorded is what reaches PyTorch's kernels: what Python decides is decided once.
+    """
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        self._memory = Memory()
+        self._tapes: dict[int, Tape] = {}
+
+    def __call__(self, rows: int) -> None:
+        """Nothing; one update on the next `rows` rows."""
+        if rows in self._tapes:
+            self._tapes[rows].play()
+            return
+        with Recorder() as recorder:
+            self.step(rows)
+        self._tapes[rows] = Tape(recorder, self._memory)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a tensor lies: `memory` is a number of the recorder's."""
+
+    memory: int
+    dtype: torch.dtype
+    offset: int
+    size: torch.Size
+    stride: tuple[int, ...]
+
+
+class Call(NamedTuple):
+    """A kernel that was called; in its arguments and its result, tensors have become places."""
+
+    kernel: OpOverload
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    result: Any
+
+    def read(self) -> set[int]:
+        """The memory of its arguments."""
+        return {place.memory for place in _places((self.args, self.kwargs))}
+
+    def made(self) -> set[int]:
+        """The memory that is new with its result."""
+        return {place.memory for place in _places(self.result)} - self.read()
+
+    def computes(self) -> bool:
+        """Whether it does anything but give its arguments another shape."""
+        writes = self.kernel._schema.is_mutable and torch.Tag.inplace_view not in self.kernel.tags
+        return writes or bool(self.made())
+
+
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes the kernels that are called while it is entered, in `calls`.
+
+    Intermediate results are free to go meanwhile; `outside` is the memory that was there before.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.calls: list[Call] = []
+        self.outside: dict[int, UntypedStorage] = {}
+        self.sizes: dict[int, int] = {}
+        self._known: dict[int, StorageWeakRef] = {}
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # for skipping it, PyTorch would import it, which takes a second
+
+    def __torch_dispatch__(
+        self, func: OpOverload, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> object:
+        before = tree_map_only(Tensor, self._argument, (args, kwargs or {}))
+        result = func(*args, **kwargs or {})
+        self.calls.append(Call(func, before[0], before[1], tree_map_only(Tensor, self._place, result)))
+        return result
+
+    def _argument(self, tensor: Tensor) -> Place:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in self._known:
+            self.outside[storage._cdata] = storage
+        return self._place(tensor)
+
+    def _place(self, tensor: Tensor) -> Place:
+        storage = tensor.untyped_storage()
+        number = storage._cdata
+        if number not in self._known:
+            # While this is kept, no other memory gets the number.
+            self._known[number] = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
+            self.sizes[number] = storage.nbytes()
+        return Place(number, tensor.dtype, int(tensor.storage_offset()), tensor.size(), tensor.stride())
+
+
+def new_memory(size: int) -> UntypedStorage:
+    """`size` bytes."""
+    return torch.empty(size, dtype=torch.uint8).untyped_storage()
+
+
+class Memory:
+    """Pieces of memory that several tapes use in turn."""
+
+    def __init__(self) -> None:
+        self.free: list[UntypedStorage] = []
+
+    def take(self, size: int) -> UntypedStorage:
+        """A piece of at least `size` bytes: of those that fit without waste, the one that was used last."""
+        fitting = [piece for piece in reversed(self.free) if size <= piece.nbytes() <= 4 * size]
+        if not fitting:
+            return new_memory(size)
+        best = min(fitting, key=UntypedStorage.nbytes)
+        self.free = [piece for piece in self.free if piece is not best]
+        return best
+
+    def give_back(self, piece: UntypedStorage) -> None:
+        """Nothing; the next may have it."""
+        self.free.append(piece)
+
+
+class Tape:
+    """Recorded calls with tensors of its own; those that are never needed together may share their memory."""
+
+    def __init__(self, recorder: Recorder, memory: Memory) -> None:
+        self._storages = dict(recorder.outside)
+        self._tensors: dict[Place, Tensor] = {}
+        self._places: dict[int, list[Place]] = defaultdict(list)
+        for place in dict.fromkeys(_places([tuple(call) for call in recorder.calls])):
+            self._places[place.memory].append(place)
+        calls = [call for call in recorder.calls if call.computes()]
+        uses = Counter(number for call in calls for number in call.read() | call.made())
+        self._kernels: list[Callable[[], object]] = []
+        lent: set[int] = set()
+        for call in calls:
+            into = writing_into(call.kernel)
+            for number in call.made():
+                size = recorder.sizes[number]
+                self._storages[number] = memory.take(size) if into else new_memory(size)
+            self._kernels.append(self._bound(call, into))
+            lent |= call.made() if into else set()
+            uses.subtract(call.read() | call.made())
+            for number in [number for number in lent if not uses[number]]:
+                memory.give_back(self._storages[number])
+                lent.remove(number)
+
+    @torch.no_grad()
+    def play(self) -> None:
+        """Nothing; everything is computed again, from what the memory outside holds now."""
+        for kernel in self._kernels:
+            kernel()
+
+    def _bound(self, call: Call, into: Into | None) -> Callable[[], object]:
+        args, kwargs, result = tree_map_only(Place, self._tensor, (call.args, call.kwargs, call.result))
+        if not call.made():
+            return partial(call.kernel, *args, **kwargs)
+        if into is not None:
+            results = result if isinstance(result, tuple) else (result,)
+            return partial(into.kernel, *args, **kwargs, **dict(zip(into.names, results, strict=True)))
+        places = call.result if isinstance(call.result, tuple) else (call.result,)
+        return partial(_follow, partial(call.kernel, *args, **kwargs), [self._views(place) for place in places])
+
+    def _views(self, place: Place | None) -> list[tuple[Tensor, Place]]:
+        """All tensors in the memory of `place`; none where a kernel gave none."""
+        return [(self._tensor(each), each) for each in self._places[place.memory]] if place else []
+
+    def _tensor(self, place: Place) -> Tensor:
+        if place not in self._tensors:
+            empty = torch.empty(0, dtype=place.dtype)
+            self._tensors[place] = empty.set_(self._storages[place.memory], place.offset, place.size, place.stride)
+        return self._tensors[place]
+
+
+class Into(NamedTuple):
+    """A kernel that writes its results into tensors that it is given by these names."""
+
+    kernel: Callable[..., object]
+    names: Sequence[str]
+
+
+@cache
+def writing_into(kernel: OpOverload) -> Into | None:
+    """What computes the same as `kernel` into given memory, where a CPU has such a kernel."""
+    if kernel in (torch.ops.aten._to_copy.default, torch.ops.aten.clone.default):
+        return Into(_copy, ["out"])
+    types = [str(argument.type) for argument in kernel._schema.arguments]
+    for name in kernel.overloadpacket.overloads():
+        other = getattr(kernel.overloadpacket, name)
+        given = [argument.name for argument in other._schema.arguments if argument.is_out]
+        taken = [str(argument.type) for argument in other._schema.arguments if not argument.is_out]
+        # Those that are not a CPU's own are made of `kernel` itself and a copy.
+        if given and taken == types and torch._C._dispatch_has_kernel_for_dispatch_key(other._name, "CPU"):
+            return Into(other, given)
+    return None
+
+
+def _copy(source: Tensor, *, out: Tensor, **_: object) -> None:
+    out.copy_(source)
+
+
+def _follow(kernel: Callable[[], Any], views: Sequence[Sequence[tuple[Tensor, Place]]]) -> None:
+    """Nothing; `kernel` has made its results anew, and the views of each lie in the memory of the new one."""
+    results = kernel()
+    for result, tensors in zip(results if isinstance(results, tuple | list) else (results,), views, strict=True):
+        for tensor, place in tensors:
+            tensor.set_(result.untyped_storage(), place.offset, place.size, place.stride)
+
+
+def _places(tree: object) -> Iterator[Place]:
+    return (leaf for leaf in tree_leaves(tree) if isinstance(leaf, Place))
