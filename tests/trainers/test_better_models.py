@@ -106,7 +106,7 @@ def test_each_member_of_tabm_is_trained_for_itself(inputs: Tensor) -> None:
 
 def test_muon_is_that_of_pytorch_beside_adamw() -> None:
     data, reference = points(), Small()
-    muon = FlatMuon(Weights([model := Small(StopRequest())]), learning_rate=1e-2, weight_decay=0.1, clip_norm=None)
+    muon = FlatMuon(Weights([model := Small()]), learning_rate=1e-2, weight_decay=0.1, clip_norm=None)
     matrices = hidden_matrices(reference)
     assert [tuple(matrix.shape) for matrix in matrices] == [(8, 19), (12, 8)]
     others = [each for each in reference.parameters() if all(each is not matrix for matrix in matrices)]
