@@ -142,29 +142,50 @@ class Memory:
         self.free.append(piece)
 
 
-class Tape:
-    """Recorded calls with tensors of its own; those that are never needed together may share their memory."""
+class Tensors:
+    """The tensors of a tape by their places."""
 
-    def __init__(self, recorder: Recorder, memory: Memory) -> None:
-        self._storages = dict(recorder.outside)
+    def __init__(self, recorder: Recorder) -> None:
+        self.storages = dict(recorder.outside)
         self._tensors: dict[Place, Tensor] = {}
         self._places: dict[int, list[Place]] = defaultdict(list)
         for place in dict.fromkeys(_places([tuple(call) for call in recorder.calls])):
             self._places[place.memory].append(place)
+
+    def of(self, tree: Any) -> Any:  # noqa: ANN401 (whatever a kernel takes)
+        """`tree` with tensors for places; they are empty where their memory is not among `storages`."""
+        return tree_map_only(Place, self._tensor, tree)
+
+    def beside(self, place: Place | None) -> list[tuple[Tensor, Place]]:
+        """All tensors in the memory of `place`; none for None, which some kernels give instead of a result."""
+        return [(self._tensor(each), each) for each in self._places[place.memory]] if place else []
+
+    def _tensor(self, place: Place) -> Tensor:
+        if place not in self._tensors:
+            tensor = self._tensors[place] = torch.empty(0, dtype=place.dtype)
+            if place.memory in self.storages:
+                tensor.set_(self.storages[place.memory], place.offset, place.size, place.stride)
+        return self._tensors[place]
+
+
+class Tape:
+    """Recorded calls with tensors of its own; those that are never needed together may share their memory."""
+
+    def __init__(self, recorder: Recorder, memory: Memory) -> None:
+        tensors = Tensors(recorder)
         calls = [call for call in recorder.calls if call.computes()]
         uses = Counter(number for call in calls for number in call.read() | call.made())
         self._kernels: list[Callable[[], object]] = []
         lent: set[int] = set()
         for call in calls:
             into = writing_into(call.kernel)
-            for number in call.made():
-                size = recorder.sizes[number]
-                self._storages[number] = memory.take(size) if into else new_memory(size)
-            self._kernels.append(self._bound(call, into))
-            lent |= call.made() if into else set()
+            given = call.made() if into else set()
+            tensors.storages |= {number: memory.take(recorder.sizes[number]) for number in given}
+            self._kernels.append(_bound(call, into, tensors))
+            lent |= given
             uses.subtract(call.read() | call.made())
             for number in [number for number in lent if not uses[number]]:
-                memory.give_back(self._storages[number])
+                memory.give_back(tensors.storages[number])
                 lent.remove(number)
 
     @torch.no_grad()
@@ -172,26 +193,6 @@ class Tape:
         """Nothing; everything is computed again, from what the memory outside holds now."""
         for kernel in self._kernels:
             kernel()
-
-    def _bound(self, call: Call, into: Into | None) -> Callable[[], object]:
-        args, kwargs, result = tree_map_only(Place, self._tensor, (call.args, call.kwargs, call.result))
-        if not call.made():
-            return partial(call.kernel, *args, **kwargs)
-        if into is not None:
-            results = result if isinstance(result, tuple) else (result,)
-            return partial(into.kernel, *args, **kwargs, **dict(zip(into.names, results, strict=True)))
-        places = call.result if isinstance(call.result, tuple) else (call.result,)
-        return partial(_follow, partial(call.kernel, *args, **kwargs), [self._views(place) for place in places])
-
-    def _views(self, place: Place | None) -> list[tuple[Tensor, Place]]:
-        """All tensors in the memory of `place`; none where a kernel gave none."""
-        return [(self._tensor(each), each) for each in self._places[place.memory]] if place else []
-
-    def _tensor(self, place: Place) -> Tensor:
-        if place not in self._tensors:
-            empty = torch.empty(0, dtype=place.dtype)
-            self._tensors[place] = empty.set_(self._storages[place.memory], place.offset, place.size, place.stride)
-        return self._tensors[place]
 
 
 class Into(NamedTuple):
@@ -215,6 +216,17 @@ def writing_into(kernel: OpOverload) -> Into | None:
         if given and taken == types and torch._C._dispatch_has_kernel_for_dispatch_key(other._name, "CPU"):
             return Into(other, given)
     return None
+
+
+def _bound(call: Call, into: Into | None, tensors: Tensors) -> Callable[[], object]:
+    args, kwargs = tensors.of((call.args, call.kwargs))
+    if not call.made():
+        return partial(call.kernel, *args, **kwargs)
+    if into is not None:
+        results = call.result if isinstance(call.result, tuple) else (call.result,)
+        return partial(into.kernel, *args, **kwargs, **dict(zip(into.names, tensors.of(results), strict=True)))
+    places = call.result if isinstance(call.result, tuple | list) else (call.result,)
+    return partial(_follow, partial(call.kernel, *args, **kwargs), [tensors.beside(place) for place in places])
 
 
 def _copy(source: Tensor, *, out: Tensor, **_: object) -> None:

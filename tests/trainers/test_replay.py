@@ -81,6 +81,7 @@ OPERATIONS = {
     "shape in place": lambda a, b: (a * b).unsqueeze_(0).squeeze_(0).t_().sub_(a),
     "other digits": lambda a, b: (a.to(torch.bfloat16) @ b.to(torch.bfloat16)).float(),
     "sort": lambda a, b: torch.sort(a, dim=1).values + b.argsort(dim=0),
+    "several at once": lambda a, b: torch._foreach_mul([a, b], [b, a])[1] + torch._foreach_sqrt([a * a])[0],
     "split": lambda a, b: torch.cat(a.split(3, dim=1), dim=1) + b.clone(),
 }
 
