@@ -16,6 +16,7 @@ import torch
 from pmssm.trainers.loop import Settings, Training
 from pmssm.trainers.models import RECIPES
 from pmssm.trainers.precision import Precision, choose_precision
+from pmssm.trainers.replay import Memory, Recorder, Tape
 from pmssm.trainers.signals import StopRequest
 from pmssm.trainers.step import Data
 from torch.profiler import ProfilerActivity
@@ -63,6 +64,15 @@ def seconds(task: Callable[[], object], device: torch.device) -> float:
     return statistics.median(times[10:])
 
 
+def as_trained(part: Callable[[], object], device: torch.device) -> Callable[[], object]:
+    """A part of a step the way trainings compute it: replayed on a CPU."""
+    if device.type != "cpu":
+        return part
+    with Recorder() as recorder:
+        part()
+    return Tape(recorder, Memory()).play
+
+
 def rates(device: torch.device, precision: Precision) -> tuple[float, float]:
     """FLOP/s of a big matrix product and byte/s of a big copy."""
     kind = torch.bfloat16 if precision is Precision.BF16 else torch.float32
@@ -84,8 +94,8 @@ def row(name: str, settings: Settings, device: torch.device, *, flops: float, ba
         training.step.ahead.sub_(BATCH)
 
     whole = seconds(step, device)
-    passes = seconds(lambda: training.step.passes(BATCH), device)
-    update = seconds(training.optimizer.step, device)
+    passes = seconds(as_trained(lambda: training.step.passes(BATCH), device), device)
+    update = seconds(as_trained(training.optimizer.step, device), device)
     with FlopCounterMode(display=False) as counter:
         training.step.passes(BATCH)
     with record(activities=[ProfilerActivity.CPU if device.type == "cpu" else ProfilerActivity.CUDA]) as profiled:

@@ -21,7 +21,7 @@ from typing import Any
 from pmssm.trainers.tuning import tune_process
 
 HERE = Path(__file__).parent
-STEPS = {"cpu": {"mlp": 200, "transformer": 16, "transformer_tabular": 16}, "cuda": {}}
+STEPS = {"cpu": {"mlp": 200, "transformer": 48, "transformer_tabular": 48}, "cuda": {}}
 CUDA_STEPS = 400
 
 
