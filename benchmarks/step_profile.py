@@ -70,7 +70,8 @@ def as_trained(part: Callable[[], object], device: torch.device) -> Callable[[],
         return part
     with Recorder() as recorder:
         part()
-    return Tape(recorder, Memory()).play
+    play: Callable[[], object] = Tape(recorder, Memory()).play
+    return play
 
 
 def rates(device: torch.device, precision: Precision) -> tuple[float, float]:

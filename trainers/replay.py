@@ -188,11 +188,11 @@ class Tape:
                 memory.give_back(tensors.storages[number])
                 lent.remove(number)
 
-    @torch.no_grad()
     def play(self) -> None:
         """Nothing; everything is computed again, from what the memory outside holds now."""
-        for kernel in self._kernels:
-            kernel()
+        with torch.no_grad():
+            for kernel in self._kernels:
+                kernel()
 
 
 class Into(NamedTuple):
