@@ -146,7 +146,8 @@ def _shared(choice: SlotChoice, reading: GpuReading, users: _Users, needed_mib: 
     notes = [_sharing(slot) for slot in slots]
     room = slots[0].shared_mib
     if len(slots) == 1 and (room is None or room < 2 * needed_mib):
-        reason = f"{choice.reason}, and has no room for two of the largest run" if room is not None else choice.reason
+        crowded = f"{choice.reason}, and {slots[0].name} has no room for two of the largest run"
+        reason = choice.reason if room is None else crowded
         return choice.model_copy(update={"slots": slots, "notes": (*choice.notes, *notes), "reason": reason})
     return SlotChoice(slots=slots, mode="parallel", notes=(*choice.notes, *notes))
 

@@ -411,7 +411,7 @@ def test_what_our_own_runs_hold_counts_as_free_for_them_and_what_others_hold_doe
 def test_a_gpu_without_room_for_two_runs_is_no_parallel_training() -> None:
     choice = choose(reading(gpu(0, memory_used_mib=80000)), share=True, needed_mib=800)
     assert choice.mode == "sequential"
-    assert choice.reason.endswith("and has no room for two of the largest run")
+    assert choice.reason.endswith("and GPU 0 has no room for two of the largest run")
 
 
 def test_a_gpu_that_hides_its_memory_is_shared_by_nobody() -> None:
