@@ -16,11 +16,11 @@ import torch
 from pmssm.trainers.loop import Settings, Training
 from pmssm.trainers.models import RECIPES
 from pmssm.trainers.precision import Precision, choose_precision
-from pmssm.trainers.replay import Memory, Recorder, Tape
+from pmssm.trainers.replay import Memory, record
 from pmssm.trainers.signals import StopRequest
 from pmssm.trainers.step import Data
 from torch.profiler import ProfilerActivity
-from torch.profiler import profile as record
+from torch.profiler import profile as profiling
 from torch.utils.flop_counter import FlopCounterMode
 
 BATCH = 256
@@ -68,9 +68,7 @@ def as_trained(part: Callable[[], object], device: torch.device) -> Callable[[],
     """A part of a step the way trainings compute it: replayed on a CPU."""
     if device.type != "cpu":
         return part
-    with Recorder() as recorder:
-        part()
-    play: Callable[[], object] = Tape(recorder, Memory()).play
+    play: Callable[[], object] = record(part, Memory()).play
     return play
 
 
@@ -99,7 +97,7 @@ def row(name: str, settings: Settings, device: torch.device, *, flops: float, ba
     update = seconds(as_trained(training.optimizer.step, device), device)
     with FlopCounterMode(display=False) as counter:
         training.step.passes(BATCH)
-    with record(activities=[ProfilerActivity.CPU if device.type == "cpu" else ProfilerActivity.CUDA]) as profiled:
+    with profiling(activities=[ProfilerActivity.CPU if device.type == "cpu" else ProfilerActivity.CUDA]) as profiled:
         step()
     launched = sum(event.count for event in profiled.key_averages())
     flat = training.optimizer.flat

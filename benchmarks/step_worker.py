@@ -79,8 +79,6 @@ def make_epoch(options: argparse.Namespace) -> Callable[[], object]:
     )
     if options.compile:
         training.step.compile()
-        if options.device == "cpu":
-            training.take_step = training.step  # what was compiled does not go through PyTorch's kernels: no replay
     checkpoints = Checkpoints(Path(tempfile.mkdtemp(prefix="train_step-")), {})
     return lambda: training.epoch(checkpoints)
 

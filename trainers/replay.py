@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from typing import Any, NamedTuple
 
 import torch
@@ -35,12 +35,19 @@ class Replayed:
 
     def __call__(self, rows: int) -> None:
         """Nothing; one update on the next `rows` rows."""
-        if rows in self._tapes:
-            self._tapes[rows].play()
-            return
-        with Recorder() as recorder:
+        if self.step.compiled:  # into kernels that a recorder does not see
             self.step(rows)
-        self._tapes[rows] = Tape(recorder, self._memory)
+        elif rows in self._tapes:
+            self._tapes[rows].play()
+        else:
+            self._tapes[rows] = record(partial(self.step, rows), self._memory)
+
+
+def record(task: Callable[[], object], memory: Memory) -> Tape:
+    """`task`, done once and recorded; the tape's own tensors lie in `memory`."""
+    with Recorder() as recorder:
+        task()
+    return Tape(recorder, memory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,8 @@ class Place:
     stride: tuple[int, ...]
 
 
-class Call(NamedTuple):
+@dataclass(frozen=True)
+class Call:
     """A kernel that was called; in its arguments and its result, tensors have become places."""
 
     kernel: OpOverload
@@ -62,18 +70,21 @@ class Call(NamedTuple):
     kwargs: dict[str, Any]
     result: Any
 
+    @cached_property
     def read(self) -> set[int]:
         """The memory of its arguments."""
         return {place.memory for place in _places((self.args, self.kwargs))}
 
+    @cached_property
     def made(self) -> set[int]:
         """The memory that is new with its result."""
-        return {place.memory for place in _places(self.result)} - self.read()
+        return {place.memory for place in _places(self.result)} - self.read
 
+    @property
     def computes(self) -> bool:
         """Whether it does anything but give its arguments another shape."""
         writes = self.kernel._schema.is_mutable and torch.Tag.inplace_view not in self.kernel.tags
-        return writes or bool(self.made())
+        return writes or bool(self.made)
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -117,11 +128,6 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return Place(number, tensor.dtype, int(tensor.storage_offset()), tensor.size(), tensor.stride())
 
 
-def new_memory(size: int) -> UntypedStorage:
-    """`size` bytes."""
-    return torch.empty(size, dtype=torch.uint8).untyped_storage()
-
-
 class Memory:
     """Pieces of memory that several tapes use in turn."""
 
@@ -132,7 +138,7 @@ class Memory:
         """A piece of at least `size` bytes: of those that fit without waste, the one that was used last."""
         fitting = [piece for piece in reversed(self.free) if size <= piece.nbytes() <= 4 * size]
         if not fitting:
-            return new_memory(size)
+            return torch.empty(size, dtype=torch.uint8).untyped_storage()
         best = min(fitting, key=UntypedStorage.nbytes)
         self.free = [piece for piece in self.free if piece is not best]
         return best
@@ -149,7 +155,7 @@ class Tensors:
         self.storages = dict(recorder.outside)
         self._tensors: dict[Place, Tensor] = {}
         self._places: dict[int, list[Place]] = defaultdict(list)
-        for place in dict.fromkeys(_places([tuple(call) for call in recorder.calls])):
+        for place in dict.fromkeys(_places([(call.args, call.kwargs, call.result) for call in recorder.calls])):
             self._places[place.memory].append(place)
 
     def of(self, tree: Any) -> Any:  # noqa: ANN401 (whatever a kernel takes)
@@ -173,17 +179,17 @@ class Tape:
 
     def __init__(self, recorder: Recorder, memory: Memory) -> None:
         tensors = Tensors(recorder)
-        calls = [call for call in recorder.calls if call.computes()]
-        uses = Counter(number for call in calls for number in call.read() | call.made())
+        calls = [call for call in recorder.calls if call.computes]
+        uses = Counter(number for call in calls for number in call.read | call.made)
         self._kernels: list[Callable[[], object]] = []
         lent: set[int] = set()
         for call in calls:
             into = writing_into(call.kernel)
-            given = call.made() if into else set()
+            given = call.made if into else set()
             tensors.storages |= {number: memory.take(recorder.sizes[number]) for number in given}
             self._kernels.append(_bound(call, into, tensors))
             lent |= given
-            uses.subtract(call.read() | call.made())
+            uses.subtract(call.read | call.made)
             for number in [number for number in lent if not uses[number]]:
                 memory.give_back(tensors.storages[number])
                 lent.remove(number)
@@ -220,7 +226,7 @@ def writing_into(kernel: OpOverload) -> Into | None:
 
 def _bound(call: Call, into: Into | None, tensors: Tensors) -> Callable[[], object]:
     args, kwargs = tensors.of((call.args, call.kwargs))
-    if not call.made():
+    if not call.made:
         return partial(call.kernel, *args, **kwargs)
     if into is not None:
         results = call.result if isinstance(call.result, tuple) else (call.result,)

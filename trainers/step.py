@@ -40,10 +40,15 @@ class Step:
         """Nothing; forward and backward passes are fused from the next step on, which takes a minute or two."""
         self.forward = torch.compile(self.optimizer.weights.forward, dynamic=False)
 
+    @property
+    def compiled(self) -> bool:
+        """Whether the passes are fused kernels."""
+        return self.forward != self.optimizer.weights.forward
+
     def give_up_compiling(self) -> bool:
         """Whether there was anything to give up; the passes are what they were before `compile`."""
-        compiled, self.forward = self.forward, self.optimizer.weights.forward
-        return compiled != self.forward
+        compiled, self.forward = self.compiled, self.optimizer.weights.forward
+        return compiled
 
     def begin(self, seeds: Sequence[int], epoch: int, row: int) -> None:
         """Nothing; the next step takes the rows from `row` on in the order of this epoch."""
@@ -66,11 +71,11 @@ class Step:
         if predictions.ndim == 3:  # of TabM, whose members are trained each for itself
             targets = targets.unsqueeze(-1)
         residuals = predictions.detach() - targets
-        members = residuals.numel() // chosen.numel()
         # The gradient of the mean of the squares, by hand: on a CPU each of the ten kernels it takes by itself costs
         # as much as this one.
-        self.optimizer.take_gradient(predictions, residuals * (2 / (rows * members)))
-        return residuals.square().flatten(1).sum(dim=1) / members
+        self.optimizer.take_gradient(predictions, residuals * (2 / residuals[0].numel()))
+        squares = residuals.square()
+        return (squares.mean(dim=2) if squares.ndim == 3 else squares).sum(dim=1)
 
     def buffers(self) -> list[Tensor]:
         """Everything that a step changes."""

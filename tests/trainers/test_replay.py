@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pmssm.trainers.loop import Settings, Training
 from pmssm.trainers.models import RECIPES
 from pmssm.trainers.precision import Precision
-from pmssm.trainers.replay import Memory, Recorder, Replayed, Tape
+from pmssm.trainers.replay import Memory, Replayed, record
 from pmssm.trainers.signals import StopRequest
 from pmssm.trainers.step import Data
 from pmssm.trainers.train import build_models
@@ -96,9 +96,7 @@ def test_whatever_was_recorded_gives_the_same_for_other_numbers(steps: list[tupl
         result.copy_(values[-1])
 
     start, result, expected = torch.randn(8, 8), torch.zeros(8, 8), torch.zeros(8, 8)
-    with Recorder() as recorder:
-        compute(start, result)
-    tape = Tape(recorder, Memory())
+    tape = record(lambda: compute(start, result), Memory())
     for _ in range(3):
         start.copy_(torch.randn(8, 8))
         tape.play()
@@ -117,9 +115,7 @@ def test_memory_is_used_again_by_later_kernels_and_by_other_tapes() -> None:
 
     used = []
     for _ in range(2):
-        with Recorder() as recorder:
-            compute()
-        Tape(recorder, memory)
+        record(compute, memory)
         used.append({piece.data_ptr() for piece in memory.free})
     assert used[0] == used[1]
     assert len(used[0]) == 2

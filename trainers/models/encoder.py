@@ -80,11 +80,11 @@ def softmax(scores: Tensor, dim: int) -> Tensor:
 
 def hidden(layer: Layer, rows: Tensor) -> Tensor:
     """The hidden units of the feed-forward half of `layer` for `rows`, `(…, width)`: `(…, feedforward)`."""
-    return F.relu(layer.linear1(layer.norm2(rows)), inplace=True)
+    # As rows of one matrix: there, a ReLU in place costs neither a copy nor a view of its gradient.
+    flat = rows.reshape(-1, rows.shape[-1])
+    return F.relu(layer.linear1(layer.norm2(flat)), inplace=True).view(*rows.shape[:-1], -1)
 
 
 def feed_forward(layer: Layer, rows: Tensor) -> Tensor:
     """`rows`, `(…, width)`, after the feed-forward half of `layer`: the same shape."""
-    # As rows of one matrix: there, a ReLU in place costs neither a copy nor a view of its gradient.
-    flat = rows.reshape(-1, rows.shape[-1])
-    return (flat + layer.linear2(hidden(layer, flat))).view(rows.shape)  # type: ignore[no-any-return]
+    return rows + layer.linear2(hidden(layer, rows))  # type: ignore[no-any-return]

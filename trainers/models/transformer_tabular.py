@@ -82,7 +82,7 @@ class PMSSMTransformerTabular(nn.Module):
         A mean of linear maps is the linear map of the mean, so the second linear map of the feed-forward half is
         applied once a point, not once a token. Of it the weights need one number a token, and not its bias.
         """
-        units = hidden(layer, rows.reshape(-1, self.width)).view(*rows.shape[:-1], -1)  # (batch, features, feedforward)
+        units = hidden(layer, rows)  # (batch, features, feedforward)
         out = layer.linear2
         ask = self.pool.weight @ out.weight  # (1, feedforward)
         scores = F.linear(rows, self.pool.weight, self.pool.bias) + F.linear(units, ask)  # (batch, features, 1)
