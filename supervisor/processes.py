@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +41,20 @@ class Identity(BaseModel):
             return descriptor
         os.close(descriptor)
         return None
+
+
+async def until_ended(process: Identity) -> None:
+    """Returns once the process has ended, whoever's child it is."""
+    descriptor = process.open()
+    if descriptor is None:
+        return
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(descriptor, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
 
 
 def processes_with(variable: str, value: str) -> Iterator[Identity]:

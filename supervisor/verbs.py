@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 DOWN_MARGIN_S = 60.0  # beyond the longest grace of the plan
 WAITING_NOTE_S = 5.0
+LEAVING_S = 5.0  # for the engine of an ended session to be gone
 
 
 def has_terminal() -> bool:
@@ -214,10 +215,11 @@ def restart(logs: Path, run: str, stamp: str | None, fresh: bool) -> None:
 def down(logs: Path) -> None:
     """Stop all runs gently and end the session.
 
-    Returns when that is done.
+    Returns when that is done, and the engine has left.
     """
     from .connection import open_client  # noqa: PLC0415
     from .plan import MAX_GRACE_S  # noqa: PLC0415
+    from .processes import Identity, until_ended  # noqa: PLC0415
     from .recorded import current_session, is_finished  # noqa: PLC0415
 
     folder = current_session(logs)  # None also where it was deleted, and its engine still lives
@@ -228,6 +230,8 @@ def down(logs: Path) -> None:
 
     async def end() -> None:
         async with open_client(logs) as client:
+            pid = (await client.look()).engine_pid
+            engine = Identity.of(pid) if pid is not None else None
             reply = await client.command(Down())
             click.echo(reply.message)
             with contextlib.suppress(EngineGone):  # it leaves as soon as the session has ended
@@ -236,6 +240,9 @@ def down(logs: Path) -> None:
             with contextlib.suppress(EngineGone):
                 async with open_client(logs) as client:
                     await _until_finished(client)
+        if engine is not None:
+            with contextlib.suppress(TimeoutError):  # with --headless it is a command that may have more to say
+                await asyncio.wait_for(until_ended(engine), LEAVING_S)
 
     try:
         asyncio.run(asyncio.wait_for(end(), grace + DOWN_MARGIN_S))

@@ -79,9 +79,10 @@ def test_kill_is_sigkill(box: Box) -> None:
     assert "checkpoint" not in box.log("long").splitlines() and box.living() == []
 
 
-def test_down_ends_the_session_and_says_so(box: Box) -> None:
+def test_down_ends_the_session_and_its_engine_and_says_so(box: Box) -> None:
     _start_long(box)
     assert "the session has ended" in box.ok("down")
+    assert box.engines() == []
     assert box.states() == {"long": "stopped", "after": "stopped"}
     assert box.living() == [] and "checkpoint" in box.log("long").splitlines()
     assert box.status()["engine_pid"] is None
