@@ -25,6 +25,8 @@ from pmssm.trainers.precision import choose_precision
 from pmssm.trainers.signals import StopRequest
 from pmssm.trainers.step import Data
 
+SIDES = ["lab", "fp32", "tf32", "bf16"]
+
 
 def main() -> None:
     """Trains, prints."""
@@ -35,7 +37,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--n-samples", type=int, default=2000, help="rows of each of the sample's five files")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"], help="of ours, a column each")
+    parser.add_argument("--sides", nargs="+", default=["lab", "fp32", "bf16"], choices=SIDES, help="a column each")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="quality-") as folder:
         command = [sys.executable, "-m", "pmssm.trainers", "prepare", "--output", folder]
@@ -43,13 +45,15 @@ def main() -> None:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         data = Data(*(torch.tensor(array) for array in load_prepared(Path(folder))[:4]))
     print(f"{len(data.train_inputs):,} rows to train, {len(data.val_inputs):,} to validate, {options.epochs} epochs\n")
-    sides = ["the lab's loop", *(f"ours, {precision}" for precision in options.precisions)]
-    print("| model |", *(f"{side} |" for side in sides), "\n|", "--- |" * (1 + len(sides)))
+    heads = ["the lab's loop" if side == "lab" else f"ours, {side}" for side in options.sides]
+    print("| model |", *(f"{head} |" for head in heads), "\n|", "--- |" * (1 + len(heads)))
     for name in options.models:
-        cells = [cell([baseline(name, data, seed, options) for seed in range(options.seeds)])]
-        for precision in options.precisions:
-            cells.append(cell([ours(name, data, seed, precision, options) for seed in range(options.seeds)]))
-        print("|", name, "|", *(f"{text} |" for text in cells), flush=True)
+        print("|", name, "|", end=" ")
+        for side in options.sides:
+            print(
+                cell([train(name, data, seed, side, options) for seed in range(options.seeds)]), end=" | ", flush=True
+            )
+        print()
 
 
 def cell(losses: list[float]) -> str:
@@ -68,14 +72,19 @@ def settings_of(name: str, seed: int, epochs: int) -> Settings:
     )  # fmt: skip
 
 
-def baseline(name: str, data: Data, seed: int, options: argparse.Namespace) -> float:
-    """The validation loss of the best epoch."""
+def train(name: str, data: Data, seed: int, side: str, options: argparse.Namespace) -> float:
+    """The validation loss of the best epoch, by the lab's loop or by ours in a precision."""
+    return lab(name, data, seed, options) if side == "lab" else ours(name, data, seed, side, options)
+
+
+def lab(name: str, data: Data, seed: int, options: argparse.Namespace) -> float:
+    """The validation loss of the lab's loop in its best epoch."""
     training = Baseline(name, data, settings_of(name, seed, options.epochs), torch.device(options.device))
     return min(training.epoch()[1] for _ in range(options.epochs))
 
 
 def ours(name: str, data: Data, seed: int, precision: str, options: argparse.Namespace) -> float:
-    """The validation loss of the best epoch."""
+    """The validation loss of our loop in its best epoch."""
     device = torch.device(options.device)
     settings = settings_of(name, seed, options.epochs)
     settings = replace(settings, precision=choose_precision(precision, device))
