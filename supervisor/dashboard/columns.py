@@ -32,7 +32,7 @@ from .history import History
 MAX_NAME = 32
 MAX_PROGRESS = 40
 
-_LOOKS: dict[RunState, Span] = {
+STATE_SIGNS: dict[RunState, Span] = {
     RunState.WAITING: ("○", DIM),
     RunState.BLOCKED: ("⊘", WARN),
     RunState.QUEUED: ("◇", ""),
@@ -73,7 +73,7 @@ def state_span(run: RunView) -> Span:
         return "! wrong GPU", BAD
     if run.state is RunState.RUNNING and run.stalled:
         return "! stalled", WARN
-    glyph, style = _LOOKS[run.state]
+    glyph, style = STATE_SIGNS[run.state]
     return f"{glyph} {run.state}", style
 
 
@@ -218,7 +218,7 @@ def line(columns: Sequence[Column], row: Row) -> tuple[Span, ...]:
         text, style = column.cell(row, column.width)
         spans += [(fit(text, column.width, column.right), style), (" ", "")]
     left = _taken(columns[len(figures) :]) - 1
-    return (*spans, (fit(why, left), _LOOKS[row.run.state][1] or DIM)) if left > 0 else tuple(spans[:-1])
+    return (*spans, (fit(why, left), STATE_SIGNS[row.run.state][1] or DIM)) if left > 0 else tuple(spans[:-1])
 
 
 def _start_of_words(columns: Sequence[Column], run: RunView, length: int) -> int:

@@ -11,6 +11,7 @@ from textual.widgets import Static
 
 from ..snapshot import Snapshot
 from ..state import ALIVE, ENDED_BADLY, RunState
+from .columns import STATE_SIGNS
 from .format import BAD, BOLD, DIM, GOOD, WARN, Span, clock, content, plain
 
 Line = list[Span]
@@ -58,10 +59,11 @@ def session_lines(snapshot: Snapshot | None, gone: str | None, now: float, width
     for fact in (snapshot.mode or "choosing slots", clock(end - (snapshot.started or end))):
         facts.append((f" · {fact}", ""))
     facts += [(" · ", "")]
-    facts += counts(snapshot)
+    counted = counts(snapshot)
+    facts += counted if _width(facts + counted) <= width else counts_in_signs(snapshot)
     note = f" · {plain(snapshot.notes[0])}" if snapshot.notes else ""
     banner = _banner(snapshot, gone, width)
-    if note and cell_len("".join(text for text, _ in facts) + note) <= width:
+    if note and _width(facts) + cell_len(note) <= width:
         facts.append((note, DIM))
     elif note and not banner:
         banner = [(note.removeprefix(" · "), DIM)]
@@ -70,12 +72,29 @@ def session_lines(snapshot: Snapshot | None, gone: str | None, now: float, width
 
 def counts(snapshot: Snapshot) -> Line:
     """How many runs are in which state, the bad ones first: `1 failed, 2 running, 1 waiting`."""
-    number = Counter(run.state for run in snapshot.runs.values())
     spans: Line = []
-    for state in sorted(number, key=_COUNT_ORDER.index):
+    for state, number in _numbers(snapshot):
         style = BAD if state in (RunState.FAILED, RunState.LOST) else BOLD if state in ALIVE else ""
-        spans += [(", ", ""), (f"{number[state]} {state}", style)]
+        spans += [(", ", ""), (f"{number} {state}", style)]
     return spans[1:]
+
+
+def counts_in_signs(snapshot: Snapshot) -> Line:
+    """The same for a narrow screen, by the signs that the table explains: `✗ 1  ▶ 2  ○ 1`."""
+    spans: Line = []
+    for state, number in _numbers(snapshot):
+        sign, style = STATE_SIGNS[state]
+        spans += [("  ", ""), (f"{sign} {number}", style)]
+    return spans[1:]
+
+
+def _numbers(snapshot: Snapshot) -> list[tuple[RunState, int]]:
+    number = Counter(run.state for run in snapshot.runs.values())
+    return [(state, number[state]) for state in _COUNT_ORDER if number[state]]
+
+
+def _width(line: Line) -> int:
+    return sum(cell_len(text) for text, _ in line)
 
 
 def _banner(snapshot: Snapshot, gone: str | None, width: int) -> Line:

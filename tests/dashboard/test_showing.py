@@ -202,3 +202,13 @@ async def test_ages_go_on_while_the_engine_has_nothing_new_to_say(stage: Stage) 
         await until_shown(pilot, "for 1h01m", "1:02:05")
         stage.now += 3600
         await until_shown(pilot, "for 2h01m", "2:02:05", "stale: these figures are 1h00m old")
+
+
+async def test_counts_that_do_not_fit_as_words_are_signs(stage: Stage) -> None:
+    states = {"prepare": "failed", "transformer": "blocked", "transformer_tabular": "queued", "mlp": "stopped"}
+    stage.show(stage.picture(runs=stage.runs(**{name: {"state": state} for name, state in states.items()})))
+    async with stage.app().run_test(size=(80, 24), notifications=True) as pilot:
+        shown = await until_shown(pilot, "✗ 1  ⊘ 1  ■ 1  ◇ 1")
+        assert "1 failed" not in shown
+        await pilot.resize_terminal(160, 40)
+        await until_shown(pilot, "1 failed, 1 blocked, 1 stopped, 1 queued")
