@@ -22,7 +22,7 @@ from .summary import page_lines, results_table, runs_table
 from .tables import duration, tally
 
 MAX_LIVE = 8  # runs of which the live display has a line
-BAR = 20  # cells
+SHAPES = ((16, False), (8, False), (0, False), (0, True))  # cells of a live line's bar, and whether it is brief
 
 
 class Printer:
@@ -147,9 +147,13 @@ def voice(*, as_json: bool) -> Lines:
 def live_lines(snapshot: Snapshot, width: int) -> list[str]:
     """The session in a few lines of at most `width` cells: one a living run, then how many are in which state."""
     alive = {name: run for name, run in snapshot.runs.items() if run.state in ALIVE}
-    shown = dict(list(alive.items())[:MAX_LIVE])
-    longest = max(map(len, shown), default=0)
-    lines = [f"{name:<{longest}}  {_live_text(run)}" for name, run in shown.items()]
+    shown = [(_short(name, width // 4), run) for name, run in list(alive.items())[:MAX_LIVE]]
+    longest = max((len(name) for name, _ in shown), default=0)
+    lines: list[str] = []
+    for bar, brief in SHAPES:
+        lines = [f"{name:<{longest}}  {_live_text(run, bar, brief)}" for name, run in shown]
+        if all(len(line) <= width for line in lines):
+            break
     more = f"; {len(alive) - MAX_LIVE} more are running" if len(alive) > MAX_LIVE else ""
     elapsed = duration(snapshot.taken_at - snapshot.started) if snapshot.started else ""
     states = tally(run.state for run in snapshot.runs.values())
@@ -157,21 +161,26 @@ def live_lines(snapshot: Snapshot, width: int) -> list[str]:
     return [line[:width] for line in lines]
 
 
-def _live_text(run: RunView) -> str:
+def _short(name: str, width: int) -> str:
+    """The name by its beginning and its end: of a sweep's runs the end is what tells them apart."""
+    kept = max(2, width - 2)
+    return name if len(name) <= width else f"{name[: kept - kept // 2]}..{name[-(kept // 2) :]}"
+
+
+def _live_text(run: RunView, bar: int, brief: bool) -> str:
     place = "CPU  " if run.gpu is None else f"GPU {run.gpu}"
     epoch, epochs = run.progress.get("epoch"), run.progress.get("epochs")
-    done = min(1.0, epoch / epochs) if epoch is not None and epochs else 0.0
-    filled = round(BAR * done)
+    filled = round(bar * min(1.0, epoch / epochs)) if epoch is not None and epochs else 0
+    drawn = f" [{'#' * filled}{'.' * (bar - filled)}]" if bar else ""
     state = "stalled" if run.stalled else "" if run.state is RunState.RUNNING else run.state
-    bar = f"{place} [{'#' * filled}{'.' * (BAR - filled)}]"
-    return "  ".join(filter(None, (bar, state, progress_text(run))))
+    return "  ".join(filter(None, (place + drawn, state, progress_text(run, brief=brief))))
 
 
-def progress_text(run: RunView) -> str:
-    """`epoch 12/2000, train_loss 0.123, val_loss 0.234, 1:02:03 to go`."""
+def progress_text(run: RunView, *, brief: bool = False) -> str:
+    """`epoch 12/2000, train_loss 0.123, val_loss 0.234, 1:02:03 to go`; of the values, `val_loss` alone if brief."""
     values = dict(run.progress)
     epoch, epochs = values.pop("epoch", None), values.pop("epochs", None)
     parts = [f"epoch {epoch}" + (f"/{epochs}" if epochs is not None else "")] if epoch is not None else []
-    parts += [f"{key} {value:.6g}" for key, value in values.items()]
+    parts += [f"{key} {value:.6g}" for key, value in values.items() if key == "val_loss" or not brief]
     parts += [f"{duration(run.eta_s)} to go"] if run.eta_s is not None else []
     return ", ".join(parts)
