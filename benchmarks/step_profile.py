@@ -16,7 +16,7 @@ import torch
 from pmssm.trainers.loop import Settings, Training
 from pmssm.trainers.models import RECIPES
 from pmssm.trainers.precision import Precision, choose_precision
-from pmssm.trainers.replay import Memory, record
+from pmssm.trainers.replay import Memory, Recorder, record
 from pmssm.trainers.signals import StopRequest
 from pmssm.trainers.step import Data
 from torch.profiler import ProfilerActivity
@@ -37,7 +37,7 @@ def profile(models: list[str], device_name: str, precision: str, threads: int | 
     return "\n".join([
         f"{flops / 1e9:.0f} GFLOP/s in a product of 2048 × 2048 in {chosen}, {bandwidth / 1e9:.1f} GB/s in a copy",
         "",
-        "| model | ms/step | passes | update | operators or kernels | GFLOP | floor ms | of the floor |",
+        "| model | ms/step | passes | update | kernels | GFLOP | floor ms | of the floor |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
         *rows,
     ])  # fmt: skip
@@ -64,12 +64,21 @@ def seconds(task: Callable[[], object], device: torch.device) -> float:
     return statistics.median(times[10:])
 
 
-def as_trained(part: Callable[[], object], device: torch.device) -> Callable[[], object]:
-    """A part of a step the way trainings compute it: replayed on a CPU."""
-    if device.type != "cpu":
-        return part
-    play: Callable[[], object] = record(part, Memory()).play
-    return play
+def update_of(training: Training, device: torch.device) -> Callable[[], object]:
+    """The optimizer's part of a step the way trainings compute it: replayed on a CPU."""
+    update: Callable[[], object] = training.optimizer.step
+    return record(update, Memory()).play if device.type == "cpu" else update
+
+
+def kernels_of(step: Callable[[], object], device: torch.device) -> int:
+    """How many kernels a computed step is."""
+    if device.type == "cpu":
+        with Recorder() as recorder:
+            step()
+        return sum(call.computes for call in recorder.calls)
+    with profiling(activities=[ProfilerActivity.CUDA]) as profiled:
+        step()
+    return sum(event.count for event in profiled.key_averages())
 
 
 def rates(device: torch.device, precision: Precision) -> tuple[float, float]:
@@ -93,17 +102,15 @@ def row(name: str, settings: Settings, device: torch.device, *, flops: float, ba
         training.step.ahead.sub_(BATCH)
 
     whole = seconds(step, device)
-    passes = seconds(as_trained(lambda: training.step.passes(BATCH), device), device)
-    update = seconds(as_trained(training.optimizer.step, device), device)
+    update = seconds(update_of(training, device), device)
     with FlopCounterMode(display=False) as counter:
-        training.step.passes(BATCH)
-    with profiling(activities=[ProfilerActivity.CPU if device.type == "cpu" else ProfilerActivity.CUDA]) as profiled:
-        step()
-    launched = sum(event.count for event in profiled.key_averages())
+        training.step(BATCH)
+        training.step.ahead.sub_(BATCH)
+    kernels = kernels_of(lambda: training.step(BATCH), device)
     flat = training.optimizer.flat
     moved = 7 * flat.numel() * flat.element_size()  # four are read, three are written
     floor = max(counter.get_total_flops() / flops, moved / bandwidth)
     return (
-        f"| {name} | {1e3 * whole:.2f} | {1e3 * passes:.2f} | {1e3 * update:.2f} | {launched} "
+        f"| {name} | {1e3 * whole:.2f} | {1e3 * (whole - update):.2f} | {1e3 * update:.2f} | {kernels} "
         f"| {counter.get_total_flops() / 1e9:.2f} | {1e3 * floor:.2f} | {whole / floor:.1f} × |"
     )

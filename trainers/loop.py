@@ -120,8 +120,9 @@ class Training:
             clip_norm=settings.clip_norm,
             ema=settings.ema,
         )
-        self.step = Step(data, self.optimizer, settings.batch_size)
         on_gpu = data.train_inputs.device.type == "cuda"
+        apart = not on_gpu and getattr(self.model, "rows_apart", False)
+        self.step = Step(data, self.optimizer, settings.batch_size, parts=torch.get_num_threads() if apart else 1)
         self.take_step: Callable[[int], None] = Captured(self.step) if on_gpu else Replayed(self.step)
         count = len(self.models)
         self.progress = Progress(

@@ -36,7 +36,6 @@ class FlatAdamW:
         self.ema = ema
         self.clip_norm = clip_norm
         self.gradient = torch.zeros_like(self.flat)
-        self._gradients = weights.views(self.gradient if len(weights.models) > 1 else self.gradient[0])
         # A tensor, since a number would be frozen into a captured step; CUDA's kernel reads a float32 in any case.
         rate_type = torch.float32 if self.flat.device.type == "cuda" else self.flat.dtype
         self.rate = torch.tensor(learning_rate, dtype=rate_type, device=self.flat.device)
@@ -63,12 +62,8 @@ class FlatAdamW:
         finally:
             self.flat.copy_(trained)
 
-    def take_gradient(self, values: Tensor, shares: Tensor | None = None) -> None:
-        """Nothing; the next step is made against the gradient of `values`, a scalar, or of their sum by `shares`."""
-        torch._foreach_copy_(self._gradients, torch.autograd.grad(values, self.weights.parameters, shares))
-
     def step(self) -> None:
-        """Nothing; one update of the parameters."""
+        """Nothing; one update of the parameters against `gradient`, which may come out shorter."""
         if self.clip_norm is not None:
             norm = torch.linalg.vector_norm(self.gradient, dim=1, keepdim=True)  # (models, 1)
             self.gradient.mul_((self.clip_norm / (norm + 1e-6)).clamp_(max=1.0))

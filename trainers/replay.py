@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from typing import Any, NamedTuple
@@ -25,22 +27,54 @@ from .step import Step
 class Replayed:
     """`step`, recorded the first time that a number of rows is asked for, and replayed from then on, to the same bits.
 
-    Recorded is what reaches PyTorch's kernels: what Python decides is decided once.
+    Recorded is what reaches PyTorch's kernels: what Python decides is decided once. Where a batch is cut into parts,
+    each has a thread of its own with its share of the cores. Threads that share each kernel wait for each other
+    hundreds of times a step, and for whatever else the machine does meanwhile; these wait once.
     """
 
     def __init__(self, step: Step) -> None:
         self.step = step
-        self._memory = Memory()
-        self._tapes: dict[int, Tape] = {}
+        self._memories = [Memory() for _ in range(step.parts)]
+        self._tapes: dict[int, list[list[Tape]]] = {}
+        self._cores = torch.get_num_threads()
+        self._share = max(1, self._cores // step.parts)
+        self._helpers = ThreadPoolExecutor(max(1, step.parts - 1), "part", torch.set_num_threads, (self._share,))
 
     def __call__(self, rows: int) -> None:
         """Nothing; one update on the next `rows` rows."""
         if self.step.compiled:  # into kernels that a recorder does not see
             self.step(rows)
         elif rows in self._tapes:
-            self._tapes[rows].play()
+            for tapes in self._tapes[rows]:
+                with self._threads(len(tapes)):
+                    self._play(*tapes)
         else:
-            self._tapes[rows] = record(partial(self.step, rows), self._memory)
+            self._tapes[rows] = [self._record(stage) for stage in self.step.stages(rows)]
+
+    def _record(self, stage: Sequence[Callable[[], None]]) -> list[Tape]:
+        with self._threads(len(stage)):
+            return [record(task, memory) for task, memory in zip(stage, self._memories, strict=False)]
+
+    def _play(self, first: Tape, *others: Tape) -> None:
+        helpers = [self._helpers.submit(tape.play) for tape in others]
+        try:
+            first.play()
+        finally:
+            wait(helpers)
+        for helper in helpers:
+            helper.result()
+
+    @contextmanager
+    def _threads(self, tasks: int) -> Iterator[None]:
+        """A block in which so many tasks, at the same time, share the cores; all threads of MKL go by one number."""
+        if tasks == 1:
+            yield
+            return
+        torch.set_num_threads(self._share)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(self._cores)
 
 
 def record(task: Callable[[], object], memory: Memory) -> Tape:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -21,20 +22,38 @@ class Data(NamedTuple):
     val_targets: Tensor
 
 
+LEAST_ROWS = 64
+"""Of a part of a batch: with fewer, what a kernel costs by itself is no longer small against what it computes."""
+
+
+class Part(NamedTuple):
+    """Rows of a batch of `rows` that are passed through the models by themselves."""
+
+    number: int
+    begin: int
+    end: int
+    rows: int
+
+
 class Step:
     """Trains models, each on its own order of the rows; `loss_sum`, `(models,)`, adds up their squared errors.
 
-    `ahead`, `(batch_size,)`, are the places of the next rows in the order of the epoch.
+    `ahead`, `(batch_size,)`, are the places of the next rows in the order of the epoch. A batch is cut into up to
+    `parts` parts of at least LEAST_ROWS, whose gradients are added up.
     """
 
-    def __init__(self, data: Data, optimizer: FlatAdamW, batch_size: int) -> None:
+    def __init__(self, data: Data, optimizer: FlatAdamW, batch_size: int, parts: int = 1) -> None:
         self.data = data
         self.optimizer = optimizer
+        self.parts = _parts(batch_size, parts)
         self.forward: Callable[[Tensor], Tensor] = optimizer.weights.forward
         count, device = len(optimizer.weights.models), data.train_inputs.device
         self.order = torch.zeros(count, len(data.train_inputs), dtype=torch.int64, device=device)
         self.ahead = torch.arange(batch_size, device=device)
         self.loss_sum = torch.zeros(count, dtype=torch.float64, device=device)
+        self._errors = data.train_targets.new_zeros(self.parts, count)
+        others = [torch.zeros_like(optimizer.gradient) for _ in range(self.parts - 1)]
+        self._gradients = [optimizer.gradient, *others]
 
     def compile(self) -> None:
         """Nothing; forward and backward passes are fused from the next step on, which takes a minute or two."""
@@ -58,28 +77,51 @@ class Step:
 
     def __call__(self, rows: int) -> None:
         """Nothing; one update on the next `rows` rows."""
-        self.loss_sum.add_(self.passes(rows))
-        self.optimizer.step()
-        self.ahead.add_(rows)
+        for stage in self.stages(rows):
+            for task in stage:
+                task()
 
-    def passes(self, rows: int) -> Tensor:
-        """Squared errors of the next `rows` rows, summed up: `(models,)`; the optimizer has their gradient."""
-        chosen = self.order.index_select(1, self.ahead[:rows])  # (models, rows)
+    def stages(self, rows: int) -> list[list[Callable[[], None]]]:
+        """What an update on the next `rows` rows takes, stage after stage; a stage's tasks may run at the same time."""
+        count = _parts(rows, self.parts)
+        parts = [Part(i, rows * i // count, rows * (i + 1) // count, rows) for i in range(count)]
+        return [
+            [self.optimizer.weights.refresh],
+            [partial(self._pass, part) for part in parts],
+            [partial(self._update, rows, count)],
+        ]
+
+    def _pass(self, part: Part) -> None:
+        """Nothing; squared errors, summed up, and gradient of these rows are known."""
+        chosen = self.order.index_select(1, self.ahead[part.begin : part.end])  # (models, rows of the part)
         inputs, targets = (_rows(table, chosen) for table in (self.data.train_inputs, self.data.train_targets))
-        self.optimizer.weights.refresh()
-        predictions = self.forward(inputs)  # (models, rows), or (models, rows, members)
+        predictions = self.forward(inputs)  # (models, rows of the part), or (models, rows of the part, members)
         if predictions.ndim == 3:  # of TabM, whose members are trained each for itself
             targets = targets.unsqueeze(-1)
         residuals = predictions.detach() - targets
         # The gradient of the mean of the squares, by hand: on a CPU each of the ten kernels it takes by itself costs
         # as much as this one.
-        self.optimizer.take_gradient(predictions, residuals * (2 / residuals[0].numel()))
+        shares = residuals * (2 / (part.rows * predictions[0, 0].numel()))
+        self.optimizer.weights.differentiate(predictions, self._gradients[part.number], shares)
         squares = residuals.square()
-        return (squares.mean(dim=2) if squares.ndim == 3 else squares).sum(dim=1)
+        squares = squares.mean(dim=2) if squares.ndim == 3 else squares
+        torch.sum(squares, dim=1, out=self._errors[part.number])
+
+    def _update(self, rows: int, parts: int) -> None:
+        for gradient in self._gradients[1:parts]:
+            self.optimizer.gradient.add_(gradient)
+        self.optimizer.step()
+        for errors in self._errors[:parts]:
+            self.loss_sum.add_(errors)
+        self.ahead.add_(rows)
 
     def buffers(self) -> list[Tensor]:
-        """Everything that a step changes."""
+        """Everything that a step changes and the next one needs."""
         return [*self.optimizer.state().values(), self.ahead, self.loss_sum]
+
+
+def _parts(rows: int, most: int) -> int:
+    return max(1, min(most, rows // LEAST_ROWS))
 
 
 def _rows(table: Tensor, chosen: Tensor) -> Tensor:

@@ -61,6 +61,11 @@ class Weights:
             return self._lend(weights, inputs[0]).unsqueeze(0)
         return torch.func.vmap(self._lend)(weights, inputs)
 
+    def differentiate(self, values: Tensor, into: Tensor, shares: Tensor | None = None) -> None:
+        """Nothing; `into`, like `flat`, is the gradient of `values`, a scalar, or of their sum by `shares`."""
+        views = self.views(into if len(self.models) > 1 else into[0])
+        torch._foreach_copy_(views, torch.autograd.grad(values, self.parameters, shares))
+
     def _lend(self, weights: dict[str, Tensor], inputs: Tensor) -> Tensor:
         return cast(Tensor, torch.func.functional_call(self.models[0], weights, (inputs,)))
 

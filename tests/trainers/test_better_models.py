@@ -115,7 +115,7 @@ def test_muon_is_that_of_pytorch_beside_adamw() -> None:
         torch.optim.AdamW(others, lr=1e-2, weight_decay=0.1),
     ]
     for _ in range(10):
-        muon.take_gradient(F.mse_loss(model(data.train_inputs), data.train_targets))
+        muon.weights.differentiate(F.mse_loss(model(data.train_inputs), data.train_targets), muon.gradient)
         muon.step()
         for optimizer in optimizers:
             optimizer.zero_grad()

@@ -68,7 +68,7 @@ def outcome(output: Path) -> tuple[dict[str, torch.Tensor], list[list[str]]]:
 def test_a_training_stopped_killed_and_resumed_is_bit_for_bit_the_uninterrupted_one(
     name: str, prepared: Path, tmp_path: Path, cli: Run, start_cli: Start
 ) -> None:
-    settings = (name, "--data", prepared, "--threads", 1, *SETTINGS[name])
+    settings = (name, "--data", prepared, "--threads", 2, *SETTINGS[name])
     whole = cli(*settings, "--output", tmp_path / "whole")
     assert whole.returncode == 0, whole
     assert all(LINE.fullmatch(line) for line in whole.stdout.splitlines())

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import product
 
@@ -29,10 +31,10 @@ CASES = [
 ]
 
 
-def trainings(name: str, how: Settings) -> tuple[Training, Training]:
+def trainings(name: str, how: Settings, rows: int = 100) -> tuple[Training, Training]:
     """Two that are alike: one replays its steps, the other computes them."""
-    inputs = torch.randn(120, 19, generator=torch.Generator().manual_seed(1))
-    points = Data(inputs[:100], inputs[:100, 0], inputs[100:], inputs[100:, 0])
+    inputs = torch.randn(rows + 20, 19, generator=torch.Generator().manual_seed(1))
+    points = Data(inputs[:rows], inputs[:rows, 0], inputs[rows:], inputs[rows:, 0])
     models = (build_models(name, how, torch.device("cpu")) for _ in range(2))
     replayed, computed = (Training(each, points, how, stop=StopRequest()) for each in models)
     computed.take_step = computed.step
@@ -56,6 +58,63 @@ def test_replayed_steps_change_every_buffer_to_the_bits_that_computed_ones_do(
     for ours, theirs in zip(replayed.step.buffers(), computed.step.buffers(), strict=True):
         assert torch.equal(ours, theirs)
     assert torch.isfinite(replayed.optimizer.flat).all()
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def train(training: Training, *batches: int) -> None:
+    training.step.begin(range(training.settings.ensemble), epoch=0, row=0)
+    for rows in batches:
+        training.take_step(rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        *product(LAB[:2], ({}, {"precision": Precision.BF16}, {"ensemble": 2})),
+        ("tabm", {}),
+        ("transformer_plr", {"optimizer": "muon", "ema": 0.9}),
+    ],
+)
+def test_threads_that_share_the_rows_change_every_buffer_to_the_bits_that_one_part_after_the_other_does(
+    name: str, changes: dict[str, object]
+) -> None:
+    how = replace(PLAIN, batch_size=192, **changes)  # type: ignore[arg-type]
+
+    def compute(rows: int) -> None:
+        for stage in computed.step.stages(rows):
+            with threads(3 // len(stage)):
+                for task in stage:
+                    task()
+
+    with threads(3):
+        replayed, computed = trainings(name, how, rows=700)
+        computed.take_step = compute
+        assert replayed.step.parts == 3
+        for training in (replayed, computed):
+            train(training, 192, 192, 192, 124)
+            train(training, 192, 192, 192, 124)
+    for ours, theirs in zip(replayed.step.buffers(), computed.step.buffers(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_what_goes_wrong_in_one_of_the_threads_is_not_lost() -> None:
+    with threads(2):
+        replayed, _ = trainings("transformer", replace(PLAIN, batch_size=128), rows=700)
+        train(replayed, 128)
+        replayed.step.ahead.fill_(0)
+        replayed.step.ahead[-1] = 700  # of the second part, and no row
+        with pytest.raises((RuntimeError, IndexError), match="out of"):
+            replayed.take_step(128)
+        assert torch.get_num_threads() == 2
 
 
 def test_a_replay_goes_on_from_whatever_was_loaded_meanwhile() -> None:

@@ -11,9 +11,10 @@ from pmssm.trainers.graphs import warm_up
 from pmssm.trainers.loop import Settings, Training
 from pmssm.trainers.metrics import MetricsFile
 from pmssm.trainers.models import RECIPES
+from pmssm.trainers.optimizer import FlatAdamW
 from pmssm.trainers.precision import Precision, choose_precision
 from pmssm.trainers.signals import StopRequest
-from pmssm.trainers.step import Data, epoch_order
+from pmssm.trainers.step import Data, Step, epoch_order
 from pmssm.trainers.train import Job, build_models, precision_of
 from pmssm.trainers.weights import Weights
 from torch import Tensor, nn
@@ -80,6 +81,22 @@ def test_each_model_of_an_ensemble_takes_the_way_it_would_have_taken_alone_to_1e
         vals = torch.tensor([training.progress.rows[number].val_mse for training in alone])
         assert row.val_mse == pytest.approx(vals.mean().item())
         assert row.val_mse_std == pytest.approx(vals.std(correction=0).item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["transformer", "transformer_tabular"])
+def test_a_batch_in_parts_gives_the_trajectory_of_a_whole_one_to_1e_12(name: str) -> None:
+    points, how, losses = data(rows=300), settings(name, batch_size=200), []
+    for parts in (1, 3):
+        weights = Weights([model.double() for model in build_models(name, how, CPU)])
+        optimizer = FlatAdamW(weights, learning_rate=1e-3, weight_decay=0.1, clip_norm=1.0)
+        step = Step(points, optimizer, 200, parts=parts)
+        assert step.parts == parts
+        for epoch in range(3):
+            step.begin([42], epoch, row=0)
+            step(200)
+            step(100)
+        losses.append(step.loss_sum.item())
+    assert losses[1] == pytest.approx(losses[0], rel=1e-12)
 
 
 def test_an_ensemble_stops_and_resumes_to_the_same_bits(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from .inputs import check_inputs
@@ -15,6 +17,9 @@ class PMSSMTabM(nn.Module):
     predictions, or they would be no ensemble. Source: Gorishniy, Kotelnikov, Babenko, "TabM: Advancing Tabular Deep
     Learning with Parameter-Efficient Ensembling", arXiv:2410.24210; with periodic embeddings in front.
     """
+
+    rows_apart: ClassVar[bool] = True
+    """Whether threads do better to share the rows of a batch than each kernel: there is much to do for a row."""
 
     def __init__(
         self, *, features: int = 19, embedding: int = 24, width: int = 512, depth: int = 2, members: int = 32

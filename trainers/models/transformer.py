@@ -17,6 +17,8 @@ class PMSSMTransformer(nn.Module):
 
     body: ClassVar[tuple[str, ...]] = ("layers.",)
     """Whose parameters may have fewer digits than the rest."""
+    rows_apart: ClassVar[bool] = True
+    """Whether threads do better to share the rows of a batch than each kernel: there is much to do for a row."""
 
     def __init__(
         self, *, features: int = 19, width: int = 128, heads: int = 4, feedforward: int = 512, depth: int = 3
