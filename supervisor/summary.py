@@ -21,6 +21,7 @@ RESULT_FILE = "result.json"  # a flat JSON object that a run may leave in its ou
 PAGE_FILE = "report.html"  # a page that a run may leave there, for a browser
 MAX_RESULT_KEYS = 64
 COLUMNS = 4  # runs side by side in the table of results
+TERMINAL = 80  # columns; the table of the main job's three trainings fits
 
 Scalar = str | int | float | bool | None
 
@@ -129,7 +130,7 @@ def results_table(summary: Mapping[str, Any]) -> list[str]:
         names = list(results)[first : first + COLUMNS]
         keys = dict.fromkeys(key for name in names for key in results[name])
         rows = [[key.replace("_", " "), *(_cell(results[name].get(key)) for name in names)] for key in keys]
-        lines += ([""] if lines else []) + table(["", *names], rows)
+        lines += ([""] if lines else []) + table(["", *names], rows, within=TERMINAL)
     groups = groups_table(summary.get("groups", {}))
     return [*lines, "", *groups] if groups else lines
 

@@ -6,11 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 
-def table(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a table: headings, a rule, and the rows, in columns as wide as they need."""
+def table(head: Sequence[str], body: Sequence[Sequence[str]], *, within: int | None = None) -> list[str]:
+    """The lines of a table: headings, a rule, and the rows, in columns as wide as they need.
+
+    They are two spaces apart, or one where that makes them fit `within` so many characters.
+    """
     widths = [max(len(row[at]) for row in (head, *body)) for at in range(len(head))]
+    gap = " " if within is not None and sum(widths) + 2 * len(widths) - 2 > within else "  "
     rows = [head, ["─" * width for width in widths], *body]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [gap.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def duration(seconds: float | None) -> str:

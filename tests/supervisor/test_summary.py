@@ -180,6 +180,14 @@ def test_the_table_of_results_sets_runs_side_by_side(folder: SessionFolder) -> N
     ]
 
 
+def test_a_table_of_results_that_is_a_little_too_wide_for_a_terminal_is_set_closer(folder: SessionFolder) -> None:
+    leave(folder, json.dumps({"model": "T" * 40}))
+    leave(folder, json.dumps({"model": "M" * 32}), "b")
+    assert results_table(summary_of(folder))[2] == f"model {'T' * 40} {'M' * 32}"
+    leave(folder, json.dumps({"model": "T" * 39}))
+    assert results_table(summary_of(folder))[2] == f"model  {'T' * 39}  {'M' * 32}"
+
+
 def test_without_results_there_is_no_table(folder: SessionFolder) -> None:
     assert results_table(summary_of(folder)) == []
 
