@@ -38,6 +38,13 @@ def test_root_and_csv_of_the_same_rows_give_the_same_arrays(tmp_path: Path, root
     assert load_prepared(tmp_path / "a").meta["content"] == load_prepared(tmp_path / "b").meta["content"]
 
 
+def test_the_folder_of_the_arrays_itself_will_do_as_well(tmp_path: Path, csv_file: Write) -> None:
+    run(tmp_path / "out", csv_file(tmp_path / "scan.csv"))
+    inner = tmp_path / "out" / load_prepared(tmp_path / "out").meta["fingerprint"]
+    for a, b in zip(arrays(tmp_path / "out"), arrays(inner), strict=True):
+        assert np.array_equal(a, b)
+
+
 def test_rows_are_pruned_split_and_scaled_on_the_training_part(
     tmp_path: Path, root_file: Write, make_rows: Make
 ) -> None:

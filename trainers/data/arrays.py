@@ -65,7 +65,7 @@ def is_complete(folder: Path, fingerprint: str) -> bool:
 
 
 def load_prepared(folder: Path) -> Prepared:
-    """The arrays that `prepare` left in `folder`.
+    """The arrays that `prepare` left in `folder`, which may also be the folder of the arrays itself.
 
     Raises NotPreparedError where there are none, or they are not what their description says.
     """
@@ -73,7 +73,7 @@ def load_prepared(folder: Path) -> Prepared:
     meta = read_meta(folder)
     if meta is None:
         raise NotPreparedError(f"--data {folder}: holds no prepared data (no {META} of this version); {remedy}")
-    place = folder / meta["fingerprint"]
+    place = folder if folder.resolve().name == meta["fingerprint"] else folder / meta["fingerprint"]
     if not is_complete(place, meta["fingerprint"]):
         raise NotPreparedError(
             f"--data {folder}: the arrays in {place.name} are incomplete; remove the folder, {remedy}"
