@@ -32,8 +32,8 @@ class Confirm(ModalScreen[bool]):
     """Asks; only `y`, or Enter on the button that says yes, means yes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y", "answer(True)", "yes"),
-        Binding("n,escape,q", "answer(False)", "no"),
+        Binding("y", "answer(True)", "yes", priority=True),  # what is typed at once after it is for the screen below
+        Binding("n,escape,q", "answer(False)", "no", priority=True),
         Binding("left,right,h,l", "app.focus_next", "other button"),
     ]
 

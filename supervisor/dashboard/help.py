@@ -29,7 +29,8 @@ class Help(ModalScreen[None]):
     """The keys of a place, group by group; any of q, ?, Escape or Enter leaves."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,question_mark,enter", "dismiss", "close"),
+        # First, so that what is typed at once after it is for the screen below.
+        Binding("escape,q,question_mark,enter", "dismiss", "close", priority=True),
         Binding("j", "scroll(1)", "down"),
         Binding("k", "scroll(-1)", "up"),
     ]

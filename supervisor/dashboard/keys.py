@@ -111,8 +111,7 @@ def every_key() -> list[Key]:
 
 def bindings() -> list[BindingType]:
     """The bindings of the application; their names are those by which the settings give them other keys."""
-    # Before all other bindings, so that what is typed at once after a key goes where that key leads.
-    return [_binding(key, f"key({key.action!r})", first=True) for key in every_key()]
+    return [_binding(key, f"key({key.action!r})") for key in every_key()]
 
 
 def detail_bindings() -> list[BindingType]:
@@ -125,8 +124,9 @@ def action_of(key: Key) -> str:
     return key.action if "." in key.action else f"app.{key.action}"
 
 
-def _binding(key: Key, action: str, *, first: bool = False) -> Binding:
-    return Binding(key.keys, action, key.help, show=False, priority=first, id=f"key-{key.keys}")
+def _binding(key: Key, action: str) -> Binding:
+    # Before all other bindings, so that what is typed at once after a key goes where that key leads.
+    return Binding(key.keys, action, key.help, show=False, priority=True, id=f"key-{key.keys}")
 
 
 def bar_keys(instead: Mapping[str, str]) -> list[Key]:

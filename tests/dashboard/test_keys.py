@@ -386,3 +386,20 @@ async def test_a_session_that_finished_earlier_is_shown_from_its_files_and_can_b
         await until_shown(pilot, "done as asked", "2 running")
         assert stage.commands == [Restart(run="transformer")]
         assert True in stage.reopened
+
+
+@pytest.mark.parametrize(
+    ("opens", "shown", "closes"),
+    [("question_mark", "keys (Esc", "q"), ("enter", "What it takes", "escape"), ("r", "Restart transformer?", "n")],
+)
+async def test_a_key_that_is_typed_at_once_after_a_dialog_was_closed_is_for_the_screen_below(
+    stage: Stage, opens: str, shown: str, closes: str
+) -> None:
+    app = stage.app()
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await until_shown(pilot, "300/2000")
+        await pilot.press(opens)
+        await until_shown(pilot, shown)
+        for key in (closes, "x"):  # the pilot would wait in between
+            app.post_message(Key(key, key if len(key) == 1 else None))
+        await until_shown(pilot, "Stop transformer?")

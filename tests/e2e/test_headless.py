@@ -132,7 +132,7 @@ def test_on_a_terminal_what_runs_is_shown_live_below_the_lines(box: Box) -> None
     terminal = pexpect.spawn(
         str(COMMAND), arguments, cwd=str(box.folder), env=env, dimensions=(24, 100), encoding="utf-8", timeout=30
     )
-    terminal.expect_exact("left  CPU   [##########..........]  epoch 1/2, val_loss 0.5")
+    terminal.expect_exact("left  CPU   [########........]  epoch 1/2, val_loss 0.5")
     terminal.expect_exact("1 running")
     terminal.expect_exact("files: ")
     terminal.wait()
