@@ -63,16 +63,18 @@ class Weights:
 
     def differentiate(self, values: Tensor, into: Tensor, shares: Tensor | None = None) -> None:
         """Nothing; `into`, like `flat`, is the gradient of `values`, a scalar, or of their sum by `shares`."""
-        views = self.views(into if len(self.models) > 1 else into[0])
-        torch._foreach_copy_(views, torch.autograd.grad(values, self.parameters, shares))
+        torch._foreach_copy_(self._cut(into), torch.autograd.grad(values, self.parameters, shares))
 
     def _lend(self, weights: dict[str, Tensor], inputs: Tensor) -> Tensor:
         return cast(Tensor, torch.func.functional_call(self.models[0], weights, (inputs,)))
 
     def _leaves(self, buffer: Tensor) -> list[Tensor]:
         """`buffer`, `(models, size)`, cut into what `forward` computes with; they share its memory."""
-        views = self.views(buffer if len(self.models) > 1 else buffer[0])
-        return [view.requires_grad_() for view in views]
+        return [view.requires_grad_() for view in self._cut(buffer)]
+
+    def _cut(self, buffer: Tensor) -> list[Tensor]:
+        """`buffer`, `(models, size)`, cut into the shapes of `parameters`; of one model, they have no `models`."""
+        return self.views(buffer if len(self.models) > 1 else buffer[0])
 
     def views(self, buffer: Tensor) -> list[Tensor]:
         """`buffer`, `(…, size)`, cut into the parameters of a model, each `(…, *its shape)`; they share its memory."""

@@ -1,5 +1,6 @@
 """The text of `pmssm-supervise status`."""
 
+from pictures import picture
 from pmssm.supervisor.gpus import Gpu
 from pmssm.supervisor.snapshot import RunView, Snapshot
 from pmssm.supervisor.state import RunState
@@ -27,19 +28,7 @@ WAITING = RunView(state=RunState.WAITING, reason="waits for transformer")
 
 
 def snapshot(**changes: object) -> Snapshot:
-    picture: dict[str, object] = {
-        "session": "20260122_153100",
-        "name": "pmssm",
-        "state": "running",
-        "mode": "parallel",
-        "logs": "/logs",
-        "folder": "/logs/session_20260122_153100",
-        "engine_pid": 42,
-        "taken_at": 1075.0,
-        "runs": {"transformer": TRAINING, "mlp": WAITING},
-        "gpus": (GPU,),
-    }
-    return Snapshot.model_validate(picture | changes)
+    return picture(**{"runs": {"transformer": TRAINING, "mlp": WAITING}, "gpus": (GPU,), **changes})
 
 
 def test_the_whole_status_reads_as_a_page() -> None:

@@ -2,7 +2,8 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from pmssm.supervisor.snapshot import RunView, Snapshot
+from pictures import picture
+from pmssm.supervisor.snapshot import RunView
 from pmssm.supervisor.state import RunState
 from pmssm.supervisor.voices import live_lines
 
@@ -12,24 +13,7 @@ WAITING = RunView(state=RunState.WAITING)
 
 
 def lines(width: int, **runs: RunView) -> list[str]:
-    return live_lines(
-        Snapshot.model_validate(
-            {
-                "session": "20260122_153100",
-                "name": "pmssm",
-                "state": "running",
-                "mode": "parallel",
-                "logs": "/logs",
-                "folder": "/logs/session_20260122_153100",
-                "engine_pid": 42,
-                "started": 1000.0,
-                "taken_at": 1075.0,
-                "runs": runs,
-                "gpus": (),
-            }
-        ),
-        width,
-    )
+    return live_lines(picture(started=1000.0, runs=runs), width)
 
 
 def test_a_wide_terminal_has_room_for_everything() -> None:
