@@ -7,8 +7,8 @@ step, AdamW with one tensor a parameter, validation batch by batch. Defaults of 
 from __future__ import annotations
 
 import torch
-from pmssm.trainers.loop import Settings
-from pmssm.trainers.step import Data
+from pmssm.trainers.training.loop import Settings
+from pmssm.trainers.training.step import Data
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset

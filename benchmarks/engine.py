@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from fake_nvml import FakeNvml, build, fake_gpu
+from support.fake_nvml import FakeNvml, build, fake_gpu
 
 COMMAND = Path(sys.executable).with_name("pmssm-supervise")
 SLOTS = 8

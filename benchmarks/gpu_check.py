@@ -13,13 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from pmssm.trainers.checkpoint import Checkpoints
-from pmssm.trainers.loop import Settings, Training
 from pmssm.trainers.models import RECIPES
 from pmssm.trainers.precision import choose_precision
 from pmssm.trainers.signals import StopRequest
-from pmssm.trainers.step import Data
-from pmssm.trainers.train import build_models
+from pmssm.trainers.training.checkpoint import Checkpoints
+from pmssm.trainers.training.loop import Settings, Training
+from pmssm.trainers.training.step import Data
+from pmssm.trainers.training.train import build_models
 
 CPU = torch.device("cpu")
 ROWS, EPOCHS = 1000, 3

@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from pmssm.trainers.checkpoint import Checkpoints
-from pmssm.trainers.data.arrays import Prepared, load_prepared
-from pmssm.trainers.evaluate import Scores, evaluate
-from pmssm.trainers.loop import Settings, Training
+from pmssm.trainers.data.prepared import Prepared, load_prepared
 from pmssm.trainers.models import RECIPES
+from pmssm.trainers.process_tuning import tune_process
 from pmssm.trainers.signals import StopRequest
-from pmssm.trainers.step import Data
-from pmssm.trainers.tuning import tune_process
+from pmssm.trainers.training.checkpoint import Checkpoints
+from pmssm.trainers.training.evaluation import Scores, evaluate
+from pmssm.trainers.training.loop import Settings, Training
+from pmssm.trainers.training.step import Data
 from quality import settings_of
 
 

@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from pmssm.trainers.tuning import tune_process
+from pmssm.trainers.process_tuning import tune_process
 
 LAB = 2_100_000
 
@@ -23,12 +23,12 @@ def main() -> None:
     tune_process()
     import numpy as np  # noqa: PLC0415 (with torch, which must find that done)
     import torch  # noqa: PLC0415
-    from pmssm.trainers.data.scaling import Scaling  # noqa: PLC0415
+    from pmssm.trainers.data.standardize import Scaling  # noqa: PLC0415
     from pmssm.trainers.data.targets import TARGETS  # noqa: PLC0415
-    from pmssm.trainers.evaluate import evaluate  # noqa: PLC0415
     from pmssm.trainers.models import RECIPES  # noqa: PLC0415
-    from pmssm.trainers.plots import true_vs_predicted  # noqa: PLC0415
-    from pmssm.trainers.step import Data  # noqa: PLC0415
+    from pmssm.trainers.training.evaluation import evaluate  # noqa: PLC0415
+    from pmssm.trainers.training.plots import true_vs_predicted  # noqa: PLC0415
+    from pmssm.trainers.training.step import Data  # noqa: PLC0415
 
     device = torch.device(options.device)
     inputs = torch.randn(options.points, 19, device=device)

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import torch
 from baseline import MODELS, Baseline
-from pmssm.trainers.checkpoint import Checkpoints
-from pmssm.trainers.data.arrays import load_prepared
-from pmssm.trainers.loop import Settings, Training
+from pmssm.trainers.data.prepared import load_prepared
 from pmssm.trainers.models import RECIPES
 from pmssm.trainers.precision import choose_precision
 from pmssm.trainers.signals import StopRequest
-from pmssm.trainers.step import Data
+from pmssm.trainers.training.checkpoint import Checkpoints
+from pmssm.trainers.training.loop import Settings, Training
+from pmssm.trainers.training.step import Data
 
 SIDES = ["lab", "fp32", "tf32", "bf16"]
 

@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable
 
 import torch
-from pmssm.trainers.loop import Settings, Training
 from pmssm.trainers.models import RECIPES
 from pmssm.trainers.precision import Precision, choose_precision
-from pmssm.trainers.replay import Memory, Recorder, record
 from pmssm.trainers.signals import StopRequest
-from pmssm.trainers.step import Data
+from pmssm.trainers.training.kernel_replay import Memory, Recorder, record
+from pmssm.trainers.training.loop import Settings, Training
+from pmssm.trainers.training.step import Data
 from torch.profiler import ProfilerActivity
 from torch.profiler import profile as profiling
 from torch.utils.flop_counter import FlopCounterMode

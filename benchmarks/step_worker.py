@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pmssm.trainers.tuning import tune_process
+from pmssm.trainers.process_tuning import tune_process
 
 
 def main() -> None:
@@ -42,13 +42,13 @@ def make_epoch(options: argparse.Namespace) -> Callable[[], object]:
     """A function that trains one epoch of `options.steps` full batches and a partial one, and validates."""
     import torch  # noqa: PLC0415 (after tune_process, which it must find done)
     from baseline import Baseline  # noqa: PLC0415
-    from pmssm.trainers.checkpoint import Checkpoints  # noqa: PLC0415
-    from pmssm.trainers.loop import Settings, Training  # noqa: PLC0415
     from pmssm.trainers.models import RECIPES  # noqa: PLC0415
     from pmssm.trainers.precision import Precision, choose_precision  # noqa: PLC0415
     from pmssm.trainers.signals import StopRequest  # noqa: PLC0415
-    from pmssm.trainers.step import Data  # noqa: PLC0415
-    from pmssm.trainers.train import build_models  # noqa: PLC0415
+    from pmssm.trainers.training.checkpoint import Checkpoints  # noqa: PLC0415
+    from pmssm.trainers.training.loop import Settings, Training  # noqa: PLC0415
+    from pmssm.trainers.training.step import Data  # noqa: PLC0415
+    from pmssm.trainers.training.train import build_models  # noqa: PLC0415
 
     torch.set_num_threads(options.threads or len(os.sched_getaffinity(0)))
     torch.set_flush_denormal(options.side == "ours")  # as the trainers do

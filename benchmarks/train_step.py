@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pmssm.trainers.tuning import tune_process
+from pmssm.trainers.process_tuning import tune_process
 
 HERE = Path(__file__).parent
 STEPS = {"cpu": {"mlp": 200, "transformer": 48, "transformer_tabular": 48}, "cuda": {}}

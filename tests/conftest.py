@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from e2e.box import Box
-from fake_nvml import FakeGpu, FakeNvml, build, fake_gpu
 from hypothesis import settings
+from support.cli_sandbox import Box
+from support.fake_nvml import FakeGpu, FakeNvml, build, fake_gpu
 
 # Whoever runs us in the background ignores these, and every process that a test starts would inherit that.
 for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):

@@ -57,7 +57,7 @@ from pmssm.supervisor.plan import builtin_plan
 print(*builtin_plan().runs)
 print(sum(entry.name.endswith(".root") for entry in (files("pmssm.trainers.data") / "sample").iterdir()))
 print(sum(entry.name.endswith(".tcss") for entry in files("pmssm.supervisor.dashboard").iterdir()))
-print(sum(entry.name.startswith("page.") for entry in (files("pmssm.supervisor.web") / "page").iterdir()))
+print(sum(entry.name.startswith("page.") for entry in (files("pmssm.supervisor.web") / "static").iterdir()))
 """
     told = _say(python_with_wheel, program).splitlines()
     assert told == ["prepare transformer transformer_tabular mlp report", "3", "1", "3"]

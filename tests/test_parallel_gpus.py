@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fake_nvml import FakeNvml
+    from support.fake_nvml import FakeNvml
 
 COMMAND = [str(Path(sys.executable).with_name("pmssm-supervise")), "check"]
 
@@ -77,7 +77,7 @@ def test_without_nvml_it_says_so_and_what_to_do(env_without_nvml: dict[str, str]
 
 
 def test_a_gpu_in_use_by_somebody_else_is_shown_and_left_alone(fake_nvml: Callable[..., "FakeNvml"]) -> None:
-    from fake_nvml import fake_gpu
+    from support.fake_nvml import fake_gpu
 
     lines = check(fake_nvml(gpus=[fake_gpu(0), fake_gpu(1, processes={4242: 700}), fake_gpu(2)]).env)
     assert "  GPU 1 is in use by 1 other process" in lines
@@ -87,7 +87,7 @@ def test_a_gpu_in_use_by_somebody_else_is_shown_and_left_alone(fake_nvml: Callab
 
 
 def test_a_lost_gpu_is_shown_and_left_out(fake_nvml: Callable[..., "FakeNvml"]) -> None:
-    from fake_nvml import fake_gpu
+    from support.fake_nvml import fake_gpu
 
     lines = check(fake_nvml(gpus=[fake_gpu(0), fake_gpu(1, errors={"*": "GPU_IS_LOST"})]).env)
     assert any("GPU 1 is left out: GPU is lost" in line for line in lines)

@@ -7,13 +7,13 @@ import signal
 import sys
 from pathlib import Path
 
-from .settings import Settings
+from .config import Settings
 
 
 def run_dashboard(logs: Path, stamp: str | None, settings: Settings, *, read_only: bool = False) -> None:
     """Shows the session with that stamp, or the current one, until the user leaves; the runs go on."""
     from .app import Dashboard  # noqa: PLC0415 - Textual costs 350 ms, which `--help` need not pay
-    from .source import EngineSource  # noqa: PLC0415
+    from .data.session_source import EngineSource  # noqa: PLC0415
 
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored, as under nohup, it would keep us without a terminal
     for name in ("COLUMNS", "LINES"):  # some shells export them; Textual would believe them for ever

@@ -17,21 +17,21 @@ from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.widget import Widget
 
-from ..plan import Plan, PlanError, load_plan
-from ..snapshot import RunView, Snapshot
-from ..state import ALIVE, ENDED, RunState
-from .detail_line import DetailLine
-from .details import Details, Subject
-from .filter import Filter
-from .gpu_table import GpuTable
-from .habits import Habits
-from .keys import bindings
-from .log_view import LogView
-from .runs_table import RunsTable
-from .samples import ResourceWatch
-from .session_line import SessionLine
-from .settings import Settings
-from .source import Gone, Source, pictures
+from ..plan.schema import Plan, PlanError, load_plan
+from ..session.snapshot import RunView, Snapshot
+from ..session.state import ALIVE, ENDED, RunState
+from .bindings import bindings
+from .config import Settings
+from .data.resource_history import ResourceWatch
+from .data.session_source import Gone, Source, pictures
+from .preferences import Habits
+from .screens.run_details import Details, Subject
+from .widgets.filter_input import Filter
+from .widgets.gpu_table import GpuTable
+from .widgets.log_panel import LogView
+from .widgets.run_summary import DetailLine
+from .widgets.runs_table import RunsTable
+from .widgets.session_header import SessionLine
 
 DETACHED = "Detached; the runs go on. pmssm-supervise attach brings this screen back."
 FINISHED = "The session has finished. pmssm-supervise status shows how it went."

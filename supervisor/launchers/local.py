@@ -15,11 +15,11 @@ from typing import Self
 
 from pydantic import ValidationError
 
-from .. import shim
-from ..events import Exit, StopKind
 from ..files import read_object, write_atomic
-from ..processes import Identity, processes_with, session_of
-from .warm import ShimSupply
+from ..session.events import Exit, StopKind
+from . import shim
+from .process_identity import Identity, processes_with, session_of
+from .shim_pool import ShimSupply
 
 MARK = "PMSSM_SUPERVISE_ATTEMPT"  # names the attempt's folder in the environment of all its processes
 SIGNALS: Mapping[StopKind, signal.Signals] = {"stop": signal.SIGTERM, "kill": signal.SIGQUIT}

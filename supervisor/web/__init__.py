@@ -17,7 +17,7 @@ def tab_command(logs: Path, stamp: str | None, settings: str, *, control: bool) 
     `-P`: a random.py or queue.py in the folder where the user happens to be is not for us to import.
     """
     session = ["--session", stamp] if stamp is not None else []
-    module = [sys.executable, "-P", "-m", "pmssm.supervisor.dashboard.browser"]
+    module = [sys.executable, "-P", "-m", "pmssm.supervisor.dashboard.web_driver"]
     return [*module, str(logs), settings, *session, *(["--control"] if control else [])]
 
 

@@ -18,13 +18,13 @@ import textual_serve
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from . import WebError
-from .access import content_policy, is_our_host, is_our_origin, is_token, new_token
-from .tab import Tab, for_dashboard
+from .security import content_policy, is_our_host, is_our_origin, is_token, new_token
+from .tab_process import Tab, for_dashboard
 
 MAX_TABS = 8  # each is a process of some 50 MB
 HEARTBEAT_S = 15.0  # a browser that does not answer is gone, as behind a lid that was closed
 SHUTDOWN_S = 10.0
-_PAGE = files(__package__) / "page"
+_PAGE = files(__package__) / "static"
 _THEIRS = Path(textual_serve.__file__).parent / "static"  # the terminal that Textual's own server shows
 _STATIC = {
     "page.css": Path(str(_PAGE / "page.css")),

@@ -5,7 +5,7 @@ import os
 import signal
 
 import pytest
-from e2e.box import Box
+from support.cli_sandbox import Box
 
 # Succeeds once `good` is there, and then lasts until `go` is.
 FIRST = """

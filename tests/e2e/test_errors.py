@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.box import Box
+from support.cli_sandbox import Box
 
 RUN = '[runs.a]\ncommand = ["true"]\n'
 BAD_PLANS = {

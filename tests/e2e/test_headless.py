@@ -6,8 +6,8 @@ import signal
 
 import pexpect
 import pytest
-from e2e.box import COMMAND, Box
-from waiting import wait_until
+from support.cli_sandbox import COMMAND, Box
+from support.waiting import wait_until
 
 DIAMOND = r"""
 [runs.prepare]

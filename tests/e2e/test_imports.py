@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from e2e.box import Box
+from support.cli_sandbox import Box
 
 HEAVY = {"aiohttp", "torch", "numpy", "pandas", "textual", "uproot", "matplotlib", "pynvml"}
 

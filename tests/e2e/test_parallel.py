@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from e2e.box import Box
+from support.cli_sandbox import Box
 
 # The shape of the pMSSM plan; each training shows the GPU it was given.
 PLAN = """

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.box import Box
+from support.cli_sandbox import Box
 
 RUNS = ["prepare", "transformer", "transformer_tabular", "mlp", "report"]
 PARAMETERS = {"transformer": 795_777, "transformer_tabular": 803_330, "mlp": 1_411_713}
@@ -74,7 +74,7 @@ def test_data_without_a_branch_end_the_session_with_exit_code_2_and_say_which(bo
 
 @pytest.mark.timeout(200)
 def test_the_worked_example_of_a_sweep_ends_with_mean_and_deviation_of_its_seeds(box: Box) -> None:
-    sweep = (Path(__file__).parents[2] / "plans" / "sweep.toml").read_text()
+    sweep = (Path(__file__).parents[2] / "examples" / "plans" / "sweep.toml").read_text()
     fewer = sweep.replace("[1, 2, 3]", "[1, 2]").replace("[1e-4, 1e-3]", "[1e-3]")
     output = box.ok("--headless", "--testing", "--epochs", "1", "--plan", box.plan(fewer), timeout=150)
     runs = ["mlp-seed1-learning_rate0.001", "mlp-seed2-learning_rate0.001"]

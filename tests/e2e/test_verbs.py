@@ -4,7 +4,7 @@ import os
 import signal
 from pathlib import Path
 
-from e2e.box import Box
+from support.cli_sandbox import Box
 
 # `good` has to be there for `fragile` to succeed; `mlp` counts its starts.
 FRAGILE = """

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from e2e.box import Box
-from e2e.chromium import browser_page
 from PIL import Image
+from support.chromium import browser_page
+from support.cli_sandbox import Box
 
 DEADLINE_S = 30.0
 PLAN = '[session]\nname = "dummies"\n[runs.alpha]\ncommand = ["sleep", "1000"]\n'

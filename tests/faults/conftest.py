@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from e2e.box import Box
+from support.cli_sandbox import Box
 
 NOBODY = 65534
 # It may read everything, as an interpreter below /root makes necessary, and do nothing else to what is others'.

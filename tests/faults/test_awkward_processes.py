@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from e2e.box import Box
-from faults.scene import POLITE, events, exit_of, is_alive, parent_of, pid_of, prints, shell_run, state_of
-from waiting import wait_until
+from support.cli_sandbox import Box
+from support.process_table import POLITE, events, exit_of, is_alive, parent_of, pid_of, prints, shell_run, state_of
+from support.waiting import wait_until
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])

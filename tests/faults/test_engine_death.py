@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.box import Box
-from faults.scene import (
+from support.cli_sandbox import Box
+from support.process_table import (
     LONG_S,
     POLITE,
     UNTIL_GO,
@@ -31,7 +31,7 @@ from faults.scene import (
     shell_run,
     stopped,
 )
-from waiting import wait_until
+from support.waiting import wait_until
 
 PAIR = (
     shell_run("transformer", UNTIL_GO)
@@ -248,7 +248,7 @@ class World:
             self.box.ok("restart", VICTIMS[0])  # unlike `status` also on a session that has finished meanwhile
             return engine_of(self.box)
         (session,) = self.box.logs.glob("session_*")
-        words = [sys.executable, "-P", "-m", "pmssm.supervisor.engine_process", str(self.box.logs), session.name[8:]]
+        words = [sys.executable, "-P", "-m", "pmssm.supervisor.engine", str(self.box.logs), session.name[8:]]
         engine = subprocess.Popen(words, env=self.box.env, cwd=self.box.folder)
         if self.rng.random() < 0.85:  # else it is killed while it starts up
             wait_until(

@@ -11,9 +11,9 @@ from pathlib import Path
 import pexpect
 import pyte
 import pytest
-from e2e.box import COMMAND, Box
-from faults.scene import LONG_S, POLITE, engine_of, exit_of, kill_engine, pid_of, prints, shell_run
-from waiting import wait_until
+from support.cli_sandbox import COMMAND, Box
+from support.process_table import LONG_S, POLITE, engine_of, exit_of, kill_engine, pid_of, prints, shell_run
+from support.waiting import wait_until
 
 # Each attack and, in it, the word MARK that must not come out inside a sequence. What a terminal would show stays.
 ATTACKS = {

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from e2e.box import Box
-from faults.scene import (
+from support.cli_sandbox import Box
+from support.process_table import (
     LONG_S,
     POLITE,
     UNTIL_GO,
@@ -29,7 +29,7 @@ from faults.scene import (
     prints,
     shell_run,
 )
-from waiting import wait_until
+from support.waiting import wait_until
 
 PAIR = shell_run("a", UNTIL_GO) + shell_run("b", "true", after=["a"])
 EPOCHS = (

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 
 import pytest
-from e2e.box import Box
-from fake_nvml import FakeNvml, fake_gpu
-from faults.scene import UNTIL_GO, engine_of, events, exit_of, is_gone, kill_engine, pid_of, shell_run
+from support.cli_sandbox import Box
+from support.fake_nvml import FakeNvml, fake_gpu
+from support.process_table import UNTIL_GO, engine_of, events, exit_of, is_gone, kill_engine, pid_of, shell_run
 
 # The shape of the pMSSM plan.
 PLAN = (

@@ -5,8 +5,8 @@ import os
 import random
 import signal
 
-from e2e.box import Box
-from faults.scene import (
+from support.cli_sandbox import Box
+from support.process_table import (
     UNTIL_GO,
     children_of,
     engine_of,
@@ -21,7 +21,7 @@ from faults.scene import (
     prints,
     shell_run,
 )
-from waiting import wait_until
+from support.waiting import wait_until
 
 
 def kill_shim(pid: int) -> None:

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e.box import Box
-from faults.scene import (
+from support.cli_sandbox import Box
+from support.process_table import (
     UNTIL_GO,
     children_of,
     cpu_ticks,
@@ -27,7 +27,7 @@ from faults.scene import (
     shell_run,
     stopped,
 )
-from waiting import wait_until
+from support.waiting import wait_until
 
 NOBODY = 65534
 TWO = shell_run("a", UNTIL_GO) + shell_run("b", "true", after=["a"])
@@ -71,7 +71,7 @@ def start_engine(box: Box) -> "subprocess.Popen[bytes]":
     """One more engine on the newest session, as a client would start it."""
     (session,) = box.logs.glob("session_*")
     stamp = session.name.removeprefix("session_")
-    command = [sys.executable, "-m", "pmssm.supervisor.engine_process", str(box.logs), stamp]
+    command = [sys.executable, "-m", "pmssm.supervisor.engine", str(box.logs), stamp]
     return subprocess.Popen(command, env=box.env, cwd=box.folder, stderr=subprocess.PIPE)
 
 

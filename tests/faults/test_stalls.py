@@ -1,9 +1,9 @@
 """Trainings that fall silent: they are flagged, and restarted from their checkpoint as often as was asked for."""
 
 import pytest
-from e2e.box import Box
-from faults.scene import LONG_S, events, exit_of, pid_of, shell_run
-from waiting import wait_until
+from support.cli_sandbox import Box
+from support.process_table import LONG_S, events, exit_of, pid_of, shell_run
+from support.waiting import wait_until
 
 # Trains two epochs, then hangs as a lost file system makes one hang; where there is a checkpoint it trains the rest.
 HANGS_ONCE = """

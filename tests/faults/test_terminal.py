@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 import pexpect
 import pyte
 import pytest
-from e2e.box import COMMAND, Box
-from faults.scene import (
+from support.cli_sandbox import COMMAND, Box
+from support.process_table import (
     LONG_S,
     UNTIL_GO,
     engine_of,
@@ -24,7 +24,7 @@ from faults.scene import (
     shell_run,
     stopped,
 )
-from waiting import wait_until
+from support.waiting import wait_until
 
 PLAN = shell_run("alpha", UNTIL_GO) + shell_run("omega", "true", after=["alpha"])
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from attempts import Workplace
+from support.shim_attempts import Workplace
 
 
 @pytest.fixture

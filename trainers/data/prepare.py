@@ -13,11 +13,11 @@ import numpy as np
 
 from ..files import folder_in_one_piece, write_atomically
 from ..log import LOGGER
-from .arrays import ARRAYS, META, is_complete, read_meta
 from .columns import PARAMETERS
-from .report import draw_histogram, report_lines, warning_lines
-from .scaling import Scaling
-from .sources import FORMAT, Choice, fingerprint, sample_files
+from .data_report import draw_histogram, report_lines, warning_lines
+from .prepared import ARRAYS, META, is_complete, read_meta
+from .scan_files import FORMAT, Choice, fingerprint, sample_files
+from .standardize import Scaling
 from .survey import Part, chosen_files, survey
 from .targets import Target
 

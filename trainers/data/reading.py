@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ..errors import DataError
 from .columns import TREE, Column
+from .formats.common import Rows
 from .formats.csv_file import read_csv
-from .formats.finding import Rows
 from .formats.npz_file import read_npz
 from .formats.parquet_file import read_parquet
 from .formats.root_file import read_root

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from ..log import LOGGER
 from .columns import PARAMETERS
-from .copies import Keys, first_occurrences, point_keys
 from .cuts import NOT_FINITE, prune
+from .duplicates import Keys, first_occurrences, point_keys
 from .lsp import classify
 from .reading import read_chunks
-from .sources import Choice
-from .spool import Rows, Spool
+from .row_spool import Rows, Spool
+from .scan_files import Choice
 
 VALIDATION_SHARE = 0.1
 WIDTH = len(PARAMETERS) + 2

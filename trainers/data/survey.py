@@ -14,11 +14,11 @@ import numpy as np
 from ..errors import DataError
 from ..log import LOGGER
 from .columns import PARAMETERS
-from .report import class_counts, target_figures
-from .scaling import Scaling, measure
+from .data_report import class_counts, target_figures
+from .row_spool import Rows, Spool
 from .scan import COPY, TARGET, TRAIN, VAL, WIDTH, Scan, scan_files
-from .sources import Choice, find_files, sample_files
-from .spool import Rows, Spool
+from .scan_files import Choice, find_files, sample_files
+from .standardize import Scaling, measure
 from .targets import FAILED, Target
 
 

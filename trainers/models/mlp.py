@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .inputs import as_for, check_inputs
+from .checks import as_for, check_inputs
 
 
 class PMSSMFeedForward(nn.Module):

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .checks import as_for
 from .encoder import Layer, project
-from .inputs import as_for
 from .mlp import PMSSMFeedForward
 from .transformer import PMSSMTransformer
 from .transformer_tabular import PMSSMTransformerTabular

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from .inputs import check_inputs
+from .checks import check_inputs
 from .periodic import FREQUENCIES, FREQUENCY_SCALE
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .checks import as_for, check_inputs
 from .encoder import attend_from_first, encode, encoder_layers, feed_forward, layers_of
-from .inputs import as_for, check_inputs
 
 
 class PMSSMTransformer(nn.Module):

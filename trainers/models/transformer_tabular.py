@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .checks import as_for, check_inputs
 from .encoder import Layer, attend, encoder_layers, feed_forward, hidden, layers_of, project, softmax
-from .inputs import as_for, check_inputs
 
 
 class PMSSMTransformerTabular(nn.Module):

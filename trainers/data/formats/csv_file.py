@@ -15,7 +15,7 @@ import numpy as np
 from ...errors import DataError
 from ...log import LOGGER
 from ..columns import Column
-from .finding import LARGEST_EXACT, Rows, as_floats, find_columns, short, stack, too_large
+from .common import LARGEST_EXACT, Rows, as_floats, find_columns, short, stack, too_large
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...errors import DataError
 from ..columns import Column
-from .finding import Rows, as_floats, check_plain, find_columns, stack
+from .common import Rows, as_floats, check_plain, find_columns, stack
 
 CHUNK_ROWS = 100_000
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...errors import DataError
 from ..columns import Column
-from .finding import Rows, find_columns, short, stack
+from .common import Rows, find_columns, short, stack
 
 CHUNK_ROWS = 100_000
 

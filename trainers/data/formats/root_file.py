@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import DataError
 from ..columns import Column
-from .finding import Rows, as_floats, find_columns, short, stack
+from .common import Rows, as_floats, find_columns, short, stack
 
 CHUNK = "64 MB"
 TREES = ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple")

@@ -1,0 +1,87 @@
+"""`pmssm-supervise check`: the GPUs seen, what would run where, whether that is in parallel, and the data."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Literal
+
+from ..gpus.models import Gpu, GpuReading
+from ..gpus.slot_selection import SlotChoice, clearly_used
+
+_HEADINGS = ("GPU", "name", "uuid", "memory used / total", "use", "used by")
+
+
+def report(
+    reading: GpuReading, choice: SlotChoice, placements: Sequence[tuple[str, int | Literal["none"] | None]]
+) -> list[str]:
+    """The lines to print; the last one says whether parallel training is possible, and if not, why.
+
+    `placements`: each run's name, and its slot as the plan has it.
+    """
+    lines = ["GPUs:", *_indented(_table([_HEADINGS, *map(_row, reading.gpus)]) if reading.gpus else ["none seen"])]
+    if placements:
+        where = [(run, _place(slot, choice)) for run, slot in placements]
+        lines += ["", "Runs:", *_indented(_table(where))]
+    if choice.notes:
+        lines += ["", "Notes:", *_indented(choice.notes)]
+    return [*lines, "", _verdict(choice)]
+
+
+def check_data(arguments: Sequence[str]) -> int:
+    """The exit code of the trainers' own check of scan files, which prints what it finds: 0, or 2 for bad ones."""
+    command = [sys.executable, "-P", "-m", "pmssm.trainers", "check", *arguments]
+    sys.stdout.flush()
+    return subprocess.run(command, check=False).returncode
+
+
+def _verdict(choice: SlotChoice) -> str:
+    if choice.mode == "parallel":
+        count = len(choice.slots)
+        return f"✓ Parallel training on {count} GPU{'s' if count > 1 else ''} is possible!"
+    only = choice.slots[0]
+    place = "the CPU" if only.gpu_index is None else only.name
+    return f"No parallel training: {choice.reason}. The runs will train one after the other on {place}."
+
+
+def _place(slot: int | Literal["none"] | None, choice: SlotChoice) -> str:
+    if slot == "none":
+        return "takes no slot, sees no GPU"
+    if slot is None and len(choice.slots) > 1:
+        return f"any of {', '.join(one.name for one in choice.slots)}"
+    return choice.slots[(slot or 0) % len(choice.slots)].name
+
+
+def _row(gpu: Gpu) -> tuple[str, ...]:
+    return (
+        gpu.label.removeprefix("GPU "),
+        gpu.name or "n/a",
+        gpu.uuid[:12] or "n/a",
+        f"{_figure(gpu.memory_used_mib)} / {_figure(gpu.memory_total_mib)} MiB",
+        f"{_figure(gpu.utilization_percent)} %",
+        gpu.error or _users(gpu),
+    )
+
+
+def _users(gpu: Gpu) -> str:
+    """Who computes on `gpu`, as far as the driver tells."""
+    if gpu.processes:
+        named = [f"pid {one.pid}" for one in gpu.processes[:3]]
+        more = len(gpu.processes) - len(named)
+        return ", ".join(named) + (f" and {more} more" if more else "")
+    if clearly_used(gpu):
+        return "somebody unseen"
+    return "unknown" if gpu.processes is None else "nobody"
+
+
+def _figure(value: int | None) -> str:
+    return "n/a" if value is None else str(value)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The rows as lines, columns aligned."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
+def _indented(lines: Sequence[str]) -> list[str]:
+    return [f"  {line}" for line in lines]

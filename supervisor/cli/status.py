@@ -1,0 +1,57 @@
+"""The text of `pmssm-supervise status`. Pure."""
+
+from __future__ import annotations
+
+from ..formatting import duration, figure, table
+from ..gpus.models import Gpu
+from ..session.snapshot import RunView, Snapshot
+
+
+def status_lines(snapshot: Snapshot) -> list[str]:
+    """The session, its runs and its GPUs, as tables."""
+    owner = f"engine {snapshot.engine_pid}" if snapshot.engine_pid else "no engine"
+    mode = snapshot.mode or "slots not chosen yet"
+    lines = [f"session {snapshot.session} ({snapshot.name}): {snapshot.state}, {mode}, {owner}"]
+    lines += [f"note: {note}" for note in snapshot.notes]
+    lines += ["", *table(_HEAD, [_run_row(name, run, snapshot.taken_at) for name, run in snapshot.runs.items()])]
+    if snapshot.gpus:
+        lines += ["", *table(_GPU_HEAD, [_gpu_row(gpu) for gpu in snapshot.gpus])]
+    elif snapshot.engine_pid and snapshot.gpu_error:
+        lines += ["", f"no GPU figures: {snapshot.gpu_error}"]
+    return [*lines, "", f"files: {snapshot.folder}"]
+
+
+_HEAD = ("run", "state", "gpu", "epoch", "train", "val", "elapsed", "to go", "why")
+_GPU_HEAD = ("gpu", "name", "use", "memory", "temperature", "power", "")
+
+
+def _run_row(name: str, run: RunView, now: float) -> list[str]:
+    epoch, epochs = run.progress.get("epoch"), run.progress.get("epochs")
+    return [
+        name,
+        run.state + (" (stalled)" if run.stalled else ""),
+        "" if run.gpu is None else str(run.gpu),
+        "" if epoch is None else f"{epoch}/{epochs}" if epochs is not None else str(epoch),
+        _loss(run, "train_loss"),
+        _loss(run, "val_loss"),
+        duration((run.ended or now) - run.started) if run.started else "",
+        duration(run.eta_s),
+        run.reason,
+    ]
+
+
+def _loss(run: RunView, name: str) -> str:
+    value = run.progress.get(name)
+    return "" if value is None else f"{value:.6g}"
+
+
+def _gpu_row(gpu: Gpu) -> list[str]:
+    return [
+        gpu.label.removeprefix("GPU "),
+        gpu.name,
+        figure(gpu.utilization_percent, " %"),
+        f"{figure(gpu.memory_used_mib)} / {figure(gpu.memory_total_mib, ' MiB')}",
+        figure(gpu.temperature_c, " °C"),
+        figure(gpu.power_w, " W"),
+        gpu.error or "",
+    ]

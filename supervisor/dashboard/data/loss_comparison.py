@@ -1,0 +1,99 @@
+"""Which curves are drawn in one plot. Pure, but for the logs of earlier sessions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...logs.metric_history import History, HistoryReader
+from ...session.folder import list_sessions
+from ..rendering.braille_plot import Points
+
+VIEWS = ("this run", "all runs", "attempts", "sessions")
+MAX_CURVES = 9
+MAX_SESSIONS = 6  # earlier ones that are compared
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One curve and its name."""
+
+    name: str
+    points: Points
+    dotted: bool = False
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Curves for one plot; `best` is the point to mark, `empty` what to say where there is no curve."""
+
+    title: str
+    curves: tuple[Curve, ...]
+    subject: str = ""
+    best: tuple[float, float] | None = None
+    empty: str = "no losses in the log yet"
+    is_single: bool = False  # the curves are different losses of one run
+
+
+def of_run(name: str, history: History | None, *, has_pattern: bool) -> Comparison:
+    """Training loss (dotted) and validation loss of a run."""
+    history = history or History()
+    metrics = history.names
+    main = metrics[-1] if metrics else "val_loss"
+    curves = tuple(Curve(metric, history.points(metric), dotted=metric != main) for metric in metrics)
+    empty = "no losses in the log yet" if has_pattern else "the plan has no progress pattern for this run"
+    title = "loss" if main.endswith("loss") else main
+    return Comparison(title, curves, name, history.best(main), empty, is_single=True)
+
+
+def of_runs(histories: Mapping[str, History | None], metric: str) -> Comparison:
+    """One loss of several runs."""
+    curves = [Curve(name, history.points(metric)) for name, history in histories.items() if history]
+    return Comparison(metric, _drawable(curves), "all runs", empty=f"no run has told a {metric} yet")
+
+
+def of_attempts(name: str, history: History | None, metric: str) -> Comparison:
+    """One loss of a run, and how it went in earlier attempts before they were taken back."""
+    history = history or History()
+    earlier = [Curve(f"before {number}", tail) for number, tail in enumerate(history.taken_back(metric), 1)]
+    curves = [Curve("now", history.points(metric)), *reversed(earlier)]
+    return Comparison(metric, _drawable(curves), f"attempts of {name}")
+
+
+def of_sessions(name: str, history: History | None, past: Mapping[str, History], metric: str) -> Comparison:
+    """One loss of a run, and of the runs of that name in earlier sessions."""
+    curves = [Curve("now", (history or History()).points(metric))]
+    curves += [Curve(stamp, other.points(metric)) for stamp, other in past.items()]
+    return Comparison(metric, _drawable(curves), f"{name} in earlier sessions", empty="no session has told a loss")
+
+
+def _drawable(curves: Iterable[Curve]) -> tuple[Curve, ...]:
+    return tuple(curve for curve in curves if curve.points)[:MAX_CURVES]
+
+
+async def earlier_sessions(logs: Path, session: str, run: str, pattern: str) -> dict[str, History]:
+    """The histories of a run in other sessions of the logs folder, newest first."""
+    found: dict[str, History] = {}
+    for folder in reversed(await asyncio.to_thread(list_sessions, logs)):
+        path = folder.run_log(run)
+        if folder.stamp == session or not path.exists():
+            continue
+        reader = await asyncio.to_thread(HistoryReader, path, pattern)
+        await reader.read()
+        if len(reader.history):
+            found[folder.stamp] = reader.history
+        if len(found) == MAX_SESSIONS:
+            break
+    return found
+
+
+def next_view(view: str) -> str:
+    """The comparison after this one, round and round."""
+    return VIEWS[(VIEWS.index(view) + 1) % len(VIEWS)]
+
+
+def comparable(metrics: Sequence[str]) -> str:
+    """The loss to compare: of validation, where there is one."""
+    return metrics[-1] if metrics else "val_loss"

@@ -1,0 +1,192 @@
+"""The GPUs: how busy, how full, and whose."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from ...gpus.models import Gpu, GpuProcess
+from ...session.snapshot import RunView, Snapshot
+from ...session.state import ALIVE
+from ..data.resource_history import Samples
+from ..rendering.format import (
+    BAD,
+    BOLD,
+    BUSY,
+    DIM,
+    GOOD,
+    UNKNOWN,
+    WARN,
+    Span,
+    bar,
+    content,
+    duration,
+    fit,
+    memory,
+    percent,
+    plain,
+    tall_course,
+)
+
+_IDLE_MIB = 700  # what drivers and display servers hold of a GPU that nobody uses
+MAX_ROWS = 6  # of a GPU's past
+STALE_S = 10.0  # figures older than this are shown as old
+
+Line = list[Span]
+
+
+class GpuTable(VerticalScroll):
+    """One line a GPU, or the reason why there is none; histories and processes where there is room."""
+
+    def __init__(self, clock: Callable[[], float], samples: Samples) -> None:
+        self._clock = clock
+        self._samples = samples
+        self._snapshot: Snapshot | None = None
+        self._lines: list[Line] = []
+        self._text = Static(Content("no figures yet"), id="gpu-lines")
+        super().__init__(self._text, id="gpus")
+        self.border_title = Content("GPUs")
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Puts the GPUs of a new picture on the screen."""
+        self._snapshot = snapshot
+        self.draw()
+
+    def on_resize(self) -> None:
+        self.draw()
+
+    def draw(self) -> None:
+        """Puts what is known, by the clock of now, on the screen."""
+        if self._snapshot is None or not self.is_attached:  # the clock ticks on while the app ends
+            return
+        width, now = self.scrollable_content_region.width, self._clock()
+        lines = gpu_lines(self._snapshot, width, now, self._samples)
+        if len(lines) > self.size.height and not self.screen.has_class("zoom-gpus"):
+            lines = gpu_lines(self._snapshot, width, now, None)
+        elif spare := (self.size.height - len(lines)) // max(1, len(self._snapshot.gpus)):
+            lines = gpu_lines(self._snapshot, width, now, self._samples, rows=min(MAX_ROWS, 1 + spare))
+        if lines != self._lines:
+            self._lines = lines
+            self._text.update(Content("\n").join(content(line) for line in lines))
+
+
+def gpu_lines(snapshot: Snapshot, width: int, now: float, samples: Samples | None, rows: int = 1) -> list[Line]:
+    """What there is to say about the GPUs, in lines of at most `width` cells (reasons may be longer).
+
+    With `samples` each GPU also has its recent past, in so many rows, and its processes.
+    """
+    lines: list[Line] = []
+    age = now - snapshot.gpu_taken_at if snapshot.gpu_taken_at is not None else 0.0
+    if age > STALE_S and snapshot.gpus:
+        lines.append([(f"stale: these figures are {duration(age)} old", WARN)])
+    if snapshot.gpu_error is not None:
+        lines.append([("no GPU: ", BOLD), (plain(snapshot.gpu_error), "")])
+    elif not snapshot.gpus:
+        lines.append([("no GPU" if snapshot.gpu_taken_at is not None else "looking for GPUs…", DIM)])
+    labels = max((len(_label(gpu)) for gpu in snapshot.gpus), default=0)
+    users = [_users(gpu, snapshot) for gpu in snapshot.gpus]
+    room = max((sum(len(text) for text, _ in spans) for spans in users), default=0) + 1
+    for gpu, using in zip(snapshot.gpus, users, strict=True):
+        lines.append(_gpu_line(gpu, labels, width, using, room))
+        if samples is not None and gpu.error is None:
+            lines += [[(" " * (labels + 1), ""), *line] for line in _details(gpu, snapshot, samples, width, rows)]
+    return lines
+
+
+def _label(gpu: Gpu) -> str:
+    return str(gpu.index) if gpu.mig_index is None else f"{gpu.index}.{gpu.mig_index}"
+
+
+def _users(gpu: Gpu, snapshot: Snapshot) -> Line:
+    """Who computes on the GPU: our runs by name, then others by user name, or that it is idle."""
+    ours = [name for name, run in snapshot.runs.items() if run.state in ALIVE and _is_on(run, name, gpu)]
+    others = Counter(process.user for process in gpu.processes or () if not process.run)
+    named = [f"{plain(user)} ×{count}" if count > 1 else plain(user) for user, count in others.items() if user]
+    if others[""] and not ours:  # ours may be among those of whom nothing is known, as in a container
+        named.append(f"{others['']} other process{'es' if others[''] > 1 else ''}")
+    spans: Line = [(", ".join(ours), "")] if ours else []
+    if named:
+        spans.append((f"{'; ' if ours else ''}{', '.join(named)}", DIM if ours else WARN))
+    if spans:
+        return spans
+    busy = (gpu.utilization_percent or 0) > 0 or (gpu.memory_used_mib or 0) > _IDLE_MIB
+    return [("in use by others", WARN)] if busy else [("idle", DIM)]
+
+
+def _is_on(run: RunView, name: str, gpu: Gpu) -> bool:
+    """Whether a living run computes on the GPU, or is to, as long as NVML does not show where it does."""
+    if any(process.run == name for process in gpu.processes or ()):
+        return True
+    if run.gpu_actual:
+        return gpu.mig_index is None and gpu.index in run.gpu_actual
+    return bool(gpu.uuid) and run.cuda_visible_devices == gpu.uuid
+
+
+def _gpu_line(gpu: Gpu, labels: int, width: int, users: Line, wanted: int) -> Line:
+    label: Line = [(_label(gpu).rjust(labels), BOLD), (" ", "")]
+    if gpu.error is not None:
+        return [*label, (plain(gpu.error), BAD)]
+    sensors = f" {_sensor(gpu.temperature_c, '°C'):>5} {_sensor(gpu.power_w, 'W'):>5}" if width >= 64 else ""
+    name = f"{fit(plain(gpu.name), 22)} " if width >= 96 else ""
+    figures = _memory_figures(gpu)
+    room = width - labels - 1 - len(name) - 5 - len(figures) - len(sensors) - 2
+    room_users = max(0, min(wanted, room - (20 if width >= 64 else 6)))
+    bars = 2 if width >= 52 else 1
+    cells = min(40, max(0, room - room_users) // bars)
+    spans: Line = [*label, (name, DIM)]
+    spans += [(bar(_part(gpu.utilization_percent, 100), cells), GOOD)] if bars == 2 else []
+    spans += [(f" {percent(gpu.utilization_percent):>4} ", "")]
+    spans += [(bar(_part(gpu.memory_used_mib, gpu.memory_total_mib), cells), BUSY)]
+    spans += [(figures, ""), (sensors, DIM)]
+    return [*spans, (" ", ""), *_cut(users, room_users - 1)] if room_users > 4 else spans
+
+
+def _cut(spans: Line, width: int) -> Line:
+    """The spans in at most `width` cells."""
+    cut: Line = []
+    for text, style in spans:
+        cut.append((fit(text, min(len(text), width)).rstrip(), style))
+        width -= len(cut[-1][0])
+    return cut
+
+
+def _details(gpu: Gpu, snapshot: Snapshot, samples: Samples, width: int, rows: int) -> list[Line]:
+    """The recent past of a GPU, and its processes."""
+    thing = gpu.index, gpu.mig_index
+    half = max(8, (width - 24) // 2)
+    use = tall_course(samples.course(thing, "use"), half, 0, 100, rows)
+    held = tall_course(samples.course(thing, "memory"), half, 0, gpu.memory_total_mib or 0, rows)
+    words = [("use ", " memory "), *[(" " * 4, " " * 8)] * (rows - 1)]
+    lines: list[Line] = [
+        [(one, DIM), (fit(left, half), GOOD), (other, DIM), (right, BUSY)]
+        for (one, other), left, right in zip(words, use, held, strict=True)
+    ]
+    return lines + [_process_line(process, snapshot) for process in gpu.processes or ()]
+
+
+def _process_line(process: GpuProcess, snapshot: Snapshot) -> Line:
+    run = snapshot.runs.get(process.run)
+    who = process.run or plain(process.user) or "unknown user"
+    words = f"{who}: pid {process.pid}, {memory(process.memory_mib)}"
+    if run is None:
+        return [(words, DIM)]
+    expected = run.gpu_memory_expected_mib
+    return [(words, ""), (f" of {memory(expected)} expected" if expected else "", DIM)]
+
+
+def _memory_figures(gpu: Gpu) -> str:
+    if gpu.memory_used_mib is None and gpu.memory_total_mib is None:
+        return f" {UNKNOWN:>11}"
+    return f" {memory(gpu.memory_used_mib):>5}/{memory(gpu.memory_total_mib):<5}"
+
+
+def _part(value: float | None, whole: float | None) -> float | None:
+    return value / whole if value is not None and whole else None
+
+
+def _sensor(value: float | None, unit: str) -> str:
+    return UNKNOWN if value is None else f"{value:.0f}{unit}"

@@ -1,0 +1,189 @@
+"""One reading of NVML after the other, through pynvml; used by gpus.py alone, which imports it late."""
+
+import logging
+import os
+import pwd
+import re
+import time
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
+from typing import Any, TypeVar
+
+import pynvml
+
+from .models import Gpu, GpuProcess, GpuReading
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+_MIB = 1024 * 1024
+
+# Why there are no GPUs at all: what is wrong, then what to do about it.
+_NO_NVML = {
+    pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: (
+        "NVIDIA's library libnvidia-ml.so.1 was not found: install the NVIDIA driver, "
+        "or start the container with access to the GPUs"
+    ),
+    pynvml.NVML_ERROR_DRIVER_NOT_LOADED: (
+        "the NVIDIA driver is not loaded: load it (sudo modprobe nvidia) or restart the machine"
+    ),
+    pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: (
+        "NVIDIA's library and its kernel module have different versions, as after a driver update: restart the machine"
+    ),
+    pynvml.NVML_ERROR_NO_PERMISSION: "no permission to talk to the NVIDIA driver: ask for access to /dev/nvidia*",
+}
+# Errors after which nothing a GPU says can be used, until NVML is started afresh.
+_OUT_OF_ORDER = {
+    pynvml.NVML_ERROR_UNINITIALIZED: "the NVIDIA driver went away while it was being read",
+    pynvml.NVML_ERROR_DRIVER_NOT_LOADED: "the NVIDIA driver went away while it was being read",
+    pynvml.NVML_ERROR_GPU_IS_LOST: "GPU is lost: it fell off the bus or was switched off; restart the machine",
+    pynvml.NVML_ERROR_RESET_REQUIRED: "GPU needs a reset: run nvidia-smi --gpu-reset or restart the machine",
+}
+
+
+class Nvml:
+    """NVML, started at the first reading and kept, since starting it is slow; started afresh after trouble."""
+
+    def __init__(self) -> None:
+        self._started = False
+
+    def read(self) -> GpuReading:
+        """The GPUs as they are now; takes as long as the driver does."""
+        taken_at = time.time()
+        try:
+            if not self._started:
+                pynvml.nvmlInit()
+                self._started = True
+            count = pynvml.nvmlDeviceGetCount()
+        except pynvml.NVMLError as error:
+            self.close()
+            reason = _NO_NVML.get(error.value, f"NVML failed ({error}): see what nvidia-smi and dmesg say")
+            return GpuReading(error=reason, taken_at=taken_at)
+        gpus = tuple(gpu for index in range(count) for gpu in _read_gpu(index))
+        if any(gpu.error for gpu in gpus):
+            self.close()  # so that the next reading sees a driver or GPU that has come back
+        return GpuReading(gpus=gpus, taken_at=taken_at)
+
+    def close(self) -> None:
+        """Lets go of the driver, if it was held."""
+        if not self._started:
+            return
+        self._started = False
+        try:
+            pynvml.nvmlShutdown()
+        except pynvml.NVMLError as error:
+            log.debug("NVML would not shut down: %s", error)
+
+
+def _read_gpu(index: int) -> Iterator[Gpu]:
+    """The GPU at `index`, or its MIG devices where it is split into such."""
+    identity: dict[str, Any] = {"index": index}
+    try:
+        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        identity |= _identity(handle)
+        mode = _figure(lambda: pynvml.nvmlDeviceGetMigMode(handle))
+        sensors = _sensors(handle)
+        if mode is not None and mode[0] == pynvml.NVML_DEVICE_MIG_ENABLE:
+            yield from _read_mig_devices(index, handle, identity, sensors)
+            return
+        utilization = _figure(lambda: int(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu))
+        yield Gpu(**identity, **sensors, **_contents(handle), utilization_percent=utilization)
+    except pynvml.NVMLError as error:
+        yield Gpu(**identity, error=_OUT_OF_ORDER.get(error.value, f"NVML cannot reach this GPU ({error})"))
+
+
+def _read_mig_devices(index: int, parent: object, identity: dict[str, Any], sensors: dict[str, Any]) -> Iterator[Gpu]:
+    """The MIG devices of the GPU at `index`; the GPU itself, with an error, when it has none."""
+    found = False
+    for mig_index in range(_figure(lambda: int(pynvml.nvmlDeviceGetMaxMigDeviceCount(parent))) or 0):
+        handle = _figure(partial(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, parent, mig_index))
+        if handle is None:  # a place where no MIG device has been made
+            continue
+        found = True
+        name = _identity(handle)
+        error = None if name["uuid"] else "its UUID cannot be read, and CUDA knows a MIG device by no other name"
+        yield Gpu(index=index, mig_index=mig_index, **name, **sensors, **_contents(handle), error=error)
+    if not found:
+        yield Gpu(**identity, **sensors, error="MIG mode is on but there is no MIG device: make one or switch MIG off")
+
+
+def _identity(handle: object) -> dict[str, Any]:
+    uuid = _figure(lambda: _text(lambda: pynvml.nvmlDeviceGetUUID(handle))) or ""
+    name = _figure(lambda: _text(lambda: pynvml.nvmlDeviceGetName(handle))) or "unknown GPU"
+    # A comma or space in a UUID would be read as a list of GPUs by whoever gets it in CUDA_VISIBLE_DEVICES.
+    return {"uuid": re.sub(r"[^A-Za-z0-9/-]", "", uuid)[:80], "name": name[:64]}
+
+
+def _sensors(handle: object) -> dict[str, Any]:
+    """Temperature (°C) and power (W) of a whole GPU."""
+    sensor = pynvml.NVML_TEMPERATURE_GPU
+    return {
+        "temperature_c": _figure(
+            lambda: int(pynvml.nvmlDeviceGetTemperatureV(handle, sensor)),
+            lambda: int(pynvml.nvmlDeviceGetTemperature(handle, sensor)),
+        ),
+        "power_w": _figure(lambda: pynvml.nvmlDeviceGetPowerUsage(handle) / 1000),
+    }
+
+
+def _contents(handle: object) -> dict[str, Any]:
+    """Memory (MiB) and computing processes of a GPU or MIG device."""
+    memory = _figure(
+        lambda: pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2),
+        lambda: pynvml.nvmlDeviceGetMemoryInfo(handle),
+    )
+    processes = _figure(
+        lambda: pynvml.nvmlDeviceGetComputeRunningProcesses_v3(handle),
+        lambda: pynvml.nvmlDeviceGetComputeRunningProcesses_v2(handle),
+    )
+    figures: dict[str, Any] = {}
+    if memory is not None:
+        figures |= {"memory_used_mib": _mib(memory.used), "memory_total_mib": _mib(memory.total)}
+    if processes is not None:
+        figures["processes"] = tuple(
+            GpuProcess(pid=one.pid, memory_mib=_mib(one.usedGpuMemory), user=_owner(one.pid)) for one in processes
+        )
+    return figures
+
+
+def _owner(pid: int) -> str:
+    """The name of the user whose process this is; "" in a container that hides it."""
+    try:
+        return _user_name(os.stat(f"/proc/{pid}").st_uid)  # noqa: PTH116
+    except OSError:
+        return ""
+
+
+@lru_cache
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _mib(size: int | None) -> int | None:
+    return None if size is None else size // _MIB
+
+
+def _figure(*calls: Callable[[], _T]) -> _T | None:
+    """The answer of the first of `calls`, newest form first, that this driver gives; None if it gives none.
+
+    Raises NVMLError when the GPU is out of order as a whole.
+    """
+    for call in calls:
+        try:
+            return call()
+        except pynvml.NVMLError as error:
+            if error.value in _OUT_OF_ORDER:
+                raise
+    return None
+
+
+def _text(call: Callable[[], str]) -> str:
+    """The text `call` gives, bad bytes replaced, invisible characters removed: it ends up on screens."""
+    try:
+        text = call()
+    except UnicodeDecodeError as error:  # pynvml decodes strictly
+        text = error.object.decode(errors="replace")
+    return "".join(character for character in text if character.isprintable())

@@ -1,0 +1,192 @@
+"""Which GPUs a session uses: from a reading and the user's wishes to slots. Pure: no NVML, no files, no clock.
+
+A GPU is *free* when nobody else computes on it and it has room for the largest run. Inside a container NVML
+hides other people's processes, so an empty or unknown process list is not believed by itself: a GPU of
+which more than 1 GiB or more than 10 % is held then counts as in use, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from .models import Gpu, GpuReading
+from .slots import Slot
+from .visible_devices import in_order, requested_gpus, visible_gpus, why_no_gpu
+
+
+class SlotChoice(BaseModel):
+    """The slots of a session, at least one. `reason` says why the mode is sequential; "" when it is parallel."""
+
+    model_config = ConfigDict(frozen=True)
+
+    slots: tuple[Slot, ...]
+    mode: Literal["parallel", "sequential"]
+    notes: tuple[str, ...] = ()
+    reason: str = ""
+
+
+def resolve_slots(
+    reading: GpuReading,
+    *,
+    requested: str | None,
+    parallel: bool,
+    inherited: str | None,
+    share: bool = False,
+    own_pids: frozenset[int] = frozenset(),
+    needed_mib: int = 0,
+    width: int = 2,
+    preferred: Sequence[int] = (1, 2),
+) -> SlotChoice:
+    """The slots of a session: one per GPU chosen, or a single CPU slot when there is no GPU to use.
+
+    `requested` is the value of `--gpus`, `inherited` that of CUDA_VISIBLE_DEVICES (None: not set), within
+    which requested indices count. Without a request at most `width` free GPUs are taken: the `preferred`
+    (NVML's indices, in this order), each replaced by the idlest other one where it is absent or in use.
+    Processes `own_pids` don't make a GPU in use; `needed_mib` (MiB) is what the largest run needs.
+    With `share` each GPU takes as many runs at once as fit into the memory that is free now.
+
+    Raises SlotError when `requested` is malformed, or names a GPU twice, or one that can't be used.
+    """
+    if requested is not None and requested.strip().lower() == "none":
+        return _cpu("--gpus none asks for the CPU")
+    users = _Users(own_pids, needed_mib)
+    choice = _exclusive(reading, users, requested, inherited, parallel=parallel, width=width, preferred=preferred)
+    return _shared(choice, reading, users, needed_mib) if share else choice
+
+
+def _exclusive(
+    reading: GpuReading,
+    users: _Users,
+    requested: str | None,
+    inherited: str | None,
+    *,
+    parallel: bool,
+    width: int,
+    preferred: Sequence[int],
+) -> SlotChoice:
+    """The choice where each slot holds one run at a time."""
+    visible, notes = visible_gpus(reading, inherited)
+    if requested is not None:
+        gpus = requested_gpus(requested, reading, visible, inherited)
+        notes += [f"{gpu.label} {why}, and is used as --gpus says" for gpu in gpus if (why := users.why_not_free(gpu))]
+        return _choice(gpus, parallel, notes, f"--gpus {requested.strip()} names one GPU")
+    candidates = sorted({gpu for entry in visible for gpu in entry}, key=in_order)
+    usable = sorted((gpu for gpu in candidates if gpu.error is None), key=_idleness)
+    if not usable:
+        return _cpu(why_no_gpu(reading, inherited), notes)
+    notes += [f"{gpu.label} is left out: {gpu.error}" for gpu in candidates if gpu.error is not None]
+    width = width if parallel else 1
+    return _automatic(usable, users, notes, parallel=parallel, width=width, preferred=preferred)
+
+
+class _Users:
+    """What is known about who uses a GPU."""
+
+    def __init__(self, own_pids: frozenset[int], needed_mib: int) -> None:
+        self._own_pids = own_pids
+        self._needed_mib = needed_mib
+
+    def why_not_free(self, gpu: Gpu) -> str:
+        """What keeps `gpu` from being free, to follow its name in a sentence; "" when it is free."""
+        processes = gpu.processes or ()
+        others = sum(process.pid not in self._own_pids for process in processes)
+        if others:
+            return f"is in use by {others} other process{'es' if others > 1 else ''}"
+        if not processes and clearly_used(gpu):
+            return f"is in use by somebody unseen ({gpu.memory_used_mib} MiB of its memory are held)"
+        if gpu.memory_free_mib is None:
+            return ""
+        room = self.room(gpu) or 0
+        return "" if room >= self._needed_mib else f"has only {room} MiB free of the {self._needed_mib} MiB needed"
+
+    def room(self, gpu: Gpu) -> int | None:
+        """MiB that our runs may have on `gpu`, counting what they hold already; None if unknown."""
+        own = sum(process.memory_mib or 0 for process in gpu.processes or () if process.pid in self._own_pids)
+        return None if gpu.memory_free_mib is None else gpu.memory_free_mib + own
+
+
+def clearly_used(gpu: Gpu) -> bool:
+    """Whether so much of the memory is held (over 1 GiB, or over 10 %) that somebody must be using the GPU."""
+    used, total = gpu.memory_used_mib, gpu.memory_total_mib
+    return used is not None and total is not None and used > min(1024, total / 10)
+
+
+def _idleness(gpu: Gpu) -> tuple[int, int, int, int]:
+    """Sorts the idlest first: most free memory, then least utilisation, then lowest index; unknown is worst."""
+    free = gpu.memory_free_mib
+    busy = gpu.utilization_percent
+    return (1 if free is None else -free, 101 if busy is None else busy, gpu.index, gpu.mig_index or 0)
+
+
+def _cpu(reason: str, notes: Sequence[str] = ()) -> SlotChoice:
+    return SlotChoice(slots=(Slot(index=0, name="CPU"),), mode="sequential", notes=tuple(notes), reason=reason)
+
+
+def _choice(gpus: Sequence[Gpu], parallel: bool, notes: Sequence[str], why_one: str) -> SlotChoice:
+    """Slots on `gpus`, or on the first alone when `parallel` is not wanted; `why_one`: why `gpus` is but one."""
+    together = parallel and len(gpus) > 1
+    slots = tuple(
+        Slot(index=at, gpu_index=gpu.index, gpu_uuid=gpu.uuid or None, name=gpu.label)
+        for at, gpu in enumerate(gpus if together else gpus[:1])
+    )
+    reason = "" if together else why_one if parallel else "--no-parallel asks for one run at a time"
+    return SlotChoice(slots=slots, mode="parallel" if together else "sequential", notes=tuple(notes), reason=reason)
+
+
+def _shared(choice: SlotChoice, reading: GpuReading, users: _Users, needed_mib: int) -> SlotChoice:
+    """`choice` with GPUs that take several runs at once; `needed_mib` is what the largest run expects."""
+    gpus = {gpu.label: gpu for gpu in reading.gpus}
+    rooms = {slot.index: users.room(gpus[slot.name]) for slot in choice.slots if slot.gpu_index is not None}
+    if not rooms:
+        return choice
+    slots = tuple(slot.model_copy(update={"shared_mib": rooms[slot.index]}) for slot in choice.slots)
+    notes = [_sharing(slot) for slot in slots]
+    room = slots[0].shared_mib
+    if len(slots) == 1 and (room is None or room < 2 * needed_mib):
+        crowded = f"{choice.reason}, and {slots[0].name} has no room for two of the largest run"
+        reason = choice.reason if room is None else crowded
+        return choice.model_copy(update={"slots": slots, "notes": (*choice.notes, *notes), "reason": reason})
+    return SlotChoice(slots=slots, mode="parallel", notes=(*choice.notes, *notes))
+
+
+def _sharing(slot: Slot) -> str:
+    if slot.shared_mib is None:
+        return f"{slot.name} does not tell how much memory is free, so one run at a time has it"
+    return f"{slot.name} is shared by as many runs as expect at most {slot.shared_mib} MiB together"
+
+
+def _automatic(
+    usable: Sequence[Gpu], users: _Users, notes: list[str], *, parallel: bool, width: int, preferred: Sequence[int]
+) -> SlotChoice:
+    """The choice nobody pinned, from `usable` (idlest first)."""
+    obstacles = {id(gpu): users.why_not_free(gpu) for gpu in usable}
+    notes = notes + [f"{gpu.label} {why}" for gpu in sorted(usable, key=in_order) if (why := obstacles[id(gpu)])]
+    free = [gpu for gpu in usable if not obstacles[id(gpu)]]
+    if not free:
+        notes.append(f"no GPU is free: {usable[0].label} is the idlest and is shared")
+        return _choice(usable[:1], parallel, notes, "no GPU is free")
+    chosen = _preferred_or_idlest(free, width, preferred)
+    if len(free) > 1:
+        why_one = "one slot was asked for"
+    else:
+        why_one = f"{free[0].label} is the only {'GPU to use' if len(usable) == 1 else 'free GPU'}"
+    return _choice(chosen, parallel, notes, why_one)
+
+
+def _preferred_or_idlest(free: Sequence[Gpu], width: int, preferred: Sequence[int]) -> list[Gpu]:
+    """At most `width` of `free` (idlest first): place i for preferred[i], gaps filled by the idlest others."""
+    rest = list(free)
+    places: list[Gpu | None] = []
+    for index in preferred:
+        found = next((gpu for gpu in rest if gpu.index == index), None)
+        places.append(found)
+        if found is not None:
+            rest.remove(found)
+    # A preferred GPU beyond the width goes before any other as a replacement.
+    replacements = [gpu for gpu in places[width:] if gpu is not None] + rest
+    places = places[:width] + [None] * (width - len(places))
+    filled = [gpu if gpu is not None else replacements.pop(0) if replacements else None for gpu in places]
+    return [gpu for gpu in filled if gpu is not None]

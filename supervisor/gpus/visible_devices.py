@@ -1,0 +1,108 @@
+"""What `--gpus` and CUDA_VISIBLE_DEVICES name: GPUs, by index or UUID. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .models import Gpu, GpuReading
+
+# What people and batch systems put into CUDA_VISIBLE_DEVICES to hide the GPUs on purpose.
+_HIDDEN = {"", "-1", "NoDevFiles"}
+
+
+class SlotError(ValueError):
+    """The user asked for GPUs that can't be had; the message is one line that names the option and what exists."""
+
+
+def visible_gpus(reading: GpuReading, inherited: str | None) -> tuple[list[tuple[Gpu, ...]], list[str]]:
+    """What index 0, 1, … stands for, and notes: a GPU, or the MIG devices of one; broken ones included.
+
+    CUDA_VISIBLE_DEVICES is read as CUDA does: the list ends before the first name that is not a GPU's.
+    """
+    indices = sorted({gpu.index for gpu in reading.gpus})
+    physical = {index: tuple(gpu for gpu in reading.gpus if gpu.index == index) for index in indices}
+    if inherited is None or not physical:
+        return list(physical.values()), []
+    visible: list[tuple[Gpu, ...]] = []
+    for name in (part.strip() for part in inherited.split(",")):
+        named = physical.get(int(name), ()) if _is_index(name) else tuple(_by_uuid(name, reading.gpus))
+        if not named or (not _is_index(name) and len(named) > 1):
+            note = f"CUDA_VISIBLE_DEVICES={inherited!r}: {name!r} is no GPU of this machine; the list ends before it"
+            return visible, [] if name in _HIDDEN else [note]
+        if named not in visible:
+            visible.append(named)
+    return visible, []
+
+
+def requested_gpus(
+    requested: str, reading: GpuReading, visible: Sequence[tuple[Gpu, ...]], inherited: str | None
+) -> list[Gpu]:
+    """The GPUs that `--gpus` names, in its order. Raises SlotError."""
+    wish = f"--gpus {requested.strip() if requested.strip() and requested.isprintable() else repr(requested)}"
+    names = [name.strip() for name in requested.split(",")]
+    if not all(names):
+        raise SlotError(f"{wish}: expected indices or UUIDs with commas between them, as in 1,2, or none")
+    if not any(visible):
+        raise SlotError(f"{wish}: {why_no_gpu(reading, inherited)}")
+    chosen: list[Gpu] = []
+    for name in names:
+        gpu = _one_gpu(name, wish, visible, inherited)
+        if gpu.error is not None:
+            raise SlotError(f"{wish}: {gpu.label} cannot be used: {gpu.error}")
+        if gpu in chosen:
+            raise SlotError(f"{wish}: {gpu.label} is named twice")
+        chosen.append(gpu)
+    return chosen
+
+
+def _one_gpu(name: str, wish: str, visible: Sequence[tuple[Gpu, ...]], inherited: str | None) -> Gpu:
+    """The GPU called `name` in `wish`. Raises SlotError unless there is exactly one."""
+    where = "this machine has" if inherited is None else f"CUDA_VISIBLE_DEVICES={inherited!r} leaves"
+    if _is_index(name):
+        found = visible[int(name)] if int(name) < len(visible) else ()
+        exists = "0" if len(visible) == 1 else f"0-{len(visible) - 1}"
+    elif name.startswith(("GPU-", "MIG-")) and name.isprintable():
+        everything = [gpu for entry in visible for gpu in entry]
+        found = tuple(_by_uuid(name, everything))
+        exists = ", ".join(gpu.uuid for gpu in everything if gpu.uuid) or "none whose UUID can be read"
+    else:
+        raise SlotError(f"{wish}: {name!r} is neither an index nor a UUID (GPU-… or MIG-…)")
+    if not found:
+        raise SlotError(f"{wish}: there is no GPU {name}; {where} {exists}")
+    if len(found) > 1:
+        raise SlotError(f"{wish}: {name} could be any of {', '.join(gpu.uuid for gpu in found)}")
+    return found[0]
+
+
+def _by_uuid(name: str, gpus: Sequence[Gpu]) -> list[Gpu]:
+    """The GPUs whose UUID is `name` or, as CUDA allows, begins with it."""
+    if not name.startswith(("GPU-", "MIG-")):
+        return []
+    return [gpu for gpu in gpus if gpu.uuid == name] or [gpu for gpu in gpus if gpu.uuid.startswith(name)]
+
+
+def _is_index(name: str) -> bool:
+    return name.isascii() and name.isdigit() and len(name) < 10
+
+
+def _hides_all(inherited: str | None) -> bool:
+    """Whether CUDA_VISIBLE_DEVICES hides every GPU on purpose."""
+    return inherited is not None and inherited.split(",")[0].strip() in _HIDDEN
+
+
+def why_no_gpu(reading: GpuReading, inherited: str | None) -> str:
+    """Why there is no GPU to use, in words."""
+    if reading.error is not None:
+        return f"no GPU can be seen: {reading.error}"
+    if not reading.gpus:
+        return "the NVIDIA driver knows of no GPU"
+    if _hides_all(inherited):
+        return f"CUDA_VISIBLE_DEVICES={inherited!r} hides every GPU"
+    if inherited is not None:
+        return f"CUDA_VISIBLE_DEVICES={inherited!r} leaves no GPU that works"
+    return "; ".join(f"{gpu.label}: {gpu.error}" for gpu in sorted(reading.gpus, key=in_order))
+
+
+def in_order(gpu: Gpu) -> tuple[int, int]:
+    """Sorts GPUs as NVML counts them."""
+    return (gpu.index, -1 if gpu.mig_index is None else gpu.mig_index)

@@ -1,0 +1,178 @@
+"""From a logs folder to its engine: found, or started again if it died with work to do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pwd
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from ..session.folder import SessionError, SessionFolder
+from ..session.lookup import current_session, find_session, is_finished
+from .engine_lock import EngineLock, socket_path
+from .messages import Down
+from .server import Client, EngineGone
+
+START_DEADLINE_S = 20.0
+RETRY_S = 0.02
+RIVAL_S = 0.5  # for an engine that is just leaving to let go of the lock
+
+
+class NoSession(EngineGone):
+    """There is nothing to talk to: no session at all, or one that has finished."""
+
+
+@contextlib.asynccontextmanager
+async def open_client(logs: Path, *, reopen: bool = False, stamp: str | None = None) -> AsyncIterator[Client]:
+    """A connection to the engine of `logs`; an engine that died with work to do is started again.
+
+    With `reopen` the engine is also started on a session that has finished, so that its runs can be restarted:
+    the one with that `stamp`, or the current one.
+
+    Raises:
+        NoSession: there is no session, or it has finished.
+        EngineGone: the engine could not be started, or does not answer, or serves another session.
+        SessionError, JournalError, RuntimeFolderError: damaged files, no safe place for the socket.
+    """
+    if stamp is not None:
+        await _make_current(session_to_serve(logs, reopen=reopen, stamp=stamp))
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            client = await stack.enter_async_context(_connect(logs))
+        except EngineGone:
+            folder = session_to_serve(logs, reopen=reopen, stamp=stamp)
+            client = await stack.enter_async_context(_start_and_connect(folder))
+        yield client
+
+
+@contextlib.asynccontextmanager
+async def _connect(logs: Path) -> AsyncIterator[Client]:
+    """A connection to the engine where it said that it listens, or else where we would listen ourselves."""
+    holder = EngineLock(logs).holder()
+    async with contextlib.AsyncExitStack() as stack:
+        client: Client | None = None
+        if holder is not None and not holder.is_elsewhere:
+            with contextlib.suppress(EngineGone):
+                client = await stack.enter_async_context(Client.connect(Path(holder.socket)))
+        if client is None:
+            client = await stack.enter_async_context(Client.connect(socket_path(logs)))
+        yield client
+
+
+async def _make_current(folder: SessionFolder) -> None:
+    """Has an engine that lingers on another session, which has finished, make way for one on this."""
+    current = current_session(folder.logs)
+    if current is not None and current != folder and not is_finished(current):
+        raise EngineGone(f"{folder.logs}: session {current.stamp} is not finished; end it with `pmssm-supervise down`")
+    deadline = time.monotonic() + START_DEADLINE_S
+    while time.monotonic() < deadline:
+        try:
+            async with _connect(folder.logs) as client:
+                if (await client.look()).session == folder.stamp:
+                    return
+                await client.command(Down())
+        except EngineGone:
+            return
+        await asyncio.sleep(RETRY_S)
+    raise EngineGone(f"{folder.logs}: another session's engine does not leave; see `pmssm-supervise status`")
+
+
+async def dismiss_idle_engine(logs: Path) -> None:
+    """Ends an engine that only lingers on a finished session, for those who still look at it."""
+    with contextlib.suppress(EngineGone):
+        async with _connect(logs) as client:
+            await client.command(Down())
+
+
+def session_to_serve(logs: Path, *, reopen: bool, stamp: str | None = None) -> SessionFolder:
+    """The session of `logs` with that `stamp`, or the current one.
+
+    Raises:
+        NoSession: there is none, or it has finished and is not to be reopened.
+        SessionError: there is none with that stamp.
+    """
+    folder = find_session(logs, stamp)
+    if folder is None:
+        raise NoSession(f"{logs}: no session here; start one with `pmssm-supervise`, or name its folder with --logs")
+    if not reopen and is_finished(folder):
+        raise NoSession(f"{logs}: session {folder.stamp} has finished; `pmssm-supervise restart RUN` goes on with it")
+    return folder
+
+
+def spawn_engine(folder: SessionFolder) -> subprocess.Popen[bytes]:
+    """A detached engine on the session: its own process session, no terminal, the environment of the beginning.
+
+    `-P`: a random.py or queue.py in the folder where the user happens to be is not for us to import.
+
+    Raises:
+        SessionError: the session is another user's, whose runs would then be ours, or cannot be written.
+    """
+    settings = folder.load_settings()
+    if settings.owner not in (None, os.getuid()):
+        raise SessionError(f"{folder.path}: is the session of {_user_name(settings.owner)}; go on with it as that user")
+    kept = {name: os.environ[name] for name in ("XDG_RUNTIME_DIR", "TMPDIR") if name in os.environ}
+    try:
+        output = folder.engine_output.open("ab")
+    except OSError as error:
+        raise SessionError(f"{folder.engine_output}: cannot write it: {error.strerror}") from None
+    with output:
+        os.fchmod(output.fileno(), 0o600)
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "pmssm.supervisor.engine", str(folder.logs), folder.stamp],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**settings.environment, **kept},
+            start_new_session=True,
+        )
+
+
+@contextlib.asynccontextmanager
+async def _start_and_connect(folder: SessionFolder) -> AsyncIterator[Client]:
+    engine = spawn_engine(folder)
+    deadline = time.monotonic() + START_DEADLINE_S
+    async with contextlib.AsyncExitStack() as stack:
+        while True:
+            try:
+                client = await stack.enter_async_context(_connect(folder.logs))
+                break
+            except EngineGone:
+                if engine.poll() not in (None, 0):
+                    raise EngineGone(_last_words(folder)) from None
+                if time.monotonic() > deadline:
+                    message = f"the engine did not start within {START_DEADLINE_S:.0f} s; see {folder.engine_output}"
+                    raise EngineGone(message) from None
+            await asyncio.sleep(RETRY_S)
+            if engine.poll() == 0:  # another engine had the lock: it just started, just leaves, or is far away
+                lock = EngineLock(folder.logs)
+                holder = lock.holder()
+                if holder is not None and holder.is_elsewhere:
+                    raise EngineGone(f"{folder.logs}: is served by an engine on {holder.host}; use that machine")
+                if (mover := lock.holder_before_move()) is not None:
+                    raise EngineGone(
+                        f"{folder.logs}: was moved while its engine (pid {mover.pid}) ran; it goes on here once what "
+                        "runs has ended"
+                    )
+                await asyncio.sleep(RIVAL_S)
+                engine = spawn_engine(folder)
+        yield client
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+def _last_words(folder: SessionFolder) -> str:
+    try:
+        lines = folder.engine_output.read_text(errors="replace").strip().splitlines()
+    except OSError:
+        lines = []
+    return f"the engine could not start: {lines[-1] if lines else 'it said nothing'} (see {folder.engine_output})"

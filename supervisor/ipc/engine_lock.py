@@ -1,0 +1,142 @@
+"""Where engines and clients meet: the socket, and the lock that says who may listen on it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import socket
+import stat
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..files import read_object
+
+MAX_SOCKET_PATH = 107  # bytes; sun_path holds 108 with its final NUL
+
+
+class RuntimeFolderError(OSError):
+    """No safe place for the socket; the message says why and what to do."""
+
+
+def socket_path(logs: Path) -> Path:
+    """The socket of the engine that serves the logs folder; the same for every spelling of the folder.
+
+    Raises:
+        RuntimeFolderError: the runtime folder is not safe, or its path is too long.
+    """
+    path = _runtime_folder() / _socket_name(logs)
+    if len(os.fsencode(path)) > MAX_SOCKET_PATH:
+        raise RuntimeFolderError(f"{path}: too long for a socket; set XDG_RUNTIME_DIR to a shorter folder of yours")
+    return path
+
+
+def _socket_name(logs: Path) -> str:
+    return hashlib.sha256(os.fsencode(logs.resolve())).hexdigest()[:16] + ".sock"
+
+
+def _runtime_folder() -> Path:
+    """A folder of the user's own that nobody else can enter."""
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    if base and Path(base).is_absolute() and Path(base).is_dir():
+        folder = Path(base) / "pmssm-supervise"
+    else:
+        folder = Path(tempfile.gettempdir()) / f"pmssm-supervise-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        status = folder.lstat()
+    except OSError as error:
+        raise RuntimeFolderError(
+            f"{folder}: cannot make the folder for sockets: {error.strerror}; set XDG_RUNTIME_DIR to a folder of yours"
+        ) from None
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise RuntimeFolderError(
+            f"{folder}: is not a private folder of yours; remove it, or set XDG_RUNTIME_DIR to one that is"
+        )
+    return folder
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The engine that holds a lock, or held it last."""
+
+    socket: str  # the runtime folder of a batch job or of `su` is not that of the login shell
+    host: str  # a logs folder may be seen from several machines; a socket can't
+    pid: int
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether that engine runs on another machine."""
+        return self.host != socket.gethostname()
+
+
+class EngineLock:
+    """Held by the one live engine of a logs folder; the kernel lets go of it when that engine dies."""
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+        self._path = logs / ".engine.lock"
+        self._descriptor: int | None = None
+
+    def acquire(self) -> bool:
+        """Whether the lock is ours now, or was already."""
+        if self._descriptor is not None:
+            return True
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        self._descriptor = descriptor
+        return True
+
+    def release(self) -> None:
+        """Lets another engine have it."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def is_whole(self) -> bool:
+        """Whether whoever comes now finds the lock taken; not so once its file was deleted."""
+        assert self._descriptor is not None
+        try:
+            return self._path.stat().st_ino == os.fstat(self._descriptor).st_ino
+        except OSError:
+            return False
+
+    def is_replaced(self) -> bool:
+        """Whether the file was deleted and there is another lock in its place."""
+        return self._path.exists() and not self.is_whole()
+
+    def tell(self, path: Path) -> None:
+        """Leaves word, in the lock that is ours, of where we listen."""
+        assert self._descriptor is not None
+        record = json.dumps(asdict(Holder(str(path), socket.gethostname(), os.getpid()))).encode()
+        with contextlib.suppress(OSError):  # a full disk; most clients find us without it
+            os.pwrite(self._descriptor, record, 0)
+            os.ftruncate(self._descriptor, len(record))
+
+    def holder(self) -> Holder | None:
+        """Who left word last; None where nobody did, or about another folder, of which this one is a copy."""
+        holder = self._last_holder()
+        return holder if holder and Path(holder.socket).name == _socket_name(self._logs) else None
+
+    def holder_before_move(self) -> Holder | None:
+        """Who left word last about this folder under another name, and still lives on this machine."""
+        holder = self._last_holder()
+        if holder is None or holder.is_elsewhere or Path(holder.socket).name == _socket_name(self._logs):
+            return None
+        return holder if Path(f"/proc/{holder.pid}").exists() else None
+
+    def _last_holder(self) -> Holder | None:
+        record = read_object(self._path)
+        try:
+            holder = Holder(**record) if record else None
+        except TypeError:
+            return None
+        known = holder is not None and isinstance(holder.socket, str) and "\0" not in holder.socket
+        return holder if known else None

@@ -1,0 +1,73 @@
+"""The session's log: what an event means, in a line for people. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..formatting import tally
+from ..plan.schema import Plan
+from .events import (
+    AttemptEnded,
+    AttemptStarted,
+    AttemptStarting,
+    AttemptVoided,
+    EngineStarted,
+    Event,
+    RestartRequested,
+    RetryScheduled,
+    SessionFinished,
+    SlotsChosen,
+    StopRequested,
+)
+from .explain import how_ended, reason
+from .folder import Level
+from .state import RunState, SessionState, blockers, run_states
+
+Line = tuple[str, Level]
+
+
+def tell(event: Event, plan: Plan, state: SessionState) -> Iterator[Line]:
+    """The lines for an event that has just led to `state`."""
+    match event:
+        case EngineStarted():
+            yield f"engine started (pid {event.pid})", "info"
+        case SlotsChosen():
+            yield f"{event.mode}: {', '.join(slot.name for slot in event.slots)}", "info"
+            for note in event.notes:
+                yield note, "warning"
+        case AttemptStarting():
+            where = f" on {event.slot.name}" if event.slot else ""
+            again = " from the beginning" if event.fresh else ""
+            yield f"{event.run}: starting attempt {event.attempt}{where}{again}", "info"
+        case AttemptStarted():
+            yield f"{event.run}: running as pid {event.pid}", "info"
+        case AttemptVoided():
+            yield f"{event.run}: attempt {event.attempt} never began; starting it again", "warning"
+        case AttemptEnded():
+            yield from _tell_end(event, plan, state)
+        case StopRequested():
+            yield f"{event.run}: {event.how} requested", "info"
+        case RestartRequested():
+            stalled = f"{event.run}: has stalled; restarting it from its checkpoint"
+            asked = f"{event.run}: restart requested{' from the beginning' if event.fresh else ''}"
+            yield (stalled, "warning") if event.cause == "stall" else (asked, "info")
+        case RetryScheduled():
+            tries = f"retry {state.runs[event.run].retries} of {plan.runs[event.run].retries}"
+            yield f"{event.run}: crashed; {tries} in {event.delay_s:g} s", "warning"
+        case SessionFinished():
+            yield f"session finished: {tally(run_states(plan, state).values())}", "info"
+
+
+def _tell_end(event: AttemptEnded, plan: Plan, state: SessionState) -> Iterator[Line]:
+    run = state.runs[event.run]
+    seconds = f"after {event.exit.ended - run.last.started:.1f} s" if run.last else ""
+    if run.own_state in (RunState.FAILED, RunState.LOST):
+        states = run_states(plan, state)
+        yield f"{event.run}: {run.own_state} {seconds} ({how_ended(run)})", "error"
+        for name, other in states.items():
+            if other is RunState.BLOCKED and event.run in blockers(plan, states, name):
+                yield f"{name}: {reason(name, plan, state, states)}", "warning"
+    else:
+        yield f"{event.run}: {run.own_state} {seconds}", "info"
+    if event.exit.leftovers:
+        yield f"{event.run}: ended {event.exit.leftovers} processes that it left behind", "warning"

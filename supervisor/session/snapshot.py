@@ -1,0 +1,73 @@
+"""What a client sees of a session: one immutable picture."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from ..gpus.models import Gpu
+from .events import Mode
+from .state import RunState
+
+
+class _Picture(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class AttemptView(_Picture):
+    """One past or present attempt of a run. Times are unix seconds."""
+
+    number: int
+    started: float
+    ended: float | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    error: str | None = None
+    gpu: int | None = None
+    fresh: bool = False
+
+
+class RunView(_Picture):
+    """One run. Times are unix seconds, memory MiB; None where not known or not applicable."""
+
+    state: RunState
+    attempt: int = 0  # number of the latest attempt; 0 before the first
+    pid: int | None = None  # of the command itself; None unless alive
+    gpu: int | None = None  # NVML index
+    cuda_visible_devices: str | None = None  # as given to the latest attempt
+    exit_code: int | None = None
+    signal: int | None = None
+    started: float | None = None
+    ended: float | None = None
+    log: str = ""  # absolute path
+    log_offset: int = 0  # where the latest attempt begins in the log
+    progress: dict[str, int | float] = {}
+    eta_s: float | None = None
+    blocked_by: tuple[str, ...] = ()
+    reason: str = ""  # in words: what it waits for, why it is blocked, how it ended
+    cpu_percent: float | None = None  # of one core, whole process tree
+    memory_mib: float | None = None  # resident, whole process tree
+    gpu_memory_mib: int | None = None  # used on the GPU by the run's processes, from NVML
+    gpu_memory_expected_mib: int | None = None
+    gpu_actual: tuple[int, ...] | None = None  # GPUs on which NVML sees the run's processes; None: not known
+    stalled: bool = False
+    attempts: tuple[AttemptView, ...] = ()
+
+
+class Snapshot(_Picture):
+    """The whole session at one moment."""
+
+    session: str  # the stamp
+    name: str
+    state: str  # running, finished
+    mode: Mode | None  # None until the slots are chosen
+    logs: str  # the logs folder, absolute
+    folder: str  # the session folder, absolute
+    engine_pid: int | None  # None: read from the files, no engine lives
+    taken_at: float
+    started: float | None = None
+    ended: float | None = None
+    notes: tuple[str, ...] = ()
+    runs: dict[str, RunView]
+    gpus: tuple[Gpu, ...] = ()
+    gpu_error: str | None = None  # why there are no GPU figures
+    gpu_taken_at: float | None = None  # when the figures were read; old ones are stale

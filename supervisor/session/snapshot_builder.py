@@ -1,0 +1,183 @@
+"""Snapshots of a session, drawn from its state and from what is measured. Pure, but for a memory of what is final."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..gpus.models import Gpu, GpuReading
+from ..gpus.slots import Slot, environment_of
+from ..plan.schema import Plan
+from .events import Exit
+from .explain import reason
+from .folder import SessionFolder
+from .snapshot import AttemptView, RunView, Snapshot
+from .state import ENDED, Attempt, Run, RunState, SessionState, blockers, run_states
+
+if TYPE_CHECKING:
+    from ..engine.process_usage import Usage  # it imports psutil, which clients have no use for
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What is measured of one run, beside what the journal knows."""
+
+    progress: Mapping[str, int | float] = field(default_factory=dict)
+    eta_s: float | None = None
+    stalled: bool = False
+    usage: Usage | None = None
+
+
+class Painter:
+    """Draws snapshots of one session. Runs that have ended look the same in all of them and are drawn once."""
+
+    def __init__(self, plan: Plan, folder: SessionFolder) -> None:
+        self._plan = plan
+        self._folder = folder
+        self._final: dict[str, tuple[Run, RunView]] = {}  # the view of a run as it was when that was drawn
+
+    def snapshot(
+        self,
+        state: SessionState,
+        observe: Callable[[str], Observation],
+        *,
+        now: float,
+        reading: GpuReading | None,
+        engine_pid: int | None,
+        troubles: Iterable[str] = (),
+    ) -> Snapshot:
+        """The session in `state`; `observe` measures a run, `troubles` are what keeps the engine from going on."""
+        states = run_states(self._plan, state)
+        return Snapshot(
+            session=self._folder.stamp,
+            name=self._plan.session.name,
+            state="finished" if state.finished else "running",
+            mode=state.mode,
+            logs=str(self._folder.logs),
+            folder=str(self._folder.path),
+            engine_pid=engine_pid,
+            taken_at=now,
+            started=state.started,
+            ended=state.ended,
+            notes=(*troubles, *state.notes),
+            runs={name: self._run(name, state, states, observe, reading) for name in self._plan.runs},
+            gpus=_with_runs(reading.gpus, state, observe) if reading else (),
+            gpu_error=reading.error
+            if reading
+            else "NVML was not asked"
+            if engine_pid is None
+            else "NVML has not answered yet",
+            gpu_taken_at=reading.taken_at if reading else None,
+        )
+
+    def _run(
+        self,
+        name: str,
+        state: SessionState,
+        states: Mapping[str, RunState],
+        observe: Callable[[str], Observation],
+        reading: GpuReading | None,
+    ) -> RunView:
+        run = state.runs[name]
+        known, view = self._final.get(name, (None, None))
+        if known is run and view is not None and view.state is states[name]:
+            return view
+        view = self._draw(name, state, states, observe(name), reading)
+        if states[name] in ENDED:
+            self._final[name] = (run, view)
+        return view
+
+    def _draw(
+        self,
+        name: str,
+        state: SessionState,
+        states: Mapping[str, RunState],
+        seen: Observation,
+        reading: GpuReading | None,
+    ) -> RunView:
+        run, plan = state.runs[name], self._plan
+        last = run.last
+        common: dict[str, Any] = {
+            "state": states[name],
+            "log": str(self._folder.run_log(name)),
+            "gpu_memory_expected_mib": plan.runs[name].gpu_memory_mib,
+            "blocked_by": blockers(plan, states, name) if states[name] is RunState.BLOCKED else (),
+            "reason": reason(name, plan, state, states),
+            "attempts": tuple(_attempt_view(attempt) for attempt in run.attempts),
+        }
+        return RunView(**common) if last is None else RunView(**common, **_latest(last, seen, reading))
+
+
+def _latest(last: Attempt, seen: Observation, reading: GpuReading | None) -> dict[str, Any]:
+    """What a view says of the latest attempt."""
+    alive = last.exit is None
+    ended = last.exit or Exit(ended=0.0)
+    used, on = _on_gpus(seen.usage, reading) if alive else (None, None)
+    return {
+        "attempt": last.number,
+        "pid": last.pid if alive else None,
+        "gpu": _gpu_index(last.slot, reading) if last.slot else None,
+        "cuda_visible_devices": environment_of(last.slot)["CUDA_VISIBLE_DEVICES"],
+        "exit_code": ended.exit_code,
+        "signal": ended.signal,
+        "started": last.started,
+        "ended": last.exit.ended if last.exit else None,
+        "log_offset": last.log_offset,
+        "progress": dict(seen.progress),
+        "eta_s": seen.eta_s if alive else None,
+        "stalled": seen.stalled and alive,
+        "cpu_percent": seen.usage.cpu_percent if seen.usage else None,
+        "memory_mib": seen.usage.memory_mib if seen.usage else None,
+        "gpu_memory_mib": used,
+        "gpu_actual": on,
+    }
+
+
+def _with_runs(gpus: tuple[Gpu, ...], state: SessionState, observe: Callable[[str], Observation]) -> tuple[Gpu, ...]:
+    """The GPUs, with the names of the runs at those of their processes that belong to one."""
+    if not any(gpu.processes for gpu in gpus):
+        return gpus
+    usages = {name: observe(name).usage for name, run in state.runs.items() if run.alive}
+    owners = {pid: name for name, usage in usages.items() if usage is not None for pid in usage.pids}
+    return tuple(
+        gpu.model_copy(
+            update={
+                "processes": tuple(p.model_copy(update={"run": owners.get(p.pid, "")}) for p in gpu.processes or ())
+            }
+        )
+        if gpu.processes
+        else gpu
+        for gpu in gpus
+    )
+
+
+def _gpu_index(slot: Slot, reading: GpuReading | None) -> int | None:
+    """The present number of the slot's GPU: a driver that is loaded anew may count in another order."""
+    known = {gpu.uuid: gpu.index for gpu in reading.gpus} if reading else {}
+    return known.get(slot.gpu_uuid or "", slot.gpu_index) if slot.gpu_uuid else slot.gpu_index
+
+
+def _attempt_view(attempt: Attempt) -> AttemptView:
+    ended = attempt.exit
+    return AttemptView(
+        number=attempt.number,
+        started=attempt.started,
+        ended=ended.ended if ended else None,
+        exit_code=ended.exit_code if ended else None,
+        signal=ended.signal if ended else None,
+        error=ended.error if ended else None,
+        gpu=attempt.slot.gpu_index if attempt.slot else None,
+        fresh=attempt.fresh,
+    )
+
+
+def _on_gpus(usage: Usage | None, reading: GpuReading | None) -> tuple[int | None, tuple[int, ...] | None]:
+    """MiB that the run's processes hold on all GPUs, and on which; (None, None) where NVML shows none of them."""
+    if usage is None or reading is None:
+        return None, None
+    mine = [(gpu.index, p.memory_mib) for gpu in reading.gpus for p in gpu.processes or () if p.pid in usage.pids]
+    if not mine:
+        return None, None
+    memories = [memory for _, memory in mine if memory is not None]
+    return sum(memories) if memories else None, tuple(sorted({index for index, _ in mine}))

@@ -1,0 +1,147 @@
+"""The result of a session: summary.json, and the same as a table."""
+
+from __future__ import annotations
+
+import json
+import math
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..files import read_object, write_atomic
+from ..formatting import duration, table
+from ..logs.follower import clean_line
+from ..plan.schema import Plan
+from .folder import SessionFolder
+from .groups import group_figures, groups_table
+from .state import Run, RunState, SessionState, run_states
+
+RESULT_FILE = "result.json"  # a flat JSON object that a run may leave in its output folder
+PAGE_FILE = "report.html"  # a page that a run may leave there, for a browser
+MAX_RESULT_KEYS = 64
+COLUMNS = 4  # runs side by side in the table of results
+TERMINAL = 80  # columns; the table of the main job's three trainings fits
+
+Scalar = str | int | float | bool | None
+
+
+def summary_of(folder: SessionFolder, plan: Plan, state: SessionState) -> dict[str, Any]:
+    """Each run's state, times, resources, what it left in its result.json, and groups of runs: for JSON."""
+    states = run_states(plan, state)
+    runs = {
+        name: {
+            "state": states[name],
+            "group": plan.runs[name].group,
+            **_facts(run),
+            "result": _result(folder, name),
+        }
+        for name, run in state.runs.items()
+    }
+    return {
+        "session": folder.stamp,
+        "name": plan.session.name,
+        "mode": state.mode,
+        "started": state.started,
+        "runs": runs,
+        "groups": group_figures(runs),
+    }
+
+
+def write_summary(folder: SessionFolder, plan: Plan, state: SessionState) -> None:
+    """Writes summary.json.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    write_atomic(folder.summary, json.dumps(summary_of(folder, plan, state), indent=2) + "\n")
+
+
+def _facts(run: Run) -> dict[str, Scalar]:
+    last = run.last
+    exits = [attempt.exit for attempt in run.attempts if attempt.exit is not None]
+    peaks = [ended.max_rss_mib for ended in exits if ended.max_rss_mib is not None]
+    return {
+        "attempts": len(run.attempts),
+        "exit_code": last.exit.exit_code if last and last.exit else None,
+        "signal": last.exit.signal if last and last.exit else None,
+        "gpu": last.slot.gpu_index if last and last.slot else None,
+        "wall_time_s": sum(max(0.0, each.exit.ended - each.started) for each in run.attempts if each.exit),
+        "peak_rss_mib": max(peaks, default=None),
+    }
+
+
+def _result(folder: SessionFolder, run: str) -> dict[str, Scalar]:
+    """The scalars of the run's result.json; it is the run's word, so sizes are bounded and texts cleaned."""
+    path = folder.run_folder(run) / RESULT_FILE
+    try:
+        status = path.stat()
+    except OSError:
+        return {}
+    if not stat.S_ISREG(status.st_mode) or status.st_size > 1 << 16:
+        return {}
+    found = read_object(path) or {}
+    return {
+        _cleaned(key): _cleaned(value) if isinstance(value, str) else value
+        for key, value in list(found.items())[:MAX_RESULT_KEYS]
+        if isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+    }
+
+
+def _cleaned(text: str) -> str:
+    return clean_line(text.encode("utf-8", "replace"))
+
+
+def read_summary(folder: SessionFolder) -> Mapping[str, Any]:
+    """The session's summary.json; no runs before the first one has ended."""
+    return read_object(folder.summary) or {"runs": {}}
+
+
+def page_lines(summary: Mapping[str, Any], folder: Path) -> list[str]:
+    """A line on each page that a run of the session in `folder` has left for a browser."""
+    succeeded = [name for name, run in summary["runs"].items() if run["state"] == RunState.SUCCEEDED]
+    pages = {name: folder / name / PAGE_FILE for name in succeeded}
+    return [f"{name}: {page}" for name, page in pages.items() if page.is_file()]
+
+
+def runs_table(summary: Mapping[str, Any]) -> list[str]:
+    """The lines of a table that says what became of each run."""
+    head = ["run", "state", "exit", "attempts", "gpu", "wall time", "peak memory"]
+    body = [
+        [
+            name,
+            run["state"],
+            _exit(run),
+            str(run["attempts"]),
+            "" if run["gpu"] is None else str(run["gpu"]),
+            duration(run["wall_time_s"]),
+            "" if run["peak_rss_mib"] is None else f"{run['peak_rss_mib']:.0f} MiB",
+        ]
+        for name, run in summary["runs"].items()
+    ]
+    return table(head, body)
+
+
+def results_table(summary: Mapping[str, Any]) -> list[str]:
+    """The lines of a table of the results that runs left, run beside run, and of their groups; none without results."""
+    results = {name: run["result"] for name, run in summary["runs"].items() if run["result"]}
+    lines: list[str] = []
+    for first in range(0, len(results), COLUMNS):
+        names = list(results)[first : first + COLUMNS]
+        keys = dict.fromkeys(key for name in names for key in results[name])
+        rows = [[key.replace("_", " "), *(_cell(results[name].get(key)) for name in names)] for key in keys]
+        lines += ([""] if lines else []) + table(["", *names], rows, within=TERMINAL)
+    groups = groups_table(summary.get("groups", {}))
+    return [*lines, "", *groups] if groups else lines
+
+
+def _exit(run: Mapping[str, Any]) -> str:
+    return f"signal {run['signal']}" if run["signal"] else "" if run["exit_code"] is None else str(run["exit_code"])
+
+
+def _cell(value: Scalar) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.1f}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return "" if value is None else str(value)

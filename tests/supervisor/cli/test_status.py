@@ -1,0 +1,86 @@
+"""The text of `pmssm-supervise status`."""
+
+from pmssm.supervisor.cli.status import status_lines
+from pmssm.supervisor.gpus.models import Gpu
+from pmssm.supervisor.session.snapshot import RunView, Snapshot
+from pmssm.supervisor.session.state import RunState
+from support.snapshots import picture
+
+GPU = Gpu(
+    index=1,
+    uuid="GPU-1",
+    name="NVIDIA H100",
+    utilization_percent=97,
+    memory_used_mib=812,
+    memory_total_mib=81559,
+    temperature_c=54,
+    power_w=311.7,
+)
+TRAINING = RunView(
+    state=RunState.RUNNING,
+    attempt=1,
+    gpu=1,
+    started=1000.0,
+    progress={"epoch": 100, "epochs": 2000, "train_loss": 0.123456789, "val_loss": 1.5e-05},
+    eta_s=3723,
+)
+WAITING = RunView(state=RunState.WAITING, reason="waits for transformer")
+
+
+def snapshot(**changes: object) -> Snapshot:
+    return picture(**{"runs": {"transformer": TRAINING, "mlp": WAITING}, "gpus": (GPU,), **changes})
+
+
+def test_the_whole_status_reads_as_a_page() -> None:
+    assert status_lines(snapshot(notes=("GPU 2 is in use",))) == [
+        "session 20260122_153100 (pmssm): running, parallel, engine 42",
+        "note: GPU 2 is in use",
+        "",
+        "run          state    gpu  epoch     train     val      elapsed  to go    why",
+        "───────────  ───────  ───  ────────  ────────  ───────  ───────  ───────  ─────────────────────",
+        "transformer  running  1    100/2000  0.123457  1.5e-05  1:15     1:02:03",
+        "mlp          waiting                                                      waits for transformer",
+        "",
+        "gpu  name         use   memory           temperature  power",
+        "───  ───────────  ────  ───────────────  ───────────  ─────",
+        "1    NVIDIA H100  97 %  812 / 81559 MiB  54 °C        312 W",
+        "",
+        "files: /logs/session_20260122_153100",
+    ]
+
+
+def test_what_nvml_does_not_tell_is_not_invented() -> None:
+    lines = status_lines(snapshot(gpus=(Gpu(index=3, error="GPU is lost"),)))
+    assert lines[-3].split() == ["3", "n/a", "n/a", "/", "n/a", "n/a", "n/a", "GPU", "is", "lost"]
+
+
+def test_a_live_session_without_gpu_figures_says_why() -> None:
+    lines = status_lines(snapshot(gpus=(), gpu_error="NVML has not answered yet"))
+    assert "no GPU figures: NVML has not answered yet" in lines
+
+
+def test_a_session_without_engine_says_so_and_nothing_of_gpus() -> None:
+    lines = status_lines(snapshot(gpus=(), gpu_error="nobody asks", engine_pid=None, mode=None, state="finished"))
+    assert lines[0] == "session 20260122_153100 (pmssm): finished, slots not chosen yet, no engine"
+    assert not any("GPU" in line for line in lines)
+
+
+def test_an_ended_run_shows_how_long_it_took_and_not_how_long_ago_it_was() -> None:
+    ended = TRAINING.model_copy(update={"state": RunState.SUCCEEDED, "ended": 1010.0, "eta_s": None})
+    line = status_lines(snapshot(runs={"a": ended}))[4]
+    assert "10.0 s" in line
+    assert "1:15" not in line
+
+
+def test_a_stalled_run_is_marked() -> None:
+    assert "running (stalled)" in status_lines(snapshot(runs={"a": TRAINING.model_copy(update={"stalled": True})}))[4]
+
+
+def test_a_clock_that_stepped_back_shows_no_negative_time() -> None:
+    line = status_lines(snapshot(taken_at=0.0))[4]
+    assert "-" not in line.replace("1.5e-05", "")
+
+
+def test_a_run_of_epochs_without_a_goal_shows_the_epoch() -> None:
+    run = TRAINING.model_copy(update={"progress": {"epoch": 7}})
+    assert status_lines(snapshot(runs={"a": run}))[4].split()[:4] == ["a", "running", "1", "7"]

@@ -1,0 +1,86 @@
+"""Whole screens compared with committed text files; UPDATE_SCREENS=1 writes them anew."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from pmssm.supervisor.session.snapshot import AttemptView
+from support.fake_engine import NOW, Stage, screen_text, settled, until, until_shown
+
+SCREENS = Path(__file__).parent / "expected_screens"
+NOW_ENDED = NOW - 60
+SIZES = ((80, 24), (120, 40), (200, 50))
+
+
+def compare(name: str, shown: str) -> None:
+    path = SCREENS / f"{name}.txt"
+    if os.environ.get("UPDATE_SCREENS"):
+        path.write_text(f"{shown}\n")
+    assert shown == path.read_text().removesuffix("\n")
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_running_session_looks_as_recorded(stage: Stage, size: tuple[int, int]) -> None:
+    app = stage.app()
+    async with app.run_test(size=size, notifications=True) as pilot:
+        await until_shown(pilot, "best val", "Epoch 300/2000")
+        await until(pilot, lambda: screen_text(app).count("█▇") == 2)  # the sparklines of both trainings
+        compare(f"running_{size[0]}x{size[1]}", await settled(pilot))
+
+
+async def test_finished_session_looks_as_recorded(stage: Stage) -> None:
+    runs = stage.runs(
+        transformer={"state": "failed", "exit_code": 1, "reason": "exit code 1", "ended": NOW_ENDED, "pid": None},
+        transformer_tabular={"state": "succeeded", "exit_code": 0, "ended": NOW_ENDED, "pid": None},
+        mlp={"state": "blocked", "reason": "blocked by transformer (exit code 1)", "blocked_by": ("transformer",)},
+    )
+    stage.snapshot = stage.picture(runs=runs, state="finished", ended=NOW_ENDED, gpus=(), gpu_error="no driver")
+    app = stage.app()
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await until_shown(pilot, "best val", "Epoch 300/2000", "█▇")
+        compare("finished_80x24", await settled(pilot))
+
+
+async def test_help_looks_as_recorded(stage: Stage) -> None:
+    app = stage.app()
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await until_shown(pilot, "best val", "Epoch 300/2000")
+        await until(pilot, lambda: screen_text(app).count("█▇") == 2)
+        await pilot.press("question_mark")
+        await until_shown(pilot, "keys (Esc closes")
+        compare("help_120x40", await settled(pilot))
+
+
+SCREENS_BEHIND_KEYS = {
+    "details": ("enter", "─ run transformer ─"),
+    "question": ("x", "No, cancel (n)"),
+    "all_logs": ("a", "log of all runs · following"),
+    "comparison": ("c", "val_loss · all runs"),
+    "gpus": ("tab z", "zoomed: gpus"),
+    "filter": ("F t r a n s", "transformer_tabular"),
+}
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("name", SCREENS_BEHIND_KEYS)
+async def test_screen_behind_a_key_looks_as_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, size: tuple[int, int]
+) -> None:
+    monkeypatch.chdir(tmp_path)  # so that the paths on the screen are always the same
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    stage = Stage(Path())
+    attempts = (AttemptView(number=1, started=NOW - 4000, ended=NOW - 3900, exit_code=1, gpu=1),)
+    running = AttemptView(number=2, started=NOW - 3713, gpu=1)
+    stage.snapshot = stage.picture(runs=stage.runs(transformer={"attempts": (*attempts, running), "attempt": 2}))
+    for run in ("prepare", "transformer", "transformer_tabular"):
+        os.utime(stage.log(run), (NOW, NOW))
+    keys, shown = SCREENS_BEHIND_KEYS[name]
+    app = stage.app()
+    async with app.run_test(size=size, notifications=True) as pilot:
+        await until_shown(pilot, "best val", "Epoch 300/2000")
+        await until(pilot, lambda: screen_text(app).count("█▇") == 2)
+        await pilot.press(*keys.split())
+        await until_shown(pilot, shown)
+        compare(f"{name}_{size[0]}x{size[1]}", await settled(pilot))

@@ -1,0 +1,435 @@
+"""Which GPUs a session gets: rules one by one, then properties that hold for any machine."""
+
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pmssm.supervisor.gpus.models import Gpu, GpuProcess, GpuReading
+from pmssm.supervisor.gpus.slot_selection import SlotChoice, resolve_slots
+from pmssm.supervisor.gpus.slots import Slot, environment_of, lost_notes
+from pmssm.supervisor.gpus.visible_devices import SlotError
+
+SOMEBODY = (GpuProcess(pid=4242, memory_mib=700),)
+
+
+def gpu(index: int, **told: object) -> Gpu:
+    """An idle GPU of 80 GB whose UUID begins with its index: GPU-0…, GPU-1…."""
+    idle = {"memory_used_mib": 3, "memory_total_mib": 81559, "utilization_percent": 0, "processes": ()}
+    return Gpu.model_validate({"index": index, "uuid": f"GPU-{index}aaa", "name": "NVIDIA Fake"} | idle | told)
+
+
+def mig(index: int, mig_index: int, **told: object) -> Gpu:
+    return gpu(index, mig_index=mig_index, uuid=f"MIG-{index}{mig_index}aa", **told)
+
+
+def reading(*gpus: Gpu, error: str | None = None) -> GpuReading:
+    return GpuReading(gpus=gpus, error=error, taken_at=0)
+
+
+def idle(count: int) -> GpuReading:
+    return reading(*map(gpu, range(count)))
+
+
+def choose(machine: GpuReading, requested: str | None = None, **options: object) -> SlotChoice:
+    return resolve_slots(machine, requested=requested, **({"parallel": True, "inherited": None} | options))  # type: ignore[arg-type]
+
+
+def chosen(machine: GpuReading, requested: str | None = None, **options: object) -> list[int | None]:
+    """The indices of the GPUs chosen."""
+    return [slot.gpu_index for slot in choose(machine, requested, **options).slots]
+
+
+def refusal(machine: GpuReading, requested: str, **options: object) -> str:
+    with pytest.raises(SlotError) as caught:
+        choose(machine, requested, **options)
+    return str(caught.value)
+
+
+# Without a request
+
+
+def test_two_runs_train_on_gpus_1_and_2() -> None:
+    choice = choose(idle(8))
+    assert choice.slots == (
+        Slot(index=0, gpu_index=1, gpu_uuid="GPU-1aaa", name="GPU 1"),
+        Slot(index=1, gpu_index=2, gpu_uuid="GPU-2aaa", name="GPU 2"),
+    )
+    assert (choice.mode, choice.notes, choice.reason) == ("parallel", (), "")
+
+
+def test_of_two_gpus_the_preferred_one_comes_first() -> None:
+    assert chosen(idle(2)) == [1, 0]
+
+
+def test_one_gpu_means_one_run_at_a_time() -> None:
+    choice = choose(idle(1))
+    assert [slot.name for slot in choice.slots] == ["GPU 0"]
+    assert (choice.mode, choice.reason) == ("sequential", "GPU 0 is the only GPU to use")
+
+
+def test_no_gpu_means_the_cpu() -> None:
+    choice = choose(reading())
+    assert choice.slots == (Slot(index=0, name="CPU"),)
+    assert (choice.mode, choice.reason) == ("sequential", "the NVIDIA driver knows of no GPU")
+
+
+def test_without_nvml_the_reason_is_nvmls() -> None:
+    assert choose(reading(error="no driver: install it")).reason == "no GPU can be seen: no driver: install it"
+
+
+def test_no_parallel_takes_the_best_gpu_alone() -> None:
+    choice = choose(idle(3), parallel=False)
+    assert [slot.gpu_index for slot in choice.slots] == [1]
+    assert (choice.mode, choice.reason) == ("sequential", "--no-parallel asks for one run at a time")
+
+
+def test_no_parallel_goes_to_the_second_preferred_gpu_when_the_first_is_taken() -> None:
+    assert chosen(reading(gpu(0), gpu(1, processes=SOMEBODY), gpu(2)), parallel=False) == [2]
+
+
+def test_a_preferred_gpu_in_use_is_replaced_by_the_idlest_other_one_and_keeps_its_place() -> None:
+    machine = reading(gpu(0, memory_used_mib=500), gpu(1, processes=SOMEBODY), gpu(2), gpu(3))
+    choice = choose(machine)
+    assert [slot.gpu_index for slot in choice.slots] == [3, 2]
+    assert choice.notes == ("GPU 1 is in use by 1 other process",)
+
+
+def test_the_idlest_has_most_free_memory_then_least_utilisation_then_the_lowest_index() -> None:
+    taken = [gpu(1, processes=SOMEBODY), gpu(2, processes=SOMEBODY)]
+    busy, calm, also_calm = gpu(0, utilization_percent=9), gpu(3), gpu(4)
+    assert chosen(reading(busy, *taken, calm, also_calm)) == [3, 4]
+    assert chosen(reading(gpu(0), *taken, gpu(3, memory_used_mib=900), gpu(4, memory_used_mib=None))) == [0, 3]
+
+
+def test_a_lost_gpu_is_replaced_and_named() -> None:
+    choice = choose(reading(gpu(0), Gpu(index=1, error="GPU is lost"), gpu(2)))
+    assert [slot.gpu_index for slot in choice.slots] == [0, 2]
+    assert choice.notes == ("GPU 1 is left out: GPU is lost",)
+
+
+def test_if_every_gpu_is_lost_the_cpu_trains_and_says_why() -> None:
+    choice = choose(reading(Gpu(index=1, error="needs a reset"), Gpu(index=0, error="GPU is lost")))
+    assert [slot.name for slot in choice.slots] == ["CPU"]
+    assert choice.reason == "GPU 0: GPU is lost; GPU 1: needs a reset"
+
+
+def test_one_free_gpu_among_others_in_use_is_used_alone() -> None:
+    choice = choose(reading(gpu(0), gpu(1, processes=SOMEBODY), gpu(2, processes=SOMEBODY)))
+    assert [slot.gpu_index for slot in choice.slots] == [0]
+    assert (choice.mode, choice.reason) == ("sequential", "GPU 0 is the only free GPU")
+
+
+def test_when_none_is_free_the_idlest_is_shared_and_a_note_says_so() -> None:
+    machine = reading(gpu(0, processes=SOMEBODY, memory_used_mib=900), gpu(1, processes=SOMEBODY, memory_used_mib=9000))
+    choice = choose(machine)
+    assert [slot.gpu_index for slot in choice.slots] == [0]
+    assert choice.mode == "sequential"
+    assert choice.notes[-1] == "no GPU is free: GPU 0 is the idlest and is shared"
+
+
+def test_our_own_processes_do_not_make_a_gpu_in_use() -> None:
+    machine = reading(gpu(0), gpu(1, processes=SOMEBODY, memory_used_mib=9000), gpu(2))
+    assert chosen(machine, own_pids=frozenset({4242})) == [1, 2]
+
+
+@pytest.mark.parametrize("processes", [None, ()])
+@pytest.mark.parametrize(("used", "total"), [(1025, 81559), (300, 2048)])
+def test_held_memory_means_in_use_where_a_container_hides_the_processes(
+    processes: tuple[GpuProcess, ...] | None, used: int, total: int
+) -> None:
+    held = gpu(1, processes=processes, memory_used_mib=used, memory_total_mib=total)
+    assert chosen(reading(gpu(0), held, gpu(2))) == [0, 2]
+
+
+def test_unknown_processes_and_little_memory_held_mean_free() -> None:
+    assert chosen(reading(*(gpu(index, processes=None, memory_used_mib=600) for index in range(3)))) == [1, 2]
+
+
+def test_a_gpu_without_room_for_the_largest_run_is_not_free() -> None:
+    choice = choose(reading(gpu(0), gpu(1, memory_total_mib=1200), gpu(2)), needed_mib=1500)
+    assert [slot.gpu_index for slot in choice.slots] == [0, 2]
+    assert choice.notes == ("GPU 1 has only 1197 MiB free of the 1500 MiB needed",)
+
+
+def test_mig_devices_of_one_gpu_can_be_two_slots() -> None:
+    choice = choose(reading(mig(0, 0), mig(0, 1)))
+    assert [slot.gpu_uuid for slot in choice.slots] == ["MIG-00aa", "MIG-01aa"]
+    assert [slot.name for slot in choice.slots] == ["GPU 0 MIG 0", "GPU 0 MIG 1"]
+    assert choice.mode == "parallel"
+
+
+# With CUDA_VISIBLE_DEVICES set
+
+
+@pytest.mark.parametrize(
+    ("inherited", "expected"),
+    [
+        ("0,3", [0, 3]),
+        ("3,2,1", [1, 2]),
+        ("3", [3]),
+        ("GPU-3,GPU-2", [3, 2]),
+        (" 2 , 0 ", [0, 2]),
+        ("2,2", [2]),
+        ("2,-1,1", [2]),
+        ("2,nonsense,1", [2]),
+    ],
+)
+def test_only_inherited_gpus_are_candidates(inherited: str, expected: list[int]) -> None:
+    assert chosen(idle(4), inherited=inherited) == expected
+
+
+@pytest.mark.parametrize("inherited", ["", "-1", "NoDevFiles"])
+def test_a_variable_that_hides_all_gpus_means_the_cpu(inherited: str) -> None:
+    choice = choose(idle(3), inherited=inherited)
+    assert [slot.name for slot in choice.slots] == ["CPU"]
+    assert (choice.reason, choice.notes) == (f"CUDA_VISIBLE_DEVICES={inherited!r} hides every GPU", ())
+    assert refusal(idle(3), "0", inherited=inherited) == f"--gpus 0: CUDA_VISIBLE_DEVICES={inherited!r} hides every GPU"
+
+
+def test_an_inherited_name_that_is_no_gpu_is_noted() -> None:
+    choice = choose(idle(3), inherited="1,7,2")
+    assert [slot.gpu_index for slot in choice.slots] == [1]
+    assert choice.notes == ("CUDA_VISIBLE_DEVICES='1,7,2': '7' is no GPU of this machine; the list ends before it",)
+
+
+def test_an_inherited_mig_device_and_its_gpu_are_not_taken_twice() -> None:
+    assert chosen(reading(mig(0, 0)), inherited="0,MIG-00") == [0]
+
+
+# With --gpus
+
+
+@pytest.mark.parametrize(
+    ("requested", "expected"),
+    [("2,0", [2, 0]), ("0", [0]), ("GPU-2,GPU-0aaa", [2, 0]), (" 3 , GPU-1 ", [3, 1]), ("0,1,2,3", [0, 1, 2, 3])],
+)
+def test_as_many_slots_as_gpus_named_in_that_order(requested: str, expected: list[int]) -> None:
+    choice = choose(idle(4), requested)
+    assert [slot.gpu_index for slot in choice.slots] == expected
+    assert choice.mode == ("parallel" if len(expected) > 1 else "sequential")
+
+
+def test_one_gpu_named_is_why_runs_go_one_after_the_other() -> None:
+    assert choose(idle(4), "3").reason == "--gpus 3 names one GPU"
+
+
+def test_no_parallel_takes_the_first_gpu_named() -> None:
+    assert chosen(idle(4), "3,1", parallel=False) == [3]
+
+
+@pytest.mark.parametrize("requested", ["none", " None "])
+def test_none_means_the_cpu(requested: str) -> None:
+    choice = choose(idle(4), requested)
+    assert [slot.name for slot in choice.slots] == ["CPU"]
+    assert choice.reason == "--gpus none asks for the CPU"
+
+
+def test_indices_count_within_the_inherited_variable() -> None:
+    assert chosen(idle(4), "0,1", inherited="3,2") == [3, 2]
+    assert refusal(idle(4), "2", inherited="3,2") == (
+        "--gpus 2: there is no GPU 2; CUDA_VISIBLE_DEVICES='3,2' leaves 0-1"
+    )
+
+
+def test_a_uuid_outside_the_inherited_variable_is_refused() -> None:
+    assert refusal(idle(4), "GPU-1", inherited="3,2") == (
+        "--gpus GPU-1: there is no GPU GPU-1; CUDA_VISIBLE_DEVICES='3,2' leaves GPU-3aaa, GPU-2aaa"
+    )
+
+
+def test_a_lost_gpu_still_counts_as_an_index() -> None:
+    machine = reading(Gpu(index=0, error="GPU is lost"), gpu(1))
+    assert chosen(machine, "1") == [1]
+    assert refusal(machine, "0") == "--gpus 0: GPU 0 cannot be used: GPU is lost"
+
+
+def test_a_gpu_in_use_may_be_pinned_and_is_noted() -> None:
+    choice = choose(reading(gpu(0), gpu(1, processes=SOMEBODY * 2)), "1,0")
+    assert [slot.gpu_index for slot in choice.slots] == [1, 0]
+    assert choice.notes == ("GPU 1 is in use by 2 other processes, and is used as --gpus says",)
+
+
+def test_mig_devices_are_named_by_uuid_or_by_the_index_of_a_gpu_with_one() -> None:
+    machine = reading(gpu(0), mig(1, 0), mig(1, 1), mig(2, 0))
+    assert [slot.gpu_uuid for slot in choose(machine, "MIG-11,2,0").slots] == ["MIG-11aa", "MIG-20aa", "GPU-0aaa"]
+    assert refusal(machine, "1") == "--gpus 1: 1 could be any of MIG-10aa, MIG-11aa"
+
+
+@pytest.mark.parametrize(
+    ("requested", "message"),
+    [
+        ("7", "--gpus 7: there is no GPU 7; this machine has 0-3"),
+        ("1,1", "--gpus 1,1: GPU 1 is named twice"),
+        ("1,GPU-1", "--gpus 1,GPU-1: GPU 1 is named twice"),
+        ("GPU-1,GPU-1aaa", "--gpus GPU-1,GPU-1aaa: GPU 1 is named twice"),
+        (
+            "GPU-9",
+            "--gpus GPU-9: there is no GPU GPU-9; this machine has GPU-0aaa, GPU-1aaa, GPU-2aaa, GPU-3aaa",
+        ),
+        ("GPU-", "--gpus GPU-: GPU- could be any of GPU-0aaa, GPU-1aaa, GPU-2aaa, GPU-3aaa"),
+        ("cuda:1", "--gpus cuda:1: 'cuda:1' is neither an index nor a UUID (GPU-… or MIG-…)"),
+        ("-1", "--gpus -1: '-1' is neither an index nor a UUID (GPU-… or MIG-…)"),
+        ("none,1", "--gpus none,1: 'none' is neither an index nor a UUID (GPU-… or MIG-…)"),
+        ("", "--gpus '': expected indices or UUIDs with commas between them, as in 1,2, or none"),
+        ("1,", "--gpus 1,: expected indices or UUIDs with commas between them, as in 1,2, or none"),
+        ("1\n", "--gpus '1\\n': there is no GPU 1; this machine has 0"),
+    ],
+)
+def test_a_request_that_cannot_be_met_is_one_line_that_says_what_exists(requested: str, message: str) -> None:
+    assert refusal(idle(1 if "\n" in requested else 4), requested) == message
+
+
+def test_a_request_without_any_gpu_says_why_there_is_none() -> None:
+    assert refusal(reading(error="no driver: install it"), "1") == (
+        "--gpus 1: no GPU can be seen: no driver: install it"
+    )
+
+
+# What a run sees
+
+
+def test_a_run_sees_its_gpu_by_uuid_and_no_other() -> None:
+    slot = choose(idle(3)).slots[0]
+    assert environment_of(slot) == {"CUDA_VISIBLE_DEVICES": "GPU-1aaa", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+
+
+def test_a_run_sees_a_gpu_without_a_uuid_by_index() -> None:
+    slot = choose(reading(gpu(0, uuid=""))).slots[0]
+    assert slot.gpu_uuid is None
+    assert environment_of(slot) == {"CUDA_VISIBLE_DEVICES": "0", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+
+
+@pytest.mark.parametrize("slot", [None, Slot(index=0, name="CPU")])
+def test_a_run_without_a_gpu_sees_none(slot: Slot | None) -> None:
+    assert environment_of(slot) == {"CUDA_VISIBLE_DEVICES": ""}
+
+
+# Properties
+
+maybe_size = st.none() | st.integers(0, 90000)
+processes = st.none() | st.lists(st.builds(GpuProcess, pid=st.integers(1, 3)), max_size=2).map(tuple)
+figures = st.fixed_dictionaries(
+    {
+        "memory_used_mib": maybe_size,
+        "memory_total_mib": maybe_size,
+        "utilization_percent": st.none() | st.integers(0, 100),
+        "processes": processes,
+        "error": st.none() | st.none() | st.just("GPU is lost"),
+        "split": st.integers(0, 3),
+    }
+)
+
+
+def machine_of(all_figures: list[dict[str, object]]) -> GpuReading:
+    gpus: list[Gpu] = []
+    for index, told in enumerate(all_figures):
+        split = told["split"]
+        assert isinstance(split, int)
+        rest = {key: value for key, value in told.items() if key != "split"}
+        gpus += [mig(index, part, **rest) for part in range(split)] or [gpu(index, **rest)]
+    return reading(*gpus)
+
+
+machines = st.lists(figures, max_size=5).map(machine_of)
+names = st.sampled_from(["0", "1", "2", "3", "4", "9", "-1", "x", *(f"GPU-{i}" for i in range(4)), "MIG-00", "MIG-1"])
+id_lists = st.lists(names, max_size=4).map(",".join) | st.sampled_from(["", "none", "NoDevFiles"]) | st.text(max_size=6)
+options = st.fixed_dictionaries(
+    {
+        "inherited": st.none() | id_lists,
+        "parallel": st.booleans(),
+        "own_pids": st.frozensets(st.integers(1, 3)),
+        "needed_mib": st.integers(0, 3000),
+    }
+)
+
+
+def ids(choice: SlotChoice) -> list[str]:
+    return [slot.gpu_uuid for slot in choice.slots if slot.gpu_uuid is not None]
+
+
+@given(machines, st.none() | id_lists, options)
+def test_slots_are_distinct_usable_gpus_of_this_machine_or_one_cpu(
+    machine: GpuReading, requested: str | None, opts: dict[str, object]
+) -> None:
+    try:
+        choice = choose(machine, requested, **opts)
+    except SlotError as error:
+        assert requested is not None
+        assert str(error).startswith("--gpus ")
+        assert "\n" not in str(error)
+        return
+    assert [slot.index for slot in choice.slots] == list(range(len(choice.slots)))
+    assert len(set(ids(choice))) == len(ids(choice))
+    assert set(ids(choice)) <= {one.uuid for one in machine.usable}
+    assert ids(choice) or [slot.name for slot in choice.slots] == ["CPU"]
+    assert (choice.mode == "parallel") == (len(choice.slots) > 1) == (choice.reason == "")
+    if not opts["parallel"]:
+        assert len(choice.slots) == 1
+
+
+@given(machines, st.lists(st.integers(0, 5), max_size=4), options)
+def test_slots_are_among_the_inherited_gpus(machine: GpuReading, inherited: list[int], opts: dict[str, object]) -> None:
+    choice = choose(machine, **(opts | {"inherited": ",".join(map(str, inherited))}))
+    assert {slot.gpu_index for slot in choice.slots} <= {*inherited, None}
+
+
+@given(machines, options, st.randoms())
+def test_the_choice_does_not_depend_on_the_order_of_the_reading(
+    machine: GpuReading, opts: dict[str, object], random: Random
+) -> None:
+    shuffled = list(machine.gpus)
+    random.shuffle(shuffled)
+    assert choose(machine, **opts) == choose(reading(*shuffled), **opts)
+
+
+@given(machines, options)
+def test_free_gpus_are_never_passed_over_for_ones_in_use(machine: GpuReading, opts: dict[str, object]) -> None:
+    choice = choose(machine, **opts)
+    noted = [
+        slot.name for slot in choice.slots if any(note.startswith(f"{slot.name} is in use") for note in choice.notes)
+    ]
+    assert not noted or len(choice.slots) == 1
+
+
+# Sharing
+
+
+def test_a_shared_gpu_holds_what_is_free_on_it() -> None:
+    choice = choose(idle(1), share=True, needed_mib=800)
+    assert [slot.shared_mib for slot in choice.slots] == [81556]
+    assert (choice.mode, choice.reason) == ("parallel", "")
+    assert choice.notes == ("GPU 0 is shared by as many runs as expect at most 81556 MiB together",)
+
+
+def test_what_our_own_runs_hold_counts_as_free_for_them_and_what_others_hold_does_not() -> None:
+    machine = reading(gpu(0, memory_used_mib=5000, processes=(GpuProcess(pid=1, memory_mib=1000), *SOMEBODY)))
+    choice = choose(machine, share=True, own_pids=frozenset({1}), needed_mib=800)
+    assert [slot.shared_mib for slot in choice.slots] == [81559 - 5000 + 1000]
+
+
+def test_a_gpu_without_room_for_two_runs_is_no_parallel_training() -> None:
+    choice = choose(reading(gpu(0, memory_used_mib=80000)), share=True, needed_mib=800)
+    assert choice.mode == "sequential"
+    assert choice.reason.endswith("and GPU 0 has no room for two of the largest run")
+
+
+def test_a_gpu_that_hides_its_memory_is_shared_by_nobody() -> None:
+    choice = choose(reading(gpu(0, memory_used_mib=None)), share=True, needed_mib=800)
+    assert [slot.shared_mib for slot in choice.slots] == [None]
+    assert choice.mode == "sequential"
+    assert choice.notes == ("GPU 0 does not tell how much memory is free, so one run at a time has it",)
+
+
+def test_the_cpu_is_shared_by_nobody() -> None:
+    assert choose(reading(), share=True) == choose(reading())
+
+
+def test_a_slot_whose_gpu_is_lost_or_gone_has_a_note_as_long_as_nvml_tells_of_others() -> None:
+    slots = tuple(Slot(index=n, gpu_index=n, gpu_uuid=gpu(n).uuid, name=f"GPU {n}") for n in (1, 2))
+    assert lost_notes(slots, reading(gpu(0), gpu(1), gpu(2))) == []
+    assert lost_notes(slots, reading(gpu(0), gpu(1))) == ["GPU 2 is lost; no run starts there"]
+    there = "runs start there all the same: no other slot is left"
+    assert lost_notes(slots, reading(gpu(0))) == [f"GPU 1 is lost; {there}", f"GPU 2 is lost; {there}"]
+    assert lost_notes(slots, reading(error="no driver")) == lost_notes(slots, None) == lost_notes(None, None) == []
+    assert lost_notes((Slot(index=0, name="CPU"),), reading(gpu(0))) == []

@@ -1,0 +1,82 @@
+"""The shim that is kept warm: used once, replaced when it was killed, gone with its engine."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pmssm.supervisor.launchers.local import LocalAttempt
+from pmssm.supervisor.launchers.shim import NOT_STARTED
+from pmssm.supervisor.launchers.shim_pool import ShimSupply, WaitingShim
+from support.shim_attempts import Workplace
+from support.waiting import wait_until
+
+
+@pytest.fixture
+def shims() -> Iterator[ShimSupply]:
+    supply = ShimSupply()
+    yield supply
+    supply.close()
+
+
+def _spare(shims: ShimSupply) -> WaitingShim:
+    assert shims._spare is not None
+    return shims._spare
+
+
+def _ending(attempt: LocalAttempt) -> int | None:
+    return wait_until(attempt.poll, what="the end of an attempt").exit_code
+
+
+def test_an_attempt_runs_under_the_spare_shim(shims: ShimSupply, place: Workplace) -> None:
+    shims.refill()
+    spare = _spare(shims)
+    attempt, ready = LocalAttempt.start(place.folder, place.spec("exit 5"), shims)
+    os.close(ready)
+    assert attempt._child == spare.pid
+    assert _ending(attempt) == 5
+
+
+def test_a_spare_that_was_killed_is_replaced(shims: ShimSupply, place: Workplace) -> None:
+    shims.refill()
+    spare = _spare(shims)
+    os.kill(spare.pid, signal.SIGKILL)
+    wait_until(lambda: os.waitid(os.P_PID, spare.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG), what="a dead shim")
+    attempt, ready = LocalAttempt.start(place.folder, place.spec("exit 5"), shims)
+    os.close(ready)
+    assert attempt._child != spare.pid
+    assert _ending(attempt) == 5
+
+
+def test_a_spare_ends_when_its_engine_is_gone(shims: ShimSupply) -> None:
+    shims.refill()
+    pid = _spare(shims).pid
+    shims.close()  # the kernel closes the same descriptors when an engine is killed
+    assert wait_until(lambda: os.waitpid(pid, os.WNOHANG) != (0, 0), what="the end of the spare")
+
+
+def test_a_folder_with_a_newline_and_odd_bytes_in_its_name_reaches_the_shim(
+    shims: ShimSupply, place: Workplace
+) -> None:
+    odd = place.folder.parent / os.fsdecode(b"a\nb\xff")
+    attempt, ready = LocalAttempt.start(odd, place.spec("exit 0"), shims)
+    os.close(ready)
+    assert _ending(attempt) == 0
+
+
+def test_a_shim_that_has_ended_before_it_is_told_anything_is_an_attempt_that_failed_to_start(
+    shims: ShimSupply, place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell = WaitingShim.tell
+
+    def tell_late(shim: WaitingShim, folder: Path) -> None:
+        wait_until(lambda: os.waitid(os.P_PID, shim.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG), what="a dead shim")
+        tell(shim, folder)
+
+    monkeypatch.setattr(WaitingShim, "tell", tell_late)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    attempt, ready = LocalAttempt.start(place.folder, place.spec("exit 0"), shims)
+    os.close(ready)
+    assert _ending(attempt) == NOT_STARTED

@@ -1,0 +1,165 @@
+"""The journal: what was appended is read, whatever tore its end."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pmssm.supervisor.gpus.slots import Slot
+from pmssm.supervisor.session.events import (
+    AttemptEnded,
+    AttemptStarted,
+    AttemptStarting,
+    AttemptVoided,
+    EngineStarted,
+    Event,
+    Exit,
+    RestartRequested,
+    SessionFinished,
+    SlotsChosen,
+    StopRequested,
+)
+from pmssm.supervisor.session.journal import Journal, JournalError, read_journal
+
+GPU = Slot(index=0, gpu_index=1, gpu_uuid="GPU-1", name="GPU 1")
+EVERY_KIND: list[Event] = [
+    EngineStarted(at=1.0, pid=1),
+    SlotsChosen(at=1.1, slots=(GPU,), mode="sequential", notes=('a note with "quotes", ümlauts\u2028and\r\nlines',)),
+    AttemptStarting(at=2.0, run="a", attempt=1, slot=GPU, fresh=False, log_offset=0),
+    AttemptStarted(at=2.1, run="a", attempt=1, pid=4242, started=2.05),
+    StopRequested(at=3.0, run="a", how="kill"),
+    RestartRequested(at=3.1, run="a", fresh=True),
+    AttemptEnded(at=4.0, run="a", attempt=1, exit=Exit(ended=3.9, signal=9, leftovers=2, max_rss_mib=12.5)),
+    AttemptStarting(at=4.1, run="a", attempt=2, slot=None, fresh=True, log_offset=123),
+    AttemptVoided(at=5.0, run="a", attempt=2),
+    SessionFinished(at=6.0),
+]
+
+
+def write(path: Path, events: list[Event]) -> None:
+    journal = Journal(path)
+    for event in events:
+        journal.append(event)
+    journal.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.jsonl"
+
+
+def test_every_kind_of_event_reads_back_equal(path: Path) -> None:
+    write(path, EVERY_KIND)
+    assert read_journal(path) == EVERY_KIND
+    assert path.read_bytes().count(b"\n") == len(EVERY_KIND)
+
+
+def test_no_journal_is_no_events(path: Path) -> None:
+    assert read_journal(path) == []
+
+
+def test_the_journal_is_private(path: Path) -> None:
+    write(path, EVERY_KIND)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_wherever_the_last_line_is_torn_it_never_happened(path: Path) -> None:
+    write(path, EVERY_KIND)
+    whole = path.read_bytes()
+    start_of_last = whole[:-1].rindex(b"\n") + 1
+    for end in range(start_of_last, len(whole)):
+        path.write_bytes(whole[:end])
+        assert read_journal(path) == EVERY_KIND[:-1], f"torn at byte {end}"
+
+
+def test_wherever_the_last_line_is_torn_the_next_engine_goes_on_after_what_is_whole(path: Path) -> None:
+    write(path, EVERY_KIND[:3])
+    whole = path.read_bytes()
+    start_of_last = whole[:-1].rindex(b"\n") + 1
+    for end in range(start_of_last, len(whole)):
+        path.write_bytes(whole[:end])
+        write(path, [EngineStarted(at=9, pid=9)])
+        assert read_journal(path) == [*EVERY_KIND[:2], EngineStarted(at=9, pid=9)], f"torn at byte {end}"
+
+
+@given(tail=st.binary(max_size=50).filter(lambda data: b"\n" not in data))
+def test_any_bytes_after_the_last_line_are_ignored_and_removed(
+    tail: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("journal") / "journal.jsonl"
+    write(path, EVERY_KIND[:2])
+    with path.open("ab") as file:
+        file.write(tail)
+    assert read_journal(path) == EVERY_KIND[:2]
+    write(path, EVERY_KIND[2:3])
+    assert read_journal(path) == EVERY_KIND[:3]
+
+
+@pytest.mark.parametrize("damage", [b"garbage", b"", b"\0" * 40, b'{"kind": "unknown", "at": 1}', b"[1]", b"\xff\r\r"])
+def test_a_damaged_line_in_the_middle_is_named(path: Path, damage: bytes) -> None:
+    write(path, EVERY_KIND)
+    lines = path.read_bytes().split(b"\n")
+    lines[3] = damage
+    path.write_bytes(b"\n".join(lines))
+    with pytest.raises(JournalError, match=r"journal\.jsonl: line 4 is damaged \(.+\); the session cannot go on$"):
+        read_journal(path)
+
+
+def test_opening_a_journal_with_a_damaged_line_cuts_nothing_off(path: Path) -> None:
+    write(path, EVERY_KIND)
+    damaged = path.read_bytes().replace(b'"kind"', b"\r\n\r", 1)
+    path.write_bytes(damaged)
+    Journal(path).close()
+    assert path.read_bytes() == damaged
+
+
+FULL_DISKS = """
+import resource, signal, sys
+from pathlib import Path
+from pmssm.supervisor.journal import Journal, read_journal
+from pmssm.supervisor.state import EngineStarted
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+path = Path(sys.argv[1])
+for limit in range(200, 270):
+    path.unlink(missing_ok=True)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    journal, written = Journal(path), 0
+    try:
+        while True:
+            journal.append(EngineStarted(at=written, pid=written))
+            written += 1
+    except OSError:
+        print(limit, written, len(read_journal(path)), path.read_bytes()[-1])
+    journal.close()
+"""
+
+
+def test_an_event_for_which_the_disk_has_no_room_leaves_no_trace(path: Path) -> None:
+    """A limit on the file's size cuts a write short as a full disk does: here at every byte of an event."""
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISKS, str(path)], capture_output=True, text=True, check=True, timeout=60
+    )
+    outcomes = [[int(number) for number in line.split()] for line in done.stdout.splitlines()]
+    assert [limit for limit, *_ in outcomes] == list(range(200, 270))
+    for limit, written, read, last_byte in outcomes:
+        assert written == read > 0, f"with {limit} bytes"
+        assert last_byte == ord("\n")
+
+
+def test_once_there_is_room_again_the_journal_goes_on(path: Path) -> None:
+    journal = Journal(path)
+    journal.append(EVERY_KIND[0])
+    full = os.open("/dev/full", os.O_WRONLY)
+    real = os.dup(journal._descriptor)
+    os.dup2(full, journal._descriptor)
+    with pytest.raises(OSError):
+        journal.append(EVERY_KIND[1])
+    os.dup2(real, journal._descriptor)
+    journal.append(EVERY_KIND[2])
+    journal.close()
+    os.close(full)
+    os.close(real)
+    assert read_journal(path) == [EVERY_KIND[0], EVERY_KIND[2]]

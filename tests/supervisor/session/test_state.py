@@ -1,0 +1,140 @@
+"""What events add up to: the state of each run, event by event."""
+
+import pytest
+from pmssm.supervisor.gpus.slots import Slot
+from pmssm.supervisor.plan.schema import Plan
+from pmssm.supervisor.session.events import (
+    AttemptEnded,
+    AttemptStarted,
+    AttemptStarting,
+    AttemptVoided,
+    EngineStarted,
+    Event,
+    Exit,
+    RestartRequested,
+    SessionFinished,
+    SlotsChosen,
+    StopRequested,
+)
+from pmssm.supervisor.session.state import RunState, initial_state, reduce, replay, run_states
+from support.simulation import PMSSM, plan_of
+
+ONE = plan_of(a=((), 0))
+GPU = Slot(index=0, gpu_index=1, gpu_uuid="GPU-1", name="GPU 1")
+
+
+def starting(number: int = 1, run: str = "a", *, fresh: bool = False) -> AttemptStarting:
+    return AttemptStarting(at=number * 10, run=run, attempt=number, slot=GPU, fresh=fresh, log_offset=7)
+
+
+def ended(number: int = 1, run: str = "a", **how: object) -> AttemptEnded:
+    exit_record = Exit.model_validate({"ended": number * 10 + 5, **how})
+    return AttemptEnded(at=number * 10 + 6, run=run, attempt=number, exit=exit_record)
+
+
+def stop(how: str = "stop") -> StopRequested:
+    return StopRequested.model_validate({"at": 12, "run": "a", "how": how})
+
+
+def restart(*, fresh: bool = False) -> RestartRequested:
+    return RestartRequested(at=12, run="a", fresh=fresh)
+
+
+def state_of(*events: Event, plan: Plan = ONE, run: str = "a") -> RunState:
+    return run_states(plan, replay(plan, events))[run]
+
+
+@pytest.mark.parametrize(
+    ("events", "state"),
+    [
+        ([], RunState.QUEUED),
+        ([starting()], RunState.RUNNING),
+        ([starting(), stop()], RunState.STOPPING),
+        ([starting(), stop("kill")], RunState.STOPPING),
+        ([starting(), restart()], RunState.STOPPING),
+        ([starting(), ended(exit_code=0)], RunState.SUCCEEDED),
+        ([starting(), ended(exit_code=1)], RunState.FAILED),
+        ([starting(), ended(signal=11)], RunState.FAILED),
+        ([starting(), ended(exit_code=127, error="cannot start it")], RunState.FAILED),
+        ([starting(), ended()], RunState.LOST),
+        ([starting(), stop(), ended(exit_code=143)], RunState.STOPPED),
+        ([starting(), stop("kill"), ended(signal=9)], RunState.STOPPED),
+        ([starting(), stop(), ended(exit_code=0)], RunState.SUCCEEDED),  # it was quicker than the stop
+        ([starting(), stop(), ended(exit_code=0, stop="stop")], RunState.STOPPED),
+        ([starting(), ended(exit_code=0, stop="stop")], RunState.SUCCEEDED),  # somebody else's signal
+        ([starting(), stop(), ended()], RunState.LOST),
+        ([stop()], RunState.STOPPED),
+        ([stop(), restart()], RunState.QUEUED),
+        ([starting(), ended(exit_code=1), restart()], RunState.QUEUED),
+        ([starting(), restart(), ended(exit_code=143)], RunState.QUEUED),
+        ([starting(), restart(), stop(), ended(exit_code=143)], RunState.STOPPED),
+        ([starting(), AttemptVoided(at=1, run="a", attempt=1)], RunState.QUEUED),
+        ([starting(), stop(), AttemptVoided(at=1, run="a", attempt=1)], RunState.STOPPED),
+        ([starting(), stop(), AttemptVoided(at=1, run="a", attempt=1), restart()], RunState.QUEUED),
+    ],
+)
+def test_the_state_of_a_run_is_what_its_events_say(events: list[Event], state: RunState) -> None:
+    assert state_of(*events) is state
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "then"),
+    [
+        ({"exit_code": 0}, {"exit_code": 0}, RunState.QUEUED),
+        ({"exit_code": 0}, None, RunState.WAITING),
+        ({"exit_code": 1}, None, RunState.BLOCKED),
+        ({"exit_code": 1}, {"exit_code": 0}, RunState.BLOCKED),
+        ({"signal": 9}, {"exit_code": 0}, RunState.BLOCKED),
+        ({}, {"exit_code": 0}, RunState.BLOCKED),
+    ],
+)
+def test_dependencies_decide_between_waiting_blocked_and_queued(
+    first: dict[str, int], second: dict[str, int] | None, then: RunState
+) -> None:
+    plan = plan_of(a=((), 0), b=((), 0), c=(("a", "b"), 0))
+    events: list[Event] = [starting(run="a"), ended(run="a", **first), starting(run="b")]
+    if second is not None:
+        events.append(ended(run="b", **second))
+    assert state_of(*events, plan=plan, run="c") is then
+
+
+def test_a_blocked_run_waits_again_once_its_dependency_is_restarted() -> None:
+    plan = plan_of(a=((), 0), b=(("a",), 0), c=(("b",), 0))
+    events: list[Event] = [starting(), ended(exit_code=1)]
+    assert state_of(*events, plan=plan, run="c") is RunState.BLOCKED
+    assert state_of(*events, restart(), plan=plan, run="c") is RunState.WAITING
+
+
+def test_an_attempt_keeps_what_was_decided_and_learns_what_happened() -> None:
+    events: list[Event] = [starting(fresh=True), AttemptStarted(at=11, run="a", attempt=1, pid=4242, started=10.5)]
+    attempt = replay(ONE, events).runs["a"].last
+    assert attempt is not None
+    assert (attempt.number, attempt.slot, attempt.fresh, attempt.log_offset) == (1, GPU, True, 7)
+    assert (attempt.pid, attempt.started, attempt.exit) == (4242, 10.5, None)
+
+
+def test_a_kill_stays_a_kill_when_a_stop_follows() -> None:
+    attempt = replay(ONE, [starting(), stop("kill"), stop()]).runs["a"].last
+    assert attempt is not None
+    assert attempt.stop == "kill"
+
+
+def test_the_first_engine_marks_the_beginning_and_later_ones_do_not() -> None:
+    events = [EngineStarted(at=5, pid=1), EngineStarted(at=9, pid=2)]
+    assert replay(ONE, events).started == 5
+
+
+def test_a_restart_reopens_a_finished_session() -> None:
+    finished = replay(ONE, [starting(), ended(exit_code=1), SessionFinished(at=30)])
+    assert (finished.finished, finished.ended) == (True, 30)
+    reopened = reduce(finished, restart())
+    assert (reopened.finished, reopened.ended) == (False, None)
+
+
+def test_chosen_slots_are_kept_with_mode_and_notes() -> None:
+    state = replay(ONE, [SlotsChosen(at=1, slots=(GPU,), mode="sequential", notes=("only one GPU",))])
+    assert (state.slots, state.mode, state.notes) == ((GPU,), "sequential", ("only one GPU",))
+
+
+def test_states_come_in_the_order_of_the_plan() -> None:
+    assert list(run_states(PMSSM, initial_state(PMSSM))) == list(PMSSM.runs)

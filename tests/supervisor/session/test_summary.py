@@ -1,0 +1,203 @@
+"""The result of a session, as a file and as tables."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pmssm.supervisor.gpus.slots import Slot
+from pmssm.supervisor.logs.follower import MAX_LINE
+from pmssm.supervisor.session.events import AttemptEnded, AttemptStarting, EngineStarted, Event, Exit, SlotsChosen
+from pmssm.supervisor.session.folder import SessionFolder
+from pmssm.supervisor.session.state import initial_state, replay
+from pmssm.supervisor.session.summary import RESULT_FILE, read_summary, results_table, runs_table, write_summary
+from support.simulation import plan_of
+
+PLAN = plan_of(a=((), 0), b=(("a",), 0))
+GPU = Slot(index=0, gpu_index=2, gpu_uuid="GPU-2", name="GPU 2")
+
+
+def attempt(number: int, started: float, **ended: object) -> list[Event]:
+    return [
+        AttemptStarting(at=started, run="a", attempt=number, slot=GPU, fresh=False, log_offset=0),
+        AttemptEnded(at=started, run="a", attempt=number, exit=Exit.model_validate(ended)),
+    ]
+
+
+EVENTS: list[Event] = [
+    EngineStarted(at=1, pid=1),
+    SlotsChosen(at=2, slots=(GPU,), mode="sequential"),
+    *attempt(1, 10, ended=40, signal=9, max_rss_mib=700),
+    *attempt(2, 100, ended=3800, exit_code=0, max_rss_mib=500),
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> SessionFolder:
+    folder = SessionFolder(tmp_path, "20260122_153100")
+    for run in PLAN.runs:
+        folder.run_folder(run).mkdir(parents=True)
+    return folder
+
+
+def leave(folder: SessionFolder, text: str, run: str = "a") -> None:
+    (folder.run_folder(run) / RESULT_FILE).write_text(text)
+
+
+def summary_of(folder: SessionFolder, events: list[Event] = EVENTS) -> dict:  # type: ignore[type-arg]
+    write_summary(folder, PLAN, replay(PLAN, events))
+    return json.loads(folder.summary.read_text(), parse_constant=pytest.fail)  # type: ignore[no-any-return]
+
+
+def test_the_summary_says_what_became_of_each_run(folder: SessionFolder) -> None:
+    leave(folder, '{"model": "PMSSMTransformer", "parameters": 795777, "r2": 0.98, "early": false}')
+    summary = summary_of(folder)
+    assert summary["session"] == "20260122_153100"
+    assert summary["mode"] == "sequential"
+    assert summary["started"] == 1
+    assert summary["runs"]["a"] == {
+        "state": "succeeded",
+        "group": None,
+        "attempts": 2,
+        "exit_code": 0,
+        "signal": None,
+        "gpu": 2,
+        "wall_time_s": 3730,
+        "peak_rss_mib": 700,
+        "result": {"model": "PMSSMTransformer", "parameters": 795777, "r2": 0.98, "early": False},
+    }
+    assert summary["runs"]["b"]["state"] == "queued"
+    assert summary["runs"]["b"]["result"] == {}
+    assert read_summary(folder) == summary
+
+
+def test_before_the_first_end_there_is_nothing_to_sum_up(folder: SessionFolder) -> None:
+    assert read_summary(folder) == {"runs": {}}
+    assert summary_of(folder, [])["runs"]["a"]["state"] == "queued"
+
+
+def test_a_clock_that_stepped_back_gives_no_negative_time(folder: SessionFolder) -> None:
+    assert summary_of(folder, attempt(1, 5000, ended=40, exit_code=0))["runs"]["a"]["wall_time_s"] == 0
+
+
+# What a run leaves is its own word
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "3",
+        "not json",
+        "\xff",
+        "[" * 60_000,
+        '{"a": ' * 10_000,
+        '{"n": ' + "9" * 5000 + "}",
+        '{"big": "' + "x" * 70_000 + '"}',
+    ],
+)
+def test_a_result_that_is_none_costs_nothing(folder: SessionFolder, text: str) -> None:
+    leave(folder, text)
+    assert summary_of(folder)["runs"]["a"]["result"] == {}
+
+
+def test_only_finite_scalars_are_taken(folder: SessionFolder) -> None:
+    leave(folder, '{"list": [1], "table": {}, "none": null, "nan": NaN, "inf": Infinity, "number": 1.5, "text": "x"}')
+    assert summary_of(folder)["runs"]["a"]["result"] == {"number": 1.5, "text": "x"}
+
+
+def test_texts_are_cleaned_and_bounded(folder: SessionFolder) -> None:
+    leave(folder, json.dumps({"\x1b[31mkey\ud800": "\x1b]52;c;x\x07value\ud800", "long": "x" * 20_000}))
+    result = summary_of(folder)["runs"]["a"]["result"]
+    assert result["key?"] == "value?"
+    assert len(result["long"]) == MAX_LINE
+
+
+def test_many_keys_are_cut(folder: SessionFolder) -> None:
+    leave(folder, json.dumps({f"k{number}": number for number in range(1000)}))
+    assert len(summary_of(folder)["runs"]["a"]["result"]) == 64
+
+
+@pytest.mark.parametrize("target", ["/dev/zero", "/dev/tty", "/nowhere", "."])
+def test_a_link_to_something_else_is_no_result(folder: SessionFolder, target: str) -> None:
+    (folder.run_folder("a") / RESULT_FILE).symlink_to(target)
+    assert summary_of(folder)["runs"]["a"]["result"] == {}
+
+
+def test_a_fifo_is_no_result_and_does_not_block(folder: SessionFolder) -> None:
+    os.mkfifo(folder.run_folder("a") / RESULT_FILE)
+    assert summary_of(folder)["runs"]["a"]["result"] == {}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters()), inner, max_size=3),
+)
+
+
+@given(found=st.dictionaries(st.text(st.characters()), JSON, max_size=6))
+def test_whatever_a_run_leaves_the_tables_are_printable(
+    found: dict[str, object], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = SessionFolder(tmp_path_factory.mktemp("s"), "20260122_153100")
+    folder.run_folder("a").mkdir(parents=True)
+    leave(folder, json.dumps(found))
+    summary = summary_of(folder)
+    assert all(line.isprintable() for line in [*runs_table(summary), *results_table(summary)])
+
+
+# Tables
+
+
+def test_the_table_of_runs(folder: SessionFolder) -> None:
+    assert runs_table(summary_of(folder)) == [
+        "run  state      exit  attempts  gpu  wall time  peak memory",
+        "───  ─────────  ────  ────────  ───  ─────────  ───────────",
+        "a    succeeded  0     2         2    1:02:10    700 MiB",
+        "b    queued           0              0.0 s",
+    ]
+
+
+def test_a_signal_is_named_in_the_table(folder: SessionFolder) -> None:
+    assert "signal 9" in runs_table(summary_of(folder, EVENTS[:4]))[2]
+
+
+def test_the_table_of_results_sets_runs_side_by_side(folder: SessionFolder) -> None:
+    leave(folder, '{"model": "T", "parameters": 795777, "val_mse": 0.000123456, "time": 12345.678, "early": true}')
+    leave(folder, '{"model": "M", "extra": "only here"}', "b")
+    assert results_table(summary_of(folder)) == [
+        "            a          b",
+        "──────────  ─────────  ─────────",
+        "model       T          M",
+        "parameters  795,777",
+        "val mse     0.0001235",
+        "time        12,345.7",
+        "early       True",
+        "extra                  only here",
+    ]
+
+
+def test_a_table_of_results_that_is_a_little_too_wide_for_a_terminal_is_set_closer(folder: SessionFolder) -> None:
+    leave(folder, json.dumps({"model": "T" * 40}))
+    leave(folder, json.dumps({"model": "M" * 32}), "b")
+    assert results_table(summary_of(folder))[2] == f"model {'T' * 40} {'M' * 32}"
+    leave(folder, json.dumps({"model": "T" * 39}))
+    assert results_table(summary_of(folder))[2] == f"model  {'T' * 39}  {'M' * 32}"
+
+
+def test_without_results_there_is_no_table(folder: SessionFolder) -> None:
+    assert results_table(summary_of(folder)) == []
+
+
+def test_many_results_are_set_below_each_other(tmp_path: Path) -> None:
+    plan = plan_of(**{f"r{number}": ((), 0) for number in range(6)})
+    folder = SessionFolder(tmp_path, "20260122_153100")
+    for run in plan.runs:
+        folder.run_folder(run).mkdir(parents=True)
+        leave(folder, '{"x": 1}', run)
+    write_summary(folder, plan, initial_state(plan))
+    lines = results_table(read_summary(folder))
+    assert [line.split() for line in lines if "r" in line] == [["r0", "r1", "r2", "r3"], ["r4", "r5"]]

@@ -1,0 +1,217 @@
+"""A tiny simulated world for the scheduler: it carries out what `decide` asks for, and nothing else.
+
+Every event goes through a journal of events; an engine's death is a replay of it, as in the real engine.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pmssm.supervisor.engine.command_handler import answer
+from pmssm.supervisor.engine.scheduler import Action, Finish, RestartStalled, Retry, Signal, Start, decide
+from pmssm.supervisor.gpus.slots import Slot
+from pmssm.supervisor.ipc.messages import Command, Reply
+from pmssm.supervisor.plan.schema import Plan, RunPlan
+from pmssm.supervisor.session.events import (
+    AttemptEnded,
+    AttemptStarted,
+    AttemptStarting,
+    AttemptVoided,
+    EngineStarted,
+    Event,
+    Exit,
+    RestartRequested,
+    RetryScheduled,
+    SessionFinished,
+    SlotsChosen,
+)
+from pmssm.supervisor.session.state import RunState, SessionState, initial_state, reduce, replay, run_states
+
+Outcome = Literal["succeeds", "fails", "crashes", "is_lost", "cannot_start"]
+
+
+def plan_of(**runs: tuple[Sequence[str], object]) -> Plan:
+    """A plan from `name=(after, slot)`."""
+    return Plan(
+        runs={
+            name: RunPlan.model_validate({"command": ["true"], "after": after, "slot": slot, "fresh_args": ["--fresh"]})
+            for name, (after, slot) in runs.items()
+        }
+    )
+
+
+PMSSM = plan_of(
+    prepare=((), "none"),
+    transformer=(("prepare",), 0),
+    transformer_tabular=(("prepare",), 1),
+    mlp=(("transformer", "transformer_tabular"), 1),
+)
+
+
+def gpu_slots(count: int) -> tuple[Slot, ...]:
+    return tuple(Slot(index=n, gpu_index=n + 1, gpu_uuid=f"GPU-{n + 1}", name=f"GPU {n + 1}") for n in range(count))
+
+
+CPU = (Slot(index=0, name="CPU"),)
+
+
+@dataclass
+class World:
+    """A session and the processes it has started; time is a counter."""
+
+    plan: Plan
+    slots: tuple[Slot, ...] | None
+    events: list[Event] = field(default_factory=list)
+    living: dict[str, int] = field(default_factory=dict)  # run → attempt that really lives
+    signalled: dict[str, str] = field(default_factory=dict)
+    started: list[str] = field(default_factory=list)  # every process ever made: "run@slot", "+fresh" when told so
+    stalled: set[str] = field(default_factory=set)
+    stall_restarts: int = 0  # allowed for each run
+    clock: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.state: SessionState = initial_state(self.plan)
+        self.record(EngineStarted(at=self.now(), pid=1))
+        if self.slots is not None:
+            self.choose_slots(self.slots)
+
+    def now(self) -> float:
+        self.clock += 1.0
+        return self.clock
+
+    def record(self, event: Event) -> None:
+        self.events.append(event)
+        self.state = reduce(self.state, event)
+        assert replay(self.plan, self.events) == self.state
+
+    def choose_slots(self, slots: tuple[Slot, ...]) -> None:
+        self.record(SlotsChosen(at=self.now(), slots=slots, mode="parallel" if len(slots) > 1 else "sequential"))
+
+    def states(self) -> dict[str, RunState]:
+        return run_states(self.plan, self.state)
+
+    # What an engine does
+
+    def settle(self) -> None:
+        """Carries out what should be done, until there is nothing more to do; `stalled` as an observer sees them."""
+        for _ in range(10 * len(self.plan.runs) + 10):
+            stalled = [run for run in self.stalled if run in self.living]
+            decided = decide(self.plan, self.state, self.clock, stalled=stalled, stall_restarts=self.stall_restarts)
+            actions = [action for action in decided if not self._is_old(action)]
+            if not actions:
+                return
+            for action in actions:
+                self.carry_out(action)
+        raise AssertionError("the scheduler never comes to rest")
+
+    def _is_old(self, action: Action) -> bool:
+        return isinstance(action, Signal) and self.signalled.get(action.run) in (action.how, "kill")
+
+    def carry_out(self, action: Action) -> None:
+        match action:
+            case Start():
+                self.note_start(action)
+                self.spawn(action)
+            case Signal():
+                assert action.run in self.living, f"signal for {action.run}, which does not live"
+                self.signalled[action.run] = action.how
+            case Retry():
+                self.record(RetryScheduled(at=self.now(), run=action.run, delay_s=action.delay_s))
+            case RestartStalled():
+                self.record(RestartRequested(at=self.now(), run=action.run, fresh=False, cause="stall"))
+            case Finish():
+                assert not self.living, f"finished while {self.living} live"
+                self.record(SessionFinished(at=self.now()))
+
+    def note_start(self, action: Start) -> None:
+        """The decision, in the journal before the process exists."""
+        self.check_start(action)
+        number = len(self.state.runs[action.run].attempts) + 1
+        self.record(
+            AttemptStarting(
+                at=self.now(), run=action.run, attempt=number, slot=action.slot, fresh=action.fresh, log_offset=0
+            )
+        )
+
+    def spawn(self, action: Start) -> None:
+        last = self.state.runs[action.run].last
+        assert last is not None
+        self.living[action.run] = last.number
+        self.signalled.pop(action.run, None)
+        self.stalled.discard(action.run)
+        where = action.slot.name if action.slot else "none"
+        self.started.append(f"{action.run}@{where}" + ("+fresh" if action.fresh else ""))
+        self.record(AttemptStarted(at=self.now(), run=action.run, attempt=last.number, pid=4242, started=self.clock))
+
+    def check_start(self, action: Start) -> None:
+        """What must hold whenever anything is started."""
+        run, plan = self.state.runs[action.run], self.plan.runs[action.run]
+        if run.retry is not None:
+            assert self.clock >= run.retry.at + run.retry.delay_s, f"{action.run} retried too early"
+        assert action.run not in self.living, f"{action.run} started while its attempt {run.last} lives"
+        for dependency in plan.after:
+            last = self.state.runs[dependency].last
+            ended = last.exit if last else None
+            assert ended is not None and ended.exit_code == 0, f"{action.run} started before {dependency} succeeded"
+        if plan.slot == "none":
+            assert action.slot is None
+            return
+        assert action.slot is not None
+        assert self.state.slots is not None and action.slot in self.state.slots
+        attempts = {name: self.state.runs[name].last for name in self.living}
+        taken = {attempt.slot.index for attempt in attempts.values() if attempt and attempt.slot}
+        shared = action.slot.shared_mib is not None
+        assert shared or action.slot.index not in taken, f"{action.run} started on {action.slot.name}, which is taken"
+
+    def die_and_recover(self, *, before_spawn: bool = False) -> None:
+        """The engine is killed, if possible between a decision to start and the start, and another takes over."""
+        starts = [action for action in decide(self.plan, self.state, now=self.clock) if isinstance(action, Start)]
+        if before_spawn and starts:
+            self.note_start(starts[0])
+        self.state = replay(self.plan, self.events)
+        self.signalled.clear()
+        self.record(EngineStarted(at=self.now(), pid=2))
+        for name, run in list(self.state.runs.items()):
+            if run.alive and name not in self.living:
+                assert run.last is not None
+                self.record(AttemptVoided(at=self.now(), run=name, attempt=run.last.number))
+
+    # What the outside does
+
+    def end(self, run: str, outcome: Outcome = "succeeds") -> None:
+        """The process of `run` ends by itself, or as it was told to."""
+        attempt = self.living.pop(run)
+        told = self.signalled.pop(run, None)
+        exits = {
+            "succeeds": Exit(ended=self.now(), exit_code=0),
+            "fails": Exit(ended=self.now(), exit_code=1),
+            "crashes": Exit(ended=self.now(), signal=11),
+            "is_lost": Exit(ended=self.now()),
+            "cannot_start": Exit(ended=self.now(), exit_code=127, error="cannot start it"),
+        }
+        stopped = Exit(ended=self.now(), exit_code=143) if told == "stop" else Exit(ended=self.now(), signal=9)
+        self.record(AttemptEnded(at=self.now(), run=run, attempt=attempt, exit=stopped if told else exits[outcome]))
+
+    def ask(self, command: Command) -> Reply:
+        """A client's command."""
+        result = answer(self.plan, self.state, command, self.now())
+        assert result.reply.message.strip()
+        assert result.reply.message.isprintable()
+        assert result.reply.ok or not result.events, "a refusal must change nothing"
+        for event in result.events:
+            self.record(event)
+        return result.reply
+
+    def run_to_the_end(self, **outcomes: Outcome) -> None:
+        """Everything that lives ends, over and over, until the session is at rest."""
+        for _ in range(60 * len(self.plan.runs) + 20):
+            self.settle()
+            if not self.living:
+                due = [run.retry.at + run.retry.delay_s for run in self.state.runs.values() if run.retry is not None]
+                if self.state.finished or not due:
+                    return
+                self.clock = max(self.clock, min(due))
+                continue
+            first = next(iter(self.living))
+            self.end(first, outcomes.get(first, "succeeds"))
+        raise AssertionError("the session never comes to rest")

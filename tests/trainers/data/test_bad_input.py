@@ -1,0 +1,242 @@
+"""Every bad file gets one line that names file and remedy, whatever is in it; and nothing is silently coerced."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pmssm.trainers.data.columns import COLUMNS, parameter_columns
+from pmssm.trainers.data.prepare import prepare
+from pmssm.trainers.data.reading import READERS, read_chunks
+from pmssm.trainers.data.scan_files import Choice
+from pmssm.trainers.errors import DataError, OptionError
+from support.bad_scan_files import BAD_INPUTS, NAMES, ROW, columns, npz, parquet, rntuple, root
+
+DOCUMENTED = (Path(__file__).parents[3] / "docs" / "reference" / "data-errors.md").read_text()
+Write = Callable[..., Path]
+
+
+def read(path: Path, choice: Choice = Choice()) -> np.ndarray:  # noqa: B008 (frozen)
+    """The 19 parameters and the target of all rows."""
+    return np.concatenate(list(read_chunks(path, choice.columns(), tree=choice.tree)))[:, : len(COLUMNS)]
+
+
+def documented(description: str, message: str) -> str:
+    """The row of docs/reference/data-errors.md; what a library said of a damaged file changes with its version."""
+    told = re.sub(r" \(\w+: .*\)$", " (…)", message)
+    return f"| {description} | `{told}` |" if "`" not in told else f"| {description} | ``{told}`` |"
+
+
+@pytest.mark.parametrize("description", BAD_INPUTS)
+def test_a_bad_file_is_refused_in_the_documented_line_and_leaves_nothing(description: str, tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    given.mkdir()
+    path = BAD_INPUTS[description](given)
+    with pytest.raises(DataError) as caught:
+        prepare(tmp_path / "out", patterns=[str(path)], choice=Choice())
+    message = str(caught.value)
+    assert message.isprintable()
+    assert message.startswith(f"{path.resolve()}: ")
+    assert not [left for left in tmp_path.rglob("out/*") if left.is_file()]
+    assert documented(description, message.removeprefix(f"{given.resolve()}/")) in DOCUMENTED
+
+
+def test_parquet_without_its_library_names_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = parquet(tmp_path)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(
+        DataError, match=r"scan\.parquet: reading Parquet needs pyarrow; `pip install pyarrow`, or give"
+    ):
+        read(path)
+
+
+# What looks odd and is read all the same
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_name_and_the_log_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "scan.csv").write_text(f"{NAMES}\n{ROW}\n", encoding="utf-8-sig")
+    with caplog.at_level("INFO", "pmssm.trainers"):
+        assert read(tmp_path / "scan.csv").tolist() == [[0.5] * 20]
+    assert "scan.csv: starts with a byte-order mark" in caplog.text
+
+
+def test_ten_thousand_columns_are_read_for_the_twenty_among_them(tmp_path: Path) -> None:
+    header = [f"c{n}" for n in range(10_000)]
+    header[5_000:5_000] = COLUMNS
+    row = ",".join(["0.5"] * len(header))
+    (tmp_path / "scan.csv").write_text("\n".join([",".join(header), *[row] * 300]) + "\n")
+    assert read(tmp_path / "scan.csv").shape == (300, 20)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_line_ends_of_any_system_blank_lines_and_padded_cells_are_read(tmp_path: Path, end: str) -> None:
+    lines = [NAMES.replace(",", " , "), ROW, "", ROW.replace(",", " , "), ""]
+    (tmp_path / "scan.csv").write_bytes(end.join(lines).encode())
+    assert read(tmp_path / "scan.csv").tolist() == [[0.5] * 20] * 2
+
+
+def with_names(spelling: Callable[[str], str]) -> dict[str, np.ndarray]:
+    return {name if name == "MO_Omega" else spelling(name): array for name, array in columns().items()}
+
+
+@pytest.mark.parametrize(
+    ("spelling", "branches"),
+    [
+        (lambda name: name, ()),
+        (lambda name: name.removeprefix("IN_"), ()),
+        (lambda name: name.replace("At", "AT") if name == "IN_At" else name, ()),
+        (lambda name: {"IN_At": "AT"}.get(name, name.removeprefix("IN_")), ()),
+        (lambda name: name.replace("IN_", "p."), ("p.*",)),
+        (lambda name: name.replace("IN_M_", "M"), ()),
+        (lambda name: {"IN_At": "trilinear"}.get(name, name), ("At=trilinear",)),
+        (lambda name: {"IN_At": "trilinear"}.get(name, name.lower()[3:] + "_in"), ("*_in", "At=trilinear")),
+    ],
+)
+def test_parameters_are_found_with_or_without_prefix_and_as_branches_says(
+    spelling: Callable[[str], str], branches: tuple[str, ...], tmp_path: Path
+) -> None:
+    expected = np.column_stack(list(columns().values()))
+    if branches[:1] == ("*_in",):
+        branches = (*branches, *(f"{n[3:]}={n.lower()[3:]}_in" for n in COLUMNS[:19] if n != "IN_At"))
+    np.savez(tmp_path / "scan.npz", **with_names(spelling))
+    np.testing.assert_array_equal(read(tmp_path / "scan.npz", Choice(branches=branches)), expected)
+
+
+def test_the_target_may_have_another_name_and_keep_its_cuts(tmp_path: Path) -> None:
+    arrays = columns()
+    np.savez(tmp_path / "scan.npz", **{"oh2" if name == "MO_Omega" else name: a for name, a in arrays.items()})
+    choice = Choice(branches=("MO_Omega=oh2",))
+    np.testing.assert_array_equal(read(tmp_path / "scan.npz", choice)[:, -1], arrays["MO_Omega"])
+
+
+@pytest.mark.parametrize("item", ["IN_", "a*b*", "At=", "Atop=x", "=x", ""])
+def test_branches_that_mean_nothing_are_refused(item: str) -> None:
+    with pytest.raises(OptionError, match=r"--branches .*: give a pattern with one star"):
+        parameter_columns((item,))
+
+
+@pytest.mark.parametrize("write", [root, rntuple, lambda folder, arrays: parquet(folder, **arrays),
+                                   lambda folder, arrays: npz(folder, **arrays)])  # fmt: skip
+def test_every_format_gives_the_same_numbers_also_of_other_types(write: Write, tmp_path: Path) -> None:
+    arrays = columns(7)
+    arrays |= {"IN_mA": np.arange(7, dtype=np.int32), "IN_mu": np.arange(7, dtype=np.float32)}
+    arrays["IN_tanb"] = np.arange(7, dtype=np.uint8)
+    path = write(tmp_path, arrays)
+    np.testing.assert_array_equal(read(path), np.column_stack([arrays[name] for name in COLUMNS]).astype(np.float64))
+    first = np.concatenate(list(read_chunks(path, Choice().columns(), limit=3)))
+    assert len(first) == 3
+
+
+def test_a_tree_of_another_name_is_read_where_it_is_named(tmp_path: Path) -> None:
+    path = root(tmp_path, columns(), tree="points/all")
+    assert len(read(path, Choice(tree="points/all"))) == 40
+
+
+# Whatever is in a file
+
+
+@contextmanager
+def file_of(suffix: str, content: bytes) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"scan{suffix}"
+        path.write_bytes(content)
+        yield path
+
+
+@given(st.sampled_from(sorted(READERS)), st.binary(max_size=300) | st.text(max_size=200).map(str.encode))
+@settings(max_examples=60, deadline=None)
+def test_any_bytes_are_refused_in_one_line(suffix: str, content: bytes) -> None:
+    with file_of(suffix, content) as path, pytest.raises(DataError) as caught:
+        read(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert str(caught.value).isprintable()
+
+
+@pytest.fixture(scope="module", params=["root", "rntuple", "parquet", "npz"])
+def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    writers: dict[str, Write] = {"root": root, "rntuple": rntuple}
+    if request.param in writers:
+        return writers[request.param](folder, columns())
+    return parquet(folder) if request.param == "parquet" else npz(folder)
+
+
+@given(st.data())
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_damaged_file_is_refused_in_one_line_or_gives_as_many_numbers(whole: Path, data: st.DataObject) -> None:
+    content = bytearray(whole.read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(content) - 1))
+        content[place : place + data.draw(st.integers(0, 8))] = data.draw(st.binary(max_size=8))
+    with file_of(whole.suffix, bytes(content)) as path:
+        try:
+            rows = read(path)
+        except DataError as error:
+            assert str(error).startswith(f"{path}: ")
+            assert str(error).isprintable()
+        else:
+            assert rows.shape[1] == 20
+
+
+CELLS = ["1", "1.5", "-2.5e3", ".5", "5.", "+3", " 7 ", "-0", "1e400", "", "nan", "inf", "-inf", "NA", "1,5", "abc",
+         "1_000", "0x10", "True", "１２", "9" * 25, str(2**53), str(2**53 + 1), "1e5", "1.0.0", "--1", "1 2",
+         "None"]  # fmt: skip
+NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+rows_of_cells = st.lists(st.lists(st.sampled_from(CELLS), min_size=20, max_size=20), min_size=1, max_size=4)
+plain_rows = st.lists(st.lists(st.sampled_from(CELLS[:14]), min_size=20, max_size=20), min_size=1, max_size=4)
+
+
+@given(rows_of_cells | plain_rows)
+@settings(max_examples=100, deadline=None)
+def test_every_number_that_is_read_from_csv_stands_there_in_digits(rows: list[list[str]]) -> None:
+    text = io.StringIO()
+    csv.writer(text).writerows([COLUMNS, *rows])
+    with file_of(".csv", text.getvalue().encode()) as path:
+        try:
+            numbers = read(path)
+        except DataError as error:
+            assert re.search(r"scan\.csv: column '\w+', data row \d+: ", str(error))
+            return
+    assert numbers.shape == (len(rows), 20)
+    for cells, values in zip(rows, numbers, strict=True):
+        for cell, value in zip(cells, values, strict=True):
+            if math.isfinite(value):
+                assert NUMBER.fullmatch(cell) and float(cell) == value
+            else:
+                assert cell in ("1e400", "", "nan", "inf", "-inf", "NA", "None")
+
+
+raw_cells = st.sampled_from(["1", "0.5", '"1"', '"', '1"', '"1', '""', '" 1', "\0", "a\tb", "", '"a,b"'])
+raw_lines = st.lists(
+    st.tuples(st.lists(raw_cells, min_size=1, max_size=2), st.booleans()).map(
+        lambda drawn: ",".join([*["0.5"] * 20, *drawn[0]] if drawn[1] else [*drawn[0], *["0.5"] * 20])
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(raw_lines)
+@settings(max_examples=150, deadline=None)
+def test_a_csv_file_is_refused_or_each_of_its_lines_is_a_row(lines: list[str]) -> None:
+    content = "\n".join([f"{NAMES},note", *lines]) + "\n"
+    with file_of(".csv", content.encode()) as path:
+        try:
+            numbers = read(path)
+        except DataError as error:
+            assert str(error).startswith(f"{path}: ") and str(error).isprintable()
+        else:
+            assert len(numbers) == len(lines)

@@ -1,0 +1,100 @@
+"""`report`: all trainings of a session on one page."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pmssm.trainers.data.targets import find_target
+from pmssm.trainers.report.page import HEADS, ranking, seed_table, verdict
+from pmssm.trainers.report.plots import residuals, true_against_predicted
+from pmssm.trainers.report.scores import Figures, is_clear, measure
+from pmssm.trainers.report.trainings import Run as Training
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def test_figures_are_what_their_names_say() -> None:
+    true = np.array([0.1, 0.12, 0.13, 0.5])
+    figures = measure(true, np.array([0.105, 0.2, 0.13, 0.3]), np.array([1.0, 2.0, 3.0, 6.0]))
+    assert (figures.points, figures.mse_normalised) == (4, 3.0)
+    assert (figures.within_10, figures.within_20, figures.within_50) == (0.5, 0.5, 0.75)
+    assert figures.planck == pytest.approx(2 / 3)
+    assert figures.median_relative == pytest.approx((0.05 + 0.4) / 2)
+
+
+def test_a_lead_is_clear_only_beyond_the_statistical_error() -> None:
+    noise = np.random.default_rng(1).uniform(0, 1, 1000)
+    assert is_clear(noise, noise + 0.1)
+    assert not is_clear(noise, np.roll(noise, 1))
+
+
+def trainings(**kinds: str) -> tuple[list[Training], dict[str, Figures], np.ndarray]:
+    """Trainings of those names and kinds, the first the best, their figures, and the true values."""
+    true = np.geomspace(1e-4, 0.9, 50)
+    runs = [
+        Training(name, true * (1.1 + 0.1 * number), np.full(50, 0.1 + 0.1 * number), kind=kind)
+        for number, (name, kind) in enumerate(kinds.items())
+    ]
+    figures = {run.name: measure(true, *(part for part in (run.predicted, run.squares) if part is not None))
+               for run in runs}  # fmt: skip
+    return runs, figures, true
+
+
+def test_trainings_that_differ_in_their_seed_are_taken_together_under_the_name_of_their_group() -> None:
+    runs, figures, _ = trainings(a="wide", b="wide", c="deep", d="deep", e="alone")
+    (table,) = seed_table(runs, figures, {"a": "mlp-wide", "b": "mlp-wide", "c": "x", "d": "y"})
+    assert [row["cells"][:3] for row in table["rows"]] == [
+        ["mlp-wide", "2", "0.1500 ± 0.0707"],
+        ["c, d", "2", "0.3500 ± 0.0707"],
+    ]
+    assert table["rows"][0]["cells"][4] == "15.0 ± 7.1 %"
+    assert seed_table(runs[4:], figures, {}) == []
+
+
+def test_where_the_logarithm_was_learned_the_report_says_what_its_figures_are_of() -> None:
+    runs, figures, true = trainings(mlp="mlp")
+    target = find_target("relic_density", transform="log", above=None, below=None)
+    assert "the smallest normalised error of ln(Ωh² / 0.12) (0.1000)" in verdict(runs, figures, target)
+    note = ranking(runs, figures, HEADS, target)["note"]
+    assert (
+        "of z-scores of ln(Ωh² / 0.12); it ranks, is what was trained on, and chose each training's best epoch" in note
+    )
+    for picture in (
+        true_against_predicted(runs[0], true, target),
+        residuals(runs[0], true, true[:, None], ["IN_mu"], target),
+    ):
+        assert picture.startswith(b"\x89PNG")
+
+
+def test_the_planck_band_is_for_the_relic_density_alone() -> None:
+    runs, figures, _ = trainings(mlp="mlp")
+    target = find_target("cls", transform="none", above=None, below=None)
+    table = ranking(runs, figures, HEADS[:-1], target)
+    assert "0.12" not in " ".join(table["heads"]) + table["note"]
+    assert len(table["rows"][0]["cells"]) == len(table["heads"])
+
+
+def test_the_report_ranks_models_and_baselines_and_names_what_did_not_finish(
+    prepared: Path, tmp_path: Path, cli: Run
+) -> None:
+    trained = cli("mlp", "--data", prepared, "--output", tmp_path / "mlp", "--epochs", 1, "--threads", 1)
+    assert trained.returncode == 0, trained
+    (tmp_path / "tabm").mkdir()
+    (tmp_path / "tabm" / "metrics.csv").write_text("epoch,train_mse,val_mse\n1,0.9,0.8\n")
+    states = {"mlp": "succeeded", "tabm": "failed", "transformer": "blocked"}
+    summary = {"runs": {name: {"state": state} for name, state in states.items()}}
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    done = cli("report", tmp_path, "--data", prepared)
+    assert done.returncode == 0, done
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "Use mlp: the smallest normalised error" in page
+    assert "gradient boosting" in page and "mean of the training points" in page
+    assert "tabm: failed, 1 epochs trained, no model" in page
+    assert "transformer: blocked, 0 epochs trained, no model" in page
+    pictures = sorted(path.name for path in (tmp_path / "report").glob("*.png"))
+    assert pictures == ["loss_curves.png", "mlp_residuals.png", "mlp_true_vs_predicted.png"]

@@ -1,0 +1,135 @@
+"""`export`: a trained model as one function of physical parameters, for other programs."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..errors import OptionError, TrainingError
+from ..files import file_in_one_piece
+from ..log import LOGGER
+from .surrogate import Surrogate, load_surrogate
+
+TOLERANCE = 1e-6
+"""Of an exported function, in z-scores, relative to 1 + |z|: where the logarithm is learned, of that."""
+
+CHECKED_POINTS = 1000
+
+
+class Physical(nn.Module):
+    """Physical parameters `(n, 19)` float64 → the target `(n,)` float64, the mean of the models."""
+
+    points_mean: Tensor
+    points_inverse_std: Tensor
+
+    def __init__(self, surrogate: Surrogate) -> None:
+        super().__init__()
+        self.models = nn.ModuleList(surrogate.models)
+        self.register_buffer("points_mean", torch.from_numpy(surrogate.scaling.mean[:-1].copy()))
+        self.register_buffer("points_inverse_std", torch.from_numpy(surrogate.scaling.inverse_std[:-1].copy()))
+        self.target, self.offset, self.scale = surrogate.target, *map(float, _target_scaling(surrogate))
+
+    def forward(self, points: Tensor) -> Tensor:
+        """`points`: (n, 19) float64; result (n,) float64."""
+        inputs = ((points - self.points_mean) * self.points_inverse_std).float()
+        normalised = torch.stack([model(inputs) for model in self.models]).double()  # (models, n)
+        return self.target.backward_tensor(normalised * self.scale + self.offset).mean(dim=0)
+
+
+def _target_scaling(surrogate: Surrogate) -> tuple[float, float]:
+    return surrogate.scaling.mean[-1], surrogate.scaling.std[-1]
+
+
+def export_model(model: Path, output: Path) -> None:
+    """Nothing; `output` holds the function, and gives what the model gives.
+
+    Raises TrainerError where the file or the suffix is of no use, a package is missing, or the two differ.
+    """
+    write, run = {".onnx": (_write_onnx, _run_onnx), ".pt2": (_write_program, _run_program)}.get(
+        output.suffix.lower(), (None, None)
+    )
+    if write is None or run is None:
+        raise OptionError(f"--output {output}: its name must end in .onnx (ONNX) or .pt2 (torch.export)")
+    if not output.parent.is_dir():
+        raise OptionError(f"--output {output}: the folder {output.parent} is not there; make it, or choose another one")
+    surrogate = load_surrogate(model)
+    points = _points(surrogate)
+    with file_in_one_piece(output) as temporary:
+        write(Physical(surrogate).eval(), torch.from_numpy(points[:8]), temporary)
+        expected, found = (_scores(surrogate, values) for values in (surrogate.ask(points).mean(axis=0),
+                                                                     run(temporary, points)))  # fmt: skip
+        worst = float(np.max(np.abs(found - expected) / (1 + np.abs(expected))))
+        if not worst <= TOLERANCE:
+            raise TrainingError(f"{output}: the export differs from the model by {worst:.1e}, more than {TOLERANCE:g}; "
+                                "it was not kept")  # fmt: skip
+    LOGGER.info("%s: takes (n, 19) float64, gives %s (n,) float64; differs from the model by %.1e at most on %d points",
+                output, surrogate.target.label, worst, len(points))  # fmt: skip
+
+
+def _scores(surrogate: Surrogate, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The z-scores of physical `values`, `(n,)`."""
+    mean, std = _target_scaling(surrogate)
+    return np.asarray((surrogate.target.forward(values) - mean) / std)
+
+
+def _points(surrogate: Surrogate) -> NDArray[np.float64]:
+    """Points all over the training range, `(1000, 19)`."""
+    low, high = surrogate.scaling.minimum[:-1], surrogate.scaling.maximum[:-1]
+    return np.random.default_rng(1).uniform(low, high, (CHECKED_POINTS, len(low)))
+
+
+def traced(module: nn.Module, points: Tensor) -> torch.export.ExportedProgram:
+    """`module` for any number of rows; strict, because the other way takes `len(rows)` for a constant."""
+    rows = torch.export.Dim("rows", min=1)
+    return torch.export.export(module, (points,), dynamic_shapes=({0: rows},), strict=True)
+
+
+def _write_program(module: nn.Module, points: Tensor, path: Path) -> None:
+    torch.export.save(traced(module, points), path)
+
+
+def _run_program(path: Path, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    with torch.no_grad():
+        result: Tensor = torch.export.load(path).module()(torch.from_numpy(points))
+    return result.numpy()
+
+
+def _write_onnx(module: nn.Module, points: Tensor, path: Path) -> None:
+    _need_onnx()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter, about itself; so does its logger
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        torch.onnx.export(
+            traced(module, points),
+            f=path,
+            input_names=["points"],
+            output_names=["target"],
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+
+
+def _run_onnx(path: Path, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    import onnxruntime  # noqa: PLC0415 (an extra)
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    results: list[Any] = session.run(None, {"points": points})
+    return np.asarray(results[0], dtype=np.float64)
+
+
+def _need_onnx() -> None:
+    try:
+        import onnx  # noqa: F401, PLC0415
+        import onnxruntime  # noqa: F401, PLC0415
+        import onnxscript  # noqa: F401, PLC0415
+    except ImportError as error:
+        raise OptionError(f"--output: ONNX needs {error.name}; `pip install onnx onnxscript onnxruntime`, or name a "
+                          ".pt2 file") from None  # fmt: skip

@@ -1,0 +1,139 @@
+"""The trainings of a session, finished or not, and baselines beside them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..data.prepared import Prepared
+from ..errors import TrainerError
+from ..inference.surrogate import read_model, unpack
+from ..log import LOGGER
+from ..training.evaluation import predict
+
+Values = NDArray[np.float64]
+
+BASELINE_ROWS = 500_000
+"""That gradient boosting is trained on at most: enough for its trees, and seconds, not minutes."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training or a baseline. `scores`: predicted z-scores of the validation part, `(n,)`; None without a model."""
+
+    name: str
+    predicted: Values | None = None
+    """Physical, `(n,)`."""
+    squares: Values | None = None
+    """Squared errors of z-scores, `(n,)`."""
+    problem: str = ""
+    """Why there is no model, or what is wrong with it."""
+    result: dict[str, Any] = field(default_factory=dict)
+    losses: list[tuple[int, float, float]] = field(default_factory=list)
+    """Epoch, training and validation MSE of z-scores."""
+    kind: str = ""
+    """Equal for trainings that differ in nothing but the seed."""
+    baseline: bool = False
+
+
+def physical(scores: Values, prepared: Prepared) -> Values:
+    """Physical values of z-scores, any shape."""
+    return prepared.target.backward(scores * prepared.scaling.std[-1] + prepared.scaling.mean[-1])
+
+
+def find_runs(session: Path, prepared: Prepared, own: Path) -> list[Run]:
+    """Every training in the folder `session`, by name; `own`, the report's folder, is none."""
+    states = _states(session)
+    folders = {path.name: path for path in session.iterdir() if path.is_dir() and path.resolve() != own.resolve()}
+    trained = [name for name, path in folders.items() if (path / "metrics.csv").exists()]
+    unborn = [name for name, state in states.items() if state not in ("succeeded", "running") and name in states]
+    names = dict.fromkeys(sorted(trained) + [name for name in unborn if name not in ("prepare", own.name)])
+    runs = []
+    for number, name in enumerate(names, start=1):
+        LOGGER.info("Training %d/%d %s", number, len(names), name)
+        runs.append(read_run(session / name, states.get(name, ""), prepared))
+    return runs
+
+
+def read_run(folder: Path, state: str, prepared: Prepared) -> Run:
+    """The training in `folder`; `state` is what the session says of it, if anything."""
+    losses = read_losses(folder / "metrics.csv")
+    if not (folder / "model.pt").exists():
+        ended = state or "not finished"
+        return Run(folder.name, problem=f"{ended}, {len(losses)} epochs trained, no model", losses=losses)
+    try:
+        saved = read_model(folder / "model.pt")
+        surrogate = unpack(saved, folder / "model.pt")
+    except (TrainerError, OSError) as error:
+        return Run(folder.name, problem=str(error), losses=losses)
+    scaling = prepared.scaling
+    if not (np.array_equal(surrogate.scaling.mean, scaling.mean) and surrogate.target == prepared.target):
+        return Run(folder.name, problem="trained on other data than this report's", losses=losses)
+    inputs = torch.from_numpy(np.array(prepared.val_inputs))
+    each = [predict(model, inputs) for model in surrogate.models]
+    scores = torch.stack(each).double().numpy()  # (models, n)
+    settings = {key: value for key, value in saved["settings"].items() if key not in ("seed", "checkpoint_seconds")}
+    return Run(
+        folder.name,
+        predicted=np.asarray(physical(scores, prepared).mean(axis=0)),
+        squares=np.square(scores - prepared.val_targets).mean(axis=0),
+        problem="" if state in ("", "succeeded") else f"{state}; this is the model of an earlier end",
+        result=_object(folder / "result.json"),
+        losses=losses,
+        kind=json.dumps([saved["name"], settings], sort_keys=True, default=str),
+    )
+
+
+def baselines(prepared: Prepared) -> list[Run]:
+    """The mean of the training part, and gradient boosting of regression trees."""
+    from sklearn.ensemble import HistGradientBoostingRegressor  # noqa: PLC0415 (1 s)
+
+    rows = slice(None, BASELINE_ROWS)  # the rows were split at random
+    trees = HistGradientBoostingRegressor(max_iter=300, early_stopping=False, random_state=0)
+    trees.fit(prepared.train_inputs[rows], prepared.train_targets[rows])
+    guesses = {
+        "mean of the training points": np.zeros(len(prepared.val_targets)),
+        "gradient boosting": np.asarray(trees.predict(prepared.val_inputs), dtype=np.float64),
+    }
+    return [
+        Run(name, physical(scores, prepared), np.square(scores - prepared.val_targets), baseline=True)
+        for name, scores in guesses.items()
+    ]
+
+
+def read_losses(path: Path) -> list[tuple[int, float, float]]:
+    """The rows of a `metrics.csv`; those that can't be read are left out."""
+    try:
+        with path.open(newline="") as file:
+            return [(int(row["epoch"]), float(row["train_mse"]), float(row["val_mse"])) for row in csv.DictReader(file)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def groups(session: Path) -> dict[str, str]:
+    """The group in which the session has put each of its runs, by the name of the run; empty for none."""
+    return _said_of_runs(session, "group")
+
+
+def _states(session: Path) -> dict[str, str]:
+    return _said_of_runs(session, "state")
+
+
+def _said_of_runs(session: Path, key: str) -> dict[str, str]:
+    runs = _object(session / "summary.json").get("runs", {})
+    return {name: str(run.get(key) or "") for name, run in runs.items()} if isinstance(runs, dict) else {}
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,99 @@
+"""Checkpoints that are whole, or known not to be.
+
+The file is what `torch.save` writes, followed by a mark and the SHA-256 of everything before it; `torch.load`
+reads it as it is, with `weights_only=True`. Two generations are kept: `checkpoint.pt` and `checkpoint.pt.previous`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+
+from ..errors import CheckpointError
+from ..files import sync_folder, write_atomically
+from ..log import LOGGER
+
+MARK = b"pmssm-sha256:"
+TRAILER = len(MARK) + hashlib.sha256().digest_size
+
+
+class Checkpoints:
+    """The checkpoints of one output folder; each carries `identity`, what it must agree with to be resumed."""
+
+    def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
+        self.path = folder / "checkpoint.pt"
+        self.previous = folder / "checkpoint.pt.previous"
+        self.identity = identity
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Nothing; `state` is on the disk, and the one before it is kept. Raises OSError where it can't be written."""
+        buffer = io.BytesIO()
+        torch.save({"identity": self.identity, "state": state}, buffer)
+        content = buffer.getbuffer()
+
+        def write(file: BinaryIO) -> None:
+            file.write(content)
+            file.write(MARK + hashlib.sha256(content).digest())
+            if self.path.exists():
+                self.path.replace(self.previous)
+
+        write_atomically(self.path, write)
+
+    def load(self) -> dict[str, Any] | None:
+        """The newest whole state, None where there is none.
+
+        Raises CheckpointError where it belongs to other data or settings. Damaged files are named and put aside.
+        """
+        damaged = False
+        for path in (self.path, self.previous):
+            if not path.exists():
+                continue
+            saved = read_checkpoint(path)
+            if saved is None:
+                aside = path.with_name(path.name + ".damaged")
+                path.replace(aside)
+                sync_folder(path.parent)
+                LOGGER.warning("%s is damaged (its checksum does not match): kept as %s", path, aside.name)
+                damaged = True
+                continue
+            self._check(path, saved["identity"])
+            if path == self.previous:
+                LOGGER.warning("Going on from the checkpoint before, %s", path)
+            state: dict[str, Any] = saved["state"]
+            return state
+        if damaged:
+            LOGGER.warning("No checkpoint is left: starting over")
+        return None
+
+    def remove(self) -> None:
+        """Nothing; no checkpoint is left."""
+        for path in (self.path, self.previous):
+            path.unlink(missing_ok=True)
+
+    def _check(self, path: Path, identity: dict[str, Any]) -> None:
+        for name in sorted(self.identity.keys() | identity.keys()):
+            before, now = identity.get(name), self.identity.get(name)
+            if before != now:
+                raise CheckpointError(
+                    f"{path}: belongs to a training with {name} {_brief(before)}, this one has {_brief(now)}; "
+                    f"go back to {_brief(before)}, or start over with --fresh"
+                )
+
+
+def _brief(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 20 else text[:12] + "…"
+
+
+def read_checkpoint(path: Path) -> dict[str, Any] | None:
+    """What `Checkpoints.save` wrote into `path`, on the CPU; None where not every byte is as it was written."""
+    raw = memoryview(path.read_bytes())
+    content, trailer = raw[:-TRAILER], bytes(raw[-TRAILER:])
+    if trailer != MARK + hashlib.sha256(content).digest():
+        return None
+    saved: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    return saved

@@ -1,0 +1,58 @@
+"""Steps as CUDA graphs: a step costs the host one call, whatever the number of its kernels."""
+
+from __future__ import annotations
+
+import torch
+
+from ..log import LOGGER
+from .step import Step
+
+WARM_UPS = 3
+
+
+class Captured:
+    """`step`, captured once for each number of rows that is asked for."""
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
+
+    def __call__(self, rows: int) -> None:
+        """Nothing; one update on the next `rows` rows. Raises torch.OutOfMemoryError where they don't fit."""
+        if rows not in self._graphs:
+            self._graphs[rows] = self._capture(rows)
+        self._graphs[rows].replay()
+
+    def _capture(self, rows: int) -> torch.cuda.CUDAGraph:
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            self._warm_up(rows)
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        pool = next((other.pool() for other in self._graphs.values()), None)
+        with torch.cuda.graph(graph, pool=pool):  # records what is launched, and launches nothing
+            self.step(rows)
+        return graph
+
+    def _warm_up(self, rows: int) -> None:
+        try:
+            warm_up(self.step, rows)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # no C compiler, no Triton for this GPU, …: the compiler raises nearly anything
+            if not self.step.give_up_compiling():
+                raise
+            LOGGER.warning("Not compiled, training is slower: %s", str(error).strip().partition("\n")[0][:200])
+            warm_up(self.step, rows)
+
+
+def warm_up(step: Step, rows: int) -> None:
+    """Nothing; the step has run, so that libraries are loaded and kernels compiled, and everything is as before."""
+    kept = [buffer.clone() for buffer in step.buffers()]
+    for _ in range(WARM_UPS):
+        try:
+            step(rows)
+        finally:
+            for buffer, value in zip(step.buffers(), kept, strict=True):
+                buffer.copy_(value)

@@ -1,0 +1,72 @@
+"""What each epoch gave, for people and programs: `metrics.csv`, `metrics.jsonl` and, if asked for, TensorBoard's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ..files import write_atomically
+from ..log import LOGGER
+from .tensorboard import EventFile
+
+
+class EpochRow(NamedTuple):
+    """What an epoch gave; `epoch` counts from 1, errors are of z-scores, `val_mse_physical` in the target's unit².
+
+    Of several models trained together errors are means, and `val_mse_std` is their spread (0 for one).
+    """
+
+    epoch: int
+    train_mse: float
+    val_mse: float
+    lr: float
+    val_mse_physical: float
+    val_mse_std: float
+    seconds: float
+
+
+class MetricsFile:
+    """The files in `folder`, rewritten whole at the start of an attempt and appended to after each epoch."""
+
+    def __init__(self, folder: Path, *, tensorboard: bool = False) -> None:
+        self.csv, self.jsonl = folder / "metrics.csv", folder / "metrics.jsonl"
+        self.events = EventFile(folder / "tensorboard") if tensorboard else None
+
+    def rewrite(self, rows: Sequence[EpochRow]) -> None:
+        """Nothing; the files hold exactly `rows`, whatever an attempt that was killed left in them."""
+        csv = "".join(_csv_line(row) for row in (EpochRow._fields, *rows))
+        jsonl = "".join(_json_line(row) for row in rows)
+        write_atomically(self.csv, lambda file: file.write(csv.encode()))
+        write_atomically(self.jsonl, lambda file: file.write(jsonl.encode()))
+        if self.events is not None:
+            self.events.rewrite(rows)
+
+    def append(self, row: EpochRow) -> None:
+        """Nothing; the files end with `row`. A full disk costs the line (until the next rewrite), not the training."""
+        _or_say_so(lambda: _append(self.csv, _csv_line(row)))
+        _or_say_so(lambda: _append(self.jsonl, _json_line(row)))
+        if self.events is not None:
+            events = self.events
+            _or_say_so(lambda: events.append(row))
+
+
+def _or_say_so(write: Callable[[], None]) -> None:
+    try:
+        write()
+    except OSError as error:
+        LOGGER.error("Metrics not written, training goes on: %s", error)
+
+
+def _append(path: Path, line: str) -> None:
+    with path.open("a") as file:
+        file.write(line)
+
+
+def _csv_line(row: Sequence[object]) -> str:
+    return ",".join(str(value) for value in row) + "\n"
+
+
+def _json_line(row: EpochRow) -> str:
+    return json.dumps(row._asdict()) + "\n"

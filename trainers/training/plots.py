@@ -1,0 +1,65 @@
+"""The two pictures at the end of a training, drawn without a screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from ..data.targets import Target
+from ..files import write_atomically
+from .evaluation import Scores
+from .metrics import EpochRow
+
+
+def loss_curve(path: Path, title: str, rows: Sequence[EpochRow], best_epoch: int, target: Target) -> None:
+    """Nothing; `path` shows both errors, normalised, against the epoch, that of validation in physical units, too."""
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    epochs = [row.epoch for row in rows]
+    marker = "." if len(rows) < 50 else ""
+    axes.plot(epochs, [row.train_mse for row in rows], marker=marker, label="training")
+    axes.plot(epochs, [row.val_mse for row in rows], marker=marker, label="validation")
+    axes.axvline(best_epoch, color="grey", linestyle=":", label=f"best: epoch {best_epoch}")
+    axes.set(xlabel="epoch", ylabel="MSE (normalised)", yscale="log", title=title)
+    physical = axes.twinx()
+    physical.plot(epochs, [row.val_mse_physical for row in rows], color="tab:orange", linestyle="--", linewidth=0.8)
+    physical.set(ylabel=f"validation MSE of {target.label} (dashed)", yscale="log")
+    axes.legend()
+    _write(figure, path)
+
+
+def true_vs_predicted(path: Path, title: str, scores: Scores, target: Target) -> None:
+    """Nothing; `path` shows predicted against true values of the validation points as counts per bin, physical.
+
+    The axes are logarithmic where the logarithm was learned; they then span the true values, and what lies outside
+    is at the edge.
+    """
+    figure = Figure(figsize=(6, 5), layout="constrained")
+    axes = figure.add_subplot()
+    low, high, scale = float(scores.true.min()), float(scores.true.max()), "linear"
+    if target.transform == "log" and 0 < low < high:
+        scale, edges = "log", np.geomspace(low, high, 121)
+    else:
+        low, high = min(low, float(scores.predicted.min()), 0), max(high, float(scores.predicted.max()), low + 1e-6)
+        edges = np.linspace(low, high, 121)
+    true, predicted = (np.clip(values, edges[0], edges[-1]) for values in (scores.true, scores.predicted))
+    counts, _, _ = np.histogram2d(true, predicted, bins=[edges, edges])
+    shown = np.ma.masked_equal(counts.T, 0)
+    mesh = axes.pcolormesh(edges, edges, shown, norm="log", rasterized=True)
+    axes.plot([low, high], [low, high], color="grey", linewidth=0.8)
+    figure.colorbar(mesh, ax=axes, label="points")
+    r2 = "R² undefined" if scores.r2 is None else f"R² = {scores.r2:.3f}"
+    if target.transform == "log" and scores.r2_normalised is not None:
+        r2 += f", of the logarithm {scores.r2_normalised:.3f}"
+    axes.set(xscale=scale, yscale=scale, aspect="equal", title=f"{title}\n{r2}",
+             xlabel=f"true {target.label}", ylabel=f"predicted {target.label}")  # fmt: skip
+    _write(figure, path)
+
+
+def _write(figure: Figure, path: Path) -> None:
+    FigureCanvasAgg(figure)
+    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=120))
