@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from pmssm.trainers.data.prepared import Prepared, load_prepared
-from pmssm.trainers.models import RECIPES
+from pmssm.trainers.models.recipes import RECIPES
 from pmssm.trainers.process_tuning import tune_process
 from pmssm.trainers.signals import StopRequest
 from pmssm.trainers.training.checkpoint import Checkpoints

@@ -25,7 +25,7 @@ def main() -> None:
     import torch  # noqa: PLC0415
     from pmssm.trainers.data.standardize import Scaling  # noqa: PLC0415
     from pmssm.trainers.data.targets import TARGETS  # noqa: PLC0415
-    from pmssm.trainers.models import RECIPES  # noqa: PLC0415
+    from pmssm.trainers.models.recipes import RECIPES  # noqa: PLC0415
     from pmssm.trainers.training.evaluation import evaluate  # noqa: PLC0415
     from pmssm.trainers.training.plots import true_vs_predicted  # noqa: PLC0415
     from pmssm.trainers.training.step import Data  # noqa: PLC0415

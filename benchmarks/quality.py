@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from baseline import MODELS, Baseline
 from pmssm.trainers.data.prepared import load_prepared
-from pmssm.trainers.models import RECIPES
+from pmssm.trainers.models.recipes import RECIPES
 from pmssm.trainers.precision import choose_precision
 from pmssm.trainers.signals import StopRequest
 from pmssm.trainers.training.checkpoint import Checkpoints

@@ -13,10 +13,11 @@ import time
 from collections.abc import Callable
 
 import torch
-from pmssm.trainers.models import RECIPES
+from pmssm.trainers.models.recipes import RECIPES
 from pmssm.trainers.precision import Precision, choose_precision
 from pmssm.trainers.signals import StopRequest
-from pmssm.trainers.training.kernel_replay import Memory, Recorder, record
+from pmssm.trainers.training.kernel_recorder import Recorder
+from pmssm.trainers.training.kernel_replay import Memory, record
 from pmssm.trainers.training.loop import Settings, Training
 from pmssm.trainers.training.step import Data
 from torch.profiler import ProfilerActivity

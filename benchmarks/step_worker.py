@@ -42,7 +42,7 @@ def make_epoch(options: argparse.Namespace) -> Callable[[], object]:
     """A function that trains one epoch of `options.steps` full batches and a partial one, and validates."""
     import torch  # noqa: PLC0415 (after tune_process, which it must find done)
     from baseline import Baseline  # noqa: PLC0415
-    from pmssm.trainers.models import RECIPES  # noqa: PLC0415
+    from pmssm.trainers.models.recipes import RECIPES  # noqa: PLC0415
     from pmssm.trainers.precision import Precision, choose_precision  # noqa: PLC0415
     from pmssm.trainers.signals import StopRequest  # noqa: PLC0415
     from pmssm.trainers.training.checkpoint import Checkpoints  # noqa: PLC0415

@@ -1,0 +1,1 @@
+"""The command line `pmssm-supervise`, and everything that is printed as text."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from ..ipc.server import EngineGone
+from ..ipc.client import EngineGone
 from .data_options import scan_options
 from .options import Refused, logs_option, look_options, slot_options
 from .session_commands import VERBS, dashboard_settings, has_terminal, look, show_dashboard
@@ -45,8 +45,8 @@ class Verbs(click.Group):
         """Runs the verb."""
         from ..dashboard.config import SettingsError  # noqa: PLC0415
         from ..gpus.visible_devices import SlotError  # noqa: PLC0415
-        from ..ipc.engine_lock import RuntimeFolderError  # noqa: PLC0415
-        from ..plan.schema import PlanError  # noqa: PLC0415
+        from ..ipc.socket_path import RuntimeFolderError  # noqa: PLC0415
+        from ..plan.errors import PlanError  # noqa: PLC0415
         from ..session.folder import SessionError  # noqa: PLC0415
         from ..session.journal import JournalError  # noqa: PLC0415
 
@@ -201,9 +201,9 @@ def check(
     """
     import os  # noqa: PLC0415
 
-    from ..engine.attempt_spec import choose_slots  # noqa: PLC0415
-    from ..gpus.models import read_gpus  # noqa: PLC0415
-    from ..plan.schema import builtin_plan, load_plan  # noqa: PLC0415
+    from ..gpus.poller import read_gpus  # noqa: PLC0415
+    from ..gpus.slot_selection import choose_slots  # noqa: PLC0415
+    from ..plan.loader import builtin_plan, load_plan  # noqa: PLC0415
     from .check import check_data, report  # noqa: PLC0415
     from .new_session import Options  # noqa: PLC0415
 

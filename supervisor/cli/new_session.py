@@ -10,12 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..gpus.models import read_gpus
+from ..gpus.poller import read_gpus
 from ..gpus.slot_selection import resolve_slots
 from ..ipc.connection import dismiss_idle_engine
-from ..ipc.engine_lock import EngineLock, socket_path
-from ..plan.schema import Plan, PlanError, builtin_plan, load_plan
-from ..session.folder import SessionError, SessionFolder, SessionSettings, create_session, next_session, resolve_plan
+from ..ipc.engine_lock import EngineLock
+from ..ipc.socket_path import socket_path
+from ..plan.errors import PlanError
+from ..plan.loader import builtin_plan, load_plan
+from ..plan.schema import Plan
+from ..session.create import create_session, next_session, resolve_plan
+from ..session.folder import SessionError, SessionFolder, SessionSettings
 from ..session.lookup import current_session, is_finished
 
 PREPARE_OPTIONS = "prepare_options"  # placeholders of a plan

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..formatting import duration, tally
 from ..session.events import Event
-from ..session.folder import Level, log_line
+from ..session.session_log import Level, log_line
 from ..session.snapshot import RunView, Snapshot
 from ..session.state import ALIVE, RunState
 from ..session.summary import page_lines, results_table, runs_table

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..ipc.client import Client, EngineGone, HungUp
 from ..ipc.messages import Command, Down, Reply, Restart, Start, Stop
-from ..ipc.server import Client, EngineGone, HungUp
 from ..session.snapshot import Snapshot
 from ..session.state import ALIVE, RunState
 from .options import Refused, logs_option, look_options, session_option
@@ -100,7 +100,8 @@ def status(logs: Path, stamp: str | None, as_json: bool) -> None:
     """Say what runs where and how far it is."""
     from ..ipc.connection import NoSession  # noqa: PLC0415
     from ..session.folder import SessionFolder  # noqa: PLC0415
-    from ..session.lookup import find_session, recorded_snapshot  # noqa: PLC0415
+    from ..session.lookup import find_session  # noqa: PLC0415
+    from ..session.offline import recorded_snapshot  # noqa: PLC0415
     from ..session.summary import page_lines, read_summary, results_table  # noqa: PLC0415
     from .status import status_lines  # noqa: PLC0415
 
@@ -146,7 +147,7 @@ def sessions(logs: Path) -> None:
     With each: state, result and size on disk.
     """
     from ..formatting import table  # noqa: PLC0415
-    from ..session.lookup import session_rows  # noqa: PLC0415
+    from ..session.offline import session_rows  # noqa: PLC0415
 
     rows = session_rows(logs)
     if not rows:

@@ -17,7 +17,9 @@ from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.widget import Widget
 
-from ..plan.schema import Plan, PlanError, load_plan
+from ..plan.errors import PlanError
+from ..plan.loader import load_plan
+from ..plan.schema import Plan
 from ..session.snapshot import RunView, Snapshot
 from ..session.state import ALIVE, ENDED, RunState
 from .bindings import bindings

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from textual import work
 from textual.app import App
 
+from ..ipc.client import EngineGone
 from ..ipc.messages import Command, Down, Restart, Start, Stop
-from ..ipc.server import EngineGone
 from ..plan.schema import Plan, RunPlan
 from ..session.snapshot import RunView, Snapshot
 from ..session.state import ALIVE, ENDED

@@ -10,56 +10,19 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..gpus.models import GpuReading
-from ..gpus.slot_selection import SlotChoice, resolve_slots
+from ..gpus.slot_selection import slots_wanted
 from ..gpus.slots import Slot, environment_of
-from ..launchers.local import AttemptSpec
+from ..launchers.attempt_files import AttemptSpec
 from ..plan.schema import Plan
 from ..session.events import AttemptStarting
-from ..session.folder import SessionSettings, log_line
-
-
-def choose_slots(
-    plan: Plan,
-    reading: GpuReading,
-    *,
-    requested: str | None,
-    parallel: bool,
-    share: bool,
-    inherited: str | None,
-    own_pids: frozenset[int] = frozenset(),
-) -> SlotChoice:
-    """The slots for the plan's runs; `requested` is the value of `--gpus`, `inherited` that of CUDA_VISIBLE_DEVICES.
-
-    Raises:
-        SlotError: `requested` names what cannot be had.
-    """
-    width, needed = _slots_wanted(plan)
-    return resolve_slots(
-        reading,
-        requested=requested,
-        parallel=parallel,
-        share=share,
-        inherited=inherited,
-        own_pids=own_pids,
-        needed_mib=needed,
-        width=width,
-    )
-
-
-def _slots_wanted(plan: Plan) -> tuple[int, int]:
-    """How many slots the plan can use at once, and the MiB its largest run expects on a GPU."""
-    runs = [run for run in plan.runs.values() if run.takes_slot]
-    numbered = [run.slot + 1 for run in runs if isinstance(run.slot, int)]
-    anywhere = any(run.slot is None for run in runs)
-    width = len(runs) if anywhere else max(numbered, default=1)
-    return max(1, width), max((run.gpu_memory_mib or 0 for run in runs), default=0)
+from ..session.folder import SessionSettings
+from ..session.session_log import log_line
 
 
 def concurrent_runs(plan: Plan, slots: Sequence[Slot]) -> int:
     """How many runs may be training at once, each with its share of the cores."""
     shared = any(slot.shared_mib is not None for slot in slots)
-    return max(1, len(slots), _slots_wanted(plan)[0] if shared else 1)
+    return max(1, len(slots), slots_wanted(plan)[0] if shared else 1)
 
 
 def attempt_spec(

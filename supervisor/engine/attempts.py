@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ..launchers.local import AttemptSpec, LocalAttempt
+from ..launchers.attempt_files import AttemptSpec
+from ..launchers.local import LocalAttempt
 from ..launchers.shim_pool import ShimSupply
-from ..logs.follower import last_words
+from ..logs.last_message import last_words
 from ..session.events import AttemptEnded, AttemptStarted, AttemptVoided, Exit, StopKind
 from ..session.state import Attempt, SessionState
 from .session_store import LiveSession

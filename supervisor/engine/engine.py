@@ -15,11 +15,13 @@ from dataclasses import replace
 
 from ..files import ensure_room
 from ..gpus.models import GpuReading
+from ..gpus.slot_selection import choose_slots
 from ..gpus.slots import free_memory, lost_notes, usable_slots
 from ..gpus.visible_devices import SlotError
-from ..ipc.engine_lock import EngineLock, socket_path
+from ..ipc.engine_lock import EngineLock
 from ..ipc.messages import Command, Down, Reply, Stop
 from ..ipc.server import Server
+from ..ipc.socket_path import socket_path
 from ..session.events import (
     AttemptStarting,
     EngineStarted,
@@ -29,12 +31,13 @@ from ..session.events import (
     SessionFinished,
     SlotsChosen,
 )
-from ..session.folder import Level, SessionFolder
+from ..session.folder import SessionFolder
 from ..session.journal import JournalBusy
+from ..session.session_log import Level
 from ..session.snapshot import Snapshot
 from ..session.snapshot_builder import Painter
 from ..session.state import SessionState
-from .attempt_spec import attempt_spec, choose_slots, concurrent_runs
+from .attempt_spec import attempt_spec, concurrent_runs
 from .attempts import LivingAttempts
 from .command_handler import answer
 from .monitor import Observer

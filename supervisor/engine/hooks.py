@@ -6,7 +6,8 @@ import subprocess
 from collections.abc import Mapping
 
 from ..session.events import AttemptEnded, Event, SessionFinished
-from ..session.folder import Level, SessionFolder
+from ..session.folder import SessionFolder
+from ..session.session_log import Level
 
 
 def is_worth_telling(event: Event, level: Level) -> bool:

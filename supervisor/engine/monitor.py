@@ -6,13 +6,14 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from ..gpus.models import GpuPoller, GpuReading
-from ..logs.progress import ProgressTracker, first_offset
+from ..gpus.models import GpuReading
+from ..gpus.poller import GpuPoller
+from ..logs.progress import ProgressTracker
 from ..plan.schema import Plan
 from ..session.folder import SessionFolder
-from ..session.snapshot_builder import Observation
-from ..session.state import SessionState
-from .process_usage import Usage, UsageMeter
+from ..session.observation import Observation, Usage
+from ..session.state import SessionState, first_offset
+from .process_usage import UsageMeter
 
 LOOK_BUDGET_S = 0.05  # for one log at one look: a flood must not keep clients waiting
 USAGE_INTERVAL_S = {True: 2.0, False: 10.0}  # between two looks at all processes: watched by somebody, or not

@@ -5,21 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import psutil
 
+from ..session.observation import Usage
+
 # Linux with CONFIG_PROC_CHILDREN, as distributions have it. Without it all processes of the machine are looked through.
 KERNEL_LISTS_CHILDREN = os.path.exists("/proc/thread-self/children")  # noqa: PTH110
-
-
-@dataclass(frozen=True)
-class Usage:
-    """What the processes of one run take together."""
-
-    pids: frozenset[int]
-    cpu_percent: float | None  # of one core; None at the first look
-    memory_mib: float  # resident
 
 
 class UsageMeter:

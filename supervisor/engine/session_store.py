@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ..logs.follower import clean_line
+from ..logs.sanitize import clean_line
 from ..session.event_messages import tell
 from ..session.events import AttemptEnded, Event
-from ..session.folder import Level, SessionFolder, SessionLog
+from ..session.folder import SessionFolder
 from ..session.journal import Journal, read_journal
+from ..session.session_log import Level, SessionLog
 from ..session.state import reduce, replay
 from ..session.summary import write_summary
 from . import hooks as on_finish

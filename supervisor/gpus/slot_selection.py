@@ -12,6 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from ..plan.schema import Plan
 from .models import Gpu, GpuReading
 from .slots import Slot
 from .visible_devices import in_order, requested_gpus, visible_gpus, why_no_gpu
@@ -190,3 +191,40 @@ def _preferred_or_idlest(free: Sequence[Gpu], width: int, preferred: Sequence[in
     places = places[:width] + [None] * (width - len(places))
     filled = [gpu if gpu is not None else replacements.pop(0) if replacements else None for gpu in places]
     return [gpu for gpu in filled if gpu is not None]
+
+
+def choose_slots(
+    plan: Plan,
+    reading: GpuReading,
+    *,
+    requested: str | None,
+    parallel: bool,
+    share: bool,
+    inherited: str | None,
+    own_pids: frozenset[int] = frozenset(),
+) -> SlotChoice:
+    """The slots for the plan's runs; `requested` is the value of `--gpus`, `inherited` that of CUDA_VISIBLE_DEVICES.
+
+    Raises:
+        SlotError: `requested` names what cannot be had.
+    """
+    width, needed = slots_wanted(plan)
+    return resolve_slots(
+        reading,
+        requested=requested,
+        parallel=parallel,
+        share=share,
+        inherited=inherited,
+        own_pids=own_pids,
+        needed_mib=needed,
+        width=width,
+    )
+
+
+def slots_wanted(plan: Plan) -> tuple[int, int]:
+    """How many slots the plan can use at once, and the MiB its largest run expects on a GPU."""
+    runs = [run for run in plan.runs.values() if run.takes_slot]
+    numbered = [run.slot + 1 for run in runs if isinstance(run.slot, int)]
+    anywhere = any(run.slot is None for run in runs)
+    width = len(runs) if anywhere else max(numbered, default=1)
+    return max(1, width), max((run.gpu_memory_mib or 0 for run in runs), default=0)

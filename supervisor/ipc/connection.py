@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import pwd
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from ..session.folder import SessionError, SessionFolder
+from ..session.folder import SessionFolder
 from ..session.lookup import current_session, find_session, is_finished
-from .engine_lock import EngineLock, socket_path
+from .client import Client, EngineGone
+from .engine_lock import EngineLock
 from .messages import Down
-from .server import Client, EngineGone
+from .socket_path import socket_path
+from .spawn import engine_last_words, spawn_engine
 
 START_DEADLINE_S = 20.0
 RETRY_S = 0.02
@@ -104,34 +102,6 @@ def session_to_serve(logs: Path, *, reopen: bool, stamp: str | None = None) -> S
     return folder
 
 
-def spawn_engine(folder: SessionFolder) -> subprocess.Popen[bytes]:
-    """A detached engine on the session: its own process session, no terminal, the environment of the beginning.
-
-    `-P`: a random.py or queue.py in the folder where the user happens to be is not for us to import.
-
-    Raises:
-        SessionError: the session is another user's, whose runs would then be ours, or cannot be written.
-    """
-    settings = folder.load_settings()
-    if settings.owner not in (None, os.getuid()):
-        raise SessionError(f"{folder.path}: is the session of {_user_name(settings.owner)}; go on with it as that user")
-    kept = {name: os.environ[name] for name in ("XDG_RUNTIME_DIR", "TMPDIR") if name in os.environ}
-    try:
-        output = folder.engine_output.open("ab")
-    except OSError as error:
-        raise SessionError(f"{folder.engine_output}: cannot write it: {error.strerror}") from None
-    with output:
-        os.fchmod(output.fileno(), 0o600)
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "pmssm.supervisor.engine", str(folder.logs), folder.stamp],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env={**settings.environment, **kept},
-            start_new_session=True,
-        )
-
-
 @contextlib.asynccontextmanager
 async def _start_and_connect(folder: SessionFolder) -> AsyncIterator[Client]:
     engine = spawn_engine(folder)
@@ -143,7 +113,7 @@ async def _start_and_connect(folder: SessionFolder) -> AsyncIterator[Client]:
                 break
             except EngineGone:
                 if engine.poll() not in (None, 0):
-                    raise EngineGone(_last_words(folder)) from None
+                    raise EngineGone(engine_last_words(folder)) from None
                 if time.monotonic() > deadline:
                     message = f"the engine did not start within {START_DEADLINE_S:.0f} s; see {folder.engine_output}"
                     raise EngineGone(message) from None
@@ -161,18 +131,3 @@ async def _start_and_connect(folder: SessionFolder) -> AsyncIterator[Client]:
                 await asyncio.sleep(RIVAL_S)
                 engine = spawn_engine(folder)
         yield client
-
-
-def _user_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"
-
-
-def _last_words(folder: SessionFolder) -> str:
-    try:
-        lines = folder.engine_output.read_text(errors="replace").strip().splitlines()
-    except OSError:
-        lines = []
-    return f"the engine could not start: {lines[-1] if lines else 'it said nothing'} (see {folder.engine_output})"

@@ -1,0 +1,1 @@
+"""Read the log files of runs: follow, sanitize, page, merge, search, measure progress."""

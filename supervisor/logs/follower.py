@@ -6,84 +6,20 @@ markup, and a program may write a line that never ends.
 
 from __future__ import annotations
 
-import contextlib
-import math
 import os
-import re
 import stat
 from pathlib import Path
 
-MAX_LINE = 4096  # characters kept of a line
-LAST_WORDS_FROM = 1 << 14  # bytes at the end of a log in which they are looked for
-MAX_LAST_WORDS = 300  # characters
+from .sanitize import MAX_LINE, clean_line
+
 CHUNK = 1 << 20  # bytes read at a time
 MAX_BACKLOG = 8 << 20  # bytes; a follower further behind than this jumps to the newest CHUNK
-
-# ECMA-48: control sequences, then strings (OSC, DCS, SOS, PM, APC; ended by BEL or ST, or cut off by the end of
-# the line), then any other escape. Each introducer has a 7-bit and an 8-bit (C1) form.
-_ESCAPES = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
-    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f]).*?(?:\x07|\x1b\\|\x9c|$)"
-    r"|\x1b[ -/]*[0-~]?",
-    re.DOTALL,
-)
-
-
-def clean_line(raw: bytes) -> str:
-    """The text a terminal would show for one line of a log, and nothing that could steer the terminal.
-
-    Escape sequences and characters without a glyph (controls, bidirectional and zero-width marks) are gone, bad
-    UTF-8 shows as U+FFFD, only what follows the last carriage return is kept, and a line longer than `MAX_LINE`
-    ends in an ellipsis.
-    """
-    segment = raw.rstrip(b"\r\n").rpartition(b"\r")[2]
-    text = segment[: 8 * MAX_LINE].decode("utf-8", "replace")
-    if not text.isprintable():
-        text = _ESCAPES.sub("", text).expandtabs(8)
-        text = "".join(char if char.isprintable() else " " if char.isspace() else "" for char in text)
-    return text if len(text) <= MAX_LINE else text[: MAX_LINE - 1] + "…"
-
-
-def parse_progress(pattern: re.Pattern[str], line: str) -> dict[str, int | float]:
-    """The numbers that the pattern's named groups find in a cleaned line, without those that are not finite."""
-    match = pattern.search(line)
-    if match is None:
-        return {}
-    numbers = {name: _number(text) for name, text in match.groupdict().items() if text is not None}
-    return {name: number for name, number in numbers.items() if number is not None}
-
-
-def _number(text: str) -> int | float | None:
-    kinds = (int, float) if len(text) <= 18 else (float,)  # an integer must fit into 64 bits
-    for kind in kinds:
-        with contextlib.suppress(ValueError):
-            number = kind(text)
-            return number if math.isfinite(number) else None
-    return None
 
 
 def _shown_part(unended: bytes) -> bytes:
     """Of a line that does not end, what would be shown: the start of what follows its last \\r."""
     text = unended.rstrip(b"\r")
     return text.rpartition(b"\r")[2][: 8 * MAX_LINE] + (b"\r" if text != unended else b"")
-
-
-# What trainers and supervisor put before a message: time, level, name.
-_PREFIX = re.compile(r"\S+ \S+ \[\w+ *\] \S+ +\| ")
-
-
-def last_words(path: Path, offset: int) -> str | None:
-    """The last error of an attempt whose header lies at `offset`, or else its last line; without time and name."""
-    follower = LogFollower.near_end(path, LAST_WORDS_FROM)
-    if follower.offset <= offset:
-        follower = LogFollower(path, offset)
-        lines = follower.read()[1:]  # without the header
-    else:
-        lines = follower.read()
-    spoken = [line for line in lines if line.strip()]
-    errors = [line for line in spoken if "[error" in line]
-    words = (errors or spoken)[-1:]
-    return _PREFIX.sub("", words[0].strip(), count=1)[:MAX_LAST_WORDS] if words else None
 
 
 class LogFollower:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-from itertools import accumulate
-
-from rich.cells import chop_cells
 
 LENGTHS = ("short", "bare", "whole")
 MAX_NAME = 20
@@ -41,18 +38,3 @@ def shortened_told(line: str, length: str) -> str:
 
 def _level(level: str | None) -> str:
     return "" if level in (None, "info") else f"[{level}] "
-
-
-def rows_of(text: str, width: int) -> int:
-    """How many rows a line takes when it is wrapped."""
-    if text.isascii():
-        return max(1, -(-len(text) // width))
-    return max(1, len(chop_cells(text, width)))
-
-
-def part_of(text: str, width: int, number: int) -> tuple[int, int]:
-    """Where the `number`th row of a wrapped line begins and ends in it."""
-    if text.isascii():
-        return number * width, (number + 1) * width
-    ends = list(accumulate(map(len, chop_cells(text, width)), initial=0))
-    return (ends[number], ends[number + 1]) if number + 1 < len(ends) else (len(text), len(text))

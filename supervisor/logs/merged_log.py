@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
 
-from .follower import clean_line
 from .line_format import MAX_NAME, told
 from .log_file import RawLog, split_lines
 from .merged_history import MergedPast
 from .pages import PAGE, Page
+from .sanitize import clean_line
 from .segments import Pieces, Text
 from .timestamps import EARLIEST, moments_of
 

@@ -6,10 +6,11 @@ import asyncio
 import math
 import re
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .follower import MAX_BACKLOG, LogFollower, parse_progress
+from .follower import MAX_BACKLOG, LogFollower
+from .progress import parse_progress
 from .time_limit import cpu_limit, sliced
 
 MAX_TAKEN_BACK = 8
@@ -122,3 +123,6 @@ class Histories:
         if reader is None or reader.path != path:
             reader = self._readers[run] = await asyncio.to_thread(HistoryReader, path, pattern)
         return await reader.read()
+
+
+Points = Sequence[tuple[float, float]]

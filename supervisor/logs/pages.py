@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from .follower import clean_line
 from .log_file import RawLog, split_lines
+from .sanitize import clean_line
 
 PAGE = 1 << 17  # bytes; about a thousand lines
 

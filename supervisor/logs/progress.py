@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import time
 from collections import deque
-from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from ..session.state import Attempt
-from .follower import LogFollower, parse_progress
+from .follower import LogFollower
 from .time_limit import cpu_limit
 
 READS_PER_UPDATE = 12  # chunks; more than a follower's backlog, so that an update always catches up
 PACE_SAMPLES = 20
 STALL_FACTOR = 20.0  # times its own pace
 STALL_MINIMUM_S = 120.0
-
-
-def first_offset(attempts: Sequence[Attempt]) -> int:
-    """Where in a run's log its present progress begins: at the newest attempt that started from scratch."""
-    fresh = [attempt.log_offset for attempt in attempts if attempt.fresh]
-    return fresh[-1] if fresh else attempts[0].log_offset if attempts else 0
 
 
 class ProgressTracker:
@@ -88,3 +81,21 @@ class ProgressTracker:
         if self._last is not None and epoch > self._last[1] and now > self._last[0]:
             self._paces.append((now - self._last[0]) / (epoch - self._last[1]))
         self._last = (now, epoch)
+
+
+def parse_progress(pattern: re.Pattern[str], line: str) -> dict[str, int | float]:
+    """The numbers that the pattern's named groups find in a cleaned line, without those that are not finite."""
+    match = pattern.search(line)
+    if match is None:
+        return {}
+    numbers = {name: _number(text) for name, text in match.groupdict().items() if text is not None}
+    return {name: number for name, number in numbers.items() if number is not None}
+
+
+def _number(text: str) -> int | float | None:
+    kinds = (int, float) if len(text) <= 18 else (float,)  # an integer must fit into 64 bits
+    for kind in kinds:
+        with contextlib.suppress(ValueError):
+            number = kind(text)
+            return number if math.isfinite(number) else None
+    return None

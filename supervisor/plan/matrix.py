@@ -6,50 +6,18 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from .schema import Plan, RunPlan
-
-Value = str | int | float
-Matrix = Mapping[str, tuple[Value, ...]]
+from .placeholders import PLACEHOLDER
+from .schema import Plan, RunPlan, Value
 
 MAX_RUNS = 256
 MAX_NAME = 64
 REPEATED = "seed"
 """Runs that differ in this key alone repeat one measurement: they form a group."""
 
-OWN_PLACEHOLDERS = frozenset(
-    {"python", "session", "output", "logs", "stamp", "run", "prepare_options", "training_options"}
-)
-PLACEHOLDER = re.compile(r"\{\{|\}\}|\{(\w+)\}")
-
 
 class MatrixError(ValueError):
     """A matrix that can't be expanded; the message names the field and the remedy."""
-
-
-def checked_matrix(given: object) -> dict[str, tuple[Value, ...]]:
-    """The matrix of a plan file, its lists as tuples. Raises ValueError for anything but lists of texts and numbers."""
-    if not isinstance(given, Mapping):
-        raise ValueError("must be a table of lists, as in matrix.seed = [1, 2, 3]")
-    for key, values in given.items():
-        if not re.fullmatch(r"[A-Za-z_]\w*", key, re.ASCII):
-            raise ValueError(f"'{key}' can't be a placeholder; use letters, digits and '_'")
-        if key in OWN_PLACEHOLDERS:
-            raise ValueError(f"'{key}' is a placeholder with a meaning of its own; choose another name")
-        if not isinstance(values, list | tuple):
-            raise ValueError(f"{key} must be a list, as in matrix.{key} = [1, 2, 3]")
-        if not values:
-            raise ValueError(f"{key} is empty, so there would be no run; give a value, or remove it")
-        for value in values:
-            if isinstance(value, bool) or not isinstance(value, Value) or not math.isfinite(_number(value)):
-                raise ValueError(f"{key}: {value!r} is neither a text nor a finite number")
-    return {key: tuple(values) for key, values in given.items()}
-
-
-def _number(value: str | int | float) -> float:
-    return 0.0 if isinstance(value, str | int) else value
 
 
 def expand_matrices(plan: Plan) -> Plan:

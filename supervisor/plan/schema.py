@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
+import math
 import re
-import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
-from graphlib import CycleError, TopologicalSorter
-from importlib import resources
-from pathlib import Path
+from graphlib import TopologicalSorter
 from typing import Annotated, Literal
 
-import tomli_w
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from .matrix import MatrixError, Value, checked_matrix, expand_matrices
+from .placeholders import OWN_PLACEHOLDERS
 
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 RESERVED_NAMES = frozenset(  # names of files and folders beside the runs' own
     {"data", "session", "training", "plan.toml", "settings.json", "journal.jsonl", "summary.json", "engine.log"}
 )
-MAX_PLAN = 16 << 20  # bytes
 MAX_GRACE_S = 86_400
 ENV_NAME = re.compile(r"[^=\0]+")
-PLACEHOLDER = re.compile(r"\{\{|\}\}|\{(\w+)\}|[{}]")
-
-Placeholders = Mapping[str, str | Sequence[str]]
-
-
-class PlanError(ValueError):
-    """A plan that can't be used; the message names file, field and remedy on one line."""
-
-    def __init__(self, message: str) -> None:
-        """Spells out characters that would break the line or steer the terminal: a key may be any text."""
-        super().__init__("".join(char if char.isprintable() else repr(char)[1:-1] for char in message))
 
 
 def _compiled(pattern: str) -> str:
@@ -67,6 +51,35 @@ def _group(name: str) -> str:
 
 Text = Annotated[str, AfterValidator(_without_nul)]
 Variable = Annotated[str, AfterValidator(_variable)]
+
+
+Value = str | int | float
+
+
+Matrix = Mapping[str, tuple[Value, ...]]
+
+
+def checked_matrix(given: object) -> dict[str, tuple[Value, ...]]:
+    """The matrix of a plan file, its lists as tuples. Raises ValueError for anything but lists of texts and numbers."""
+    if not isinstance(given, Mapping):
+        raise ValueError("must be a table of lists, as in matrix.seed = [1, 2, 3]")
+    for key, values in given.items():
+        if not re.fullmatch(r"[A-Za-z_]\w*", key, re.ASCII):
+            raise ValueError(f"'{key}' can't be a placeholder; use letters, digits and '_'")
+        if key in OWN_PLACEHOLDERS:
+            raise ValueError(f"'{key}' is a placeholder with a meaning of its own; choose another name")
+        if not isinstance(values, list | tuple):
+            raise ValueError(f"{key} must be a list, as in matrix.{key} = [1, 2, 3]")
+        if not values:
+            raise ValueError(f"{key} is empty, so there would be no run; give a value, or remove it")
+        for value in values:
+            if isinstance(value, bool) or not isinstance(value, Value) or not math.isfinite(_number(value)):
+                raise ValueError(f"{key}: {value!r} is neither a text nor a finite number")
+    return {key: tuple(values) for key, values in given.items()}
+
+
+def _number(value: str | int | float) -> float:
+    return 0.0 if isinstance(value, str | int) else value
 
 
 class RunPlan(BaseModel):
@@ -127,167 +140,3 @@ class Plan(BaseModel):
     def dependencies_first(self) -> tuple[str, ...]:
         """The names of all runs, each after those that it waits for."""
         return tuple(TopologicalSorter({name: run.waits_for for name, run in self.runs.items()}).static_order())
-
-
-def builtin_plan() -> Plan:
-    """The pMSSM plan that ships inside the package."""
-    return parse_plan(resources.files(__package__).joinpath("pmssm.toml").read_text(), "the built-in plan")
-
-
-def load_plan(path: Path) -> Plan:
-    """The checked plan of a TOML file.
-
-    Raises:
-        PlanError: unreadable file, bad TOML, unknown key, unknown run, cycle.
-    """
-    try:
-        with path.open("rb") as file:
-            text = file.read(MAX_PLAN + 1).decode("utf-8")
-    except UnicodeDecodeError:
-        raise PlanError(f"{path}: not UTF-8 text; a plan is a TOML file") from None
-    except OSError as error:
-        raise PlanError(f"{path}: cannot read the plan: {error.strerror}") from None
-    if len(text) > MAX_PLAN:
-        raise PlanError(f"{path}: longer than {MAX_PLAN >> 20} MiB; a plan is a TOML file")
-    return parse_plan(text, str(path))
-
-
-def parse_plan(text: str, source: str) -> Plan:
-    """The checked plan in `text`; `source` names it in errors.
-
-    Raises:
-        PlanError: bad TOML, unknown key, unknown run, cycle.
-    """
-    try:
-        plan = Plan.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise PlanError(f"{source}: not valid TOML: {error}") from None
-    except ValidationError as error:
-        raise PlanError(f"{source}: {_first_problem(error)}") from None
-    _check_names(plan, source)
-    try:
-        plan = expand_matrices(plan)
-    except MatrixError as error:
-        raise PlanError(f"{source}: {error}") from None
-    _check_order(plan, source)
-    return plan
-
-
-_REMEDIES = {  # pydantic's words for programmers, in those of TOML
-    "missing": "is required",
-    "too_short": "must not be empty",
-    "string_type": "must be a string, in quotes",
-    "int_type": "must be a whole number",
-    "float_type": "must be a number",
-    "greater_than_equal": "must be at least {ge:g}",
-    "less_than_equal": "must be at most {le:g}",
-    "tuple_type": 'must be a list of strings, as in ["one", "two"]',
-    "dict_type": 'must be a table, as in {{ name = "value" }}',
-    "model_type": 'must be a table, as in {{ name = "value" }}',
-}
-
-
-def _first_problem(error: ValidationError) -> str:
-    problems = error.errors()
-    # A misspelt key is unknown, and the right one missing: the former says more.
-    problem = next((each for each in problems if each["type"] == "extra_forbidden"), problems[0])
-    parts = [str(part) for part in problem["loc"]]
-    kinds = {"constrained-int", "literal['none']", "int", "[key]"}  # pydantic's words, not the file's
-    field = ".".join(part for part in parts if part not in kinds)
-    if problem["type"] == "extra_forbidden":
-        return f"{field}: unknown key{_did_you_mean(parts[-1], _known_keys(parts))}"
-    if field.endswith(".slot"):
-        return f'{field}: must be 0, 1, … or "none"; leave it out for any slot'
-    if problem["type"] in _REMEDIES:
-        return f"{field}: {_REMEDIES[problem['type']].format(**problem.get('ctx', {}))}"
-    return f"{field}: {problem['msg'].removeprefix('Value error, ')}"
-
-
-def _known_keys(location: Sequence[str]) -> Iterable[str]:
-    model = Plan if len(location) == 1 else RunPlan if location[0] == "runs" else SessionPlan
-    return model.model_fields
-
-
-def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f" (did you mean '{near[0]}'?)" if near else f"; known are {', '.join(sorted(known))}"
-
-
-def _check_names(plan: Plan, source: str) -> None:
-    for name, run in plan.runs.items():
-        if not RUN_NAME.fullmatch(name) or name in RESERVED_NAMES:
-            raise PlanError(
-                f"{source}: runs.{name}: not a usable run name; use letters, digits, '_', '-' and '.', "
-                f"at most 64, and none of {', '.join(sorted(RESERVED_NAMES))}"
-            )
-        for key, dependencies in (("after", run.after), ("after_end", run.after_end)):
-            for dependency in dependencies:
-                if dependency not in plan.runs:
-                    hint = _did_you_mean(dependency, plan.runs)
-                    raise PlanError(f"{source}: runs.{name}.{key}: no run named '{dependency}'{hint}")
-
-
-def _check_order(plan: Plan, source: str) -> None:
-    try:
-        TopologicalSorter({name: run.waits_for for name, run in plan.runs.items()}).prepare()
-    except CycleError as error:
-        circle = " → ".join(reversed(error.args[1]))
-        raise PlanError(f"{source}: runs wait for each other in a circle: {circle}; remove one 'after'") from None
-
-
-def expand_plan(
-    plan: Plan, common: Placeholders, per_run: Mapping[str, Placeholders], *, cwd: Path, source: str
-) -> Plan:
-    """The plan with every placeholder filled in and every `cwd` absolute; `source` names the plan in errors.
-
-    A placeholder that stands for a list must be a whole argument; it becomes as many arguments as the list has.
-
-    Raises:
-        PlanError: unknown placeholder, single brace, a list inside an argument.
-    """
-    runs = {}
-    for name, run in plan.runs.items():
-        values = {**common, **per_run[name]}
-        field = f"{source}: runs.{name}"
-        runs[name] = run.model_copy(
-            update={
-                "command": _expand_arguments(run.command, values, f"{field}.command"),
-                "fresh_args": _expand_arguments(run.fresh_args, values, f"{field}.fresh_args"),
-                "env": {key: _expand_text(text, values, f"{field}.env.{key}") for key, text in run.env.items()},
-                "cwd": str(cwd / _expand_text(run.cwd or ".", values, f"{field}.cwd")),
-            }
-        )
-    return plan.model_copy(update={"runs": runs})
-
-
-def _expand_arguments(arguments: Sequence[str], values: Placeholders, field: str) -> tuple[str, ...]:
-    expanded: list[str] = []
-    for argument in arguments:
-        name = argument[1:-1] if re.fullmatch(r"\{\w+\}", argument) else ""
-        value = values.get(name)
-        if value is not None and not isinstance(value, str):
-            expanded.extend(value)
-        else:
-            expanded.append(_expand_text(argument, values, field))
-    return tuple(expanded)
-
-
-def _expand_text(text: str, values: Placeholders, field: str) -> str:
-    def value_of(match: re.Match[str]) -> str:
-        if match[0] in ("{{", "}}"):
-            return match[0][0]
-        if match[1] is None:
-            raise PlanError(f"{field}: single '{match[0]}' in {text!r}; write '{match[0] * 2}' for a brace")
-        value = values.get(match[1])
-        if value is None:
-            raise PlanError(f"{field}: unknown placeholder '{match[0]}'{_did_you_mean(match[1], values)}")
-        if not isinstance(value, str):
-            raise PlanError(f"{field}: '{match[0]}' stands for several arguments; make it an argument of its own")
-        return value
-
-    return PLACEHOLDER.sub(value_of, text)
-
-
-def dump_plan(plan: Plan) -> str:
-    """The plan as TOML that `load_plan` reads back to an equal plan."""
-    return tomli_w.dumps(plan.model_dump(mode="json", exclude_none=True), multiline_strings=False)

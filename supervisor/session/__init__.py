@@ -1,0 +1,1 @@
+"""A session on disk and in memory: events, journal, state, snapshots, summary."""

@@ -20,7 +20,7 @@ from .events import (
     StopRequested,
 )
 from .explain import how_ended, reason
-from .folder import Level
+from .session_log import Level
 from .state import RunState, SessionState, blockers, run_states
 
 Line = tuple[str, Level]

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 
 from ..gpus.slots import Slot
-from ..logs.follower import clean_line
+from ..logs.sanitize import clean_line
 from ..plan.schema import Plan, RunPlan
 from .state import Run, RunState, SessionState, awaited, blockers
 

@@ -6,22 +6,18 @@ import contextlib
 import json
 import os
 import re
-import shutil
-import sys
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..files import sync_folder, write_atomic
-from ..plan.schema import Placeholders, Plan, PlanError, dump_plan, expand_plan, load_plan
+from ..plan.errors import PlanError
+from ..plan.loader import load_plan
+from ..plan.schema import Plan
 
 _SESSION_FOLDER = re.compile(r"session_(\d{8}_\d{6})", re.ASCII)
-_STAMP = "%Y%m%d_%H%M%S"
+STAMP_FORMAT = "%Y%m%d_%H%M%S"
 
 
 class SessionError(ValueError):
@@ -122,7 +118,7 @@ def list_sessions(logs: Path) -> list[SessionFolder]:
     except OSError:
         return []
     stamps = [match[1] for name in names if (match := _SESSION_FOLDER.fullmatch(name))]
-    return [SessionFolder(logs, stamp) for stamp in stamps if _moment(stamp) is not None]
+    return [SessionFolder(logs, stamp) for stamp in stamps if parse_stamp(stamp) is not None]
 
 
 def latest_session(logs: Path) -> SessionFolder | None:
@@ -131,87 +127,12 @@ def latest_session(logs: Path) -> SessionFolder | None:
     return sessions[-1] if sessions else None
 
 
-def next_session(logs: Path) -> SessionFolder:
-    """Where the next session would lie; its stamp is later than that of every other session there."""
-    moment = datetime.now()
-    latest = latest_session(logs)
-    newest = _moment(latest.stamp) if latest is not None else None
-    if newest is not None:
-        moment = max(moment, newest + timedelta(seconds=1))
-    return SessionFolder(logs, moment.strftime(_STAMP))
-
-
-def _moment(stamp: str) -> datetime | None:
+def parse_stamp(stamp: str) -> datetime | None:
     """When a session began; None for a stamp that is no date."""
     try:
-        return datetime.strptime(stamp, _STAMP)
+        return datetime.strptime(stamp, STAMP_FORMAT)
     except ValueError:
         return None
-
-
-def resolve_plan(folder: SessionFolder, plan: Plan, options: Placeholders, *, source: str) -> Plan:
-    """The plan as the session will run it from the present folder; `source` names it in errors.
-
-    Raises:
-        PlanError: a placeholder that means nothing.
-    """
-    return expand_plan(plan, *_placeholders(folder, plan, options), cwd=Path.cwd(), source=source)
-
-
-def create_session(folder: SessionFolder, plan: Plan, settings: SessionSettings) -> None:
-    """Puts a new session with its resolved plan on disk, complete or not at all.
-
-    Raises:
-        SessionError: the logs folder cannot be written.
-    """
-    temporary = folder.logs / f".{folder.path.name}.new"
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(mode=0o700)
-        for name in plan.runs:
-            (temporary / name).mkdir(mode=0o700)
-        _check_links(temporary)
-        write_atomic(temporary / folder.plan.name, dump_plan(plan))
-        # Not pydantic's JSON: a variable of the environment need not be UTF-8.
-        write_atomic(temporary / folder.settings.name, json.dumps(settings.model_dump()))
-        temporary.rename(folder.path)
-        sync_folder(folder.logs)
-    except UnicodeEncodeError:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise SessionError(f"{str(folder.logs)!a}: a path that is not UTF-8; use folders whose names are") from None
-    except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        where = error.filename or folder.logs
-        raise SessionError(
-            f"{where}: cannot write there: {error.strerror}; choose another folder with --logs"
-        ) from None
-
-
-def _check_links(folder: Path) -> None:
-    """Attempts are claimed by a hard link, which some file systems lack; each would fail, with less to say."""
-    (folder / ".file").touch()
-    try:
-        (folder / ".link").hardlink_to(folder / ".file")
-    except OSError:
-        shutil.rmtree(folder, ignore_errors=True)
-        message = f"{folder.parent}: its file system has no hard links; choose a folder on another one with --logs"
-        raise SessionError(message) from None
-    (folder / ".link").unlink()
-    (folder / ".file").unlink()
-
-
-def _placeholders(
-    folder: SessionFolder, plan: Plan, options: Placeholders
-) -> tuple[Placeholders, Mapping[str, Placeholders]]:
-    common = {
-        **options,
-        "python": sys.executable,
-        "logs": str(folder.logs),
-        "session": str(folder.path),
-        "stamp": folder.stamp,
-    }
-    per_run = {name: {"run": name, "output": str(folder.run_folder(name))} for name in plan.runs}
-    return common, per_run
 
 
 def folder_size(folder: Path) -> int:
@@ -222,32 +143,3 @@ def folder_size(folder: Path) -> int:
             with contextlib.suppress(OSError):
                 total += os.lstat(os.path.join(where, name)).st_size  # noqa: PTH118 (thousands of files)
     return total
-
-
-Level = Literal["info", "warning", "error"]
-
-
-def log_line(name: str, text: str, level: Level = "info", at: float | None = None) -> str:
-    """One line in the format that trainers and supervisor share."""
-    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
-    return f"{moment} [{level:<9}] {name:<20} | {text}"
-
-
-class SessionLog:
-    """The session's decisions, one line each, in training_<stamp>.log."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def write(self, text: str, level: Level = "info") -> None:
-        """Appends a line; a full disk costs the line, never the session."""
-        try:
-            # Somebody may have put a FIFO there: it must not block us.
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
-            descriptor = os.open(self._path, flags, 0o600)
-            try:
-                os.write(descriptor, (log_line("supervisor", text, level) + "\n").encode("utf-8", "backslashreplace"))
-            finally:
-                os.close(descriptor)
-        except OSError:
-            pass

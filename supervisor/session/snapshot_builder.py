@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..gpus.models import Gpu, GpuReading
@@ -12,21 +11,12 @@ from ..plan.schema import Plan
 from .events import Exit
 from .explain import reason
 from .folder import SessionFolder
+from .observation import Observation
 from .snapshot import AttemptView, RunView, Snapshot
 from .state import ENDED, Attempt, Run, RunState, SessionState, blockers, run_states
 
 if TYPE_CHECKING:
-    from ..engine.process_usage import Usage  # it imports psutil, which clients have no use for
-
-
-@dataclass(frozen=True)
-class Observation:
-    """What is measured of one run, beside what the journal knows."""
-
-    progress: Mapping[str, int | float] = field(default_factory=dict)
-    eta_s: float | None = None
-    stalled: bool = False
-    usage: Usage | None = None
+    from .observation import Usage  # it imports psutil, which clients have no use for
 
 
 class Painter:

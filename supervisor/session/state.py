@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
@@ -234,3 +234,9 @@ def blockers(plan: Plan, states: Mapping[str, RunState], name: str) -> tuple[str
         elif states[dependency] in ENDED_BADLY:
             roots.append(dependency)
     return tuple(roots)
+
+
+def first_offset(attempts: Sequence[Attempt]) -> int:
+    """Where in a run's log its present progress begins: at the newest attempt that started from scratch."""
+    fresh = [attempt.log_offset for attempt in attempts if attempt.fresh]
+    return fresh[-1] if fresh else attempts[0].log_offset if attempts else 0

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..files import read_object, write_atomic
 from ..formatting import duration, table
-from ..logs.follower import clean_line
+from ..logs.sanitize import clean_line
 from ..plan.schema import Plan
 from .folder import SessionFolder
 from .groups import group_figures, groups_table

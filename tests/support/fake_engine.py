@@ -12,9 +12,9 @@ from pmssm.supervisor.dashboard.app import Dashboard
 from pmssm.supervisor.dashboard.config import Settings
 from pmssm.supervisor.dashboard.data.session_source import Connection
 from pmssm.supervisor.gpus.models import Gpu, GpuProcess
+from pmssm.supervisor.ipc.client import EngineGone
 from pmssm.supervisor.ipc.connection import NoSession
 from pmssm.supervisor.ipc.messages import Command, Reply
-from pmssm.supervisor.ipc.server import EngineGone
 from pmssm.supervisor.session.snapshot import RunView, Snapshot
 from textual.app import App
 from textual.pilot import Pilot

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from pmssm.supervisor.launchers import shim
-from pmssm.supervisor.launchers.local import MARK, AttemptSpec, LocalAttempt
+from pmssm.supervisor.launchers.attempt_files import AttemptSpec
+from pmssm.supervisor.launchers.local import MARK, LocalAttempt
 from pmssm.supervisor.launchers.process_identity import Identity, processes_with
 from pmssm.supervisor.launchers.shim_pool import ShimSupply
 from pmssm.supervisor.session.events import Exit

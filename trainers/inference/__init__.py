@@ -1,0 +1,6 @@
+"""Trained models in use: load, predict, export."""
+
+from .model_file import load_surrogate
+from .surrogate import Surrogate
+
+__all__ = ["Surrogate", "load_surrogate"]

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from ..errors import OptionError, TrainingError
 from ..files import file_in_one_piece
 from ..log import LOGGER
-from .surrogate import Surrogate, load_surrogate
+from .model_file import load_surrogate
+from .surrogate import Surrogate
 
 TOLERANCE = 1e-6
 """Of an exported function, in z-scores, relative to 1 + |z|: where the logarithm is learned, of that."""

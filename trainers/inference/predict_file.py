@@ -18,7 +18,8 @@ from ..device import choose_device
 from ..errors import OptionError
 from ..log import LOGGER
 from ..precision import choose_precision
-from .surrogate import Surrogate, load_surrogate
+from .model_file import load_surrogate
+from .surrogate import Surrogate
 
 PROGRESS_SECONDS = 2.0
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from ..data.prepared import Prepared
 from ..errors import TrainerError
-from ..inference.surrogate import read_model, unpack
+from ..inference.batched import predict
+from ..inference.model_file import read_model, unpack
 from ..log import LOGGER
-from ..training.evaluation import predict
 
 Values = NDArray[np.float64]
 

@@ -10,17 +10,15 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, UntypedStorage
 from torch._ops import OpOverload
-from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils._pytree import tree_map_only
 
+from .kernel_recorder import Call, Place, Recorder, tensor_locations
 from .step import Step
 
 
@@ -84,84 +82,6 @@ def record(task: Callable[[], object], memory: Memory) -> Tape:
     return Tape(recorder, memory)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a tensor lies: `memory` is a number of the recorder's."""
-
-    memory: int
-    dtype: torch.dtype
-    offset: int
-    size: torch.Size
-    stride: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Call:
-    """A kernel that was called; in its arguments and its result, tensors have become places."""
-
-    kernel: OpOverload
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    result: Any
-
-    @cached_property
-    def read(self) -> set[int]:
-        """The memory of its arguments."""
-        return {place.memory for place in _places((self.args, self.kwargs))}
-
-    @cached_property
-    def made(self) -> set[int]:
-        """The memory that is new with its result."""
-        return {place.memory for place in _places(self.result)} - self.read
-
-    @property
-    def computes(self) -> bool:
-        """Whether it does anything but give its arguments another shape."""
-        writes = self.kernel._schema.is_mutable and torch.Tag.inplace_view not in self.kernel.tags
-        return writes or bool(self.made)
-
-
-class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes the kernels that are called while it is entered, in `calls`.
-
-    Intermediate results are free to go meanwhile; `outside` is the memory that was there before.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.calls: list[Call] = []
-        self.outside: dict[int, UntypedStorage] = {}
-        self.sizes: dict[int, int] = {}
-        self._known: dict[int, StorageWeakRef] = {}
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # for skipping it, PyTorch would import it, which takes a second
-
-    def __torch_dispatch__(
-        self, func: OpOverload, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> object:
-        before = tree_map_only(Tensor, self._argument, (args, kwargs or {}))
-        result = func(*args, **kwargs or {})
-        self.calls.append(Call(func, before[0], before[1], tree_map_only(Tensor, self._place, result)))
-        return result
-
-    def _argument(self, tensor: Tensor) -> Place:
-        storage = tensor.untyped_storage()
-        if storage._cdata not in self._known:
-            self.outside[storage._cdata] = storage
-        return self._place(tensor)
-
-    def _place(self, tensor: Tensor) -> Place:
-        storage = tensor.untyped_storage()
-        number = storage._cdata
-        if number not in self._known:
-            # While this is kept, no other memory gets the number.
-            self._known[number] = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
-            self.sizes[number] = storage.nbytes()
-        return Place(number, tensor.dtype, int(tensor.storage_offset()), tensor.size(), tensor.stride())
-
-
 class Memory:
     """Pieces of memory that several tapes use in turn."""
 
@@ -189,7 +109,9 @@ class Tensors:
         self.storages = dict(recorder.outside)
         self._tensors: dict[Place, Tensor] = {}
         self._places: dict[int, list[Place]] = defaultdict(list)
-        for place in dict.fromkeys(_places([(call.args, call.kwargs, call.result) for call in recorder.calls])):
+        for place in dict.fromkeys(
+            tensor_locations([(call.args, call.kwargs, call.result) for call in recorder.calls])
+        ):
             self._places[place.memory].append(place)
 
     def of(self, tree: Any) -> Any:  # noqa: ANN401 (whatever a kernel takes)
@@ -279,7 +201,3 @@ def _follow(kernel: Callable[[], Any], views: Sequence[Sequence[tuple[Tensor, Pl
     for result, tensors in zip(results if isinstance(results, tuple | list) else (results,), views, strict=True):
         for tensor, place in tensors:
             tensor.set_(result.untyped_storage(), place.offset, place.size, place.stride)
-
-
-def _places(tree: object) -> Iterator[Place]:
-    return (leaf for leaf in tree_leaves(tree) if isinstance(leaf, Place))

@@ -16,16 +16,18 @@ from torch.nn import functional as F
 
 from ..device import peak_memory_mib
 from ..errors import TrainingError
+from ..inference.batched import Interrupted, predict, smaller_batch
 from ..log import LOGGER
 from ..precision import Precision
 from ..signals import Stopped, StopRequest
 from .adamw import FlatAdamW
 from .checkpoint import Checkpoints
 from .cuda_graph import Captured
-from .evaluation import Interrupted, PhysicalError, predict, smaller_batch
+from .epoch_metrics import EpochRow
+from .evaluation import PhysicalError
 from .flat_parameters import Weights
 from .kernel_replay import Replayed
-from .metrics import EpochRow, MetricsFile
+from .metrics import MetricsFile
 from .muon import FlatMuon
 from .step import Data, Step
 

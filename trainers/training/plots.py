@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from ..data.targets import Target
 from ..files import write_atomically
+from .epoch_metrics import EpochRow
 from .evaluation import Scores
-from .metrics import EpochRow
 
 
 def loss_curve(path: Path, title: str, rows: Sequence[EpochRow], best_epoch: int, target: Target) -> None:

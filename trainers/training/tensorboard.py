@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import OptionError
 
 if TYPE_CHECKING:
-    from .metrics import EpochRow
+    from .epoch_metrics import EpochRow
 
 TAGS = {
     "train_mse": "MSE/training",

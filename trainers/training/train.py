@@ -19,9 +19,9 @@ from ..data.targets import Target
 from ..device import choose_device, device_name
 from ..errors import CheckpointError, OptionError, TrainingError
 from ..files import write_atomically
-from ..inference.surrogate import pack
+from ..inference.model_file import pack
 from ..log import LOGGER
-from ..models import RECIPES
+from ..models.recipes import RECIPES
 from ..precision import Precision, choose_precision
 from ..signals import StopRequest
 from .checkpoint import Checkpoints

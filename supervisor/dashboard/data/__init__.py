@@ -1,0 +1,1 @@
+"""Data behind the dashboard's widgets: no Textual here."""

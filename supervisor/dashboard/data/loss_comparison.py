@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...logs.metric_history import History, HistoryReader
+from ...logs.metric_history import History, HistoryReader, Points
 from ...session.folder import list_sessions
-from ..rendering.braille_plot import Points
 
 VIEWS = ("this run", "all runs", "attempts", "sessions")
 MAX_CURVES = 9

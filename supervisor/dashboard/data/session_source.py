@@ -12,13 +12,14 @@ from typing import Protocol
 
 from pydantic import ValidationError
 
+from ...ipc.client import EngineGone
 from ...ipc.connection import NoSession, open_client
-from ...ipc.engine_lock import RuntimeFolderError
 from ...ipc.messages import Command, Reply
-from ...ipc.server import EngineGone
+from ...ipc.socket_path import RuntimeFolderError
 from ...session.folder import SessionError
 from ...session.journal import JournalError
-from ...session.lookup import find_session, recorded_snapshot
+from ...session.lookup import find_session
+from ...session.offline import recorded_snapshot
 from ...session.snapshot import Snapshot
 
 RETRY_S = 1.0

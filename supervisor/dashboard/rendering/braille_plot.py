@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...logs.metric_history import Points
+
 _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))  # by column, then row, of a cell
 _LABEL = 8  # cells for the values at the left
-
-Points = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)

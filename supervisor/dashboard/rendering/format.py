@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
-from ...logs.follower import clean_line
+from ...logs.sanitize import clean_line
 
 NONE = "–"  # where there is nothing to tell
 UNKNOWN = "n/a"  # where nobody could tell

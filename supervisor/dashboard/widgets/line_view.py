@@ -16,11 +16,12 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
-from ...logs.line_format import LENGTHS, part_of, rows_of, shortened
+from ...logs.line_format import LENGTHS, shortened
 from ...logs.pages import Page
 from ...logs.search import Search
 from ..rendering.component_style import component_style
 from ..rendering.format import DIM
+from ..rendering.line_wrap import part_of, rows_of
 
 MAX_LINES = 50_000
 MARGIN = 300  # lines; when fewer are left above or below the view, more are wanted

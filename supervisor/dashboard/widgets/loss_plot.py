@@ -8,8 +8,9 @@ from textual.app import RenderResult
 from textual.content import Content
 from textual.widget import Widget
 
+from ...logs.metric_history import Points
 from ..data.loss_comparison import Comparison, Curve
-from ..rendering.braille_plot import Canvas, Points, plot
+from ..rendering.braille_plot import Canvas, plot
 from ..rendering.format import BAD, BOLD, BUSY, DIM, GOOD, WARN, Span, content, fit, loss
 
 _LEGEND_ROWS = 10  # a lower plot has no room for its legend

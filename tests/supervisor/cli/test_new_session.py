@@ -8,8 +8,9 @@ from pmssm.supervisor.cli import new_session
 from pmssm.supervisor.cli.new_session import Options, begin_session
 from pmssm.supervisor.gpus.models import Gpu, GpuReading
 from pmssm.supervisor.gpus.visible_devices import SlotError
-from pmssm.supervisor.ipc.engine_lock import EngineLock, RuntimeFolderError
-from pmssm.supervisor.plan.schema import PlanError
+from pmssm.supervisor.ipc.engine_lock import EngineLock
+from pmssm.supervisor.ipc.socket_path import RuntimeFolderError
+from pmssm.supervisor.plan.errors import PlanError
 from pmssm.supervisor.session.events import EngineStarted, SessionFinished
 from pmssm.supervisor.session.folder import SessionError, SessionFolder, latest_session
 from pmssm.supervisor.session.journal import Journal

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from pmssm.supervisor.gpus.models import Gpu
-from pmssm.supervisor.ipc.server import EngineGone
+from pmssm.supervisor.ipc.client import EngineGone
 from support.fake_engine import NOW, Stage, screen_text, until, until_shown
 
 NASTY = "\x1b[31mred\x1b[0m [/x] [bold]not bold[/bold] \x1b]0;title\x07 \x9b2J $USER {x} \u202e end"

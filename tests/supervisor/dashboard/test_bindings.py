@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from pmssm.supervisor.dashboard.app import DETACHED, FINISHED, Dashboard
 from pmssm.supervisor.dashboard.bindings import GROUPS
+from pmssm.supervisor.ipc.client import EngineGone
 from pmssm.supervisor.ipc.connection import NoSession
 from pmssm.supervisor.ipc.messages import Command, Down, Reply, Restart, Start, Stop
-from pmssm.supervisor.ipc.server import EngineGone
 from pmssm.supervisor.session.snapshot import RunView
 from support.fake_engine import Stage, epoch_line, until, until_shown
 from textual.events import Key

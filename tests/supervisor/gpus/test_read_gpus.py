@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from pmssm.supervisor.gpus.models import Gpu, GpuProcess, GpuReading, read_gpus
+from pmssm.supervisor.gpus.models import Gpu, GpuProcess, GpuReading
+from pmssm.supervisor.gpus.poller import read_gpus
 from support.fake_nvml import FakeNvml, fake_gpu
 
 READER = """

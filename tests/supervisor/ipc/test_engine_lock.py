@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from pmssm.supervisor.ipc.engine_lock import MAX_SOCKET_PATH, EngineLock, RuntimeFolderError, socket_path
+from pmssm.supervisor.ipc.engine_lock import EngineLock
+from pmssm.supervisor.ipc.socket_path import MAX_SOCKET_PATH, RuntimeFolderError, socket_path
 from support.waiting import wait_until
 
 ROOT = os.getuid() == 0

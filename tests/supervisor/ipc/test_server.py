@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pmssm.supervisor.ipc import server as wire
+from pmssm.supervisor.ipc.client import Client, EngineGone
 from pmssm.supervisor.ipc.messages import Command, Down, Reply, Restart, Start, Stop
-from pmssm.supervisor.ipc.server import MAX_REQUEST, Client, EngineGone, Server, is_welcome
+from pmssm.supervisor.ipc.server import MAX_REQUEST, Server, is_welcome
 from pmssm.supervisor.session.snapshot import RunView, Snapshot
 from pmssm.supervisor.session.state import RunState
 

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pmssm.supervisor.logs import follower as logs
-from pmssm.supervisor.logs.follower import CHUNK, MAX_BACKLOG, MAX_LINE, LogFollower, clean_line, parse_progress
+from pmssm.supervisor.logs.follower import CHUNK, MAX_BACKLOG, LogFollower
+from pmssm.supervisor.logs.progress import parse_progress
+from pmssm.supervisor.logs.sanitize import MAX_LINE, clean_line
 
 EPOCH = re.compile(r"Epoch (?P<epoch>\d+)(?:/(?P<epochs>\d+))? \| Train MSE = (?P<train_loss>\S+)")
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
-from pmssm.supervisor.logs.follower import clean_line
 from pmssm.supervisor.logs.log_file import LONGEST
 from pmssm.supervisor.logs.pages import PAGE, LogFile
+from pmssm.supervisor.logs.sanitize import clean_line
 from pmssm.supervisor.logs.search import Search
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from pmssm.supervisor.logs.follower import CHUNK, MAX_BACKLOG
-from pmssm.supervisor.logs.progress import STALL_FACTOR, STALL_MINIMUM_S, ProgressTracker, first_offset
-from pmssm.supervisor.session.state import Attempt
+from pmssm.supervisor.logs.progress import STALL_FACTOR, STALL_MINIMUM_S, ProgressTracker
+from pmssm.supervisor.session.state import Attempt, first_offset
 
 PATTERN = r"Training for (?P<epochs>\d+) epochs|Epoch (?P<epoch>\d+) \| loss = (?P<loss>\S+)"
 

@@ -7,18 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pmssm.supervisor.plan.schema import (
-    RESERVED_NAMES,
-    Plan,
-    PlanError,
-    RunPlan,
-    SessionPlan,
-    builtin_plan,
-    dump_plan,
-    expand_plan,
-    load_plan,
-    parse_plan,
-)
+from pmssm.supervisor.plan.errors import PlanError
+from pmssm.supervisor.plan.loader import builtin_plan, dump_plan, load_plan, parse_plan
+from pmssm.supervisor.plan.resolve import expand_plan
+from pmssm.supervisor.plan.schema import RESERVED_NAMES, Plan, RunPlan, SessionPlan
 
 BAD_PLANS = Path(__file__).parent / "bad_plans"
 

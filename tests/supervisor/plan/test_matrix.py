@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pmssm.supervisor.plan.errors import PlanError
+from pmssm.supervisor.plan.loader import dump_plan, load_plan, parse_plan
 from pmssm.supervisor.plan.matrix import MAX_RUNS
-from pmssm.supervisor.plan.schema import Plan, PlanError, dump_plan, load_plan, parse_plan
+from pmssm.supervisor.plan.schema import Plan
 from pmssm.supervisor.session.groups import group_figures, groups_table
 
 SWEEP = Path(__file__).parents[3] / "examples" / "plans" / "sweep.toml"

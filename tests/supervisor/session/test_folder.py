@@ -6,20 +6,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from pmssm.supervisor.logs.follower import clean_line
-from pmssm.supervisor.plan.schema import Plan, PlanError, builtin_plan, parse_plan
-from pmssm.supervisor.session.folder import (
-    SessionError,
-    SessionFolder,
-    SessionLog,
-    SessionSettings,
-    create_session,
-    latest_session,
-    list_sessions,
-    log_line,
-    next_session,
-    resolve_plan,
-)
+from pmssm.supervisor.logs.sanitize import clean_line
+from pmssm.supervisor.plan.errors import PlanError
+from pmssm.supervisor.plan.loader import builtin_plan, parse_plan
+from pmssm.supervisor.plan.schema import Plan
+from pmssm.supervisor.session.create import create_session, next_session, resolve_plan
+from pmssm.supervisor.session.folder import SessionError, SessionFolder, SessionSettings, latest_session, list_sessions
+from pmssm.supervisor.session.session_log import SessionLog, log_line
 
 ROOT = os.getuid() == 0
 SETTINGS = SessionSettings(parallel=True, gpus="1,2", threads=3, environment={"A": "b c", "NOT_UTF8": "\udcff\n"})

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pmssm.supervisor.gpus.slots import Slot
-from pmssm.supervisor.logs.follower import MAX_LINE
+from pmssm.supervisor.logs.sanitize import MAX_LINE
 from pmssm.supervisor.session.events import AttemptEnded, AttemptStarting, EngineStarted, Event, Exit, SlotsChosen
 from pmssm.supervisor.session.folder import SessionFolder
 from pmssm.supervisor.session.state import initial_state, replay

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 from pmssm.trainers.data.prepared import load_prepared
-from pmssm.trainers.inference.surrogate import OutsideTrainingWarning, load_surrogate
+from pmssm.trainers.inference.model_file import load_surrogate
+from pmssm.trainers.inference.surrogate import OutsideTrainingWarning
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Start = Callable[..., "subprocess.Popen[str]"]

@@ -15,9 +15,9 @@ from pmssm.trainers.data.columns import PARAMETERS, TREE
 from pmssm.trainers.data.writing import table_writer
 from pmssm.trainers.errors import ModelError, TrainerError
 from pmssm.trainers.inference.export import export_model, traced
+from pmssm.trainers.inference.model_file import load_surrogate
 from pmssm.trainers.inference.predict_file import predict_file
-from pmssm.trainers.inference.surrogate import load_surrogate
-from pmssm.trainers.models import RECIPES
+from pmssm.trainers.models.recipes import RECIPES
 from pmssm.trainers.precision import Precision
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from pmssm.trainers.models import RECIPES
 from pmssm.trainers.models.periodic import PeriodicEmbeddings
+from pmssm.trainers.models.recipes import RECIPES
 from pmssm.trainers.models.tabm import PMSSMTabM
 from pmssm.trainers.signals import Stopped, StopRequest
 from pmssm.trainers.training.checkpoint import Checkpoints
+from pmssm.trainers.training.epoch_metrics import EpochRow
 from pmssm.trainers.training.flat_parameters import Weights
 from pmssm.trainers.training.loop import Settings, Training
-from pmssm.trainers.training.metrics import EpochRow, MetricsFile
+from pmssm.trainers.training.metrics import MetricsFile
 from pmssm.trainers.training.muon import FlatMuon, hidden_matrices, orthogonalise
 from pmssm.trainers.training.step import Data
 from pmssm.trainers.training.tensorboard import TAGS

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from pmssm.trainers.models import RECIPES
 from pmssm.trainers.models.mlp import PMSSMFeedForward
+from pmssm.trainers.models.recipes import RECIPES
 from pmssm.trainers.models.transformer import PMSSMTransformer
 from pmssm.trainers.models.transformer_tabular import PMSSMTransformerTabular
 from pmssm.trainers.training.adamw import FlatAdamW

@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pmssm.trainers.models import RECIPES
+from pmssm.trainers.models.recipes import RECIPES
 from pmssm.trainers.precision import Precision
 from pmssm.trainers.signals import StopRequest
 from pmssm.trainers.training.kernel_replay import Memory, Replayed, record

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 import torch
 from pmssm.trainers.errors import TrainingError
+from pmssm.trainers.inference.batched import PREDICTION_ROWS, predict
 from pmssm.trainers.signals import Stopped, StopRequest
 from pmssm.trainers.training.checkpoint import Checkpoints
-from pmssm.trainers.training.evaluation import PREDICTION_ROWS, predict
+from pmssm.trainers.training.epoch_metrics import EpochRow
 from pmssm.trainers.training.loop import Settings, Training
-from pmssm.trainers.training.metrics import EpochRow, MetricsFile
+from pmssm.trainers.training.metrics import MetricsFile
 from pmssm.trainers.training.step import Data, epoch_order
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from pmssm.trainers.errors import OptionError
-from pmssm.trainers.models import RECIPES
+from pmssm.trainers.models.recipes import RECIPES
 from pmssm.trainers.precision import Precision, choose_precision
 from pmssm.trainers.signals import StopRequest
 from pmssm.trainers.training.adamw import FlatAdamW

@@ -10,7 +10,7 @@ from pmssm.supervisor.dashboard.screens.run_details import Subject, detail_lines
 from pmssm.supervisor.dashboard.widgets.gpu_table import gpu_lines
 from pmssm.supervisor.gpus.models import Gpu, GpuProcess
 from pmssm.supervisor.ipc.messages import Reply, Start, Stop
-from pmssm.supervisor.plan.schema import load_plan
+from pmssm.supervisor.plan.loader import load_plan
 from pmssm.supervisor.session.snapshot import AttemptView
 from support.fake_engine import NOW, Stage, screen_text, until, until_shown
 

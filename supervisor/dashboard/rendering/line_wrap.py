@@ -1,0 +1,22 @@
+"""Wrapping of long log lines."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+
+from rich.cells import chop_cells
+
+
+def rows_of(text: str, width: int) -> int:
+    """How many rows a line takes when it is wrapped."""
+    if text.isascii():
+        return max(1, -(-len(text) // width))
+    return max(1, len(chop_cells(text, width)))
+
+
+def part_of(text: str, width: int, number: int) -> tuple[int, int]:
+    """Where the `number`th row of a wrapped line begins and ends in it."""
+    if text.isascii():
+        return number * width, (number + 1) * width
+    ends = list(accumulate(map(len, chop_cells(text, width)), initial=0))
+    return (ends[number], ends[number + 1]) if number + 1 < len(ends) else (len(text), len(text))

@@ -1,0 +1,84 @@
+"""The client's side of the socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from ..session.snapshot import Snapshot
+from .messages import Command, Look, Reply, Subscribe
+from .server import MAX_REPLY, REQUEST_DEADLINE_S, SILENCE_S
+
+
+class EngineGone(ConnectionError):
+    """The engine does not answer, or went away while answering."""
+
+
+class HungUp(EngineGone):
+    """The engine went away while it was asked: what was asked for may be done or not."""
+
+
+class Client:
+    """A client's end; use as `async with Client.connect(path) as client`."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def connect(cls, path: Path) -> AsyncIterator[Client]:
+        """A connection to the engine that listens on `path`.
+
+        Raises:
+            EngineGone: nobody listens there.
+        """
+        try:
+            reader, writer = await asyncio.open_unix_connection(path, limit=MAX_REPLY)
+        except OSError as error:
+            raise EngineGone(f"no engine listens on {path}: {error.strerror}") from None
+        try:
+            yield cls(reader, writer)
+        finally:
+            writer.close()
+
+    async def look(self) -> Snapshot:
+        """The session as it is now."""
+        return Snapshot.model_validate_json(await self._ask(Look()))
+
+    async def command(self, command: Command) -> Reply:
+        """The engine's answer to a command."""
+        return Reply.model_validate_json(await self._ask(command))
+
+    async def snapshots(self) -> AsyncIterator[Snapshot]:
+        """The session now and at every change; ends with EngineGone. Takes the connection for itself."""
+        line = await self._ask(Subscribe())
+        while True:
+            yield Snapshot.model_validate_json(line)
+            try:
+                line = await asyncio.wait_for(self._receive(), SILENCE_S)
+            except TimeoutError:
+                raise EngineGone(f"the engine has not answered for {SILENCE_S:.0f} s") from None
+
+    async def _ask(self, request: Look | Subscribe | Command) -> bytes:
+        try:
+            self._writer.write(request.model_dump_json().encode() + b"\n")
+            await self._writer.drain()
+            return await asyncio.wait_for(self._receive(), REQUEST_DEADLINE_S)
+        except HungUp:
+            raise
+        except TimeoutError:
+            raise EngineGone(f"the engine did not answer within {REQUEST_DEADLINE_S:.0f} s") from None
+        except OSError as error:
+            raise HungUp(f"the engine hung up ({error.strerror}); see with `status` whether it was done") from None
+
+    async def _receive(self) -> bytes:
+        try:
+            line = await self._reader.readline()
+        except OSError as error:
+            raise HungUp(f"the engine hung up ({error.strerror}); see with `status` whether it was done") from None
+        if not line:
+            raise HungUp("the engine hung up; see with `status` whether it was done")
+        return line

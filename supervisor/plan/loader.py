@@ -1,0 +1,124 @@
+"""Read a plan file: TOML to a checked `Plan`, with one remedy per error."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Sequence
+from graphlib import CycleError, TopologicalSorter
+from importlib import resources
+from pathlib import Path
+
+import tomli_w
+from pydantic import ValidationError
+
+from .errors import PlanError, did_you_mean
+from .matrix import MatrixError, expand_matrices
+from .schema import RESERVED_NAMES, RUN_NAME, Plan, RunPlan, SessionPlan
+
+MAX_PLAN = 16 << 20  # bytes
+
+
+def builtin_plan() -> Plan:
+    """The pMSSM plan that ships inside the package."""
+    return parse_plan(resources.files(__package__).joinpath("pmssm.toml").read_text(), "the built-in plan")
+
+
+def load_plan(path: Path) -> Plan:
+    """The checked plan of a TOML file.
+
+    Raises:
+        PlanError: unreadable file, bad TOML, unknown key, unknown run, cycle.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_PLAN + 1).decode("utf-8")
+    except UnicodeDecodeError:
+        raise PlanError(f"{path}: not UTF-8 text; a plan is a TOML file") from None
+    except OSError as error:
+        raise PlanError(f"{path}: cannot read the plan: {error.strerror}") from None
+    if len(text) > MAX_PLAN:
+        raise PlanError(f"{path}: longer than {MAX_PLAN >> 20} MiB; a plan is a TOML file")
+    return parse_plan(text, str(path))
+
+
+def parse_plan(text: str, source: str) -> Plan:
+    """The checked plan in `text`; `source` names it in errors.
+
+    Raises:
+        PlanError: bad TOML, unknown key, unknown run, cycle.
+    """
+    try:
+        plan = Plan.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise PlanError(f"{source}: not valid TOML: {error}") from None
+    except ValidationError as error:
+        raise PlanError(f"{source}: {_first_problem(error)}") from None
+    _check_names(plan, source)
+    try:
+        plan = expand_matrices(plan)
+    except MatrixError as error:
+        raise PlanError(f"{source}: {error}") from None
+    _check_order(plan, source)
+    return plan
+
+
+_REMEDIES = {  # pydantic's words for programmers, in those of TOML
+    "missing": "is required",
+    "too_short": "must not be empty",
+    "string_type": "must be a string, in quotes",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "tuple_type": 'must be a list of strings, as in ["one", "two"]',
+    "dict_type": 'must be a table, as in {{ name = "value" }}',
+    "model_type": 'must be a table, as in {{ name = "value" }}',
+}
+
+
+def _first_problem(error: ValidationError) -> str:
+    problems = error.errors()
+    # A misspelt key is unknown, and the right one missing: the former says more.
+    problem = next((each for each in problems if each["type"] == "extra_forbidden"), problems[0])
+    parts = [str(part) for part in problem["loc"]]
+    kinds = {"constrained-int", "literal['none']", "int", "[key]"}  # pydantic's words, not the file's
+    field = ".".join(part for part in parts if part not in kinds)
+    if problem["type"] == "extra_forbidden":
+        return f"{field}: unknown key{did_you_mean(parts[-1], _known_keys(parts))}"
+    if field.endswith(".slot"):
+        return f'{field}: must be 0, 1, … or "none"; leave it out for any slot'
+    if problem["type"] in _REMEDIES:
+        return f"{field}: {_REMEDIES[problem['type']].format(**problem.get('ctx', {}))}"
+    return f"{field}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+def _known_keys(location: Sequence[str]) -> Iterable[str]:
+    model = Plan if len(location) == 1 else RunPlan if location[0] == "runs" else SessionPlan
+    return model.model_fields
+
+
+def _check_names(plan: Plan, source: str) -> None:
+    for name, run in plan.runs.items():
+        if not RUN_NAME.fullmatch(name) or name in RESERVED_NAMES:
+            raise PlanError(
+                f"{source}: runs.{name}: not a usable run name; use letters, digits, '_', '-' and '.', "
+                f"at most 64, and none of {', '.join(sorted(RESERVED_NAMES))}"
+            )
+        for key, dependencies in (("after", run.after), ("after_end", run.after_end)):
+            for dependency in dependencies:
+                if dependency not in plan.runs:
+                    hint = did_you_mean(dependency, plan.runs)
+                    raise PlanError(f"{source}: runs.{name}.{key}: no run named '{dependency}'{hint}")
+
+
+def _check_order(plan: Plan, source: str) -> None:
+    try:
+        TopologicalSorter({name: run.waits_for for name, run in plan.runs.items()}).prepare()
+    except CycleError as error:
+        circle = " → ".join(reversed(error.args[1]))
+        raise PlanError(f"{source}: runs wait for each other in a circle: {circle}; remove one 'after'") from None
+
+
+def dump_plan(plan: Plan) -> str:
+    """The plan as TOML that `load_plan` reads back to an equal plan."""
+    return tomli_w.dumps(plan.model_dump(mode="json", exclude_none=True), multiline_strings=False)

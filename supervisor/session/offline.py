@@ -1,0 +1,50 @@
+"""Snapshot and table row of a session from its files alone, without an engine."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from ..formatting import tally
+from ..logs.progress import READS_PER_UPDATE, ProgressTracker
+from .folder import SessionError, SessionFolder, folder_size, list_sessions
+from .journal import JournalError
+from .lookup import replay_session
+from .observation import Observation
+from .snapshot import Snapshot
+from .snapshot_builder import Painter
+from .state import first_offset, run_states
+
+
+def session_rows(logs: Path) -> list[list[str]]:
+    """Stamp, name, state, result and size of each session of a logs folder, oldest first."""
+    return [_session_row(folder) for folder in list_sessions(logs)]
+
+
+def _session_row(folder: SessionFolder) -> list[str]:
+    size = f"{folder_size(folder.path) / 2**20:.1f} MiB"
+    try:
+        plan, state = replay_session(folder)
+    except (SessionError, JournalError) as error:
+        return [folder.stamp, "", "damaged", str(error), size]
+    result = tally(run_states(plan, state).values())
+    return [folder.stamp, plan.session.name, "finished" if state.finished else "running", result, size]
+
+
+async def recorded_snapshot(folder: SessionFolder) -> Snapshot:
+    """The last picture of a finished session. Reads logs piece by piece, so that others have their turn.
+
+    Raises:
+        SessionError, JournalError: the session's files are missing or damaged.
+    """
+    plan, state = await asyncio.to_thread(replay_session, folder)
+    now = time.time()
+    observations: dict[str, Observation] = {}
+    for name, run in plan.runs.items():
+        tracker = ProgressTracker(run.progress, folder.run_log(name), first_offset(state.runs[name].attempts))
+        for _ in range(READS_PER_UPDATE):
+            tracker.update(now, budget_s=0)
+            await asyncio.sleep(0)
+        observations[name] = Observation(tracker.values)
+    return Painter(plan, folder).snapshot(state, observations.__getitem__, now=now, reading=None, engine_pid=None)
