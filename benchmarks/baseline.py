@@ -7,8 +7,8 @@ step, AdamW with one tensor a parameter, validation batch by batch. Defaults of 
 from __future__ import annotations
 
 import torch
-from pmssm.trainers.training.loop import Settings
-from pmssm.trainers.training.step import Data
+from pmssm.trainers.training.loop import TrainingConfig
+from pmssm.trainers.training.step import TrainingData
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
@@ -105,7 +105,7 @@ class Points(Dataset[tuple[Tensor, Tensor]]):
 class Baseline:
     """One model on its way through the epochs; `data` lies in main memory."""
 
-    def __init__(self, name: str, data: Data, settings: Settings, device: torch.device) -> None:
+    def __init__(self, name: str, data: TrainingData, settings: TrainingConfig, device: torch.device) -> None:
         torch.manual_seed(settings.seed)
         self.model = MODELS[name]().to(device)
         self.clip_norm, self.device = settings.clip_norm, device

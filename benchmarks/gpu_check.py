@@ -17,36 +17,36 @@ from pmssm.trainers.models.recipes import RECIPES
 from pmssm.trainers.precision import choose_precision
 from pmssm.trainers.signals import StopRequest
 from pmssm.trainers.training.checkpoint import Checkpoints
-from pmssm.trainers.training.loop import Settings, Training
-from pmssm.trainers.training.step import Data
+from pmssm.trainers.training.loop import Trainer, TrainingConfig
+from pmssm.trainers.training.step import TrainingData
 from pmssm.trainers.training.train import build_models
 
 CPU = torch.device("cpu")
 ROWS, EPOCHS = 1000, 3
 
 
-def settings_of(name: str) -> Settings:
+def settings_of(name: str) -> TrainingConfig:
     """The recipe over three epochs of 15 full batches and a partial one."""
     recipe = RECIPES[name]
-    return Settings(
+    return TrainingConfig(
         learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay, cosine=recipe.cosine,
         clip_norm=recipe.clip_norm, epochs=EPOCHS, batch_size=64, checkpoint_seconds=1e9,
     )  # fmt: skip
 
 
-def training_of(name: str, settings: Settings, device: torch.device, dtype: torch.dtype) -> Training:
+def training_of(name: str, settings: TrainingConfig, device: torch.device, dtype: torch.dtype) -> Trainer:
     """At its start, the same on every device."""
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(ROWS + 200, 19, generator=generator, dtype=torch.float64)
     targets = torch.sin(2 * inputs[:, 0]) * inputs[:, 1] + inputs[:, 2]
     parts = (inputs[:ROWS], targets[:ROWS], inputs[ROWS:], targets[ROWS:])
     models = [model.to(device, dtype) for model in build_models(name, settings, CPU)]
-    training = Training(models, Data(*(part.to(device, dtype) for part in parts)), settings, stop=StopRequest())
+    training = Trainer(models, TrainingData(*(part.to(device, dtype) for part in parts)), settings, stop=StopRequest())
     training.optimizer.rate = training.optimizer.rate.float()  # as it is on a GPU, whose kernel reads no other
     return training
 
 
-def losses(training: Training, epochs: int = EPOCHS) -> list[float]:
+def losses(training: Trainer, epochs: int = EPOCHS) -> list[float]:
     """Training and validation losses of the next epochs."""
     with tempfile.TemporaryDirectory(prefix="gpu_check-") as folder:
         rows = [training.epoch(Checkpoints(Path(folder), {})) for _ in range(epochs)]

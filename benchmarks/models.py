@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from pmssm.trainers.data.prepared import Prepared, load_prepared
+from pmssm.trainers.data.prepared import PreparedData, load_prepared
 from pmssm.trainers.models.recipes import RECIPES
 from pmssm.trainers.process_tuning import tune_process
 from pmssm.trainers.signals import StopRequest
 from pmssm.trainers.training.checkpoint import Checkpoints
 from pmssm.trainers.training.evaluation import Scores, evaluate
-from pmssm.trainers.training.loop import Settings, Training
-from pmssm.trainers.training.step import Data
+from pmssm.trainers.training.loop import Trainer, TrainingConfig
+from pmssm.trainers.training.step import TrainingData
 from quality import settings_of
 
 
@@ -80,7 +80,7 @@ def main() -> None:
             print(row(name, prepared, options.seeds, options.seconds_each), flush=True)
 
 
-def row(name: str, prepared: Prepared, seeds: int, seconds: float) -> str:
+def row(name: str, prepared: PreparedData, seeds: int, seconds: float) -> str:
     """A line of the table."""
     variant = VARIANTS[name]
     epochs = max(1, round(seconds / seconds_of_an_epoch(variant, prepared)))
@@ -106,7 +106,7 @@ def spread(values: Sequence[float], form: str) -> str:
     return f"{statistics.fmean(values):{form}}{deviation}"
 
 
-def seconds_of_an_epoch(variant: Variant, prepared: Prepared) -> float:
+def seconds_of_an_epoch(variant: Variant, prepared: PreparedData) -> float:
     """What an epoch takes, its validation included; the first one warms up and does not count."""
     training = training_of(variant, prepared, seed=0, epochs=10_000)
     with tempfile.TemporaryDirectory(prefix="models-") as folder:
@@ -119,7 +119,7 @@ def seconds_of_an_epoch(variant: Variant, prepared: Prepared) -> float:
     return (time.process_time() - began) / epochs
 
 
-def train(variant: Variant, prepared: Prepared, seed: int, epochs: int) -> Scores:
+def train(variant: Variant, prepared: PreparedData, seed: int, epochs: int) -> Scores:
     """How well the best epoch does on the validation part, which also chose it."""
     training = training_of(variant, prepared, seed, epochs)
     with tempfile.TemporaryDirectory(prefix="models-") as folder:
@@ -131,13 +131,13 @@ def train(variant: Variant, prepared: Prepared, seed: int, epochs: int) -> Score
     return evaluate([model], training.data, prepared.scaling, prepared.target)
 
 
-def training_of(variant: Variant, prepared: Prepared, seed: int, epochs: int) -> Training:
+def training_of(variant: Variant, prepared: PreparedData, seed: int, epochs: int) -> Trainer:
     """A training at its start, its learning rate's schedule over `epochs`."""
-    settings: Settings = replace(settings_of(variant.model, seed, epochs), **variant.changes)
+    settings: TrainingConfig = replace(settings_of(variant.model, seed, epochs), **variant.changes)
     torch.manual_seed(seed)
-    return Training(
+    return Trainer(
         [RECIPES[variant.model].build()],
-        Data(*(torch.tensor(array) for array in prepared[:4])),
+        TrainingData(*(torch.tensor(array) for array in prepared[:4])),
         settings,
         stop=StopRequest(),
     )

@@ -23,23 +23,23 @@ def main() -> None:
     tune_process()
     import numpy as np  # noqa: PLC0415 (with torch, which must find that done)
     import torch  # noqa: PLC0415
-    from pmssm.trainers.data.standardize import Scaling  # noqa: PLC0415
+    from pmssm.trainers.data.standardize import Standardizer  # noqa: PLC0415
     from pmssm.trainers.data.targets import TARGETS  # noqa: PLC0415
     from pmssm.trainers.models.recipes import RECIPES  # noqa: PLC0415
     from pmssm.trainers.training.evaluation import evaluate  # noqa: PLC0415
     from pmssm.trainers.training.plots import true_vs_predicted  # noqa: PLC0415
-    from pmssm.trainers.training.step import Data  # noqa: PLC0415
+    from pmssm.trainers.training.step import TrainingData  # noqa: PLC0415
 
     device = torch.device(options.device)
     inputs = torch.randn(options.points, 19, device=device)
-    data = Data(inputs, inputs[:, 0], inputs, inputs[:, 0])
-    scaling = Scaling(np.zeros(20), np.ones(20), np.zeros(20), np.ones(20))
+    data = TrainingData(inputs, inputs[:, 0], inputs, inputs[:, 0])
+    scaling = Standardizer(np.zeros(20), np.ones(20), np.zeros(20), np.ones(20))
     target = TARGETS["relic_density"]
     print(f"| model | seconds for {options.points:,} points | of it the plot | for {LAB:,} points |")
     print("| --- | --- | --- | --- |")
     for name in options.models:
         model = RECIPES[name].build().to(device).eval()
-        evaluate([model], Data(*(part[:1000] for part in data)), scaling, target)
+        evaluate([model], TrainingData(*(part[:1000] for part in data)), scaling, target)
         began = time.perf_counter()
         scores = evaluate([model], data, scaling, target)
         drawing = time.perf_counter()

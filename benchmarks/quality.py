@@ -22,8 +22,8 @@ from pmssm.trainers.models.recipes import RECIPES
 from pmssm.trainers.precision import choose_precision
 from pmssm.trainers.signals import StopRequest
 from pmssm.trainers.training.checkpoint import Checkpoints
-from pmssm.trainers.training.loop import Settings, Training
-from pmssm.trainers.training.step import Data
+from pmssm.trainers.training.loop import Trainer, TrainingConfig
+from pmssm.trainers.training.step import TrainingData
 
 SIDES = ["lab", "fp32", "tf32", "bf16"]
 
@@ -43,7 +43,7 @@ def main() -> None:
         command = [sys.executable, "-m", "pmssm.trainers", "prepare", "--output", folder]
         command += ["--n-samples", str(options.n_samples)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        data = Data(*(torch.tensor(array) for array in load_prepared(Path(folder))[:4]))
+        data = TrainingData(*(torch.tensor(array) for array in load_prepared(Path(folder))[:4]))
     print(f"{len(data.train_inputs):,} rows to train, {len(data.val_inputs):,} to validate, {options.epochs} epochs\n")
     heads = ["the lab's loop" if side == "lab" else f"ours, {side}" for side in options.sides]
     print("| model |", *(f"{head} |" for head in heads), "\n|", "--- |" * (1 + len(heads)))
@@ -63,35 +63,34 @@ def cell(losses: list[float]) -> str:
     return f"{each}: {statistics.fmean(losses):.4f} ± {error:.4f}"
 
 
-def settings_of(name: str, seed: int, epochs: int) -> Settings:
+def settings_of(name: str, seed: int, epochs: int) -> TrainingConfig:
     """The lab's recipe, its schedule over `epochs`."""
     recipe = RECIPES[name]
-    return Settings(
+    return TrainingConfig(
         learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay, cosine=recipe.cosine,
         clip_norm=recipe.clip_norm, epochs=epochs, seed=seed, checkpoint_seconds=1e9,
     )  # fmt: skip
 
 
-def train(name: str, data: Data, seed: int, side: str, options: argparse.Namespace) -> float:
+def train(name: str, data: TrainingData, seed: int, side: str, options: argparse.Namespace) -> float:
     """The validation loss of the best epoch, by the lab's loop or by ours in a precision."""
     return lab(name, data, seed, options) if side == "lab" else ours(name, data, seed, side, options)
 
 
-def lab(name: str, data: Data, seed: int, options: argparse.Namespace) -> float:
+def lab(name: str, data: TrainingData, seed: int, options: argparse.Namespace) -> float:
     """The validation loss of the lab's loop in its best epoch."""
     training = Baseline(name, data, settings_of(name, seed, options.epochs), torch.device(options.device))
     return min(training.epoch()[1] for _ in range(options.epochs))
 
 
-def ours(name: str, data: Data, seed: int, precision: str, options: argparse.Namespace) -> float:
+def ours(name: str, data: TrainingData, seed: int, precision: str, options: argparse.Namespace) -> float:
     """The validation loss of our loop in its best epoch."""
     device = torch.device(options.device)
     settings = settings_of(name, seed, options.epochs)
     settings = replace(settings, precision=choose_precision(precision, device))
     torch.manual_seed(seed)
-    training = Training(
-        [RECIPES[name].build().to(device)], Data(*(part.to(device) for part in data)), settings, stop=StopRequest()
-    )  # fmt: skip
+    on_device = TrainingData(*(part.to(device) for part in data))
+    training = Trainer([RECIPES[name].build().to(device)], on_device, settings, stop=StopRequest())
     with tempfile.TemporaryDirectory(prefix="quality-") as folder:
         checkpoints = Checkpoints(Path(folder), {})
         losses: list[float] = [training.epoch(checkpoints).val_mse for _ in range(options.epochs)]

@@ -16,10 +16,10 @@ import torch
 from pmssm.trainers.models.recipes import RECIPES
 from pmssm.trainers.precision import Precision, choose_precision
 from pmssm.trainers.signals import StopRequest
-from pmssm.trainers.training.kernel_recorder import Recorder
-from pmssm.trainers.training.kernel_replay import Memory, record
-from pmssm.trainers.training.loop import Settings, Training
-from pmssm.trainers.training.step import Data
+from pmssm.trainers.training.kernel_recorder import KernelRecorder
+from pmssm.trainers.training.kernel_replay import StoragePool, record
+from pmssm.trainers.training.loop import Trainer, TrainingConfig
+from pmssm.trainers.training.step import TrainingData
 from torch.profiler import ProfilerActivity
 from torch.profiler import profile as profiling
 from torch.utils.flop_counter import FlopCounterMode
@@ -44,10 +44,10 @@ def profile(models: list[str], device_name: str, precision: str, threads: int | 
     ])  # fmt: skip
 
 
-def settings_of(name: str, precision: Precision) -> Settings:
+def settings_of(name: str, precision: Precision) -> TrainingConfig:
     """The recipe in this precision."""
     recipe = RECIPES[name]
-    return Settings(
+    return TrainingConfig(
         learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay, cosine=recipe.cosine,
         clip_norm=recipe.clip_norm, precision=precision,
     )  # fmt: skip
@@ -65,16 +65,16 @@ def seconds(task: Callable[[], object], device: torch.device) -> float:
     return statistics.median(times[10:])
 
 
-def update_of(training: Training, device: torch.device) -> Callable[[], object]:
+def update_of(training: Trainer, device: torch.device) -> Callable[[], object]:
     """The optimizer's part of a step the way trainings compute it: replayed on a CPU."""
     update: Callable[[], object] = training.optimizer.step
-    return record(update, Memory()).play if device.type == "cpu" else update
+    return record(update, StoragePool()).play if device.type == "cpu" else update
 
 
 def kernels_of(step: Callable[[], object], device: torch.device) -> int:
     """How many kernels a computed step is."""
     if device.type == "cpu":
-        with Recorder() as recorder:
+        with KernelRecorder() as recorder:
             step()
         return sum(call.computes for call in recorder.calls)
     with profiling(activities=[ProfilerActivity.CUDA]) as profiled:
@@ -89,12 +89,12 @@ def rates(device: torch.device, precision: Precision) -> tuple[float, float]:
     return 2 * 2048**3 / seconds(lambda: square @ square, device), 2 * 4 * 2**26 / seconds(block.clone, device)
 
 
-def row(name: str, settings: Settings, device: torch.device, *, flops: float, bandwidth: float) -> str:
+def row(name: str, settings: TrainingConfig, device: torch.device, *, flops: float, bandwidth: float) -> str:
     """A row of the table."""
     inputs, targets = torch.randn(4 * BATCH, 19, device=device), torch.randn(4 * BATCH, device=device)
 
-    training = Training(
-        [RECIPES[name].build().to(device)], Data(inputs, targets, inputs, targets), settings, stop=StopRequest()
+    training = Trainer(
+        [RECIPES[name].build().to(device)], TrainingData(inputs, targets, inputs, targets), settings, stop=StopRequest()
     )
     training.step.begin([settings.seed], 0, 0)
 

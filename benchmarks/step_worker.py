@@ -46,15 +46,15 @@ def make_epoch(options: argparse.Namespace) -> Callable[[], object]:
     from pmssm.trainers.precision import Precision, choose_precision  # noqa: PLC0415
     from pmssm.trainers.signals import StopRequest  # noqa: PLC0415
     from pmssm.trainers.training.checkpoint import Checkpoints  # noqa: PLC0415
-    from pmssm.trainers.training.loop import Settings, Training  # noqa: PLC0415
-    from pmssm.trainers.training.step import Data  # noqa: PLC0415
+    from pmssm.trainers.training.loop import Trainer, TrainingConfig  # noqa: PLC0415
+    from pmssm.trainers.training.step import TrainingData  # noqa: PLC0415
     from pmssm.trainers.training.train import build_models  # noqa: PLC0415
 
     torch.set_num_threads(options.threads or len(os.sched_getaffinity(0)))
     torch.set_flush_denormal(options.side == "ours")  # as the trainers do
     device = torch.device(options.device)
     recipe = RECIPES[options.model]
-    settings = Settings(
+    settings = TrainingConfig(
         learning_rate=recipe.learning_rate,
         weight_decay=recipe.weight_decay,
         cosine=recipe.cosine,
@@ -69,9 +69,9 @@ def make_epoch(options: argparse.Namespace) -> Callable[[], object]:
     targets = inputs[:, 0] * inputs[:, 1]
     arrays = (inputs[:rows], targets[:rows], inputs[rows:], targets[rows:])
     if options.side == "baseline":
-        return Baseline(options.model, Data(*arrays), settings, device).epoch
-    data = Data(*(array.to(device) for array in arrays))
-    training = Training(
+        return Baseline(options.model, TrainingData(*arrays), settings, device).epoch
+    data = TrainingData(*(array.to(device) for array in arrays))
+    training = Trainer(
         build_models(options.model, settings, device),
         data,
         settings,

@@ -28,11 +28,11 @@ def duration(seconds: float | None) -> str:
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
-def tally(names: Iterable[str]) -> str:
+def state_counts(names: Iterable[str]) -> str:
     """`3 succeeded, 1 failed`: how often each name occurs, in the order of first occurrence."""
     return ", ".join(f"{count} {name}" for name, count in Counter(str(name) for name in names).items())
 
 
-def figure(value: float | None, unit: str = "") -> str:
+def number(value: float | None, unit: str = "") -> str:
     """`812 MiB`; "n/a" for None."""
     return "n/a" if value is None else f"{value:.0f}{unit}"

@@ -29,7 +29,7 @@ def sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Nothing; `path` holds what `write` put into the file it was given, or what it held before.
 
     Raises OSError where the folder can't be written.
@@ -48,7 +48,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 @contextmanager
-def file_in_one_piece(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path) -> Iterator[Path]:
     """A file to write; it becomes `path` when the block ends, and vanishes when the block fails.
 
     Its name ends as that of `path` does. Raises OSError where the folder can't be written.
@@ -66,7 +66,7 @@ def file_in_one_piece(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def folder_in_one_piece(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path) -> Iterator[Path]:
     """A folder to fill; it becomes `path` when the block ends, and vanishes when the block fails.
 
     Where somebody else made `path` in the meantime, theirs stays.

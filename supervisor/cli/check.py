@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Literal
 
 from ..gpus.models import Gpu, GpuReading
-from ..gpus.slot_selection import SlotChoice, clearly_used
+from ..gpus.slot_selection import SlotSelection, is_memory_held
 
 _HEADINGS = ("GPU", "name", "uuid", "memory used / total", "use", "used by")
 
 
 def report(
-    reading: GpuReading, choice: SlotChoice, placements: Sequence[tuple[str, int | Literal["none"] | None]]
+    reading: GpuReading, choice: SlotSelection, placements: Sequence[tuple[str, int | Literal["none"] | None]]
 ) -> list[str]:
     """The lines to print; the last one says whether parallel training is possible, and if not, why.
 
@@ -20,7 +20,7 @@ def report(
     """
     lines = ["GPUs:", *_indented(_table([_HEADINGS, *map(_row, reading.gpus)]) if reading.gpus else ["none seen"])]
     if placements:
-        where = [(run, _place(slot, choice)) for run, slot in placements]
+        where = [(run, _slot_text(slot, choice)) for run, slot in placements]
         lines += ["", "Runs:", *_indented(_table(where))]
     if choice.notes:
         lines += ["", "Notes:", *_indented(choice.notes)]
@@ -34,7 +34,7 @@ def check_data(arguments: Sequence[str]) -> int:
     return subprocess.run(command, check=False).returncode
 
 
-def _verdict(choice: SlotChoice) -> str:
+def _verdict(choice: SlotSelection) -> str:
     if choice.mode == "parallel":
         count = len(choice.slots)
         return f"✓ Parallel training on {count} GPU{'s' if count > 1 else ''} is possible!"
@@ -43,7 +43,7 @@ def _verdict(choice: SlotChoice) -> str:
     return f"No parallel training: {choice.reason}. The runs will train one after the other on {place}."
 
 
-def _place(slot: int | Literal["none"] | None, choice: SlotChoice) -> str:
+def _slot_text(slot: int | Literal["none"] | None, choice: SlotSelection) -> str:
     if slot == "none":
         return "takes no slot, sees no GPU"
     if slot is None and len(choice.slots) > 1:
@@ -56,24 +56,24 @@ def _row(gpu: Gpu) -> tuple[str, ...]:
         gpu.label.removeprefix("GPU "),
         gpu.name or "n/a",
         gpu.uuid[:12] or "n/a",
-        f"{_figure(gpu.memory_used_mib)} / {_figure(gpu.memory_total_mib)} MiB",
-        f"{_figure(gpu.utilization_percent)} %",
-        gpu.error or _users(gpu),
+        f"{_value(gpu.memory_used_mib)} / {_value(gpu.memory_total_mib)} MiB",
+        f"{_value(gpu.utilization_percent)} %",
+        gpu.error or _gpu_users(gpu),
     )
 
 
-def _users(gpu: Gpu) -> str:
+def _gpu_users(gpu: Gpu) -> str:
     """Who computes on `gpu`, as far as the driver tells."""
     if gpu.processes:
         named = [f"pid {one.pid}" for one in gpu.processes[:3]]
         more = len(gpu.processes) - len(named)
         return ", ".join(named) + (f" and {more} more" if more else "")
-    if clearly_used(gpu):
+    if is_memory_held(gpu):
         return "somebody unseen"
     return "unknown" if gpu.processes is None else "nobody"
 
 
-def _figure(value: int | None) -> str:
+def _value(value: int | None) -> str:
     return "n/a" if value is None else str(value)
 
 

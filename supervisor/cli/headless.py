@@ -11,8 +11,8 @@ from ..ipc.engine_lock import EngineLock
 from ..ipc.messages import Down, Stop
 from ..session.folder import SessionFolder
 from ..session.state import RunState
-from ..session.summary import summary_of
-from .reporters import Lines, voice
+from ..session.summary import build_summary
+from .reporters import LineReporter, make_reporter
 
 REPORT_S = 1.0
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -26,7 +26,7 @@ def run_headless(folder: SessionFolder, lock: EngineLock, *, as_json: bool = Fal
     0: every run succeeded; 1: some did not; 2: those that failed rejected their input (exit code 2);
     128 + n: ended by signal n, after the runs were stopped cleanly.
     """
-    told_by = voice(as_json=as_json)
+    told_by = make_reporter(as_json=as_json)
     code = asyncio.run(_Headless(folder, lock, told_by).run())
     with contextlib.suppress(KeyboardInterrupt):  # whoever does not want to read to the end may leave
         told_by.printer.finish()
@@ -34,7 +34,7 @@ def run_headless(folder: SessionFolder, lock: EngineLock, *, as_json: bool = Fal
 
 
 class _Headless:
-    def __init__(self, folder: SessionFolder, lock: EngineLock, told_by: Lines) -> None:
+    def __init__(self, folder: SessionFolder, lock: EngineLock, told_by: LineReporter) -> None:
         self._folder = folder
         self._voice = told_by
         self._engine = Engine(folder, on_line=told_by.line, on_event=told_by.event, lock=lock)
@@ -52,7 +52,7 @@ class _Headless:
             await self._engine.run(linger=False)
         finally:
             reporter.cancel()
-        summary = summary_of(self._folder, self._engine.plan, self._engine.state)  # the file may lack room
+        summary = build_summary(self._folder, self._engine.plan, self._engine.state)  # the file may lack room
         self._voice.end(summary, self._folder.path)
         if self._ended_by is not None:
             return 128 + self._ended_by

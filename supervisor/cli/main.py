@@ -12,23 +12,23 @@ from typing import Any
 
 import click
 
-from ..ipc.client import EngineGone
+from ..ipc.client import EngineUnavailable
 from .data_options import scan_options
-from .options import Refused, logs_option, look_options, slot_options
-from .session_commands import VERBS, dashboard_settings, has_terminal, look, show_dashboard
+from .options import CommandError, display_options, logs_option, slot_options
+from .session_commands import VERBS, dashboard_settings, get_snapshot, has_terminal, show_dashboard
 
 
 @contextlib.contextmanager
-def _in_one_line() -> Iterator[None]:
-    """A block whose complaints about the command line are `Refused`."""
+def _one_line_errors() -> Iterator[None]:
+    """A block whose complaints about the command line are `CommandError`."""
     try:
         yield
     except click.UsageError as error:
-        raise Refused(f"{' '.join(error.format_message().split()).rstrip('.')}; see --help") from None
+        raise CommandError(f"{' '.join(error.format_message().split()).rstrip('.')}; see --help") from None
 
 
-class Verbs(click.Group):
-    """Turns every error with a message for users into `Refused`; all else keeps its traceback."""
+class CommandGroup(click.Group):
+    """Turns every error with a message for users into `CommandError`; all else keeps its traceback."""
 
     def make_context(
         self,
@@ -38,35 +38,35 @@ class Verbs(click.Group):
         **extra: Any,  # noqa: ANN401
     ) -> click.Context:
         """Reads the options before the verb."""
-        with _in_one_line():
+        with _one_line_errors():
             return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> object:
         """Runs the verb."""
-        from ..dashboard.config import SettingsError  # noqa: PLC0415
-        from ..gpus.visible_devices import SlotError  # noqa: PLC0415
+        from ..dashboard.config import ConfigError  # noqa: PLC0415
+        from ..gpus.visible_devices import GpuRequestError  # noqa: PLC0415
         from ..ipc.socket_path import RuntimeFolderError  # noqa: PLC0415
         from ..plan.errors import PlanError  # noqa: PLC0415
         from ..session.folder import SessionError  # noqa: PLC0415
         from ..session.journal import JournalError  # noqa: PLC0415
 
         try:
-            with _in_one_line():
+            with _one_line_errors():
                 return super().invoke(ctx)
         except FileNotFoundError as error:
             if error.filename is not None:
                 raise
-            raise Refused("the present folder was deleted; go to another one") from None
+            raise CommandError("the present folder was deleted; go to another one") from None
         except (
-            EngineGone,
+            EngineUnavailable,
             JournalError,
             PlanError,
             RuntimeFolderError,
             SessionError,
-            SettingsError,
-            SlotError,
+            ConfigError,
+            GpuRequestError,
         ) as error:
-            raise Refused(str(error)) from None
+            raise CommandError(str(error)) from None
 
 
 def _no_nan(_context: click.Context, _option: click.Parameter, value: float | None) -> float | None:
@@ -75,7 +75,7 @@ def _no_nan(_context: click.Context, _option: click.Parameter, value: float | No
     return value
 
 
-@click.group(cls=Verbs, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=CommandGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--headless", is_flag=True, help="Stay in the foreground, without the dashboard, until all runs ended.")
 @click.option("--json", "as_json", is_flag=True, help="With --headless: events and progress as JSON lines.")
 @click.option("--detach", is_flag=True, help="Start in the background and return; `attach` shows the dashboard.")
@@ -107,7 +107,7 @@ def _no_nan(_context: click.Context, _option: click.Parameter, value: float | No
     "--stall-restart", metavar="N", type=click.IntRange(min=0), help="Restart a run that has stalled, up to N times."
 )
 @click.option("--on-finish", metavar="CMD", help="Shell command for when a run has failed or the session has finished.")
-@look_options
+@display_options
 @logs_option
 @click.version_option(package_name="pmssm-supervise")
 @click.pass_context
@@ -123,7 +123,7 @@ def main(context: click.Context, /, logs: Path, **options: Any) -> None:  # noqa
     given = [name for name, value in options.items() if value not in (None, False, ())]
     if given:
         option = next(each.opts[0] for each in context.command.params if each.name == given[0])
-        raise Refused(f"{option} is for the start of a session, or goes after `{context.invoked_subcommand}`")
+        raise CommandError(f"{option} is for the start of a session, or goes after `{context.invoked_subcommand}`")
 
 
 def _start(
@@ -142,19 +142,19 @@ def _start(
     on_finish: str | None,
     **options: Any,  # noqa: ANN401
 ) -> int:
-    from .new_session import Options, begin_session  # noqa: PLC0415
+    from .new_session import TrainerOptions, create_session  # noqa: PLC0415
 
     if headless and detach:
-        raise Refused("--headless stays in the foreground and --detach does not; give one of them")
+        raise CommandError("--headless stays in the foreground and --detach does not; give one of them")
     _check_sharing(no_parallel, share_gpu)
     if as_json and not headless:
-        raise Refused("--json goes with --headless; of a session in the background `status --json` tells")
+        raise CommandError("--json goes with --headless; of a session in the background `status --json` tells")
     if not (headless or detach or has_terminal()):
-        raise Refused("there is no terminal for the dashboard here; add --headless or --detach")
+        raise CommandError("there is no terminal for the dashboard here; add --headless or --detach")
     settings = dashboard_settings(ascii_only, theme) if not (headless or detach) else None
-    folder, lock = begin_session(
+    folder, lock = create_session(
         logs,
-        Options(**options),
+        TrainerOptions(**options),
         plan_file=plan_file,
         gpus=gpus,
         parallel=not no_parallel,
@@ -168,7 +168,7 @@ def _start(
         return run_headless(folder, lock, as_json=as_json)
     lock.release()
     if detach:
-        snapshot = asyncio.run(look(logs))
+        snapshot = asyncio.run(get_snapshot(logs))
         click.echo(f"session {snapshot.session} runs in the background; `pmssm-supervise attach` shows it")
         return 0
     return show_dashboard(logs, None, settings or dashboard_settings(ascii_only, theme))
@@ -176,7 +176,7 @@ def _start(
 
 def _check_sharing(no_parallel: bool, share_gpu: bool) -> None:
     if no_parallel and share_gpu:
-        raise Refused("--no-parallel is one run at a time and --share-gpu several; give one of them")
+        raise CommandError("--no-parallel is one run at a time and --share-gpu several; give one of them")
 
 
 @main.command()
@@ -205,7 +205,7 @@ def check(
     from ..gpus.slot_selection import choose_slots  # noqa: PLC0415
     from ..plan.loader import builtin_plan, load_plan  # noqa: PLC0415
     from .check import check_data, report  # noqa: PLC0415
-    from .new_session import Options  # noqa: PLC0415
+    from .new_session import TrainerOptions  # noqa: PLC0415
 
     _check_sharing(no_parallel, share_gpu)
     plan = load_plan(plan_file) if plan_file else builtin_plan()
@@ -220,7 +220,9 @@ def check(
     )
     placements = [(name, run.slot) for name, run in plan.runs.items()]
     click.echo("\n".join(report(reading, choice, placements)))
-    asked = Options(**options).for_prepare() + ([] if histogram is None else ["--histogram", str(histogram.absolute())])
+    asked = TrainerOptions(**options).for_prepare() + (
+        [] if histogram is None else ["--histogram", str(histogram.absolute())]
+    )
     if asked:
         click.echo("\nData:")
         sys.exit(check_data(asked))

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from ..gpus.poller import read_gpus
 from ..gpus.slot_selection import resolve_slots
-from ..ipc.connection import dismiss_idle_engine
+from ..ipc.connection import stop_idle_engine
 from ..ipc.engine_lock import EngineLock
 from ..ipc.socket_path import socket_path
 from ..plan.errors import PlanError
 from ..plan.loader import builtin_plan, load_plan
 from ..plan.schema import Plan
-from ..session.create import create_session, next_session, resolve_plan
+from ..session.create import next_session, resolve_plan, write_session
 from ..session.folder import SessionError, SessionFolder, SessionSettings
 from ..session.lookup import current_session, is_finished
 
@@ -28,7 +28,7 @@ DISMISSAL_DEADLINE_S = 5.0
 
 
 @dataclass(frozen=True)
-class Options:
+class TrainerOptions:
     """What was asked for on the command line; None or empty where the trainers' own default holds."""
 
     data: tuple[str, ...] = ()
@@ -95,9 +95,9 @@ def _absolute(pattern: str) -> Path:
     return Path.cwd() / os.path.expanduser(pattern)  # noqa: PTH111 (leaves ~nobody alone, where pathlib raises)
 
 
-def begin_session(
+def create_session(
     logs: Path,
-    options: Options,
+    options: TrainerOptions,
     *,
     plan_file: Path | None,
     gpus: str | None,
@@ -140,14 +140,14 @@ def begin_session(
         raise SessionError(f"{logs}: cannot write there: {error.strerror}; choose another folder with --logs") from None
     try:
         _check_free(logs, free)
-        create_session(folder, resolved, settings)
+        write_session(folder, resolved, settings)
     except BaseException:
         lock.release()
         raise
     return folder, lock
 
 
-def _check_options(plan: Plan, options: Options, source: str) -> None:
+def _check_options(plan: Plan, options: TrainerOptions, source: str) -> None:
     """Options that no command of the plan takes up would be ignored in silence."""
     words = {word for run in plan.runs.values() for word in run.command}
     takers = {f"{{{PREPARE_OPTIONS}}}": options.for_prepare(), f"{{{TRAINING_OPTIONS}}}": options.for_training()}
@@ -175,7 +175,7 @@ def _acquire(lock: EngineLock, logs: Path) -> bool:
     current = current_session(logs)
     if current is None or not is_finished(current):
         return False
-    asyncio.run(dismiss_idle_engine(logs))
+    asyncio.run(stop_idle_engine(logs))
     deadline = time.monotonic() + DISMISSAL_DEADLINE_S
     while not lock.acquire():
         if time.monotonic() > deadline:

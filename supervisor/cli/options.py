@@ -12,7 +12,7 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Refused(click.ClickException):
+class CommandError(click.ClickException):
     """One clear line, exit code 2."""
 
     exit_code = 2
@@ -26,7 +26,7 @@ def _absolute(context: click.Context, _option: click.Parameter, value: Path | No
     try:
         return (value or context.obj or Path("logs")).absolute()
     except FileNotFoundError:
-        raise Refused("the present folder was deleted; go to another one") from None
+        raise CommandError("the present folder was deleted; go to another one") from None
 
 
 class _Folder(click.Path):
@@ -36,7 +36,7 @@ class _Folder(click.Path):
         self, value: str | PathLike[str], param: click.Parameter | None, ctx: click.Context | None
     ) -> str | bytes | PathLike[str]:
         if not value:
-            raise Refused("--logs: the folder's name is empty; give one, or leave the option out for ./logs")
+            raise CommandError("--logs: the folder's name is empty; give one, or leave the option out for ./logs")
         return super().convert(value, param, ctx)
 
 
@@ -74,7 +74,7 @@ def slot_options(function: F) -> F:
     return function
 
 
-def look_options(function: F) -> F:
+def display_options(function: F) -> F:
     """The options that decide how the dashboard looks."""
     for option in (
         click.option("--ascii", "ascii_only", is_flag=True, help="Dashboard: nothing but ASCII on the screen."),

@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..formatting import duration, tally
+from ..formatting import duration, state_counts
 from ..session.events import Event
-from ..session.session_log import Level, log_line
+from ..session.session_log import LogLevel, log_line
 from ..session.snapshot import RunView, Snapshot
 from ..session.state import ALIVE, RunState
 from ..session.summary import page_lines, results_table, runs_table
@@ -25,7 +25,7 @@ MAX_LIVE = 8  # runs of which the live display has a line
 SHAPES = ((16, False), (8, False), (0, False), (0, True))  # cells of a live line's bar, and whether it is brief
 
 
-class Printer:
+class BackgroundPrinter:
     """Prints from a thread of its own: a reader that pauses, as `less` does, must not hold up the session.
 
     A block of live lines stays below what is printed, and is replaced by the next one.
@@ -63,16 +63,16 @@ class Printer:
                 sys.stdout.flush()
 
 
-class Lines:
+class LineReporter:
     """Plain lines: every decision, and at most one line a minute on the progress of each run."""
 
     interval_s = 60.0  # between two lines on a run's progress
 
-    def __init__(self, printer: Printer) -> None:
+    def __init__(self, printer: BackgroundPrinter) -> None:
         self.printer = printer
         self._told: dict[str, tuple[float, Mapping[str, float]]] = {}  # when a run's progress was told, and what
 
-    def line(self, text: str, level: Level) -> None:
+    def line(self, text: str, level: LogLevel) -> None:
         """Tells a line of the session's log."""
         self.printer.say(log_line("supervisor", text, level))
 
@@ -103,7 +103,7 @@ class Lines:
         self.printer.say("\n".join([*lines, *page_lines(summary, folder)]))
 
 
-class Live(Lines):
+class LiveReporter(LineReporter):
     """A compact display of what runs, below the lines of the session's log."""
 
     def picture(self, snapshot: Snapshot) -> None:
@@ -114,12 +114,12 @@ class Live(Lines):
         super().end(summary, folder)
 
 
-class JsonLines(Lines):
+class JsonReporter(LineReporter):
     """One JSON object a line: the journal's events as they happen, progress, and the summary at the end."""
 
     interval_s = 1.0
 
-    def line(self, text: str, level: Level) -> None:
+    def line(self, text: str, level: LogLevel) -> None:
         """Says nothing: the events say it already."""
 
     def event(self, event: Event) -> None:
@@ -136,12 +136,12 @@ class JsonLines(Lines):
         self.printer.say(json.dumps({"kind": "summary", "at": time.time(), "folder": str(folder), **summary}))
 
 
-def voice(*, as_json: bool) -> Lines:
+def make_reporter(*, as_json: bool) -> LineReporter:
     """The voice for standard output."""
     if as_json:
-        return JsonLines(Printer())
+        return JsonReporter(BackgroundPrinter())
     is_live = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-    return (Live if is_live else Lines)(Printer())
+    return (LiveReporter if is_live else LineReporter)(BackgroundPrinter())
 
 
 def live_lines(snapshot: Snapshot, width: int) -> list[str]:
@@ -156,7 +156,7 @@ def live_lines(snapshot: Snapshot, width: int) -> list[str]:
             break
     more = f"; {len(alive) - MAX_LIVE} more are running" if len(alive) > MAX_LIVE else ""
     elapsed = duration(snapshot.taken_at - snapshot.started) if snapshot.started else ""
-    states = tally(run.state for run in snapshot.runs.values())
+    states = state_counts(run.state for run in snapshot.runs.values())
     lines.append(f"{elapsed}  {states}{more}")
     return [line[:width] for line in lines]
 

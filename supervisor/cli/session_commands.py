@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..ipc.client import Client, EngineGone, HungUp
+from ..ipc.client import Client, ConnectionLost, EngineUnavailable
 from ..ipc.messages import Command, Down, Reply, Restart, Start, Stop
 from ..session.snapshot import Snapshot
 from ..session.state import ALIVE, RunState
-from .options import Refused, logs_option, look_options, session_option
+from .options import CommandError, display_options, logs_option, session_option
 
 if TYPE_CHECKING:
-    from ..dashboard.config import Settings
+    from ..dashboard.config import DashboardConfig
 
 DOWN_MARGIN_S = 60.0  # beyond the longest grace of the plan
 WAITING_NOTE_S = 5.0
@@ -29,25 +29,25 @@ def has_terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-async def look(logs: Path, *, reopen: bool = False, stamp: str | None = None) -> Snapshot:
+async def get_snapshot(logs: Path, *, reopen: bool = False, stamp: str | None = None) -> Snapshot:
     from ..ipc.connection import open_client  # noqa: PLC0415
 
-    with contextlib.suppress(HungUp):  # it died just then; the next one answers
+    with contextlib.suppress(ConnectionLost):  # it died just then; the next one answers
         async with open_client(logs, reopen=reopen, stamp=stamp) as client:
             return await client.look()
     async with open_client(logs, reopen=reopen, stamp=stamp) as client:
         return await client.look()
 
 
-def dashboard_settings(ascii_only: bool, theme: str | None) -> Settings:
+def dashboard_settings(ascii_only: bool, theme: str | None) -> DashboardConfig:
     """The user's settings, with what the command line says otherwise."""
-    from ..dashboard.config import load_settings, settings_path  # noqa: PLC0415
+    from ..dashboard.config import config_path, load_config  # noqa: PLC0415
 
     given = {"ascii": True} if ascii_only else {}
-    return load_settings(settings_path()).model_copy(update={**given, **({"theme": theme} if theme else {})})
+    return load_config(config_path()).model_copy(update={**given, **({"theme": theme} if theme else {})})
 
 
-def show_dashboard(logs: Path, stamp: str | None, settings: Settings, *, read_only: bool = False) -> int:
+def show_dashboard(logs: Path, stamp: str | None, settings: DashboardConfig, *, read_only: bool = False) -> int:
     from ..dashboard import run_dashboard  # noqa: PLC0415
 
     run_dashboard(logs, stamp, settings, read_only=read_only)
@@ -56,7 +56,7 @@ def show_dashboard(logs: Path, stamp: str | None, settings: Settings, *, read_on
 
 @click.command()
 @click.option("--read-only", is_flag=True, help="Look only: keys that start, stop or end anything are refused.")
-@look_options
+@display_options
 @session_option
 @logs_option
 def attach(logs: Path, stamp: str | None, ascii_only: bool, theme: str | None, read_only: bool) -> None:
@@ -65,14 +65,14 @@ def attach(logs: Path, stamp: str | None, ascii_only: bool, theme: str | None, r
 
     session_to_serve(logs, reopen=True, stamp=stamp)
     if not has_terminal():
-        raise Refused("there is no terminal for the dashboard here; use `status` or `logs`")
+        raise CommandError("there is no terminal for the dashboard here; use `status` or `logs`")
     show_dashboard(logs, stamp, dashboard_settings(ascii_only, theme), read_only=read_only)
 
 
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0: any that is free.")
 @click.option("--control", is_flag=True, help="Obey keys that start, stop or end anything; else it is read-only.")
-@look_options
+@display_options
 @session_option
 @logs_option
 def web(*, logs: Path, stamp: str | None, ascii_only: bool, theme: str | None, port: int, control: bool) -> None:
@@ -89,7 +89,7 @@ def web(*, logs: Path, stamp: str | None, ascii_only: bool, theme: str | None, p
     try:
         run_web(command, port, control=control, write=click.echo)
     except WebError as error:
-        raise Refused(str(error)) from None
+        raise CommandError(str(error)) from None
 
 
 @click.command()
@@ -98,20 +98,20 @@ def web(*, logs: Path, stamp: str | None, ascii_only: bool, theme: str | None, p
 @logs_option
 def status(logs: Path, stamp: str | None, as_json: bool) -> None:
     """Say what runs where and how far it is."""
-    from ..ipc.connection import NoSession  # noqa: PLC0415
+    from ..ipc.connection import NoActiveSession  # noqa: PLC0415
     from ..session.folder import SessionFolder  # noqa: PLC0415
     from ..session.lookup import find_session  # noqa: PLC0415
-    from ..session.offline import recorded_snapshot  # noqa: PLC0415
+    from ..session.offline import snapshot_from_files  # noqa: PLC0415
     from ..session.summary import page_lines, read_summary, results_table  # noqa: PLC0415
     from .status import status_lines  # noqa: PLC0415
 
     try:
-        snapshot = asyncio.run(look(logs, stamp=stamp))
-    except NoSession:
+        snapshot = asyncio.run(get_snapshot(logs, stamp=stamp))
+    except NoActiveSession:
         folder = find_session(logs, stamp)
         if folder is None:
             raise
-        snapshot = asyncio.run(recorded_snapshot(folder))
+        snapshot = asyncio.run(snapshot_from_files(folder))
     if as_json:
         click.echo(snapshot.model_dump_json(indent=2))
         return
@@ -147,11 +147,11 @@ def sessions(logs: Path) -> None:
     With each: state, result and size on disk.
     """
     from ..formatting import table  # noqa: PLC0415
-    from ..session.offline import session_rows  # noqa: PLC0415
+    from ..session.offline import session_table  # noqa: PLC0415
 
-    rows = session_rows(logs)
+    rows = session_table(logs)
     if not rows:
-        raise Refused(f"{logs}: no session here; start one with `pmssm-supervise`, or name its folder with --logs")
+        raise CommandError(f"{logs}: no session here; start one with `pmssm-supervise`, or name its folder with --logs")
     click.echo("\n".join(table(("session", "name", "state", "result", "size"), rows)))
 
 
@@ -186,9 +186,9 @@ def start(logs: Path, run: str | None, stamp: str | None) -> None:
 
     Without RUN: everything that was stopped, failed or got lost.
     """
-    names = [run] if run is not None else _startable(asyncio.run(look(logs, reopen=True, stamp=stamp)))
+    names = [run] if run is not None else _startable(asyncio.run(get_snapshot(logs, reopen=True, stamp=stamp)))
     if not names:
-        raise Refused("nothing to start: every run has succeeded, runs, or waits for its turn")
+        raise CommandError("nothing to start: every run has succeeded, runs, or waits for its turn")
     for name in names:
         _send(logs, Start(run=name), stamp)
 
@@ -219,7 +219,7 @@ def down(logs: Path) -> None:
     Returns when that is done, and the engine has left.
     """
     from ..ipc.connection import open_client  # noqa: PLC0415
-    from ..launchers.process_identity import Identity, until_ended  # noqa: PLC0415
+    from ..launchers.process_identity import ProcessIdentity, wait_until_ended  # noqa: PLC0415
     from ..plan.schema import MAX_GRACE_S  # noqa: PLC0415
     from ..session.lookup import current_session, is_finished  # noqa: PLC0415
 
@@ -232,23 +232,23 @@ def down(logs: Path) -> None:
     async def end() -> None:
         async with open_client(logs) as client:
             pid = (await client.look()).engine_pid
-            engine = Identity.of(pid) if pid is not None else None
+            engine = ProcessIdentity.of(pid) if pid is not None else None
             reply = await client.command(Down())
             click.echo(reply.message)
-            with contextlib.suppress(EngineGone):  # it leaves as soon as the session has ended
+            with contextlib.suppress(EngineUnavailable):  # it leaves as soon as the session has ended
                 await _until_finished(client)
         while folder is not None and not is_finished(folder):
-            with contextlib.suppress(EngineGone):
+            with contextlib.suppress(EngineUnavailable):
                 async with open_client(logs) as client:
                     await _until_finished(client)
         if engine is not None:
             with contextlib.suppress(TimeoutError):  # with --headless it is a command that may have more to say
-                await asyncio.wait_for(until_ended(engine), LEAVING_S)
+                await asyncio.wait_for(wait_until_ended(engine), LEAVING_S)
 
     try:
         asyncio.run(asyncio.wait_for(end(), grace + DOWN_MARGIN_S))
     except TimeoutError:
-        raise Refused("some processes do not end, not even by SIGKILL; `status` shows which") from None
+        raise CommandError("some processes do not end, not even by SIGKILL; `status` shows which") from None
     click.echo("the session has ended")
 
 
@@ -273,7 +273,7 @@ def _send(logs: Path, command: Command, stamp: str | None = None) -> None:
 
     reply = asyncio.run(send())
     if not reply.ok:
-        raise Refused(reply.message)
+        raise CommandError(reply.message)
     click.echo(reply.message)
 
 

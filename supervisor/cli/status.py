@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..formatting import duration, figure, table
+from ..formatting import duration, number, table
 from ..gpus.models import Gpu
 from ..session.snapshot import RunView, Snapshot
 
@@ -49,9 +49,9 @@ def _gpu_row(gpu: Gpu) -> list[str]:
     return [
         gpu.label.removeprefix("GPU "),
         gpu.name,
-        figure(gpu.utilization_percent, " %"),
-        f"{figure(gpu.memory_used_mib)} / {figure(gpu.memory_total_mib, ' MiB')}",
-        figure(gpu.temperature_c, " °C"),
-        figure(gpu.power_w, " W"),
+        number(gpu.utilization_percent, " %"),
+        f"{number(gpu.memory_used_mib)} / {number(gpu.memory_total_mib, ' MiB')}",
+        number(gpu.temperature_c, " °C"),
+        number(gpu.power_w, " W"),
         gpu.error or "",
     ]

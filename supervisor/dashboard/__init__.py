@@ -7,10 +7,10 @@ import signal
 import sys
 from pathlib import Path
 
-from .config import Settings
+from .config import DashboardConfig
 
 
-def run_dashboard(logs: Path, stamp: str | None, settings: Settings, *, read_only: bool = False) -> None:
+def run_dashboard(logs: Path, stamp: str | None, settings: DashboardConfig, *, read_only: bool = False) -> None:
     """Shows the session with that stamp, or the current one, until the user leaves; the runs go on."""
     from .app import Dashboard  # noqa: PLC0415 - Textual costs 350 ms, which `--help` need not pay
     from .data.session_source import EngineSource  # noqa: PLC0415

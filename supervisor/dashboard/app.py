@@ -23,23 +23,23 @@ from ..plan.schema import Plan
 from ..session.snapshot import RunView, Snapshot
 from ..session.state import ALIVE, ENDED, RunState
 from .bindings import bindings
-from .config import Settings
-from .data.resource_history import ResourceWatch
-from .data.session_source import Gone, Source, pictures
-from .preferences import Habits
-from .screens.run_details import Details, Subject
-from .widgets.filter_input import Filter
+from .config import DashboardConfig
+from .data.resource_history import ResourceHistory
+from .data.session_source import EngineUnreachable, SessionSource, watch_snapshots
+from .preferences import PreferencesMixin
+from .screens.run_details import RunContext, RunDetailsScreen
+from .widgets.filter_input import FilterInput
 from .widgets.gpu_table import GpuTable
-from .widgets.log_panel import LogView
-from .widgets.run_summary import DetailLine
+from .widgets.log_panel import LogPanel
+from .widgets.run_summary import RunSummary
 from .widgets.runs_table import RunsTable
-from .widgets.session_header import SessionLine
+from .widgets.session_header import SessionHeader
 
 DETACHED = "Detached; the runs go on. pmssm-supervise attach brings this screen back."
 FINISHED = "The session has finished. pmssm-supervise status shows how it went."
 
 
-class Dashboard(Habits):
+class Dashboard(PreferencesMixin):
     """The whole screen. Its result is what to tell the user after it has gone."""
 
     CSS_PATH = Path(__file__).with_name("dashboard.tcss")
@@ -49,23 +49,23 @@ class Dashboard(Habits):
 
     def __init__(
         self,
-        source: Source,
+        source: SessionSource,
         clock: Callable[[], float] = time.time,
-        settings: Settings | None = None,
+        settings: DashboardConfig | None = None,
         *,
         read_only: bool = False,
     ) -> None:
-        super().__init__(source, settings or Settings())
+        super().__init__(source, settings or DashboardConfig())
         self.read_only = self.key_bar.read_only = read_only
         self.animation_level = "none"
         self._again = asyncio.Event()  # contact the engine now
-        self.session = SessionLine(clock)
-        self.filter = Filter()
+        self.session = SessionHeader(clock)
+        self.filter = FilterInput()
         self._clock = clock
-        self.resources = ResourceWatch()
-        self.detail = DetailLine(clock)
+        self.resources = ResourceHistory()
+        self.detail = RunSummary(clock)
         self.gpus = GpuTable(clock, self.resources.gpus)
-        self.log_view = LogView()
+        self.log_view = LogPanel()
 
     def compose(self) -> ComposeResult:
         yield self.session
@@ -98,8 +98,8 @@ class Dashboard(Habits):
     @work(group="engine")
     async def _watch_engine(self) -> None:
         was_gone = False
-        async for picture in pictures(self._source, self._again):
-            if isinstance(picture, Gone):
+        async for picture in watch_snapshots(self._source, self._again):
+            if isinstance(picture, EngineUnreachable):
                 self.session.show(self.snapshot, picture.reason)
                 self.set_class(True, "stale")
                 was_gone = self.snapshot is not None
@@ -157,14 +157,14 @@ class Dashboard(Habits):
         self.runs.action_move(step)
 
     def action_details(self) -> None:
-        self.push_screen(Details(self._subject, self._clock, self.settings.keys, read_only=self.read_only))
+        self.push_screen(RunDetailsScreen(self._subject, self._clock, self.settings.keys, read_only=self.read_only))
 
-    def _subject(self) -> Subject | None:
+    def _subject(self) -> RunContext | None:
         """The selected run with all that is known about it."""
         name, run = self._selected()
         if self.snapshot is None or run is None:
             return None
-        return Subject(name, run, self.planned(name), self.snapshot, self.resources.runs)
+        return RunContext(name, run, self.planned(name), self.snapshot, self.resources.runs)
 
     def action_mark(self) -> None:
         self.runs.toggle_mark()
@@ -179,8 +179,8 @@ class Dashboard(Habits):
     def action_filter(self) -> None:
         self.filter.open()
 
-    @on(Filter.Changed)
-    def _on_filter(self, event: Filter.Changed) -> None:
+    @on(FilterInput.Changed)
+    def _on_filter(self, event: FilterInput.Changed) -> None:
         if event.input is self.filter:
             self.runs.filter(event.value)
 

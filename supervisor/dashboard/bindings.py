@@ -104,14 +104,14 @@ DETAILS: tuple[Key, ...] = (
 ACTING = frozenset({"start", "stop", "kill", "restart", "fresh", "end"})  # what a read-only screen refuses
 
 
-def every_key() -> list[Key]:
+def all_keys() -> list[Key]:
     """Every key that does something, once."""
     return [key for keys in GROUPS.values() for key in keys if key.action]
 
 
 def bindings() -> list[BindingType]:
     """The bindings of the application; their names are those by which the settings give them other keys."""
-    return [_binding(key, f"key({key.action!r})") for key in every_key()]
+    return [_binding(key, f"key({key.action!r})") for key in all_keys()]
 
 
 def detail_bindings() -> list[BindingType]:
@@ -132,16 +132,16 @@ def _binding(key: Key, action: str) -> Binding:
 def bar_keys(instead: Mapping[str, str]) -> list[Key]:
     """The keys that the bar shows, the most needed first; `instead` has those that the user chose in place of ours."""
     order = "? q s x r / f z X Q m c Enter a F o e l w"
-    known = {key.shown: key for key in every_key()}
-    return as_pressed((known[name] for name in order.split()), instead)
+    known = {key.shown: key for key in all_keys()}
+    return displayed_key((known[name] for name in order.split()), instead)
 
 
 def detail_bar_keys(instead: Mapping[str, str]) -> list[Key]:
     """The same of the detail view."""
     shown = (replace(key, word="copy command") if key.action == "copy_command" else key for key in DETAILS)
-    return as_pressed((key for key in shown if key.word), instead)
+    return displayed_key((key for key in shown if key.word), instead)
 
 
-def as_pressed(keys: Iterable[Key], instead: Mapping[str, str]) -> list[Key]:
+def displayed_key(keys: Iterable[Key], instead: Mapping[str, str]) -> list[Key]:
     """The keys with those in place of ours that the user chose."""
     return [replace(key, shown=instead.get(key.keys, key.shown)) for key in keys]

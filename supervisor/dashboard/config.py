@@ -15,11 +15,11 @@ THEMES: tuple[Theme, ...] = ("dark", "light", "high-contrast")
 TAKEN = ("ctrl+s", "ctrl+q", "ctrl+b", "ctrl+c", "escape", "enter", "tab")  # by flow control, tmux, or for good
 
 
-class SettingsError(ValueError):
+class ConfigError(ValueError):
     """Settings that can't be used; the message names file, field and remedy on one line."""
 
 
-class Settings(BaseModel):
+class DashboardConfig(BaseModel):
     """How the dashboard looks and which keys it obeys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -30,46 +30,48 @@ class Settings(BaseModel):
     keys: dict[str, str] = {}  # the key that the help lists, and the key to press instead
 
 
-def settings_path() -> Path:
+def config_path() -> Path:
     """Where the settings lie."""
     base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(base) / "pmssm-supervise" / "dashboard.toml"
 
 
-def load_settings(path: Path) -> Settings:
+def load_config(path: Path) -> DashboardConfig:
     """The settings in a file; the defaults where there is none.
 
     Raises:
         SettingsError: unreadable file, bad TOML, unknown field, a key that does nothing or is pressed for two things.
     """
     try:
-        settings = Settings.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        settings = DashboardConfig.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        return Settings()
+        return DashboardConfig()
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise SettingsError(f"{path}: {where}: {first['msg']}; known are {', '.join(Settings.model_fields)}") from None
+        raise ConfigError(
+            f"{path}: {where}: {first['msg']}; known are {', '.join(DashboardConfig.model_fields)}"
+        ) from None
     except (OSError, ValueError) as error:
-        raise SettingsError(f"{path}: {error}") from None
+        raise ConfigError(f"{path}: {error}") from None
     _check_keys(settings, path)
     return settings
 
 
-def _check_keys(settings: Settings, path: Path) -> None:
-    from .bindings import every_key  # noqa: PLC0415 - imports Textual
+def _check_keys(settings: DashboardConfig, path: Path) -> None:
+    from .bindings import all_keys  # noqa: PLC0415 - imports Textual
 
-    known = [key.keys for key in every_key()]
+    known = [key.keys for key in all_keys()]
     pressed: dict[str, str] = {key: key for key in known if key not in settings.keys}
     for key, instead in settings.keys.items():
         if key not in known:
-            raise SettingsError(f"{path}: keys.{key}: no such key; known are {', '.join(known)}")
+            raise ConfigError(f"{path}: keys.{key}: no such key; known are {', '.join(known)}")
         if not _is_key(instead):
-            raise SettingsError(f"{path}: keys.{key}: {instead!r} is no key; give one character, or a name such as f5")
+            raise ConfigError(f"{path}: keys.{key}: {instead!r} is no key; give one character, or a name such as f5")
         if instead in TAKEN:
-            raise SettingsError(f"{path}: keys.{key}: {instead} is taken by the terminal or the dashboard; use another")
+            raise ConfigError(f"{path}: keys.{key}: {instead} is taken by the terminal or the dashboard; use another")
         if instead in pressed:
-            raise SettingsError(f"{path}: keys.{key}: {instead} is the key of {pressed[instead]} already; use another")
+            raise ConfigError(f"{path}: keys.{key}: {instead} is the key of {pressed[instead]} already; use another")
         pressed[instead] = key
 
 

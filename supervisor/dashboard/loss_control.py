@@ -9,38 +9,38 @@ from pathlib import Path
 
 from textual import work
 
-from ..logs.metric_history import Histories, History
+from ..logs.metric_history import MetricHistories, MetricHistory
 from ..plan.schema import RunPlan
 from .data.loss_comparison import (
     MAX_CURVES,
     VIEWS,
     Comparison,
     comparable,
+    curves_of_attempts,
+    curves_of_run,
+    curves_of_runs,
+    curves_of_sessions,
     earlier_sessions,
     next_view,
-    of_attempts,
-    of_run,
-    of_runs,
-    of_sessions,
 )
-from .data.session_source import Source
-from .run_control import Commander
-from .widgets.loss_plot import LossCurve
+from .data.session_source import SessionSource
+from .run_control import RunControlMixin
+from .widgets.loss_plot import LossPlot
 from .widgets.runs_table import RunsTable
 
 HISTORY_S = 1.0  # how often the logs are searched for new losses
 
 
-class Curves(Commander):
+class LossControlMixin(RunControlMixin):
     """Keeps the histories of the runs in view fresh, and draws what is compared."""
 
-    def __init__(self, source: Source) -> None:
-        self._histories = Histories()
+    def __init__(self, source: SessionSource) -> None:
+        self._histories = MetricHistories()
         super().__init__(source, RunsTable(self._histories.get))
-        self.curve = LossCurve()
+        self.curve = LossPlot()
         self._view = VIEWS[0]
         self._metric: str | None = None  # None: of validation, where there is one
-        self._past: tuple[str, Mapping[str, History]] = "", {}  # of which run, by session
+        self._past: tuple[str, Mapping[str, MetricHistory]] = "", {}  # of which run, by session
         self._look = asyncio.Event()  # read the histories now
 
     def planned(self, name: str) -> RunPlan | None:
@@ -78,7 +78,7 @@ class Curves(Commander):
 
     async def _read_past(self, name: str) -> None:
         planned, snapshot = self.planned(name), self.snapshot
-        past: Mapping[str, History] = {}
+        past: Mapping[str, MetricHistory] = {}
         if planned is not None and planned.progress is not None and snapshot is not None:
             logs = Path(snapshot.logs)
             past = await earlier_sessions(logs, snapshot.session, name, planned.progress)
@@ -102,12 +102,12 @@ class Curves(Commander):
         metric = self._metric or comparable(history.names if history else ())
         match self._view:
             case "all runs":
-                return of_runs({other: self._histories.get(other) for other in self._compared()}, metric)
+                return curves_of_runs({other: self._histories.get(other) for other in self._compared()}, metric)
             case "attempts":
-                return of_attempts(name, history, metric)
+                return curves_of_attempts(name, history, metric)
             case "sessions":
-                return of_sessions(name, history, self._past[1] if self._past[0] == name else {}, metric)
-        return of_run(name, history, has_pattern=planned is not None and planned.progress is not None)
+                return curves_of_sessions(name, history, self._past[1] if self._past[0] == name else {}, metric)
+        return curves_of_run(name, history, has_pattern=planned is not None and planned.progress is not None)
 
     def action_compare(self) -> None:
         """Compares the next thing: all runs, attempts, sessions, none."""

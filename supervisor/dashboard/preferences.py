@@ -12,16 +12,16 @@ from textual.theme import Theme
 from textual.widgets import Input
 
 from ..session.snapshot import Snapshot
-from .bindings import DETAILS, every_key
-from .config import THEMES, Settings
+from .bindings import DETAILS, all_keys
+from .config import THEMES, DashboardConfig
 from .config import Theme as ThemeName
-from .data.session_source import Source
-from .loss_control import Curves
+from .data.session_source import SessionSource
+from .loss_control import LossControlMixin
 from .rendering.ascii_filter import AsciiFilter
-from .screens.help import Help, help_of_pane
-from .screens.run_details import Details
-from .terminal import KEEP_TITLE, RESTORE_TITLE, news, notification, set_title, stops, title
-from .widgets.line_view import LinesView
+from .screens.help import HelpScreen, pane_help
+from .screens.run_details import RunDetailsScreen
+from .terminal import KEEP_TITLE, RESTORE_TITLE, ended_runs_message, notification, set_title, stopped_states, title
+from .widgets.line_view import LineView
 
 _TEXTUAL_THEMES = {"dark": "textual-dark", "light": "textual-light", "high-contrast": "high-contrast"}
 _HIGH_CONTRAST = Theme(
@@ -49,10 +49,10 @@ _HIGH_CONTRAST = Theme(
 )
 
 
-class Habits(Curves):
+class PreferencesMixin(LossControlMixin):
     """Looks and sounds as its user wants."""
 
-    def __init__(self, source: Source, settings: Settings) -> None:
+    def __init__(self, source: SessionSource, settings: DashboardConfig) -> None:
         super().__init__(source)
         self.settings = settings
         few_colours = Console().color_system == "standard" and settings.theme == "dark"
@@ -72,7 +72,7 @@ class Habits(Curves):
         """Whether a key of the main screen is meant: not in dialogs, not while typing, not where the log needs it."""
         if action == "key":
             moves = str(parameters[0]).startswith("select(")
-            taken = isinstance(self.focused, Input) or (moves and isinstance(self.focused, LinesView))
+            taken = isinstance(self.focused, Input) or (moves and isinstance(self.focused, LineView))
             return len(self.screen_stack) == 1 and not taken
         return super().check_action(action, parameters)
 
@@ -88,11 +88,11 @@ class Habits(Curves):
 
     def action_help(self) -> None:
         """The keys that work here."""
-        if isinstance(self.screen, Details):
+        if isinstance(self.screen, RunDetailsScreen):
             groups = {"This run": DETAILS}
         else:
-            groups = help_of_pane(self.focused.id if self.focused is not None else None)
-        self.push_screen(Help(groups, self.settings.keys))
+            groups = pane_help(self.focused.id if self.focused is not None else None)
+        self.push_screen(HelpScreen(groups, self.settings.keys))
 
     def action_palette(self) -> None:
         """Lists everything that a key does, to be searched by words and chosen with Enter."""
@@ -100,7 +100,7 @@ class Habits(Curves):
         self.search_commands(
             [
                 (f"{key.help} ({instead.get(key.keys, key.shown)})", partial(self.run_action, key.action))
-                for key in every_key()
+                for key in all_keys()
                 if key.action != "palette"
             ],
             placeholder="what to do…",
@@ -112,13 +112,13 @@ class Habits(Curves):
         if told != self._title:
             self._write(("" if self._title else KEEP_TITLE) + set_title(told))
             self._title = told
-        ended = news(before, now)
+        ended = ended_runs_message(before, now)
         if ended:
             self.say(ended, bad="failed" in ended or "lost" in ended)
             if self.settings.notify:
                 self.bell()
                 self._write(notification(ended, os.environ))
-        elif stopped := stops(before, now):
+        elif stopped := stopped_states(before, now):
             self.say(stopped)
 
     def on_unmount(self) -> None:

@@ -8,25 +8,33 @@ from collections.abc import Mapping, Sequence
 from textual import work
 from textual.app import App
 
-from ..ipc.client import EngineGone
+from ..ipc.client import EngineUnavailable
 from ..ipc.messages import Command, Down, Restart, Start, Stop
 from ..plan.schema import Plan, RunPlan
 from ..session.snapshot import RunView, Snapshot
 from ..session.state import ALIVE, ENDED
-from .data.session_source import Source
-from .rendering.format import plain
-from .screens.confirm import Confirm, Question, about_end, about_fresh, about_kill, about_restart, about_stop
-from .screens.run_details import Details
+from .data.session_source import SessionSource
+from .rendering.format import plain_text
+from .screens.confirm import (
+    Confirmation,
+    ConfirmScreen,
+    confirm_end,
+    confirm_fresh,
+    confirm_kill,
+    confirm_restart,
+    confirm_stop,
+)
+from .screens.run_details import RunDetailsScreen
 from .widgets.key_bar import KeyBar
 from .widgets.runs_table import RunsTable
 
 READ_ONLY = "this screen is read-only, so nothing was done; `attach`, or `web --control`, has the keys for that"
 
 
-class Commander(App[str]):
+class RunControlMixin(App[str]):
     """The part of the dashboard that commands the engine."""
 
-    def __init__(self, source: Source, runs: RunsTable) -> None:
+    def __init__(self, source: SessionSource, runs: RunsTable) -> None:
         # Without colour Textual would still paint greys; the terminal's own two colours are what was asked for.
         super().__init__(ansi_color=True if os.environ.get("NO_COLOR") else None)
         self._source = source
@@ -45,7 +53,7 @@ class Commander(App[str]):
         """Tells the user what a key did."""
         for screen in self.screen_stack:
             for bar in screen.query(KeyBar):
-                bar.say(plain(message), bad=bad)
+                bar.say(plain_text(message), bad=bad)
 
     def _send(self, commands: Sequence[Command]) -> None:
         if self.read_only:
@@ -63,12 +71,12 @@ class Commander(App[str]):
                 async with self._source.open(reopen=reopen) as connection:
                     reply = await connection.command(command)
                 (told if reply.ok else refused).append(reply.message)
-        except EngineGone as error:
+        except EngineUnavailable as error:
             refused.append(f"{commands[len(told) + len(refused)].verb} was not done: {error}")
-        self.say(answer(told, refused), bad=bool(refused))
+        self.say(reply_text(told, refused), bad=bool(refused))
         self.look_again()
 
-    def _ask(self, question: Question, commands: Sequence[Command]) -> None:
+    def _ask(self, question: Confirmation, commands: Sequence[Command]) -> None:
         if self.read_only:  # there is nothing to ask
             self.say(READ_ONLY, bad=True)
             return
@@ -82,12 +90,12 @@ class Commander(App[str]):
 
         runs = [command.run for command in commands if not isinstance(command, Down)]
         self._asked = (runs[0], self._attempt(runs[0])) if len(runs) == 1 else None
-        self.push_screen(Confirm(question), answered)
+        self.push_screen(ConfirmScreen(question), answered)
 
     def take_back_question(self) -> None:
         """Closes a question about one run of which another attempt, or none, is alive by now."""
         if (
-            isinstance(self.screen, Confirm)
+            isinstance(self.screen, ConfirmScreen)
             and self._asked is not None
             and self._attempt(self._asked[0]) != self._asked[1]
         ):
@@ -103,7 +111,7 @@ class Commander(App[str]):
 
         Tells the user where there is none.
         """
-        marked = () if isinstance(self.screen, Details) else self.runs.marked
+        marked = () if isinstance(self.screen, RunDetailsScreen) else self.runs.marked
         names = marked or ((self.runs.selected,) if self.runs.selected else ())
         known = self.snapshot.runs if self.snapshot else {}
         targets = {name: known[name] for name in names if name in known}
@@ -127,7 +135,7 @@ class Commander(App[str]):
         # Those that wait first: none of them is to start on a slot that another one leaves.
         commands = [Stop(run=name) for name in (*waiting, *alive)]
         if commands:
-            self._ask(about_stop(alive, waiting), commands)
+            self._ask(confirm_stop(alive, waiting), commands)
         else:
             self._say_not_running(targets)
 
@@ -135,14 +143,14 @@ class Commander(App[str]):
         targets = self._targets()
         commands = [Restart(run=name) for name in targets]
         if alive := self._alive(targets):
-            self._ask(about_restart(alive), commands)
+            self._ask(confirm_restart(alive), commands)
         elif commands:
             self._send(commands)
 
     def action_kill(self) -> None:
         targets = self._targets()
         if alive := self._alive(targets):
-            self._ask(about_kill(list(alive)), [Stop(run=name, how="kill") for name in alive])
+            self._ask(confirm_kill(list(alive)), [Stop(run=name, how="kill") for name in alive])
         else:
             self._say_not_running(targets)
 
@@ -155,7 +163,7 @@ class Commander(App[str]):
 
     def action_fresh(self) -> None:
         if targets := self._targets():
-            question = about_fresh(list(targets), self._alive(targets))
+            question = confirm_fresh(list(targets), self._alive(targets))
             self._ask(question, [Restart(run=name, fresh=True) for name in targets])
 
     def action_end(self) -> None:
@@ -164,10 +172,10 @@ class Commander(App[str]):
         elif self.snapshot.state == "finished":
             self.say("the session has finished already; q leaves")
         else:
-            self._ask(about_end(self._alive(self.snapshot.runs)), [Down()])
+            self._ask(confirm_end(self._alive(self.snapshot.runs)), [Down()])
 
 
-def answer(told: Sequence[str], refused: Sequence[str]) -> str:
+def reply_text(told: Sequence[str], refused: Sequence[str]) -> str:
     """What became of some commands, in one line; what was refused comes first."""
     if len(told) + len(refused) <= 1:
         return "".join([*refused, *told])

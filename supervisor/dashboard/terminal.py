@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..formatting import tally
+from ..formatting import state_counts
 from ..session.snapshot import Snapshot
 from ..session.state import ALIVE, ENDED, RunState
-from .rendering.format import plain
+from .rendering.format import plain_text
 from .rendering.run_columns import fraction_done
 
 KEEP_TITLE, RESTORE_TITLE = "\x1b[22;0t", "\x1b[23;0t"
@@ -19,16 +19,17 @@ def title(snapshot: Snapshot) -> str:
     """The session's name, how far it is, and its runs by state: `pmssm 37 % · 2 running, 1 waiting`."""
     parts = [1.0 if run.state is RunState.SUCCEEDED else fraction_done(run) or 0.0 for run in snapshot.runs.values()]
     done = int(100 * sum(parts) / len(parts)) if parts else 0
-    states = tally(run.state for run in snapshot.runs.values())
-    return f"{plain(snapshot.name)} {done} % · {states}"
+    states = state_counts(run.state for run in snapshot.runs.values())
+    return f"{plain_text(snapshot.name)} {done} % · {states}"
 
 
-def news(before: Snapshot | None, now: Snapshot) -> str:
+def ended_runs_message(before: Snapshot | None, now: Snapshot) -> str:
     """Which runs have ended since the picture before, and how; "" where none has."""
     if before is None or before.folder != now.folder:
         return ""
     ended = [
-        f"{name} {run.state}{f': {plain(run.reason)}' if run.state is not RunState.SUCCEEDED and run.reason else ''}"
+        f"{name} {run.state}"
+        + (f": {plain_text(run.reason)}" if run.state is not RunState.SUCCEEDED and run.reason else "")
         for name, run in now.runs.items()
         if run.state in _NEWS and name in before.runs and before.runs[name].state not in ENDED
     ]
@@ -37,7 +38,7 @@ def news(before: Snapshot | None, now: Snapshot) -> str:
     return "; ".join([*ended[:MAX_TOLD], *more, *finished])
 
 
-def stops(before: Snapshot | None, now: Snapshot) -> str:
+def stopped_states(before: Snapshot | None, now: Snapshot) -> str:
     """Which runs have come to the stop that somebody wanted, and how to undo that; "" where none has."""
     if before is None or before.folder != now.folder:
         return ""
@@ -52,12 +53,12 @@ def stops(before: Snapshot | None, now: Snapshot) -> str:
 
 def set_title(text: str) -> str:
     """The sequence that sets the terminal's title."""
-    return f"\x1b]2;{plain(text)}\x07"
+    return f"\x1b]2;{plain_text(text)}\x07"
 
 
 def notification(text: str, environment: Mapping[str, str]) -> str:
     """The sequence that has the terminal notify the desktop: OSC 777 where that is known, else OSC 9."""
-    cleaned = plain(text)
+    cleaned = plain_text(text)
     speaks_777 = environment.get("TERM", "").startswith(("foot", "rxvt")) or "VTE_VERSION" in environment
     sequence = f"\x1b]777;notify;pmssm-supervise;{cleaned}\x07" if speaks_777 else f"\x1b]9;{cleaned}\x07"
     if environment.get("TMUX"):  # tmux hands it on if `allow-passthrough` is on, and swallows it if not

@@ -10,7 +10,7 @@ from textual.drivers.web_driver import WebDriver
 from textual.messages import ExitApp
 
 from .app import Dashboard
-from .config import Settings
+from .config import DashboardConfig
 from .data.session_source import EngineSource
 
 
@@ -28,7 +28,7 @@ def main() -> None:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # without a server there is nobody to complain to
     parser = argparse.ArgumentParser()
     parser.add_argument("logs", type=Path)
-    parser.add_argument("settings", type=Settings.model_validate_json)
+    parser.add_argument("settings", type=DashboardConfig.model_validate_json)
     parser.add_argument("--session")
     parser.add_argument("--control", action="store_true")
     given = parser.parse_args()

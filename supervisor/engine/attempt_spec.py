@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..gpus.slot_selection import slots_wanted
-from ..gpus.slots import Slot, environment_of
+from ..gpus.slots import Slot, cuda_environment
 from ..launchers.attempt_files import AttemptSpec
 from ..plan.schema import Plan
 from ..session.events import AttemptStarting
@@ -51,5 +51,5 @@ def _environment(plan: Plan, settings: SessionSettings, starting: AttemptStartin
         "OMP_NUM_THREADS": str(threads),
         **settings.environment,
         **plan.runs[starting.run].env,
-        **environment_of(starting.slot),
+        **cuda_environment(starting.slot),
     }

@@ -10,21 +10,21 @@ from pathlib import Path
 
 from ..launchers.attempt_files import AttemptSpec
 from ..launchers.local import LocalAttempt
-from ..launchers.shim_pool import ShimSupply
-from ..logs.last_message import last_words
+from ..launchers.shim_pool import ShimPool
+from ..logs.last_message import last_message
 from ..session.events import AttemptEnded, AttemptStarted, AttemptVoided, Exit, StopKind
 from ..session.state import Attempt, SessionState
-from .session_store import LiveSession
+from .session_store import SessionStore
 
 OVERDUE_S = 5.0  # after a SIGKILL; a process that lives longer is stuck in the kernel, or not ours to kill
 
 
-class LivingAttempts:
+class RunningAttempts:
     """One attempt per run at most. `wake` is called in the event loop whenever there is news to collect."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
-        self._shims = ShimSupply()
+        self._shims = ShimPool()
         self._attempts: dict[str, LocalAttempt] = {}
         self._told: dict[str, StopKind] = {}
         self._dead_by: dict[str, float] = {}  # monotonic time by which SIGKILL should have ended a run
@@ -71,7 +71,7 @@ class LivingAttempts:
                 what = f"pid {last.pid}" if last.pid is not None else "its shim"
                 yield f"{run}: {what} does not end, not even by SIGKILL; its slot stays taken"
 
-    def collect(self, session: LiveSession) -> Iterator[str]:
+    def collect(self, session: SessionStore) -> Iterator[str]:
         """Notes which commands have started and which attempts have ended, whoever started them; runs that ended.
 
         Raises:
@@ -89,11 +89,11 @@ class LivingAttempts:
             if outcome is None:
                 continue
             if not session.is_deleted():  # or moved: then whoever serves it there finds out
-                _note_end(session, run, last, outcome)
+                _record_end(session, run, last, outcome)
             self._attempts.pop(run, None)
             yield run
 
-    def _follow(self, session: LiveSession, run: str, last: Attempt) -> Exit | None:
+    def _follow(self, session: SessionStore, run: str, last: Attempt) -> Exit | None:
         attempt = self._attempts[run]
         if last.pid is None and (command := attempt.command()) is not None:
             pid, started = command.identity.pid, command.started
@@ -101,10 +101,10 @@ class LivingAttempts:
         had_shim = not attempt.is_without_shim
         outcome = self._poll(attempt)
         if outcome is None and had_shim and attempt.is_without_shim:
-            session.tell(f"{run}: its shim was killed; what it left is watched without it", "warning")
+            session.log(f"{run}: its shim was killed; what it left is watched without it", "warning")
         return outcome
 
-    def _adopt(self, session: LiveSession, run: str, number: int) -> Exit | None:
+    def _adopt(self, session: SessionStore, run: str, number: int) -> Exit | None:
         """Finds out what became of an attempt that an engine before us started, or that we failed to start."""
         found = LocalAttempt.recover(session.folder.attempt_folder(run, number))
         if isinstance(found, Exit):
@@ -113,7 +113,7 @@ class LivingAttempts:
             session.record(AttemptVoided(at=time.time(), run=run, attempt=number))
         else:
             self._watch(run, found)
-            session.tell(f"{run}: attempt {number} is still running; watching it again")
+            session.log(f"{run}: attempt {number} is still running; watching it again")
         return None
 
     def _watch(self, run: str, attempt: LocalAttempt) -> None:
@@ -154,8 +154,8 @@ class LivingAttempts:
         self._wake()
 
 
-def _note_end(session: LiveSession, run: str, last: Attempt, outcome: Exit) -> None:
+def _record_end(session: SessionStore, run: str, last: Attempt, outcome: Exit) -> None:
     if last.stop is None and outcome.exit_code != 0:
-        words = last_words(session.folder.run_log(run), last.log_offset)
+        words = last_message(session.folder.run_log(run), last.log_offset)
         outcome = outcome.model_copy(update={"last_words": words})
     session.record(AttemptEnded(at=time.time(), run=run, attempt=last.number, exit=outcome))

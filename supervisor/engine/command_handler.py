@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from ..ipc.messages import Command, Down, Reply, Restart, Start, Stop
 from ..plan.schema import Plan
 from ..session.events import RestartRequested, RunEvent, StopRequested
-from ..session.state import ALIVE, ENDED, RunState, SessionState, awaited, blockers, run_states
+from ..session.state import ALIVE, ENDED, RunState, SessionState, blockers, run_states, unfinished_dependencies
 
 
 @dataclass(frozen=True)
-class Answer:
+class CommandResult:
     """The reply to a command, and the events that make it so."""
 
     reply: Reply
     events: tuple[RunEvent, ...] = ()
 
 
-def answer(plan: Plan, state: SessionState, command: Command, now: float) -> Answer:
+def handle_command(plan: Plan, state: SessionState, command: Command, now: float) -> CommandResult:
     """What the engine does on `command`."""
     states = run_states(plan, state)
     if isinstance(command, Down):
@@ -28,7 +28,7 @@ def answer(plan: Plan, state: SessionState, command: Command, now: float) -> Ans
     if command.run not in plan.runs:
         near = difflib.get_close_matches(command.run, plan.runs, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"runs are {', '.join(plan.runs)}"
-        return _refusal(f"no run named {command.run!r}; {hint}")
+        return _rejection(f"no run named {command.run!r}; {hint}")
     if isinstance(command, Stop):
         return _stop(plan, states, command, now, starts_again=state.runs[command.run].pending)
     if isinstance(command, Start):
@@ -36,63 +36,65 @@ def answer(plan: Plan, state: SessionState, command: Command, now: float) -> Ans
     return _restart(plan, states, command, now)
 
 
-def _refusal(message: str) -> Answer:
-    return Answer(Reply(ok=False, message=message))
+def _rejection(message: str) -> CommandResult:
+    return CommandResult(Reply(ok=False, message=message))
 
 
-def _stop(plan: Plan, states: Mapping[str, RunState], command: Stop, now: float, *, starts_again: bool) -> Answer:
+def _stop(
+    plan: Plan, states: Mapping[str, RunState], command: Stop, now: float, *, starts_again: bool
+) -> CommandResult:
     run, state = command.run, states[command.run]
     event = StopRequested(at=now, run=run, how=command.how)
     if state in ALIVE:
         if command.how == "kill":
-            return Answer(Reply(ok=True, message=f"{run}: SIGKILL sent"), (event,))
+            return CommandResult(Reply(ok=True, message=f"{run}: SIGKILL sent"), (event,))
         if state is RunState.STOPPING:
             told = "will not start again" if starts_again else "is stopping already; `kill` ends it at once"
-            return Answer(Reply(ok=True, message=f"{run}: {told}"), (event,) if starts_again else ())
+            return CommandResult(Reply(ok=True, message=f"{run}: {told}"), (event,) if starts_again else ())
         grace = f"{plan.runs[run].stop_grace_s:g} s"
-        return Answer(
+        return CommandResult(
             Reply(ok=True, message=f"{run}: SIGTERM sent; it has {grace} to write its checkpoint, then SIGKILL"),
             (event,),
         )
     if state in (RunState.WAITING, RunState.BLOCKED, RunState.QUEUED):
-        return Answer(Reply(ok=True, message=f"{run}: will not start; `restart` undoes this"), (event,))
-    return _refusal(f"{run}: is not running ({state})")
+        return CommandResult(Reply(ok=True, message=f"{run}: will not start; `restart` undoes this"), (event,))
+    return _rejection(f"{run}: is not running ({state})")
 
 
-def _start(plan: Plan, states: Mapping[str, RunState], run: str, now: float, *, retrying: bool) -> Answer:
+def _start(plan: Plan, states: Mapping[str, RunState], run: str, now: float, *, retrying: bool) -> CommandResult:
     state = states[run]
     if state is RunState.STOPPING:
-        return _refusal(f"{run}: is stopping; `restart` starts it again as soon as it has ended")
+        return _rejection(f"{run}: is stopping; `restart` starts it again as soon as it has ended")
     if state is RunState.RUNNING or (state is RunState.QUEUED and not retrying):
-        return _refusal(f"{run}: is {state} already")
+        return _rejection(f"{run}: is {state} already")
     return _restart(plan, states, Restart(run=run), now)
 
 
-def _restart(plan: Plan, states: Mapping[str, RunState], command: Restart, now: float) -> Answer:
+def _restart(plan: Plan, states: Mapping[str, RunState], command: Restart, now: float) -> CommandResult:
     run, state = command.run, states[command.run]
     if command.fresh and not plan.runs[run].fresh_args:
-        return _refusal(f"{run}: the plan gives it no fresh_args, so it cannot be told to start over")
+        return _rejection(f"{run}: the plan gives it no fresh_args, so it cannot be told to start over")
     event = RestartRequested(at=now, run=run, fresh=command.fresh)
     how = "from the beginning" if command.fresh else "from its checkpoint, if it has one"
     if state in ALIVE:
         message = f"{run}: SIGTERM sent; once it has ended it starts again {how}"
     elif state is RunState.BLOCKED:
-        return _refusal(f"{run}: is blocked by {', '.join(blockers(plan, states, run))}; restart that first")
-    elif left := awaited(plan.runs[run], states):
+        return _rejection(f"{run}: is blocked by {', '.join(blockers(plan, states, run))}; restart that first")
+    elif left := unfinished_dependencies(plan.runs[run], states):
         done = "succeeded" if set(left) <= set(plan.runs[run].after) else "ended"
         message = f"{run}: starts once {', '.join(left)} {done}, {how}"
     else:
         message = f"{run}: starts again {how}"
-    return Answer(Reply(ok=True, message=message), (event,))
+    return CommandResult(Reply(ok=True, message=message), (event,))
 
 
-def _down(plan: Plan, state: SessionState, states: Mapping[str, RunState], now: float) -> Answer:
+def _down(plan: Plan, state: SessionState, states: Mapping[str, RunState], now: float) -> CommandResult:
     unended = [run for run, run_state in states.items() if run_state not in ENDED]
     to_stop = [run for run in unended if states[run] is not RunState.STOPPING or state.runs[run].pending]
     events = tuple(StopRequested(at=now, run=run, how="stop") for run in to_stop)
     alive = [run for run in unended if states[run] in ALIVE]
     if not alive:
-        return Answer(Reply(ok=True, message="nothing was running; the session ends"), events)
+        return CommandResult(Reply(ok=True, message="nothing was running; the session ends"), events)
     grace = max(plan.runs[run].stop_grace_s for run in alive)
     message = f"SIGTERM sent to {', '.join(alive)}; up to {grace:g} s for checkpoints, then the session ends"
-    return Answer(Reply(ok=True, message=message), events)
+    return CommandResult(Reply(ok=True, message=message), events)

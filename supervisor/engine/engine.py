@@ -16,8 +16,8 @@ from dataclasses import replace
 from ..files import ensure_room
 from ..gpus.models import GpuReading
 from ..gpus.slot_selection import choose_slots
-from ..gpus.slots import free_memory, lost_notes, usable_slots
-from ..gpus.visible_devices import SlotError
+from ..gpus.slots import available_slots, free_memory, lost_slot_warnings
+from ..gpus.visible_devices import GpuRequestError
 from ..ipc.engine_lock import EngineLock
 from ..ipc.messages import Command, Down, Reply, Stop
 from ..ipc.server import Server
@@ -33,16 +33,16 @@ from ..session.events import (
 )
 from ..session.folder import SessionFolder
 from ..session.journal import JournalBusy
-from ..session.session_log import Level
+from ..session.session_log import LogLevel
 from ..session.snapshot import Snapshot
-from ..session.snapshot_builder import Painter
+from ..session.snapshot_builder import SnapshotBuilder
 from ..session.state import SessionState
 from .attempt_spec import attempt_spec, concurrent_runs
-from .attempts import LivingAttempts
-from .command_handler import answer
-from .monitor import Observer
-from .scheduler import Action, Finish, RestartStalled, Retry, Signal, Start, decide
-from .session_store import LiveSession
+from .attempts import RunningAttempts
+from .command_handler import handle_command
+from .monitor import Monitor
+from .scheduler import Action, FinishSession, RestartStalled, Retry, SendSignal, StartAttempt, decide
+from .session_store import SessionStore
 
 TICK_S = 1.0
 LINGER_S = 10.0  # how long a finished session still answers when nobody looks at it
@@ -58,7 +58,7 @@ class Engine:
     def __init__(
         self,
         folder: SessionFolder,
-        on_line: Callable[[str, Level], None] | None = None,
+        on_line: Callable[[str, LogLevel], None] | None = None,
         on_event: Callable[[Event], None] | None = None,
         lock: EngineLock | None = None,
     ) -> None:
@@ -68,12 +68,12 @@ class Engine:
             SessionError, JournalError: the session's files are missing or damaged.
         """
         self.folder = folder
-        self._session = LiveSession(folder, on_line, on_event)
+        self._session = SessionStore(folder, on_line, on_event)
         self.plan = self._session.plan
-        self._painter = Painter(self.plan, folder)
+        self._painter = SnapshotBuilder(self.plan, folder)
         self._lock = lock or EngineLock(folder.logs)
         self._wake = asyncio.Event()
-        self._living = LivingAttempts(self._wake.set)
+        self._living = RunningAttempts(self._wake.set)
         self._begun = False  # our start is in the journal
         self._trouble = ""  # what keeps the engine from going on, shown as a note
         self._slot_trouble = ""
@@ -81,7 +81,7 @@ class Engine:
         self._leaving = False
         self._down = False  # the session is to end for good, whoever still looks at it
         self._server = Server(self.look, self.command, self._lock.is_replaced)
-        self._observer: Observer | None = None
+        self._observer: Monitor | None = None
 
     @property
     def state(self) -> SessionState:
@@ -98,7 +98,7 @@ class Engine:
         if not self._lock.acquire():
             raise EngineBusy(f"{self.folder.logs}: another engine serves this folder")
         loop = asyncio.get_running_loop()
-        self._observer = Observer(
+        self._observer = Monitor(
             self.plan, self.folder, lambda reading: loop.call_soon_threadsafe(self._on_reading, reading)
         )
         try:
@@ -119,9 +119,9 @@ class Engine:
 
     async def command(self, command: Command) -> Reply:
         """Carries out a client's command."""
-        result = answer(self.plan, self.state, command, time.time())
+        result = handle_command(self.plan, self.state, command, time.time())
         if not result.reply.ok:
-            self._session.tell(f"{command.verb} refused: {result.reply.message}", "warning")
+            self._session.log(f"{command.verb} refused: {result.reply.message}", "warning")
             return result.reply
         try:
             for event in result.events:
@@ -140,7 +140,7 @@ class Engine:
             *filter(None, (self._trouble, self._slot_trouble)),
             *self._living.overdue(self.state),
             *observer.troubles(self.state),
-            *lost_notes(self.state.slots, observer.reading),
+            *lost_slot_warnings(self.state.slots, observer.reading),
         )
         return self._painter.snapshot(
             self.state,
@@ -160,7 +160,7 @@ class Engine:
             if self._observer.look(self.state, watched=self._server.subscribers > 0) or changed:
                 await self._server.push()
             if self._session.is_deleted() and not self._living:
-                self._session.tell(f"{self.folder.path} was deleted or moved, and nothing of it runs any more", "error")
+                self._session.log(f"{self.folder.path} was deleted or moved, and nothing of it runs any more", "error")
                 return
             linger = linger and not self._down
             if not self.state.finished or (linger and self._server.subscribers):
@@ -211,7 +211,7 @@ class Engine:
         stalled = self._observer.stalled(self.state) if self._session.settings.stall_restarts else []
         restarts = self._session.settings.stall_restarts
         reading = self._observer.reading
-        state = replace(self.state, slots=usable_slots(self.state.slots, reading))
+        state = replace(self.state, slots=available_slots(self.state.slots, reading))
         actions = decide(
             self.plan,
             state,
@@ -220,30 +220,32 @@ class Engine:
             stall_restarts=restarts,
             free_mib=free_memory(reading),
         )
-        return [action for action in actions if isinstance(action, Signal)] if self._session.is_deleted() else actions
+        return (
+            [action for action in actions if isinstance(action, SendSignal)] if self._session.is_deleted() else actions
+        )
 
     def _is_news(self, action: Action) -> bool:
-        if not isinstance(action, Signal):
+        if not isinstance(action, SendSignal):
             return True
         return action.run in self._living and not self._living.knows(action.run, action.how)
 
     def _carry_out(self, action: Action) -> None:
         match action:
-            case Start():
+            case StartAttempt():
                 if self.plan.runs[action.run].after_end and not self._session.is_summed_up:  # it tells how those ended
                     self._session.sum_up()
                 self._start(action)
-            case Signal():
+            case SendSignal():
                 self._living.tell(action.run, action.how, self.plan.runs[action.run].stop_grace_s)
             case Retry():
                 self._session.record(RetryScheduled(at=time.time(), run=action.run, delay_s=action.delay_s))
             case RestartStalled():
                 self._session.record(RestartRequested(at=time.time(), run=action.run, fresh=False, cause="stall"))
-            case Finish():
+            case FinishSession():
                 self._session.sum_up(required=not self._down)  # there may be room again before anybody wants the end
                 self._session.record(SessionFinished(at=time.time()))
 
-    def _start(self, action: Start) -> None:
+    def _start(self, action: StartAttempt) -> None:
         number = len(self.state.runs[action.run].attempts) + 1
         log = self.folder.run_log(action.run)
         offset = log.stat().st_size if log.exists() else 0
@@ -289,7 +291,7 @@ class Engine:
             if (choice.slots, choice.mode, notes) != (self.state.slots, self.state.mode, self.state.notes):
                 self._session.record(SlotsChosen(at=time.time(), slots=choice.slots, mode=choice.mode, notes=notes))
             self._slots_stale, self._slot_trouble = False, ""
-        except (SlotError, OSError) as error:
+        except (GpuRequestError, OSError) as error:
             self._slot_trouble = str(error)
 
     async def _close(self) -> None:

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 
 from ..session.events import AttemptEnded, Event, SessionFinished
 from ..session.folder import SessionFolder
-from ..session.session_log import Level
+from ..session.session_log import LogLevel
 
 
-def is_worth_telling(event: Event, level: Level) -> bool:
+def is_notable(event: Event, level: LogLevel) -> bool:
     """Whether the user wants to hear of an event, whose line in the session's log has that level."""
     return isinstance(event, SessionFinished) or (isinstance(event, AttemptEnded) and level == "error")
 
 
-def start(command: str, text: str, folder: SessionFolder, environment: Mapping[str, str]) -> None:
+def run_hook(command: str, text: str, folder: SessionFolder, environment: Mapping[str, str]) -> None:
     """Starts the command, which finds what happened in PMSSM_NEWS, and leaves it to itself.
 
     Its output goes to the session's engine.log.

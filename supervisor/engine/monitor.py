@@ -11,15 +11,15 @@ from ..gpus.poller import GpuPoller
 from ..logs.progress import ProgressTracker
 from ..plan.schema import Plan
 from ..session.folder import SessionFolder
-from ..session.observation import Observation, Usage
-from ..session.state import SessionState, first_offset
+from ..session.observation import Observation, ResourceUsage
+from ..session.state import SessionState, progress_start_offset
 from .process_usage import UsageMeter
 
 LOOK_BUDGET_S = 0.05  # for one log at one look: a flood must not keep clients waiting
 USAGE_INTERVAL_S = {True: 2.0, False: 10.0}  # between two looks at all processes: watched by somebody, or not
 
 
-class Observer:
+class Monitor:
     """Looks at runs and GPUs; the GPUs in a thread of their own, since NVML may hang."""
 
     def __init__(self, plan: Plan, folder: SessionFolder, on_reading: Callable[[GpuReading], object]) -> None:
@@ -28,7 +28,7 @@ class Observer:
         self._trackers: dict[str, ProgressTracker] = {}
         self._attempts: dict[str, int] = {}  # which attempt each tracker follows
         self._meter = UsageMeter()
-        self._usage: dict[str, Usage] = {}
+        self._usage: dict[str, ResourceUsage] = {}
         self._usage_at = 0.0
         self._poller = GpuPoller(on_reading=on_reading)
 
@@ -72,7 +72,7 @@ class Observer:
         if self._attempts.get(name) != attempt.number:
             self._attempts[name] = attempt.number
             planned, attempts = self._plan.runs[name], state.runs[name].attempts
-            offset = first_offset(attempts)
+            offset = progress_start_offset(attempts)
             self._trackers[name] = ProgressTracker(
                 planned.progress,
                 self._folder.run_log(name),

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 import psutil
 
-from ..session.observation import Usage
+from ..session.observation import ResourceUsage
 
 # Linux with CONFIG_PROC_CHILDREN, as distributions have it. Without it all processes of the machine are looked through.
 KERNEL_LISTS_CHILDREN = os.path.exists("/proc/thread-self/children")  # noqa: PTH110
@@ -21,7 +21,7 @@ class UsageMeter:
         self._cpu_seconds: dict[int, float] = {}
         self._measured_at: float | None = None
 
-    def measure(self, roots: Mapping[str, int]) -> dict[str, Usage]:
+    def measure(self, roots: Mapping[str, int]) -> dict[str, ResourceUsage]:
         """The usage below each root pid; a root that has ended is left out."""
         if not roots:
             return {}
@@ -42,7 +42,7 @@ class UsageMeter:
                 seconds[pid] = times.user + times.system
             used = [seconds[pid] - self._cpu_seconds.get(pid, 0.0) for pid in pids if pid in seconds]
             cpu = 100 * sum(used) / elapsed if elapsed else None
-            usages[run] = Usage(frozenset(pids), cpu, memory / 2**20)
+            usages[run] = ResourceUsage(frozenset(pids), cpu, memory / 2**20)
         self._cpu_seconds, self._measured_at = seconds, now
         return usages
 

@@ -14,7 +14,7 @@ NO_MEMORY_KNOWN: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True)
-class Start:
+class StartAttempt:
     """Start a new attempt of `run` on `slot`."""
 
     run: str
@@ -23,7 +23,7 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Signal:
+class SendSignal:
     """Make the living attempt of `run` end. May be carried out more than once without harm."""
 
     run: str
@@ -46,11 +46,11 @@ class RestartStalled:
 
 
 @dataclass(frozen=True)
-class Finish:
+class FinishSession:
     """Close the session: nothing runs, and nothing will start by itself."""
 
 
-Action = Start | Signal | Retry | RestartStalled | Finish
+Action = StartAttempt | SendSignal | Retry | RestartStalled | FinishSession
 
 
 def decide(
@@ -74,7 +74,7 @@ def decide(
         return []
     states = run_states(plan, state)
     actions: list[Action] = [
-        Signal(name, attempt.stop)
+        SendSignal(name, attempt.stop)
         for name, run in state.runs.items()
         if (attempt := run.last) is not None and attempt.exit is None and attempt.stop is not None
     ]
@@ -94,7 +94,7 @@ def decide(
     due = [name for name in queued if seconds_to_retry(state.runs[name], now) == 0]
     actions += _starts(plan, state.runs, due, _places(plan, state, free_mib))
     at_rest = not actions and not queued and not any(run_state in ALIVE for run_state in states.values())
-    return [Finish()] if at_rest else actions
+    return [FinishSession()] if at_rest else actions
 
 
 def retry_delay(plan: RunPlan, run: Run) -> float | None:
@@ -161,4 +161,4 @@ def _starts(plan: Plan, runs: Mapping[str, Run], queued: Sequence[str], places: 
             roomy = [place for place in places if place.has_room(plan.runs[name])]
             if roomy:
                 put(name, min(roomy, key=lambda place: len(place.expected)))
-    return [Start(name, chosen[name], runs[name].fresh_next) for name in queued if name in chosen]
+    return [StartAttempt(name, chosen[name], runs[name].fresh_next) for name in queued if name in chosen]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ..logs.sanitize import clean_line
-from ..session.event_messages import tell
+from ..logs.sanitize import sanitize_line
+from ..session.event_messages import event_messages
 from ..session.events import AttemptEnded, Event
 from ..session.folder import SessionFolder
 from ..session.journal import Journal, read_journal
-from ..session.session_log import Level, SessionLog
+from ..session.session_log import LogLevel, SessionLog
 from ..session.state import reduce, replay
 from ..session.summary import write_summary
 from . import hooks as on_finish
@@ -18,13 +18,13 @@ from . import hooks as on_finish
 SUMMARY_INTERVAL_S = 5.0  # between two summaries of a session that is not finished
 
 
-class LiveSession:
+class SessionStore:
     """The plan, settings and state of a session, and how an event becomes part of it."""
 
     def __init__(
         self,
         folder: SessionFolder,
-        on_line: Callable[[str, Level], None] | None = None,
+        on_line: Callable[[str, LogLevel], None] | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
         """Reads the session; `on_line` gets every line of its log, `on_event` every event.
@@ -73,14 +73,14 @@ class LiveSession:
         self._summary_due |= isinstance(event, AttemptEnded)
         if self._on_event is not None:
             self._on_event(event)
-        for text, level in tell(event, self.plan, self.state):
-            self.tell(text, level)
-            if self.settings.on_finish and on_finish.is_worth_telling(event, level):
+        for text, level in event_messages(event, self.plan, self.state):
+            self.log(text, level)
+            if self.settings.on_finish and on_finish.is_notable(event, level):
                 self._start_on_finish(self.settings.on_finish, text)
 
-    def tell(self, text: str, level: Level = "info") -> None:
+    def log(self, text: str, level: LogLevel = "info") -> None:
         """Adds a line to the session's log."""
-        text = clean_line(text.encode("utf-8", "replace"))  # a command may have any name
+        text = sanitize_line(text.encode("utf-8", "replace"))  # a command may have any name
         self._log.write(text, level)
         if self._on_line is not None:
             self._on_line(text, level)
@@ -106,12 +106,12 @@ class LiveSession:
         except OSError as error:
             if required:
                 raise
-            self.tell(f"cannot write {self.folder.summary}: {error.strerror}; the session ends without", "error")
+            self.log(f"cannot write {self.folder.summary}: {error.strerror}; the session ends without", "error")
         self._summary_due = False
         self._summary_at = time.monotonic()
 
     def _start_on_finish(self, command: str, text: str) -> None:
         try:
-            on_finish.start(command, text, self.folder, self.settings.environment)
+            on_finish.run_hook(command, text, self.folder, self.settings.environment)
         except OSError as error:
-            self.tell(f"--on-finish: cannot start it: {error.strerror}", "warning")
+            self.log(f"--on-finish: cannot start it: {error.strerror}", "warning")

@@ -81,12 +81,12 @@ def _read_gpu(index: int) -> Iterator[Gpu]:
     try:
         handle = pynvml.nvmlDeviceGetHandleByIndex(index)
         identity |= _identity(handle)
-        mode = _figure(lambda: pynvml.nvmlDeviceGetMigMode(handle))
+        mode = _value(lambda: pynvml.nvmlDeviceGetMigMode(handle))
         sensors = _sensors(handle)
         if mode is not None and mode[0] == pynvml.NVML_DEVICE_MIG_ENABLE:
             yield from _read_mig_devices(index, handle, identity, sensors)
             return
-        utilization = _figure(lambda: int(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu))
+        utilization = _value(lambda: int(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu))
         yield Gpu(**identity, **sensors, **_contents(handle), utilization_percent=utilization)
     except pynvml.NVMLError as error:
         yield Gpu(**identity, error=_OUT_OF_ORDER.get(error.value, f"NVML cannot reach this GPU ({error})"))
@@ -95,8 +95,8 @@ def _read_gpu(index: int) -> Iterator[Gpu]:
 def _read_mig_devices(index: int, parent: object, identity: dict[str, Any], sensors: dict[str, Any]) -> Iterator[Gpu]:
     """The MIG devices of the GPU at `index`; the GPU itself, with an error, when it has none."""
     found = False
-    for mig_index in range(_figure(lambda: int(pynvml.nvmlDeviceGetMaxMigDeviceCount(parent))) or 0):
-        handle = _figure(partial(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, parent, mig_index))
+    for mig_index in range(_value(lambda: int(pynvml.nvmlDeviceGetMaxMigDeviceCount(parent))) or 0):
+        handle = _value(partial(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, parent, mig_index))
         if handle is None:  # a place where no MIG device has been made
             continue
         found = True
@@ -108,8 +108,8 @@ def _read_mig_devices(index: int, parent: object, identity: dict[str, Any], sens
 
 
 def _identity(handle: object) -> dict[str, Any]:
-    uuid = _figure(lambda: _text(lambda: pynvml.nvmlDeviceGetUUID(handle))) or ""
-    name = _figure(lambda: _text(lambda: pynvml.nvmlDeviceGetName(handle))) or "unknown GPU"
+    uuid = _value(lambda: _text(lambda: pynvml.nvmlDeviceGetUUID(handle))) or ""
+    name = _value(lambda: _text(lambda: pynvml.nvmlDeviceGetName(handle))) or "unknown GPU"
     # A comma or space in a UUID would be read as a list of GPUs by whoever gets it in CUDA_VISIBLE_DEVICES.
     return {"uuid": re.sub(r"[^A-Za-z0-9/-]", "", uuid)[:80], "name": name[:64]}
 
@@ -118,21 +118,21 @@ def _sensors(handle: object) -> dict[str, Any]:
     """Temperature (°C) and power (W) of a whole GPU."""
     sensor = pynvml.NVML_TEMPERATURE_GPU
     return {
-        "temperature_c": _figure(
+        "temperature_c": _value(
             lambda: int(pynvml.nvmlDeviceGetTemperatureV(handle, sensor)),
             lambda: int(pynvml.nvmlDeviceGetTemperature(handle, sensor)),
         ),
-        "power_w": _figure(lambda: pynvml.nvmlDeviceGetPowerUsage(handle) / 1000),
+        "power_w": _value(lambda: pynvml.nvmlDeviceGetPowerUsage(handle) / 1000),
     }
 
 
 def _contents(handle: object) -> dict[str, Any]:
     """Memory (MiB) and computing processes of a GPU or MIG device."""
-    memory = _figure(
+    memory = _value(
         lambda: pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2),
         lambda: pynvml.nvmlDeviceGetMemoryInfo(handle),
     )
-    processes = _figure(
+    processes = _value(
         lambda: pynvml.nvmlDeviceGetComputeRunningProcesses_v3(handle),
         lambda: pynvml.nvmlDeviceGetComputeRunningProcesses_v2(handle),
     )
@@ -166,7 +166,7 @@ def _mib(size: int | None) -> int | None:
     return None if size is None else size // _MIB
 
 
-def _figure(*calls: Callable[[], _T]) -> _T | None:
+def _value(*calls: Callable[[], _T]) -> _T | None:
     """The answer of the first of `calls`, newest form first, that this driver gives; None if it gives none.
 
     Raises NVMLError when the GPU is out of order as a whole.

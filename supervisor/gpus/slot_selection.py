@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict
 from ..plan.schema import Plan
 from .models import Gpu, GpuReading
 from .slots import Slot
-from .visible_devices import in_order, requested_gpus, visible_gpus, why_no_gpu
+from .visible_devices import no_gpu_reason, pci_order, requested_gpus, visible_gpus
 
 
-class SlotChoice(BaseModel):
+class SlotSelection(BaseModel):
     """The slots of a session, at least one. `reason` says why the mode is sequential; "" when it is parallel."""
 
     model_config = ConfigDict(frozen=True)
@@ -40,7 +40,7 @@ def resolve_slots(
     needed_mib: int = 0,
     width: int = 2,
     preferred: Sequence[int] = (1, 2),
-) -> SlotChoice:
+) -> SlotSelection:
     """The slots of a session: one per GPU chosen, or a single CPU slot when there is no GPU to use.
 
     `requested` is the value of `--gpus`, `inherited` that of CUDA_VISIBLE_DEVICES (None: not set), within
@@ -52,38 +52,38 @@ def resolve_slots(
     Raises SlotError when `requested` is malformed, or names a GPU twice, or one that can't be used.
     """
     if requested is not None and requested.strip().lower() == "none":
-        return _cpu("--gpus none asks for the CPU")
-    users = _Users(own_pids, needed_mib)
+        return _cpu_slot("--gpus none asks for the CPU")
+    users = _GpuOccupancy(own_pids, needed_mib)
     choice = _exclusive(reading, users, requested, inherited, parallel=parallel, width=width, preferred=preferred)
     return _shared(choice, reading, users, needed_mib) if share else choice
 
 
 def _exclusive(
     reading: GpuReading,
-    users: _Users,
+    users: _GpuOccupancy,
     requested: str | None,
     inherited: str | None,
     *,
     parallel: bool,
     width: int,
     preferred: Sequence[int],
-) -> SlotChoice:
+) -> SlotSelection:
     """The choice where each slot holds one run at a time."""
     visible, notes = visible_gpus(reading, inherited)
     if requested is not None:
         gpus = requested_gpus(requested, reading, visible, inherited)
         notes += [f"{gpu.label} {why}, and is used as --gpus says" for gpu in gpus if (why := users.why_not_free(gpu))]
-        return _choice(gpus, parallel, notes, f"--gpus {requested.strip()} names one GPU")
-    candidates = sorted({gpu for entry in visible for gpu in entry}, key=in_order)
-    usable = sorted((gpu for gpu in candidates if gpu.error is None), key=_idleness)
+        return _select(gpus, parallel, notes, f"--gpus {requested.strip()} names one GPU")
+    candidates = sorted({gpu for entry in visible for gpu in entry}, key=pci_order)
+    usable = sorted((gpu for gpu in candidates if gpu.error is None), key=_by_idleness)
     if not usable:
-        return _cpu(why_no_gpu(reading, inherited), notes)
+        return _cpu_slot(no_gpu_reason(reading, inherited), notes)
     notes += [f"{gpu.label} is left out: {gpu.error}" for gpu in candidates if gpu.error is not None]
     width = width if parallel else 1
     return _automatic(usable, users, notes, parallel=parallel, width=width, preferred=preferred)
 
 
-class _Users:
+class _GpuOccupancy:
     """What is known about who uses a GPU."""
 
     def __init__(self, own_pids: frozenset[int], needed_mib: int) -> None:
@@ -96,7 +96,7 @@ class _Users:
         others = sum(process.pid not in self._own_pids for process in processes)
         if others:
             return f"is in use by {others} other process{'es' if others > 1 else ''}"
-        if not processes and clearly_used(gpu):
+        if not processes and is_memory_held(gpu):
             return f"is in use by somebody unseen ({gpu.memory_used_mib} MiB of its memory are held)"
         if gpu.memory_free_mib is None:
             return ""
@@ -109,24 +109,24 @@ class _Users:
         return None if gpu.memory_free_mib is None else gpu.memory_free_mib + own
 
 
-def clearly_used(gpu: Gpu) -> bool:
+def is_memory_held(gpu: Gpu) -> bool:
     """Whether so much of the memory is held (over 1 GiB, or over 10 %) that somebody must be using the GPU."""
     used, total = gpu.memory_used_mib, gpu.memory_total_mib
     return used is not None and total is not None and used > min(1024, total / 10)
 
 
-def _idleness(gpu: Gpu) -> tuple[int, int, int, int]:
+def _by_idleness(gpu: Gpu) -> tuple[int, int, int, int]:
     """Sorts the idlest first: most free memory, then least utilisation, then lowest index; unknown is worst."""
     free = gpu.memory_free_mib
     busy = gpu.utilization_percent
     return (1 if free is None else -free, 101 if busy is None else busy, gpu.index, gpu.mig_index or 0)
 
 
-def _cpu(reason: str, notes: Sequence[str] = ()) -> SlotChoice:
-    return SlotChoice(slots=(Slot(index=0, name="CPU"),), mode="sequential", notes=tuple(notes), reason=reason)
+def _cpu_slot(reason: str, notes: Sequence[str] = ()) -> SlotSelection:
+    return SlotSelection(slots=(Slot(index=0, name="CPU"),), mode="sequential", notes=tuple(notes), reason=reason)
 
 
-def _choice(gpus: Sequence[Gpu], parallel: bool, notes: Sequence[str], why_one: str) -> SlotChoice:
+def _select(gpus: Sequence[Gpu], parallel: bool, notes: Sequence[str], why_one: str) -> SlotSelection:
     """Slots on `gpus`, or on the first alone when `parallel` is not wanted; `why_one`: why `gpus` is but one."""
     together = parallel and len(gpus) > 1
     slots = tuple(
@@ -134,47 +134,53 @@ def _choice(gpus: Sequence[Gpu], parallel: bool, notes: Sequence[str], why_one: 
         for at, gpu in enumerate(gpus if together else gpus[:1])
     )
     reason = "" if together else why_one if parallel else "--no-parallel asks for one run at a time"
-    return SlotChoice(slots=slots, mode="parallel" if together else "sequential", notes=tuple(notes), reason=reason)
+    return SlotSelection(slots=slots, mode="parallel" if together else "sequential", notes=tuple(notes), reason=reason)
 
 
-def _shared(choice: SlotChoice, reading: GpuReading, users: _Users, needed_mib: int) -> SlotChoice:
+def _shared(choice: SlotSelection, reading: GpuReading, users: _GpuOccupancy, needed_mib: int) -> SlotSelection:
     """`choice` with GPUs that take several runs at once; `needed_mib` is what the largest run expects."""
     gpus = {gpu.label: gpu for gpu in reading.gpus}
     rooms = {slot.index: users.room(gpus[slot.name]) for slot in choice.slots if slot.gpu_index is not None}
     if not rooms:
         return choice
     slots = tuple(slot.model_copy(update={"shared_mib": rooms[slot.index]}) for slot in choice.slots)
-    notes = [_sharing(slot) for slot in slots]
+    notes = [_sharing_note(slot) for slot in slots]
     room = slots[0].shared_mib
     if len(slots) == 1 and (room is None or room < 2 * needed_mib):
         crowded = f"{choice.reason}, and {slots[0].name} has no room for two of the largest run"
         reason = choice.reason if room is None else crowded
         return choice.model_copy(update={"slots": slots, "notes": (*choice.notes, *notes), "reason": reason})
-    return SlotChoice(slots=slots, mode="parallel", notes=(*choice.notes, *notes))
+    return SlotSelection(slots=slots, mode="parallel", notes=(*choice.notes, *notes))
 
 
-def _sharing(slot: Slot) -> str:
+def _sharing_note(slot: Slot) -> str:
     if slot.shared_mib is None:
         return f"{slot.name} does not tell how much memory is free, so one run at a time has it"
     return f"{slot.name} is shared by as many runs as expect at most {slot.shared_mib} MiB together"
 
 
 def _automatic(
-    usable: Sequence[Gpu], users: _Users, notes: list[str], *, parallel: bool, width: int, preferred: Sequence[int]
-) -> SlotChoice:
+    usable: Sequence[Gpu],
+    users: _GpuOccupancy,
+    notes: list[str],
+    *,
+    parallel: bool,
+    width: int,
+    preferred: Sequence[int],
+) -> SlotSelection:
     """The choice nobody pinned, from `usable` (idlest first)."""
     obstacles = {id(gpu): users.why_not_free(gpu) for gpu in usable}
-    notes = notes + [f"{gpu.label} {why}" for gpu in sorted(usable, key=in_order) if (why := obstacles[id(gpu)])]
+    notes = notes + [f"{gpu.label} {why}" for gpu in sorted(usable, key=pci_order) if (why := obstacles[id(gpu)])]
     free = [gpu for gpu in usable if not obstacles[id(gpu)]]
     if not free:
         notes.append(f"no GPU is free: {usable[0].label} is the idlest and is shared")
-        return _choice(usable[:1], parallel, notes, "no GPU is free")
+        return _select(usable[:1], parallel, notes, "no GPU is free")
     chosen = _preferred_or_idlest(free, width, preferred)
     if len(free) > 1:
         why_one = "one slot was asked for"
     else:
         why_one = f"{free[0].label} is the only {'GPU to use' if len(usable) == 1 else 'free GPU'}"
-    return _choice(chosen, parallel, notes, why_one)
+    return _select(chosen, parallel, notes, why_one)
 
 
 def _preferred_or_idlest(free: Sequence[Gpu], width: int, preferred: Sequence[int]) -> list[Gpu]:
@@ -202,7 +208,7 @@ def choose_slots(
     share: bool,
     inherited: str | None,
     own_pids: frozenset[int] = frozenset(),
-) -> SlotChoice:
+) -> SlotSelection:
     """The slots for the plan's runs; `requested` is the value of `--gpus`, `inherited` that of CUDA_VISIBLE_DEVICES.
 
     Raises:

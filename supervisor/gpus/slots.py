@@ -20,7 +20,7 @@ class Slot(BaseModel):
     shared_mib: int | None = None
 
 
-def environment_of(slot: Slot | None) -> dict[str, str]:
+def cuda_environment(slot: Slot | None) -> dict[str, str]:
     """The variables that show a run its GPU and no other; a CPU slot, or no slot, sees no GPU."""
     if slot is None or slot.gpu_index is None:
         return {"CUDA_VISIBLE_DEVICES": ""}
@@ -28,24 +28,24 @@ def environment_of(slot: Slot | None) -> dict[str, str]:
     return {"CUDA_VISIBLE_DEVICES": slot.gpu_uuid or str(slot.gpu_index), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
-def usable_slots(slots: tuple[Slot, ...] | None, reading: GpuReading | None) -> tuple[Slot, ...] | None:
+def available_slots(slots: tuple[Slot, ...] | None, reading: GpuReading | None) -> tuple[Slot, ...] | None:
     """The slots without those whose GPU was lost meanwhile; all of them where none is left, or nobody knows."""
     if not slots or reading is None or not reading.usable:
         return slots
-    lost = _lost(slots, reading)
+    lost = _is_lost(slots, reading)
     return tuple(slot for slot in slots if slot not in lost) or slots
 
 
-def lost_notes(slots: tuple[Slot, ...] | None, reading: GpuReading | None) -> list[str]:
+def lost_slot_warnings(slots: tuple[Slot, ...] | None, reading: GpuReading | None) -> list[str]:
     """A note on each slot whose GPU is no longer there, or no longer works, while NVML still tells of others."""
     if not slots or reading is None or not reading.gpus:
         return []
-    lost = _lost(slots, reading)
+    lost = _is_lost(slots, reading)
     which = "runs start there all the same: no other slot is left" if len(lost) == len(slots) else "no run starts there"
     return [f"{slot.name} is lost; {which}" for slot in lost]
 
 
-def _lost(slots: tuple[Slot, ...], reading: GpuReading) -> list[Slot]:
+def _is_lost(slots: tuple[Slot, ...], reading: GpuReading) -> list[Slot]:
     working = {gpu.uuid for gpu in reading.usable}
     return [slot for slot in slots if slot.gpu_uuid is not None and slot.gpu_uuid not in working]
 

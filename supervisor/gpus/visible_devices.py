@@ -10,7 +10,7 @@ from .models import Gpu, GpuReading
 _HIDDEN = {"", "-1", "NoDevFiles"}
 
 
-class SlotError(ValueError):
+class GpuRequestError(ValueError):
     """The user asked for GPUs that can't be had; the message is one line that names the option and what exists."""
 
 
@@ -41,16 +41,16 @@ def requested_gpus(
     wish = f"--gpus {requested.strip() if requested.strip() and requested.isprintable() else repr(requested)}"
     names = [name.strip() for name in requested.split(",")]
     if not all(names):
-        raise SlotError(f"{wish}: expected indices or UUIDs with commas between them, as in 1,2, or none")
+        raise GpuRequestError(f"{wish}: expected indices or UUIDs with commas between them, as in 1,2, or none")
     if not any(visible):
-        raise SlotError(f"{wish}: {why_no_gpu(reading, inherited)}")
+        raise GpuRequestError(f"{wish}: {no_gpu_reason(reading, inherited)}")
     chosen: list[Gpu] = []
     for name in names:
         gpu = _one_gpu(name, wish, visible, inherited)
         if gpu.error is not None:
-            raise SlotError(f"{wish}: {gpu.label} cannot be used: {gpu.error}")
+            raise GpuRequestError(f"{wish}: {gpu.label} cannot be used: {gpu.error}")
         if gpu in chosen:
-            raise SlotError(f"{wish}: {gpu.label} is named twice")
+            raise GpuRequestError(f"{wish}: {gpu.label} is named twice")
         chosen.append(gpu)
     return chosen
 
@@ -66,11 +66,11 @@ def _one_gpu(name: str, wish: str, visible: Sequence[tuple[Gpu, ...]], inherited
         found = tuple(_by_uuid(name, everything))
         exists = ", ".join(gpu.uuid for gpu in everything if gpu.uuid) or "none whose UUID can be read"
     else:
-        raise SlotError(f"{wish}: {name!r} is neither an index nor a UUID (GPU-… or MIG-…)")
+        raise GpuRequestError(f"{wish}: {name!r} is neither an index nor a UUID (GPU-… or MIG-…)")
     if not found:
-        raise SlotError(f"{wish}: there is no GPU {name}; {where} {exists}")
+        raise GpuRequestError(f"{wish}: there is no GPU {name}; {where} {exists}")
     if len(found) > 1:
-        raise SlotError(f"{wish}: {name} could be any of {', '.join(gpu.uuid for gpu in found)}")
+        raise GpuRequestError(f"{wish}: {name} could be any of {', '.join(gpu.uuid for gpu in found)}")
     return found[0]
 
 
@@ -90,7 +90,7 @@ def _hides_all(inherited: str | None) -> bool:
     return inherited is not None and inherited.split(",")[0].strip() in _HIDDEN
 
 
-def why_no_gpu(reading: GpuReading, inherited: str | None) -> str:
+def no_gpu_reason(reading: GpuReading, inherited: str | None) -> str:
     """Why there is no GPU to use, in words."""
     if reading.error is not None:
         return f"no GPU can be seen: {reading.error}"
@@ -100,9 +100,9 @@ def why_no_gpu(reading: GpuReading, inherited: str | None) -> str:
         return f"CUDA_VISIBLE_DEVICES={inherited!r} hides every GPU"
     if inherited is not None:
         return f"CUDA_VISIBLE_DEVICES={inherited!r} leaves no GPU that works"
-    return "; ".join(f"{gpu.label}: {gpu.error}" for gpu in sorted(reading.gpus, key=in_order))
+    return "; ".join(f"{gpu.label}: {gpu.error}" for gpu in sorted(reading.gpus, key=pci_order))
 
 
-def in_order(gpu: Gpu) -> tuple[int, int]:
+def pci_order(gpu: Gpu) -> tuple[int, int]:
     """Sorts GPUs as NVML counts them."""
     return (gpu.index, -1 if gpu.mig_index is None else gpu.mig_index)

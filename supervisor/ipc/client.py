@@ -8,15 +8,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from ..session.snapshot import Snapshot
-from .messages import Command, Look, Reply, Subscribe
+from .messages import Command, GetSnapshot, Reply, Subscribe
 from .server import MAX_REPLY, REQUEST_DEADLINE_S, SILENCE_S
 
 
-class EngineGone(ConnectionError):
+class EngineUnavailable(ConnectionError):
     """The engine does not answer, or went away while answering."""
 
 
-class HungUp(EngineGone):
+class ConnectionLost(EngineUnavailable):
     """The engine went away while it was asked: what was asked for may be done or not."""
 
 
@@ -38,7 +38,7 @@ class Client:
         try:
             reader, writer = await asyncio.open_unix_connection(path, limit=MAX_REPLY)
         except OSError as error:
-            raise EngineGone(f"no engine listens on {path}: {error.strerror}") from None
+            raise EngineUnavailable(f"no engine listens on {path}: {error.strerror}") from None
         try:
             yield cls(reader, writer)
         finally:
@@ -46,7 +46,7 @@ class Client:
 
     async def look(self) -> Snapshot:
         """The session as it is now."""
-        return Snapshot.model_validate_json(await self._ask(Look()))
+        return Snapshot.model_validate_json(await self._ask(GetSnapshot()))
 
     async def command(self, command: Command) -> Reply:
         """The engine's answer to a command."""
@@ -60,25 +60,29 @@ class Client:
             try:
                 line = await asyncio.wait_for(self._receive(), SILENCE_S)
             except TimeoutError:
-                raise EngineGone(f"the engine has not answered for {SILENCE_S:.0f} s") from None
+                raise EngineUnavailable(f"the engine has not answered for {SILENCE_S:.0f} s") from None
 
-    async def _ask(self, request: Look | Subscribe | Command) -> bytes:
+    async def _ask(self, request: GetSnapshot | Subscribe | Command) -> bytes:
         try:
             self._writer.write(request.model_dump_json().encode() + b"\n")
             await self._writer.drain()
             return await asyncio.wait_for(self._receive(), REQUEST_DEADLINE_S)
-        except HungUp:
+        except ConnectionLost:
             raise
         except TimeoutError:
-            raise EngineGone(f"the engine did not answer within {REQUEST_DEADLINE_S:.0f} s") from None
+            raise EngineUnavailable(f"the engine did not answer within {REQUEST_DEADLINE_S:.0f} s") from None
         except OSError as error:
-            raise HungUp(f"the engine hung up ({error.strerror}); see with `status` whether it was done") from None
+            raise ConnectionLost(
+                f"the engine hung up ({error.strerror}); see with `status` whether it was done"
+            ) from None
 
     async def _receive(self) -> bytes:
         try:
             line = await self._reader.readline()
         except OSError as error:
-            raise HungUp(f"the engine hung up ({error.strerror}); see with `status` whether it was done") from None
+            raise ConnectionLost(
+                f"the engine hung up ({error.strerror}); see with `status` whether it was done"
+            ) from None
         if not line:
-            raise HungUp("the engine hung up; see with `status` whether it was done")
+            raise ConnectionLost("the engine hung up; see with `status` whether it was done")
         return line

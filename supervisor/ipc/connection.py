@@ -10,18 +10,18 @@ from pathlib import Path
 
 from ..session.folder import SessionFolder
 from ..session.lookup import current_session, find_session, is_finished
-from .client import Client, EngineGone
+from .client import Client, EngineUnavailable
 from .engine_lock import EngineLock
 from .messages import Down
 from .socket_path import socket_path
-from .spawn import engine_last_words, spawn_engine
+from .spawn import last_engine_message, spawn_engine
 
 START_DEADLINE_S = 20.0
 RETRY_S = 0.02
 RIVAL_S = 0.5  # for an engine that is just leaving to let go of the lock
 
 
-class NoSession(EngineGone):
+class NoActiveSession(EngineUnavailable):
     """There is nothing to talk to: no session at all, or one that has finished."""
 
 
@@ -42,7 +42,7 @@ async def open_client(logs: Path, *, reopen: bool = False, stamp: str | None = N
     async with contextlib.AsyncExitStack() as stack:
         try:
             client = await stack.enter_async_context(_connect(logs))
-        except EngineGone:
+        except EngineUnavailable:
             folder = session_to_serve(logs, reopen=reopen, stamp=stamp)
             client = await stack.enter_async_context(_start_and_connect(folder))
         yield client
@@ -55,7 +55,7 @@ async def _connect(logs: Path) -> AsyncIterator[Client]:
     async with contextlib.AsyncExitStack() as stack:
         client: Client | None = None
         if holder is not None and not holder.is_elsewhere:
-            with contextlib.suppress(EngineGone):
+            with contextlib.suppress(EngineUnavailable):
                 client = await stack.enter_async_context(Client.connect(Path(holder.socket)))
         if client is None:
             client = await stack.enter_async_context(Client.connect(socket_path(logs)))
@@ -66,7 +66,9 @@ async def _make_current(folder: SessionFolder) -> None:
     """Has an engine that lingers on another session, which has finished, make way for one on this."""
     current = current_session(folder.logs)
     if current is not None and current != folder and not is_finished(current):
-        raise EngineGone(f"{folder.logs}: session {current.stamp} is not finished; end it with `pmssm-supervise down`")
+        raise EngineUnavailable(
+            f"{folder.logs}: session {current.stamp} is not finished; end it with `pmssm-supervise down`"
+        )
     deadline = time.monotonic() + START_DEADLINE_S
     while time.monotonic() < deadline:
         try:
@@ -74,15 +76,15 @@ async def _make_current(folder: SessionFolder) -> None:
                 if (await client.look()).session == folder.stamp:
                     return
                 await client.command(Down())
-        except EngineGone:
+        except EngineUnavailable:
             return
         await asyncio.sleep(RETRY_S)
-    raise EngineGone(f"{folder.logs}: another session's engine does not leave; see `pmssm-supervise status`")
+    raise EngineUnavailable(f"{folder.logs}: another session's engine does not leave; see `pmssm-supervise status`")
 
 
-async def dismiss_idle_engine(logs: Path) -> None:
+async def stop_idle_engine(logs: Path) -> None:
     """Ends an engine that only lingers on a finished session, for those who still look at it."""
-    with contextlib.suppress(EngineGone):
+    with contextlib.suppress(EngineUnavailable):
         async with _connect(logs) as client:
             await client.command(Down())
 
@@ -96,9 +98,13 @@ def session_to_serve(logs: Path, *, reopen: bool, stamp: str | None = None) -> S
     """
     folder = find_session(logs, stamp)
     if folder is None:
-        raise NoSession(f"{logs}: no session here; start one with `pmssm-supervise`, or name its folder with --logs")
+        raise NoActiveSession(
+            f"{logs}: no session here; start one with `pmssm-supervise`, or name its folder with --logs"
+        )
     if not reopen and is_finished(folder):
-        raise NoSession(f"{logs}: session {folder.stamp} has finished; `pmssm-supervise restart RUN` goes on with it")
+        raise NoActiveSession(
+            f"{logs}: session {folder.stamp} has finished; `pmssm-supervise restart RUN` goes on with it"
+        )
     return folder
 
 
@@ -111,20 +117,20 @@ async def _start_and_connect(folder: SessionFolder) -> AsyncIterator[Client]:
             try:
                 client = await stack.enter_async_context(_connect(folder.logs))
                 break
-            except EngineGone:
+            except EngineUnavailable:
                 if engine.poll() not in (None, 0):
-                    raise EngineGone(engine_last_words(folder)) from None
+                    raise EngineUnavailable(last_engine_message(folder)) from None
                 if time.monotonic() > deadline:
                     message = f"the engine did not start within {START_DEADLINE_S:.0f} s; see {folder.engine_output}"
-                    raise EngineGone(message) from None
+                    raise EngineUnavailable(message) from None
             await asyncio.sleep(RETRY_S)
             if engine.poll() == 0:  # another engine had the lock: it just started, just leaves, or is far away
                 lock = EngineLock(folder.logs)
                 holder = lock.holder()
                 if holder is not None and holder.is_elsewhere:
-                    raise EngineGone(f"{folder.logs}: is served by an engine on {holder.host}; use that machine")
+                    raise EngineUnavailable(f"{folder.logs}: is served by an engine on {holder.host}; use that machine")
                 if (mover := lock.holder_before_move()) is not None:
-                    raise EngineGone(
+                    raise EngineUnavailable(
                         f"{folder.logs}: was moved while its engine (pid {mover.pid}) ran; it goes on here once what "
                         "runs has ended"
                     )

@@ -15,7 +15,7 @@ from .socket_path import socket_name
 
 
 @dataclass(frozen=True)
-class Holder:
+class LockOwner:
     """The engine that holds a lock, or held it last."""
 
     socket: str  # the runtime folder of a batch job or of `su` is not that of the login shell
@@ -70,27 +70,27 @@ class EngineLock:
     def tell(self, path: Path) -> None:
         """Leaves word, in the lock that is ours, of where we listen."""
         assert self._descriptor is not None
-        record = json.dumps(asdict(Holder(str(path), socket.gethostname(), os.getpid()))).encode()
+        record = json.dumps(asdict(LockOwner(str(path), socket.gethostname(), os.getpid()))).encode()
         with contextlib.suppress(OSError):  # a full disk; most clients find us without it
             os.pwrite(self._descriptor, record, 0)
             os.ftruncate(self._descriptor, len(record))
 
-    def holder(self) -> Holder | None:
+    def holder(self) -> LockOwner | None:
         """Who left word last; None where nobody did, or about another folder, of which this one is a copy."""
         holder = self._last_holder()
         return holder if holder and Path(holder.socket).name == socket_name(self._logs) else None
 
-    def holder_before_move(self) -> Holder | None:
+    def holder_before_move(self) -> LockOwner | None:
         """Who left word last about this folder under another name, and still lives on this machine."""
         holder = self._last_holder()
         if holder is None or holder.is_elsewhere or Path(holder.socket).name == socket_name(self._logs):
             return None
         return holder if Path(f"/proc/{holder.pid}").exists() else None
 
-    def _last_holder(self) -> Holder | None:
+    def _last_holder(self) -> LockOwner | None:
         record = read_object(self._path)
         try:
-            holder = Holder(**record) if record else None
+            holder = LockOwner(**record) if record else None
         except TypeError:
             return None
         known = holder is not None and isinstance(holder.socket, str) and "\0" not in holder.socket

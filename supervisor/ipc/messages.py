@@ -13,7 +13,7 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Look(Message):
+class GetSnapshot(Message):
     """Asks for one snapshot."""
 
     verb: Literal["look"] = "look"
@@ -55,7 +55,7 @@ class Down(Message):
 
 
 Command = Stop | Restart | Start | Down
-Request = Annotated[Look | Subscribe | Command, Field(discriminator="verb")]
+Request = Annotated[GetSnapshot | Subscribe | Command, Field(discriminator="verb")]
 
 
 class Reply(Message):
@@ -65,4 +65,4 @@ class Reply(Message):
     message: str
 
 
-requests: TypeAdapter[Look | Subscribe | Command] = TypeAdapter(Request)
+requests: TypeAdapter[GetSnapshot | Subscribe | Command] = TypeAdapter(Request)

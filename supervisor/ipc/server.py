@@ -17,7 +17,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from ..session.snapshot import Snapshot
-from .messages import Command, Look, Reply, Subscribe, requests
+from .messages import Command, GetSnapshot, Reply, Subscribe, requests
 
 MAX_REQUEST = 1 << 16  # bytes of one request line
 MAX_REPLY = 1 << 26  # bytes of one reply line
@@ -99,7 +99,7 @@ class Server:
 
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        room = _room_for_clients()
+        room = _max_connections()
         while True:
             try:
                 connection, _ = await loop.sock_accept(listener)
@@ -136,7 +136,7 @@ class Server:
     async def _on_client(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError, ValueError, asyncio.CancelledError):
             # What is suppressed: the client hung up, is silent, sent an endless line, or we are closing.
-            if not is_welcome(_peer_uid(connection)):
+            if not is_authorized(_peer_uid(connection)):
                 return
             reader, writer = await asyncio.open_unix_connection(sock=connection, limit=MAX_REQUEST)
             try:
@@ -161,7 +161,7 @@ class Server:
             if isinstance(request, Subscribe):
                 await self._stream(reader, writer)
                 return
-            if isinstance(request, Look):
+            if isinstance(request, GetSnapshot):
                 await _send(writer, self._look())
             else:
                 await _send(writer, await self._command(request))
@@ -200,12 +200,12 @@ async def _send(writer: asyncio.StreamWriter, message: BaseModel) -> None:
         raise
 
 
-def is_welcome(uid: int) -> bool:
+def is_authorized(uid: int) -> bool:
     """Whether a peer may command us: our own user, and root, who could anyway."""
     return uid in (os.getuid(), 0)
 
 
-def _room_for_clients() -> int:
+def _max_connections() -> int:
     """How many clients the limit on open files leaves room for."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MAX_CLIENTS if files == resource.RLIM_INFINITY else min(MAX_CLIENTS, max(8, files - OWN_FILES))

@@ -45,7 +45,7 @@ def _user_name(uid: int) -> str:
         return f"uid {uid}"
 
 
-def engine_last_words(folder: SessionFolder) -> str:
+def last_engine_message(folder: SessionFolder) -> str:
     try:
         lines = folder.engine_output.read_text(errors="replace").strip().splitlines()
     except OSError:

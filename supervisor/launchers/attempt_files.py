@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from ..files import read_object, write_atomic
 from ..session.events import Exit
-from .process_identity import Identity
+from .process_identity import ProcessIdentity
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class AttemptSpec:
 
 
 @dataclass(frozen=True)
-class Command:
+class CommandProcess:
     """The command's own process."""
 
-    identity: Identity
+    identity: ProcessIdentity
     started: float  # unix time, s
 
 
@@ -44,9 +44,9 @@ def claim_if_unclaimed(folder: Path) -> None:
             write_atomic(folder / "process.json", json.dumps({"void": True}), place=os.link)
 
 
-def read_identity(record: Mapping[str, object] | None, who: str) -> Identity | None:
+def read_identity(record: Mapping[str, object] | None, who: str) -> ProcessIdentity | None:
     try:
-        return Identity.model_validate(record[who]) if record and who in record else None
+        return ProcessIdentity.model_validate(record[who]) if record and who in record else None
     except ValidationError:
         return None
 

@@ -16,11 +16,11 @@ from typing import Self
 from ..files import read_object, write_atomic
 from ..session.events import Exit, StopKind
 from . import shim
-from .attempt_files import AttemptSpec, Command, claim_if_unclaimed, read_exit_record, read_identity
+from .attempt_files import AttemptSpec, CommandProcess, claim_if_unclaimed, read_exit_record, read_identity
 from .orphans import Orphans
-from .shim_pool import ShimSupply
+from .shim_pool import ShimPool
 
-MARK = "PMSSM_SUPERVISE_ATTEMPT"  # names the attempt's folder in the environment of all its processes
+ATTEMPT_VARIABLE = "PMSSM_SUPERVISE_ATTEMPT"  # names the attempt's folder in the environment of all its processes
 SIGNALS: Mapping[StopKind, signal.Signals] = {"stop": signal.SIGTERM, "kill": signal.SIGQUIT}
 
 
@@ -35,14 +35,14 @@ class LocalAttempt:
         self._asked: tuple[StopKind, float] | None = None  # what a shim may not have lived to carry out
 
     @classmethod
-    def start(cls, folder: Path, spec: AttemptSpec, shims: ShimSupply) -> tuple[Self, int]:
+    def start(cls, folder: Path, spec: AttemptSpec, shims: ShimPool) -> tuple[Self, int]:
         """The attempt under a new shim, and a descriptor that ends once its command has been started.
 
         Raises:
             OSError: the folder cannot be written, or no process can be made.
         """
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        env = {**spec.env, MARK: str(folder)}
+        env = {**spec.env, ATTEMPT_VARIABLE: str(folder)}
         # Not synced: after a power cut there is no process that this file could be about.
         write_atomic(folder / "spec.json", json.dumps({**asdict(spec), "env": env}), sync=False)
         started = shims.send(folder)
@@ -62,13 +62,13 @@ class LocalAttempt:
         attempt = cls(folder, -1)
         return attempt.poll() or attempt
 
-    def command(self) -> Command | None:
+    def command(self) -> CommandProcess | None:
         """The command's process, once it exists."""
         record = read_object(self.folder / "process.json")
         identity = read_identity(record, "command")
         if record is None or identity is None:
             return None
-        return Command(identity, float(record["started"]))
+        return CommandProcess(identity, float(record["started"]))
 
     @property
     def is_without_shim(self) -> bool:

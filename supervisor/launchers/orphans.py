@@ -8,15 +8,15 @@ import time
 from pathlib import Path
 
 from ..session.events import StopKind
-from .attempt_files import Command
-from .local import MARK
-from .process_identity import Identity, processes_with, session_of
+from .attempt_files import CommandProcess
+from .local import ATTEMPT_VARIABLE
+from .process_identity import ProcessIdentity, find_by_environment, session_members
 
 
 class Orphans:
     """What is left of an attempt whose shim was killed: found by its mark, ended by us."""
 
-    def __init__(self, folder: Path, command: Command | None) -> None:
+    def __init__(self, folder: Path, command: CommandProcess | None) -> None:
         self._folder = folder
         self._command = command
         self._kill_at: float | None = None
@@ -44,10 +44,13 @@ class Orphans:
         if self._kill_at is not None and time.monotonic() >= self._kill_at:
             self._send(signal.SIGKILL)
 
-    def _survivors(self) -> list[Identity]:
-        found = list(processes_with(MARK, str(self._folder)))
+    def _survivors(self) -> list[ProcessIdentity]:
+        found = list(find_by_environment(ATTEMPT_VARIABLE, str(self._folder)))
         if self._command is not None:
-            found += [self._command.identity, *session_of(self._command.identity)]  # a child may have dropped the mark
+            found += [
+                self._command.identity,
+                *session_members(self._command.identity),
+            ]  # a child may have dropped the mark
         return list(dict.fromkeys(found))
 
     def _send(self, number: signal.Signals) -> None:

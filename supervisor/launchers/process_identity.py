@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from .shim import boot_id, start_ticks
 
 
-class Identity(BaseModel):
+class ProcessIdentity(BaseModel):
     """A process for all time: the pid alone comes round again."""
 
     model_config = ConfigDict(frozen=True)
@@ -37,13 +37,13 @@ class Identity(BaseModel):
         except OSError:
             return None
         # The descriptor pins the process, so what is compared now cannot change hands afterwards.
-        if Identity.of(self.pid) == self and not _is_zombie(self.pid):
+        if ProcessIdentity.of(self.pid) == self and not _is_zombie(self.pid):
             return descriptor
         os.close(descriptor)
         return None
 
 
-async def until_ended(process: Identity) -> None:
+async def wait_until_ended(process: ProcessIdentity) -> None:
     """Returns once the process has ended, whoever's child it is."""
     descriptor = process.open()
     if descriptor is None:
@@ -57,7 +57,7 @@ async def until_ended(process: Identity) -> None:
         os.close(descriptor)
 
 
-def processes_with(variable: str, value: str) -> Iterator[Identity]:
+def find_by_environment(variable: str, value: str) -> Iterator[ProcessIdentity]:
     """Living processes of this user that were started with `variable=value` in their environment."""
     wanted = f"{variable}={value}".encode()
     for entry in Path("/proc").iterdir():
@@ -67,14 +67,14 @@ def processes_with(variable: str, value: str) -> Iterator[Identity]:
             except OSError:
                 continue
             if wanted in environment.split(b"\0") and not _is_zombie(int(entry.name)):
-                identity = Identity.of(int(entry.name))
+                identity = ProcessIdentity.of(int(entry.name))
                 if identity is not None:
                     yield identity
 
 
-def session_of(leader: Identity) -> Iterator[Identity]:
+def session_members(leader: ProcessIdentity) -> Iterator[ProcessIdentity]:
     """Living processes of the session that `leader` began, other than itself. It may have ended."""
-    if leader.boot_id != boot_id() or (Identity.of(leader.pid) or leader) != leader:
+    if leader.boot_id != boot_id() or (ProcessIdentity.of(leader.pid) or leader) != leader:
         return  # while any of them lived, the kernel would not have given the number to somebody else
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -83,7 +83,7 @@ def session_of(leader: Identity) -> Iterator[Identity]:
             except OSError:
                 continue
             if int(fields[3]) == leader.pid != int(entry.name) and fields[0] not in "ZX":
-                identity = Identity.of(int(entry.name))
+                identity = ProcessIdentity.of(int(entry.name))
                 if identity is not None and identity.start_ticks >= leader.start_ticks:
                     yield identity
 

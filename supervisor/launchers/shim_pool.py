@@ -13,7 +13,7 @@ from . import shim
 
 
 @dataclass(frozen=True)
-class WaitingShim:
+class IdleShim:
     """A shim that waits on its standard input to be told its attempt's folder; without a word it ends."""
 
     pid: int
@@ -69,11 +69,11 @@ class WaitingShim:
             os.close(descriptor)
 
 
-class ShimSupply:
+class ShimPool:
     """Keeps one shim warm while more attempts are to come."""
 
     def __init__(self) -> None:
-        self._spare: WaitingShim | None = None
+        self._spare: IdleShim | None = None
 
     def refill(self) -> None:
         """Makes sure that there is a spare.
@@ -82,9 +82,9 @@ class ShimSupply:
             OSError: no process, or no descriptor, can be had.
         """
         if self._spare is None:
-            self._spare = WaitingShim.spawn()
+            self._spare = IdleShim.spawn()
 
-    def send(self, folder: Path) -> WaitingShim:
+    def send(self, folder: Path) -> IdleShim:
         """A shim that has been told its folder: the spare, or a new one if there is none or it was killed.
 
         Raises:
@@ -100,7 +100,7 @@ class ShimSupply:
                 os.close(spare.ready)
             else:
                 return spare
-        fresh = WaitingShim.spawn()
+        fresh = IdleShim.spawn()
         with contextlib.suppress(BrokenPipeError):  # a shim that cannot even run: its end says so
             fresh.tell(folder)
         return fresh

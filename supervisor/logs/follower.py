@@ -1,6 +1,6 @@
 """Log files: follow one, make a line of it harmless, find progress in it.
 
-Every byte of a log is hostile until `clean_line` has seen it: terminals obey escape sequences, widgets obey
+Every byte of a log is hostile until `sanitize_line` has seen it: terminals obey escape sequences, widgets obey
 markup, and a program may write a line that never ends.
 """
 
@@ -10,7 +10,7 @@ import os
 import stat
 from pathlib import Path
 
-from .sanitize import MAX_LINE, clean_line
+from .sanitize import MAX_LINE, sanitize_line
 
 CHUNK = 1 << 20  # bytes read at a time
 MAX_BACKLOG = 8 << 20  # bytes; a follower further behind than this jumps to the newest CHUNK
@@ -51,7 +51,7 @@ class LogFollower:
 
     def read(self) -> list[str]:
         """The complete lines that came since the last call, cleaned; at most one chunk's worth."""
-        return [clean_line(line) for line in self._raw_lines()]
+        return [sanitize_line(line) for line in self._raw_lines()]
 
     def _raw_lines(self) -> list[bytes]:
         for _ in range(MAX_BACKLOG // CHUNK + 1):  # a line longer than a chunk is not the end of what is new

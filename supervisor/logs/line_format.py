@@ -14,7 +14,7 @@ _DAY = 11  # characters, with the space
 _DAY_AND_TIME = 20
 
 
-def shortened(line: str, length: str) -> str:
+def abbreviate(line: str, length: str) -> str:
     """A log line as `whole`; `short`, without date, run name and the level `info`; or `bare`, without time as well."""
     prefix = _PREFIX.match(line) if length != "whole" else None
     if prefix is None:
@@ -22,7 +22,7 @@ def shortened(line: str, length: str) -> str:
     return f"{prefix['time'] if length == 'short' else ''}{_level(prefix['level'])}{line[prefix.end() :]}"
 
 
-def told(name: str, width: int, line: str) -> str:
+def with_run_prefix(name: str, width: int, line: str) -> str:
     """A line among those of other logs: day, time, the log's name in `width` cells, and what it says."""
     stamp = _STAMP.match(line)
     who = name[:MAX_NAME].ljust(width)
@@ -31,8 +31,8 @@ def told(name: str, width: int, line: str) -> str:
     return f"{stamp['day']} {stamp['time']} {who} {_level(stamp['level'])}{line[stamp.end() :]}"
 
 
-def shortened_told(line: str, length: str) -> str:
-    """What `told` made, in one of the LENGTHS."""
+def abbreviate_prefixed(line: str, length: str) -> str:
+    """What `with_run_prefix` made, in one of the LENGTHS."""
     return line[{"short": _DAY, "bare": _DAY_AND_TIME}.get(length, 0) :]
 
 

@@ -10,7 +10,7 @@ LONGEST = 1 << 24  # bytes; a line that is longer is taken for several
 _STEP = 1 << 12
 
 
-class RawLog:
+class LogFile:
     """A file that another process appends to."""
 
     def __init__(self, path: Path) -> None:

@@ -12,28 +12,28 @@ from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate
 
-from .log_file import RawLog, split_lines
-from .segments import NOTHING, Pieces, Text
-from .timestamps import times_of
+from .log_file import LogFile, split_lines
+from .segments import NOTHING, LineBlock, Segments
+from .timestamps import timestamp_index
 
 _MOST_AT_ONCE = 1 << 19  # bytes of one moment that are put in order; more of them are taken log by log
 
 
-class MergedPast:
+class MergedHistory:
     """The first so many bytes of some logs."""
 
-    def __init__(self, logs: Sequence[RawLog], sizes: Sequence[int]) -> None:
+    def __init__(self, logs: Sequence[LogFile], sizes: Sequence[int]) -> None:
         self._logs = logs
         self._sizes = tuple(sizes)
         self.end = sum(sizes)
-        self._times = [times_of(log, size) for log, size in zip(logs, sizes, strict=True)]
+        self._times = [timestamp_index(log, size) for log, size in zip(logs, sizes, strict=True)]
         written = [times for times, size in zip(self._times, sizes, strict=True) if size]
         self._first = min((times.first for times in written), default=0)
         self._last = max((times.last for times in written), default=0)
         self._cuts = lru_cache(256)(self._new_cuts)
         self._start = lru_cache(1 << 14)(lambda moment: sum(self._cuts(moment)))
 
-    def before(self, place: int, want: int) -> Text:
+    def before(self, place: int, want: int) -> LineBlock:
         """The lines just above a place, about `want` bytes of them."""
         if place <= 0:
             return NOTHING
@@ -44,18 +44,18 @@ class MergedPast:
         if first < moment and self._is_long(first):
             first += 1
         lines = [line for line in self._merged(first, moment + 1) if line[0] < place]
-        return Text(self._start(first), place, lines)
+        return LineBlock(self._start(first), place, lines)
 
-    def after(self, place: int, want: int) -> Text:
+    def after(self, place: int, want: int) -> LineBlock:
         """The lines from a place on, about `want` bytes of them."""
         if place >= self.end:
-            return Text(place, place, [])
+            return LineBlock(place, place, [])
         moment = self._moment(place)
         if self._is_long(moment):
             return self._pieces(moment).after(place, want)
         last = self._moment(min(place + want, self.end - 1))
         end = last if last > moment and self._is_long(last) else last + 1
-        return Text(place, self._start(end), [line for line in self._merged(moment, end) if line[0] >= place])
+        return LineBlock(place, self._start(end), [line for line in self._merged(moment, end) if line[0] >= place])
 
     def line_at(self, place: int) -> int:
         """Where the line begins that a place lies in."""
@@ -81,9 +81,9 @@ class MergedPast:
     def _is_long(self, moment: int) -> bool:
         return self._start(moment + 1) - self._start(moment) > _MOST_AT_ONCE
 
-    def _pieces(self, moment: int) -> Pieces:
+    def _pieces(self, moment: int) -> Segments:
         """What the logs say in a moment, one after the other."""
-        pieces = Pieces(self._logs, self._start(moment))
+        pieces = Segments(self._logs, self._start(moment))
         for log, (start, end) in enumerate(zip(self._cuts(moment), self._cuts(moment + 1), strict=True)):
             pieces.add(log, start, end - start)
         return pieces

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
 
-from .line_format import MAX_NAME, told
-from .log_file import RawLog, split_lines
-from .merged_history import MergedPast
+from .line_format import MAX_NAME, with_run_prefix
+from .log_file import LogFile, split_lines
+from .merged_history import MergedHistory
 from .pages import PAGE, Page
-from .sanitize import clean_line
-from .segments import Pieces, Text
-from .timestamps import EARLIEST, moments_of
+from .sanitize import sanitize_line
+from .segments import LineBlock, Segments
+from .timestamps import EARLIEST, timestamps_of
 
 CHUNK = 1 << 20  # bytes of one log that are taken in at a time
 MERGED_AT_ONCE = 1 << 18  # bytes of news that are put in order; more of them are taken log by log
@@ -68,7 +68,7 @@ class MergedLog:
         """Takes all that there is for the past."""
         self._identity += 1
         self._names: list[str] = []
-        self._logs: list[RawLog] = []
+        self._logs: list[LogFile] = []
         self._inodes: list[int] = []
         self._taken: list[int] = []  # bytes of each log
         self._growing: set[int] = set()
@@ -76,16 +76,16 @@ class MergedLog:
         self._find_logs()
         sizes = [log.line_at(log.state()[1]) for log in self._logs]
         self._taken[:] = sizes
-        self._past = MergedPast(self._logs[:], sizes)
-        self._news = Pieces(self._logs, self._past.end)
+        self._past = MergedHistory(self._logs[:], sizes)
+        self._news = Segments(self._logs, self._past.end)
 
     def _find_logs(self) -> None:
         """Adds the logs that have come to be."""
         known = set(self._names)
         for name, path in self._paths.items():
-            if name not in known and (inode := RawLog(path).state()[0]):
+            if name not in known and (inode := LogFile(path).state()[0]):
                 self._names.append(name)
-                self._logs.append(RawLog(path))
+                self._logs.append(LogFile(path))
                 self._inodes.append(inode)
                 self._taken.append(0)
 
@@ -99,7 +99,7 @@ class MergedLog:
             for index, offset, data in news:
                 lines = split_lines(data)
                 offsets[index] = offset
-                moments = moments_of(lines, EARLIEST)
+                moments = timestamps_of(lines, EARLIEST)
                 timed += ((moment, index, len(raw) + 1) for moment, raw in zip(moments, lines, strict=True))
             timed.sort(key=lambda line: line[0])  # stable: what one log says keeps its order
             for index, same in groupby(timed, key=lambda line: line[1]):
@@ -125,24 +125,24 @@ class MergedLog:
         with self._lock:
             place = self._part(place).line_at(place)
             above, below = self._before(place, PAGE // 2), self._after(place, PAGE // 2)
-            return self._page(Text(above.start if above.lines else place, below.end, above.lines + below.lines))
+            return self._page(LineBlock(above.start if above.lines else place, below.end, above.lines + below.lines))
 
     def count(self, start: int, end: int) -> int:
         """Lines of the latest news."""
         with self._lock:
             return sum(lines for at, lines in self._counts if start < at <= end)
 
-    def _part(self, place: int) -> MergedPast | Pieces:
+    def _part(self, place: int) -> MergedHistory | Segments:
         return self._past if place < self._past.end else self._news
 
-    def _before(self, place: int, want: int) -> Text:
+    def _before(self, place: int, want: int) -> LineBlock:
         return self._part(place - 1).before(place, want)
 
-    def _after(self, place: int, want: int) -> Text:
+    def _after(self, place: int, want: int) -> LineBlock:
         return self._part(place).after(place, want)
 
-    def _page(self, text: Text) -> Page:
+    def _page(self, text: LineBlock) -> Page:
         return Page(text.start, text.end, [(place, self._told(log, raw)) for place, log, raw in text.lines])
 
     def _told(self, log: int, raw: bytes) -> str:
-        return told(self._names[log], self._width, clean_line(raw))
+        return with_run_prefix(self._names[log], self._width, sanitize_line(raw))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .follower import MAX_BACKLOG, LogFollower
 from .progress import parse_progress
-from .time_limit import cpu_limit, sliced
+from .time_limit import in_chunks, regex_time_limit
 
 MAX_TAKEN_BACK = 8
 _POSITION = ("epoch", "epochs")  # groups that say how far, not how well
@@ -19,7 +19,7 @@ _POSITION = ("epoch", "epochs")  # groups that say how far, not how well
 Numbers = Mapping[str, int | float]
 
 
-class History:
+class MetricHistory:
     """The metrics of a run by epoch. A point at an epoch forgets all later ones: the run resumed before them."""
 
     def __init__(self) -> None:
@@ -73,13 +73,13 @@ class History:
         return min(self.points(name), key=lambda point: point[1], default=None)
 
 
-class HistoryReader:
+class MetricHistoryReader:
     """Keeps a history as its log tells it, from its beginning or, of a huge log, from its last 8 MiB."""
 
     def __init__(self, path: Path, pattern: str) -> None:
         """Blocks on the disk: for threads."""
         self.path = path
-        self.history = History()
+        self.history = MetricHistory()
         self.gave_up = False  # the pattern takes too long, so that no more is to be had
         self._pattern = re.compile(pattern)
         self._follower = LogFollower.near_end(path, MAX_BACKLOG)
@@ -96,8 +96,8 @@ class HistoryReader:
             if not lines:
                 break
             try:
-                async for some in sliced(lines):
-                    with cpu_limit():
+                async for some in in_chunks(lines):
+                    with regex_time_limit():
                         told = [found for line in some if (found := parse_progress(self._pattern, line))]
                     for numbers in told:
                         self.history.add(numbers)
@@ -107,13 +107,13 @@ class HistoryReader:
         return changed
 
 
-class Histories:
+class MetricHistories:
     """The histories of all runs that somebody wanted to see."""
 
     def __init__(self) -> None:
-        self._readers: dict[str, HistoryReader] = {}
+        self._readers: dict[str, MetricHistoryReader] = {}
 
-    def get(self, run: str) -> History | None:
+    def get(self, run: str) -> MetricHistory | None:
         """What is known so far of a run's past."""
         return self._readers[run].history if run in self._readers else None
 
@@ -121,7 +121,7 @@ class Histories:
         """Reads what is new in a run's log; whether anything was."""
         reader = self._readers.get(run)
         if reader is None or reader.path != path:
-            reader = self._readers[run] = await asyncio.to_thread(HistoryReader, path, pattern)
+            reader = self._readers[run] = await asyncio.to_thread(MetricHistoryReader, path, pattern)
         return await reader.read()
 
 

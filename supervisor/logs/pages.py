@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from .log_file import RawLog, split_lines
-from .sanitize import clean_line
+from .log_file import LogFile, split_lines
+from .sanitize import sanitize_line
 
 PAGE = 1 << 17  # bytes; about a thousand lines
 
@@ -19,7 +19,7 @@ class Page(NamedTuple):
     lines: list[tuple[int, str]]
 
 
-class Pages(Protocol):
+class LogPages(Protocol):
     """A log whose lines have places, which never change as long as its identity does not."""
 
     def state(self) -> tuple[int, int]:
@@ -47,11 +47,11 @@ class Pages(Protocol):
         ...
 
 
-class LogFile:
+class PagedLog:
     """A file that another process appends to. Places are bytes from its beginning."""
 
     def __init__(self, path: Path) -> None:
-        self._log = RawLog(path)
+        self._log = LogFile(path)
 
     def state(self) -> tuple[int, int]:
         return self._log.state()
@@ -80,6 +80,6 @@ def _page(start: int, data: bytes) -> Page:
     lines: list[tuple[int, str]] = []
     place = start
     for raw in split_lines(data):
-        lines.append((place, clean_line(raw)))
+        lines.append((place, sanitize_line(raw)))
         place += len(raw) + 1
     return Page(start, start + len(data), lines)

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from .follower import LogFollower
-from .time_limit import cpu_limit
+from .time_limit import regex_time_limit
 
 READS_PER_UPDATE = 12  # chunks; more than a follower's backlog, so that an update always catches up
 PACE_SAMPLES = 20
@@ -48,7 +48,7 @@ class ProgressTracker:
                 break
             self._last_line = now
             try:
-                with cpu_limit():
+                with regex_time_limit():
                     for line in lines:
                         self.values.update(parse_progress(self._pattern, line))
             except TimeoutError:

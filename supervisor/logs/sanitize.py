@@ -17,7 +17,7 @@ _ESCAPES = re.compile(
 )
 
 
-def clean_line(raw: bytes) -> str:
+def sanitize_line(raw: bytes) -> str:
     """The text a terminal would show for one line of a log, and nothing that could steer the terminal.
 
     Escape sequences and characters without a glyph (controls, bidirectional and zero-width marks) are gone, bad

@@ -6,7 +6,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
-from .time_limit import cpu_limit, sliced
+from .time_limit import in_chunks, regex_time_limit
 
 ERRORS = (
     r"(?=[\[ETFCoSKNn])"  # what each of these begins with: five times faster on lines without any
@@ -41,8 +41,8 @@ class Search:
         """Takes in which of these lines, given with their places, match; whether any does. Lines as for `add`."""
         places: list[int] = []
         try:
-            async for some in sliced(lines):
-                with cpu_limit():
+            async for some in in_chunks(lines):
+                with regex_time_limit():
                     places += [place for place, line in some if self.pattern.search(line)]
         except TimeoutError:
             self.gave_up = True
@@ -85,7 +85,7 @@ class Search:
         if self.gave_up:
             return []
         try:
-            with cpu_limit():
+            with regex_time_limit():
                 return [match.span() for match in self.pattern.finditer(line) if match.end() > match.start()]
         except TimeoutError:
             self.gave_up = True

@@ -7,10 +7,10 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .log_file import RawLog, split_lines
+from .log_file import LogFile, split_lines
 
 
-class Text(NamedTuple):
+class LineBlock(NamedTuple):
     """Whole lines between two places, each as its place, the number of its log, and its bytes."""
 
     start: int
@@ -18,13 +18,13 @@ class Text(NamedTuple):
     lines: list[tuple[int, int, bytes]]
 
 
-NOTHING = Text(0, 0, [])
+NOTHING = LineBlock(0, 0, [])
 
 
-class Pieces:
+class Segments:
     """Pieces of logs in a row, each of whole lines. A place is `start` plus the bytes of the pieces above it."""
 
-    def __init__(self, logs: Sequence[RawLog], start: int) -> None:
+    def __init__(self, logs: Sequence[LogFile], start: int) -> None:
         self._logs = logs
         self._starts = array("q", [start])  # of each piece, and where the last one ends
         self._which = array("q")  # the number of its log
@@ -49,7 +49,7 @@ class Pieces:
             self._offsets.append(offset)
             self._starts.append(self.end + length)
 
-    def before(self, place: int, want: int) -> Text:
+    def before(self, place: int, want: int) -> LineBlock:
         """The lines just above a place, about `want` bytes of them."""
         index, parts, start = self._at(place - 1), list[list[tuple[int, int, bytes]]](), place
         while index >= 0 and (not parts or place - start < want):
@@ -59,9 +59,9 @@ class Pieces:
             if start > self._starts[index] or not data:
                 break
             index -= 1
-        return Text(start, place, [line for part in reversed(parts) for line in part])
+        return LineBlock(start, place, [line for part in reversed(parts) for line in part])
 
-    def after(self, place: int, want: int) -> Text:
+    def after(self, place: int, want: int) -> LineBlock:
         """The lines from a place on, about `want` bytes of them."""
         index, lines, end = self._at(place), list[tuple[int, int, bytes]](), place
         while index < len(self) and end - place < want:
@@ -73,7 +73,7 @@ class Pieces:
             lines += self._lines(index, end, data)
             end += len(data)
             index = self._at(end)
-        return Text(place, end, lines)
+        return LineBlock(place, end, lines)
 
     def _end_of(self, index: int, length: int, want: int) -> bytes:
         """About the last `want` of a piece's first bytes."""
@@ -97,7 +97,7 @@ class Pieces:
     def _length(self, index: int) -> int:
         return self._starts[index + 1] - self._starts[index]
 
-    def _log(self, index: int) -> RawLog:
+    def _log(self, index: int) -> LogFile:
         return self._logs[self._which[index]]
 
     def _lines(self, index: int, place: int, data: bytes) -> list[tuple[int, int, bytes]]:

@@ -15,14 +15,14 @@ T = TypeVar("T")
 
 
 @contextlib.contextmanager
-def cpu_limit() -> Iterator[None]:
+def regex_time_limit() -> Iterator[None]:
     """Ends what is in it once the process has used `LIMIT_S` of the processor. For the main thread alone.
 
     Raises:
         TimeoutError: it was ended.
         ValueError: this is another thread, where no signal arrives.
     """
-    before = signal.signal(signal.SIGVTALRM, _give_up)
+    before = signal.signal(signal.SIGVTALRM, _raise_timeout)
     signal.setitimer(signal.ITIMER_VIRTUAL, LIMIT_S)
     try:
         yield
@@ -31,11 +31,11 @@ def cpu_limit() -> Iterator[None]:
         signal.signal(signal.SIGVTALRM, before)
 
 
-def _give_up(*_: object) -> NoReturn:
+def _raise_timeout(*_: object) -> NoReturn:
     raise TimeoutError
 
 
-async def sliced(lines: Sequence[T]) -> AsyncIterator[Sequence[T]]:
+async def in_chunks(lines: Sequence[T]) -> AsyncIterator[Sequence[T]]:
     """Some lines at a time; in between, whatever else there is to do has its turn."""
     for start in range(0, len(lines), SLICE):
         yield lines[start : start + SLICE]

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
-from .log_file import RawLog
+from .log_file import LogFile
 
 BLOCK = 1 << 16  # bytes
 EARLIEST = -(1 << 40)  # before any moment
@@ -28,7 +28,7 @@ _STAMP = re.compile(rb"(?<=\n)(?:\x1b\[[\d;]*m){0,3}(\d{4}-\d\d-\d\d[ T]\d\d:\d\
 _HEADER = re.compile(rb" \[\w+ *\] \S+ +\| attempt ")  # follows the time in the line that begins an attempt
 
 
-class Times(Protocol):
+class TimestampIndex(Protocol):
     """The times of the lines in the beginning of a log, from the `first` to the `last`."""
 
     first: int
@@ -43,19 +43,19 @@ class Times(Protocol):
         ...
 
 
-def times_of(log: RawLog, size: int) -> Times:
+def timestamp_index(log: LogFile, size: int) -> TimestampIndex:
     """The times that lines of a log's first `size` bytes begin with; where they have none, times as by even growth."""
-    stamped = StampedTimes(log, size)
+    stamped = ParsedTimestamps(log, size)
     if stamped.has_own:
         return stamped
     written = calendar.timegm(time.localtime(log.modified))
-    return SpreadTimes(log, size, min(stamped.first, written), written)
+    return InterpolatedTimestamps(log, size, min(stamped.first, written), written)
 
 
-class StampedTimes:
+class ParsedTimestamps:
     """The times that lines begin with. A line without one belongs to the last line above it that has one."""
 
-    def __init__(self, log: RawLog, size: int) -> None:
+    def __init__(self, log: LogFile, size: int) -> None:
         self._log = log
         self._size = size
         self._blocks = -(-size // BLOCK)
@@ -81,7 +81,7 @@ class StampedTimes:
         return first[1] if first is not None else self._size
 
     def of(self, start: int, lines: Iterable[bytes]) -> list[int]:  # noqa: ARG002 - the lines tell
-        return moments_of(lines, EARLIEST)
+        return timestamps_of(lines, EARLIEST)
 
     def _begins_at_or_after(self, block: int, moment: int) -> bool:
         first = self._first_stamp(block)
@@ -97,18 +97,18 @@ class StampedTimes:
             self._first[block] = (stamps.moments[0], stamps.places[0]) if stamps.moments else None
         return self._first[block]
 
-    def _all_stamps(self, block: int) -> _Stamps:
+    def _all_stamps(self, block: int) -> _TimestampSearch:
         return self._stamps_within(block, BLOCK)
 
-    def _stamps_within(self, block: int, length: int) -> _Stamps:
+    def _stamps_within(self, block: int, length: int) -> _TimestampSearch:
         start = block * BLOCK
         end = min(start + length, self._size)
         before = b"\n" if start == 0 else b""
         data = before + self._log.read(max(0, start - 1), end - start + 1 - len(before) + _STAMP_LENGTH)
-        stamps = _Stamps(array("q"), array("q"), [])
+        stamps = _TimestampSearch(array("q"), array("q"), [])
         for match in _STAMP.finditer(data):
             place = start + match.start() - 1
-            moment = moment_of(match[1])
+            moment = timestamp_of(match[1])
             if place >= end:
                 break
             if moment is not None:
@@ -119,7 +119,7 @@ class StampedTimes:
         return stamps
 
 
-class _Stamps(NamedTuple):
+class _TimestampSearch(NamedTuple):
     """The times in a block, where their lines begin, and where the first of them is that begins no attempt."""
 
     moments: array[int]
@@ -131,10 +131,10 @@ class _Stamps(NamedTuple):
         return bool(self.own)
 
 
-class SpreadTimes:
+class InterpolatedTimestamps:
     """Times as if a log had grown evenly from its first time to its last change."""
 
-    def __init__(self, log: RawLog, size: int, first: int, last: int) -> None:
+    def __init__(self, log: LogFile, size: int, first: int, last: int) -> None:
         self._log = log
         self._size = size
         self.first, self.last = first, last
@@ -151,18 +151,18 @@ class SpreadTimes:
         return moments
 
 
-def moments_of(lines: Iterable[bytes], before: int) -> list[int]:
+def timestamps_of(lines: Iterable[bytes], before: int) -> list[int]:
     """The moment that each line begins with, or else that of the line above; `before` is that above the first one."""
     moments = []
     for raw in lines:
         match = _STAMP.match(b"\n" + raw[:_STAMP_LENGTH], 1)
-        before = (moment_of(match[1]) if match else None) or before
+        before = (timestamp_of(match[1]) if match else None) or before
         moments.append(before)
     return moments
 
 
 @lru_cache(1 << 14)
-def moment_of(stamp: bytes) -> int | None:
+def timestamp_of(stamp: bytes) -> int | None:
     """The moment of a time in text; None where there is no such day or hour."""
     try:
         return int(datetime.fromisoformat(stamp.decode()).replace(tzinfo=UTC).timestamp())

@@ -12,7 +12,7 @@ from .schema import Plan, RunPlan, Value
 
 MAX_RUNS = 256
 MAX_NAME = 64
-REPEATED = "seed"
+SEED_KEY = "seed"
 """Runs that differ in this key alone repeat one measurement: they form a group."""
 
 
@@ -33,16 +33,16 @@ def expand_matrices(plan: Plan) -> Plan:
     names: dict[str, list[str]] = {}
     runs: dict[str, RunPlan] = {}
     for name, run in plan.runs.items():
-        expanded = _expand(name, run) if run.matrix else {name: run}
+        expanded = _expand_run(name, run) if run.matrix else {name: run}
         for one in expanded:
             if one in runs or (one != name and one in plan.runs):
                 raise MatrixError(f"runs.{name}.matrix: there is another run named '{one}'; rename one, or its values")
         names[name] = list(expanded)
         runs |= expanded
-    return plan.model_copy(update={"runs": {name: _waiting(run, names) for name, run in runs.items()}})
+    return plan.model_copy(update={"runs": {name: _expand_dependencies(run, names) for name, run in runs.items()}})
 
 
-def _expand(name: str, run: RunPlan) -> dict[str, RunPlan]:
+def _expand_run(name: str, run: RunPlan) -> dict[str, RunPlan]:
     count = math.prod(len(values) for values in run.matrix.values())
     if count > MAX_RUNS:
         raise MatrixError(f"runs.{name}.matrix: {count} combinations, at most {MAX_RUNS} can be run; give fewer values")
@@ -55,26 +55,26 @@ def _expand(name: str, run: RunPlan) -> dict[str, RunPlan]:
     expanded: dict[str, RunPlan] = {}
     for combination in product(*run.matrix.values()):
         values = dict(zip(run.matrix, combination, strict=True))
-        one = _name(name, values)
+        one = _run_name(name, values)
         if one in expanded:
             raise MatrixError(f"runs.{name}.matrix: two runs would be called '{one}'; give values that differ")
         if len(one) > MAX_NAME:
             raise MatrixError(f"runs.{name}.matrix: '{one}' is longer than {MAX_NAME} characters; shorten the keys")
-        group = _name(name, {key: value for key, value in values.items() if key != REPEATED})
+        group = _run_name(name, {key: value for key, value in values.items() if key != SEED_KEY})
         expanded[one] = run.model_copy(
             update={
-                "command": _filled(run.command, values),
-                "fresh_args": _filled(run.fresh_args, values),
-                "env": dict(zip(run.env, _filled(tuple(run.env.values()), values), strict=True)),
-                "cwd": run.cwd if run.cwd is None else _filled((run.cwd,), values)[0],
+                "command": _fill(run.command, values),
+                "fresh_args": _fill(run.fresh_args, values),
+                "env": dict(zip(run.env, _fill(tuple(run.env.values()), values), strict=True)),
+                "cwd": run.cwd if run.cwd is None else _fill((run.cwd,), values)[0],
                 "matrix": {},
-                "group": run.group or (group if REPEATED in values else None),
+                "group": run.group or (group if SEED_KEY in values else None),
             }
         )
     return expanded
 
 
-def _name(base: str, values: Mapping[str, Value]) -> str:
+def _run_name(base: str, values: Mapping[str, Value]) -> str:
     """`mlp-seed1-learning_rate0.001`; a value that is no number, or would run into the key's own, after a dash."""
     parts = [base]
     for key, value in values.items():
@@ -83,7 +83,7 @@ def _name(base: str, values: Mapping[str, Value]) -> str:
     return "-".join(parts)
 
 
-def _filled(texts: Sequence[str], values: Mapping[str, Value]) -> tuple[str, ...]:
+def _fill(texts: Sequence[str], values: Mapping[str, Value]) -> tuple[str, ...]:
     """The texts with the placeholders of the matrix filled in; all others stay, for later."""
 
     def value_of(match: re.Match[str]) -> str:
@@ -94,7 +94,7 @@ def _filled(texts: Sequence[str], values: Mapping[str, Value]) -> tuple[str, ...
     return tuple(PLACEHOLDER.sub(value_of, text) for text in texts)
 
 
-def _waiting(run: RunPlan, names: Mapping[str, Sequence[str]]) -> RunPlan:
+def _expand_dependencies(run: RunPlan, names: Mapping[str, Sequence[str]]) -> RunPlan:
     """The run, waiting for all that the runs it waits for have become."""
     every = {
         field: tuple(one for name in waited for one in names[name])

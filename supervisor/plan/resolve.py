@@ -9,7 +9,7 @@ from .placeholders import Placeholders, expand_arguments, expand_text
 from .schema import Plan
 
 
-def expand_plan(
+def fill_placeholders(
     plan: Plan, common: Placeholders, per_run: Mapping[str, Placeholders], *, cwd: Path, source: str
 ) -> Plan:
     """The plan with every placeholder filled in and every `cwd` absolute; `source` names the plan in errors.

@@ -21,7 +21,7 @@ MAX_GRACE_S = 86_400
 ENV_NAME = re.compile(r"[^=\0]+")
 
 
-def _compiled(pattern: str) -> str:
+def _check_pattern(pattern: str) -> str:
     try:
         groups = re.compile(pattern).groupindex
     except re.error as error:
@@ -31,26 +31,26 @@ def _compiled(pattern: str) -> str:
     return pattern
 
 
-def _without_nul(text: str) -> str:
+def _reject_nul(text: str) -> str:
     if "\0" in text:
         raise ValueError("has a NUL character, which no program can be given")
     return text
 
 
-def _variable(name: str) -> str:
+def _check_variable_name(name: str) -> str:
     if not ENV_NAME.fullmatch(name):
         raise ValueError("not a name for an environment variable")
     return name
 
 
-def _group(name: str) -> str:
+def _check_group_name(name: str) -> str:
     if not RUN_NAME.fullmatch(name):
         raise ValueError("not a usable name; use letters, digits, '_', '-' and '.', at most 64")
     return name
 
 
-Text = Annotated[str, AfterValidator(_without_nul)]
-Variable = Annotated[str, AfterValidator(_variable)]
+Text = Annotated[str, AfterValidator(_reject_nul)]
+Variable = Annotated[str, AfterValidator(_check_variable_name)]
 
 
 Value = str | int | float
@@ -59,7 +59,7 @@ Value = str | int | float
 Matrix = Mapping[str, tuple[Value, ...]]
 
 
-def checked_matrix(given: object) -> dict[str, tuple[Value, ...]]:
+def validate_matrix(given: object) -> dict[str, tuple[Value, ...]]:
     """The matrix of a plan file, its lists as tuples. Raises ValueError for anything but lists of texts and numbers."""
     if not isinstance(given, Mapping):
         raise ValueError("must be a table of lists, as in matrix.seed = [1, 2, 3]")
@@ -90,14 +90,16 @@ class RunPlan(BaseModel):
     command: tuple[Text, ...] = Field(min_length=1)
     after: tuple[str, ...] = ()  # all of these must have succeeded
     after_end: tuple[str, ...] = ()  # all of these must have ended, however
-    matrix: Annotated[dict[str, tuple[Value, ...]], BeforeValidator(checked_matrix)] = Field(default_factory=dict)
-    group: Annotated[str, AfterValidator(_group)] | None = None  # whose results are summed up as mean and deviation
+    matrix: Annotated[dict[str, tuple[Value, ...]], BeforeValidator(validate_matrix)] = Field(default_factory=dict)
+    group: Annotated[str, AfterValidator(_check_group_name)] | None = (
+        None  # whose results are summed up as mean and deviation
+    )
     slot: Annotated[int, Field(ge=0, strict=True)] | Literal["none"] | None = None
     gpu_memory_mib: int | None = Field(default=None, ge=0, strict=True)
     stop_grace_s: float = Field(default=30.0, ge=0, le=MAX_GRACE_S, strict=True)
     env: dict[Variable, Text] = Field(default_factory=dict)
     cwd: Text | None = None
-    progress: Annotated[str, AfterValidator(_compiled)] | None = None
+    progress: Annotated[str, AfterValidator(_check_pattern)] | None = None
     fresh_args: tuple[Text, ...] = ()
     retries: int = Field(default=0, ge=0)  # new attempts after crashes
     retry_exit_codes: tuple[Annotated[int, Field(ge=1, le=255)], ...] = ()  # that are crashes, as every signal is

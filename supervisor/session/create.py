@@ -12,7 +12,7 @@ from pathlib import Path
 from ..files import sync_folder, write_atomic
 from ..plan.loader import dump_plan
 from ..plan.placeholders import Placeholders
-from ..plan.resolve import expand_plan
+from ..plan.resolve import fill_placeholders
 from ..plan.schema import Plan
 from .folder import STAMP_FORMAT, SessionError, SessionFolder, SessionSettings, latest_session, parse_stamp
 
@@ -33,10 +33,10 @@ def resolve_plan(folder: SessionFolder, plan: Plan, options: Placeholders, *, so
     Raises:
         PlanError: a placeholder that means nothing.
     """
-    return expand_plan(plan, *_placeholders(folder, plan, options), cwd=Path.cwd(), source=source)
+    return fill_placeholders(plan, *_placeholders(folder, plan, options), cwd=Path.cwd(), source=source)
 
 
-def create_session(folder: SessionFolder, plan: Plan, settings: SessionSettings) -> None:
+def write_session(folder: SessionFolder, plan: Plan, settings: SessionSettings) -> None:
     """Puts a new session with its resolved plan on disk, complete or not at all.
 
     Raises:

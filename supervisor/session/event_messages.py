@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..formatting import tally
+from ..formatting import state_counts
 from ..plan.schema import Plan
 from .events import (
     AttemptEnded,
@@ -19,14 +19,14 @@ from .events import (
     SlotsChosen,
     StopRequested,
 )
-from .explain import how_ended, reason
-from .session_log import Level
+from .explain import describe_exit, explain_state
+from .session_log import LogLevel
 from .state import RunState, SessionState, blockers, run_states
 
-Line = tuple[str, Level]
+Line = tuple[str, LogLevel]
 
 
-def tell(event: Event, plan: Plan, state: SessionState) -> Iterator[Line]:
+def event_messages(event: Event, plan: Plan, state: SessionState) -> Iterator[Line]:
     """The lines for an event that has just led to `state`."""
     match event:
         case EngineStarted():
@@ -44,7 +44,7 @@ def tell(event: Event, plan: Plan, state: SessionState) -> Iterator[Line]:
         case AttemptVoided():
             yield f"{event.run}: attempt {event.attempt} never began; starting it again", "warning"
         case AttemptEnded():
-            yield from _tell_end(event, plan, state)
+            yield from _end_message(event, plan, state)
         case StopRequested():
             yield f"{event.run}: {event.how} requested", "info"
         case RestartRequested():
@@ -55,18 +55,18 @@ def tell(event: Event, plan: Plan, state: SessionState) -> Iterator[Line]:
             tries = f"retry {state.runs[event.run].retries} of {plan.runs[event.run].retries}"
             yield f"{event.run}: crashed; {tries} in {event.delay_s:g} s", "warning"
         case SessionFinished():
-            yield f"session finished: {tally(run_states(plan, state).values())}", "info"
+            yield f"session finished: {state_counts(run_states(plan, state).values())}", "info"
 
 
-def _tell_end(event: AttemptEnded, plan: Plan, state: SessionState) -> Iterator[Line]:
+def _end_message(event: AttemptEnded, plan: Plan, state: SessionState) -> Iterator[Line]:
     run = state.runs[event.run]
     seconds = f"after {event.exit.ended - run.last.started:.1f} s" if run.last else ""
     if run.own_state in (RunState.FAILED, RunState.LOST):
         states = run_states(plan, state)
-        yield f"{event.run}: {run.own_state} {seconds} ({how_ended(run)})", "error"
+        yield f"{event.run}: {run.own_state} {seconds} ({describe_exit(run)})", "error"
         for name, other in states.items():
             if other is RunState.BLOCKED and event.run in blockers(plan, states, name):
-                yield f"{name}: {reason(name, plan, state, states)}", "warning"
+                yield f"{name}: {explain_state(name, plan, state, states)}", "warning"
     else:
         yield f"{event.run}: {run.own_state} {seconds}", "info"
     if event.exit.leftovers:

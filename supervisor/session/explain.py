@@ -7,34 +7,36 @@ import time
 from collections.abc import Mapping
 
 from ..gpus.slots import Slot
-from ..logs.sanitize import clean_line
+from ..logs.sanitize import sanitize_line
 from ..plan.schema import Plan, RunPlan
-from .state import Run, RunState, SessionState, awaited, blockers
+from .state import Run, RunState, SessionState, blockers, unfinished_dependencies
 
 
-def reason(name: str, plan: Plan, state: SessionState, states: Mapping[str, RunState]) -> str:
+def explain_state(name: str, plan: Plan, state: SessionState, states: Mapping[str, RunState]) -> str:
     """Why the run is in its state, in words; "" where the state says it all."""
     run = state.runs[name]
     match states[name]:
         case RunState.WAITING:
-            return f"waits for {', '.join(awaited(plan.runs[name], states))}"
+            return f"waits for {', '.join(unfinished_dependencies(plan.runs[name], states))}"
         case RunState.BLOCKED:
             roots = blockers(plan, states, name)
-            return "blocked by " + ", ".join(f"{root} ({how_ended(state.runs[root], words=False)})" for root in roots)
+            return "blocked by " + ", ".join(
+                f"{root} ({describe_exit(state.runs[root], words=False)})" for root in roots
+            )
         case RunState.QUEUED:
             if run.retry is not None:
                 due = time.strftime("%H:%M:%S", time.localtime(run.retry.at + run.retry.delay_s))
-                return f"{how_ended(run)}; retry {run.retries} of {plan.runs[name].retries} not before {due}"
-            return _what_is_missing(plan.runs[name], state.slots)
+                return f"{describe_exit(run)}; retry {run.retries} of {plan.runs[name].retries} not before {due}"
+            return _missing_dependencies(plan.runs[name], state.slots)
         case RunState.STOPPING:
             return "stopping; starts again afterwards" if run.pending else "stopping"
         case RunState.FAILED | RunState.LOST | RunState.STOPPED:
-            return how_ended(run)
+            return describe_exit(run)
         case _:
             return ""
 
 
-def _what_is_missing(plan: RunPlan, slots: tuple[Slot, ...] | None) -> str:
+def _missing_dependencies(plan: RunPlan, slots: tuple[Slot, ...] | None) -> str:
     """What a run that might start still lacks."""
     if not plan.takes_slot:
         return ""
@@ -45,13 +47,13 @@ def _what_is_missing(plan: RunPlan, slots: tuple[Slot, ...] | None) -> str:
     return "waits for a free slot"
 
 
-def how_ended(run: Run, *, words: bool = True) -> str:
+def describe_exit(run: Run, *, words: bool = True) -> str:
     """How the latest attempt ended: `exit code 1`, `SIGSEGV`, or why it never began; with `words` the log's last."""
     last = run.last
     if last is None or last.exit is None:
         return "stopped before it started"
     if last.exit.error is not None:
-        return clean_line(last.exit.error.encode("utf-8", "replace"))  # the name of a command may be anything
+        return sanitize_line(last.exit.error.encode("utf-8", "replace"))  # the name of a command may be anything
     if last.exit.exit_code is not None:
         ending = f"exit code {last.exit.exit_code}"
     elif last.exit.signal is not None:

@@ -12,7 +12,7 @@ from ..formatting import table
 Figures = dict[str, dict[str, float | int]]
 
 
-def group_figures(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, Figures]:
+def group_metrics(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, Figures]:
     """For each group of two results or more, each figure's mean, (sample) standard deviation and count.
 
     `runs`: those of a summary, each with its `group` and `result`. Whole numbers that are the same everywhere are left
@@ -22,10 +22,10 @@ def group_figures(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, Figures]:
     for run in runs.values():
         if run.get("group") and run["result"]:
             members.setdefault(run["group"], []).append(run["result"])
-    return {group: _figures(results) for group, results in members.items() if len(results) > 1}
+    return {group: _metrics(results) for group, results in members.items() if len(results) > 1}
 
 
-def _figures(results: Sequence[Mapping[str, Any]]) -> Figures:
+def _metrics(results: Sequence[Mapping[str, Any]]) -> Figures:
     figures: Figures = {}
     for key in dict.fromkeys(key for result in results for key in result):
         values = [value for result in results if (value := _number(result.get(key))) is not None]

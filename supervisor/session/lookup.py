@@ -29,11 +29,11 @@ def current_session(logs: Path) -> SessionFolder | None:
     """The session that clients mean: the newest, or an earlier one that somebody goes on with."""
     sessions = list_sessions(logs)
     if sessions and is_closed(sessions[-1].journal):
-        return next(filter(_goes_on, sessions[:-1]), sessions[-1])
+        return next(filter(_is_unfinished, sessions[:-1]), sessions[-1])
     return sessions[-1] if sessions else None
 
 
-def _goes_on(folder: SessionFolder) -> bool:
+def _is_unfinished(folder: SessionFolder) -> bool:
     try:
         return not is_closed(folder.journal) and not is_finished(folder)
     except (SessionError, JournalError):

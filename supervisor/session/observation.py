@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Usage:
+class ResourceUsage:
     """What the processes of one run take together."""
 
     pids: frozenset[int]
@@ -22,4 +22,4 @@ class Observation:
     progress: Mapping[str, int | float] = field(default_factory=dict)
     eta_s: float | None = None
     stalled: bool = False
-    usage: Usage | None = None
+    usage: ResourceUsage | None = None

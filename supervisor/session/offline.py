@@ -6,18 +6,18 @@ import asyncio
 import time
 from pathlib import Path
 
-from ..formatting import tally
+from ..formatting import state_counts
 from ..logs.progress import READS_PER_UPDATE, ProgressTracker
 from .folder import SessionError, SessionFolder, folder_size, list_sessions
 from .journal import JournalError
 from .lookup import replay_session
 from .observation import Observation
 from .snapshot import Snapshot
-from .snapshot_builder import Painter
-from .state import first_offset, run_states
+from .snapshot_builder import SnapshotBuilder
+from .state import progress_start_offset, run_states
 
 
-def session_rows(logs: Path) -> list[list[str]]:
+def session_table(logs: Path) -> list[list[str]]:
     """Stamp, name, state, result and size of each session of a logs folder, oldest first."""
     return [_session_row(folder) for folder in list_sessions(logs)]
 
@@ -28,11 +28,11 @@ def _session_row(folder: SessionFolder) -> list[str]:
         plan, state = replay_session(folder)
     except (SessionError, JournalError) as error:
         return [folder.stamp, "", "damaged", str(error), size]
-    result = tally(run_states(plan, state).values())
+    result = state_counts(run_states(plan, state).values())
     return [folder.stamp, plan.session.name, "finished" if state.finished else "running", result, size]
 
 
-async def recorded_snapshot(folder: SessionFolder) -> Snapshot:
+async def snapshot_from_files(folder: SessionFolder) -> Snapshot:
     """The last picture of a finished session. Reads logs piece by piece, so that others have their turn.
 
     Raises:
@@ -42,9 +42,11 @@ async def recorded_snapshot(folder: SessionFolder) -> Snapshot:
     now = time.time()
     observations: dict[str, Observation] = {}
     for name, run in plan.runs.items():
-        tracker = ProgressTracker(run.progress, folder.run_log(name), first_offset(state.runs[name].attempts))
+        tracker = ProgressTracker(run.progress, folder.run_log(name), progress_start_offset(state.runs[name].attempts))
         for _ in range(READS_PER_UPDATE):
             tracker.update(now, budget_s=0)
             await asyncio.sleep(0)
         observations[name] = Observation(tracker.values)
-    return Painter(plan, folder).snapshot(state, observations.__getitem__, now=now, reading=None, engine_pid=None)
+    return SnapshotBuilder(plan, folder).snapshot(
+        state, observations.__getitem__, now=now, reading=None, engine_pid=None
+    )

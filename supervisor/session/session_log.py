@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 from typing import Literal
 
-Level = Literal["info", "warning", "error"]
+LogLevel = Literal["info", "warning", "error"]
 
 
-def log_line(name: str, text: str, level: Level = "info", at: float | None = None) -> str:
+def log_line(name: str, text: str, level: LogLevel = "info", at: float | None = None) -> str:
     """One line in the format that trainers and supervisor share."""
     moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
     return f"{moment} [{level:<9}] {name:<20} | {text}"
@@ -22,7 +22,7 @@ class SessionLog:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def write(self, text: str, level: Level = "info") -> None:
+    def write(self, text: str, level: LogLevel = "info") -> None:
         """Appends a line; a full disk costs the line, never the session."""
         try:
             # Somebody may have put a FIFO there: it must not block us.

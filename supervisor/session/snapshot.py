@@ -9,11 +9,11 @@ from .events import Mode
 from .state import RunState
 
 
-class _Picture(BaseModel):
+class _View(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class AttemptView(_Picture):
+class AttemptView(_View):
     """One past or present attempt of a run. Times are unix seconds."""
 
     number: int
@@ -26,7 +26,7 @@ class AttemptView(_Picture):
     fresh: bool = False
 
 
-class RunView(_Picture):
+class RunView(_View):
     """One run. Times are unix seconds, memory MiB; None where not known or not applicable."""
 
     state: RunState
@@ -53,7 +53,7 @@ class RunView(_Picture):
     attempts: tuple[AttemptView, ...] = ()
 
 
-class Snapshot(_Picture):
+class Snapshot(_View):
     """The whole session at one moment."""
 
     session: str  # the stamp

@@ -6,20 +6,20 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..gpus.models import Gpu, GpuReading
-from ..gpus.slots import Slot, environment_of
+from ..gpus.slots import Slot, cuda_environment
 from ..plan.schema import Plan
 from .events import Exit
-from .explain import reason
+from .explain import explain_state
 from .folder import SessionFolder
 from .observation import Observation
 from .snapshot import AttemptView, RunView, Snapshot
 from .state import ENDED, Attempt, Run, RunState, SessionState, blockers, run_states
 
 if TYPE_CHECKING:
-    from .observation import Usage  # it imports psutil, which clients have no use for
+    from .observation import ResourceUsage  # it imports psutil, which clients have no use for
 
 
-class Painter:
+class SnapshotBuilder:
     """Draws snapshots of one session. Runs that have ended look the same in all of them and are drawn once."""
 
     def __init__(self, plan: Plan, folder: SessionFolder) -> None:
@@ -93,13 +93,13 @@ class Painter:
             "log": str(self._folder.run_log(name)),
             "gpu_memory_expected_mib": plan.runs[name].gpu_memory_mib,
             "blocked_by": blockers(plan, states, name) if states[name] is RunState.BLOCKED else (),
-            "reason": reason(name, plan, state, states),
+            "reason": explain_state(name, plan, state, states),
             "attempts": tuple(_attempt_view(attempt) for attempt in run.attempts),
         }
-        return RunView(**common) if last is None else RunView(**common, **_latest(last, seen, reading))
+        return RunView(**common) if last is None else RunView(**common, **_attempt_fields(last, seen, reading))
 
 
-def _latest(last: Attempt, seen: Observation, reading: GpuReading | None) -> dict[str, Any]:
+def _attempt_fields(last: Attempt, seen: Observation, reading: GpuReading | None) -> dict[str, Any]:
     """What a view says of the latest attempt."""
     alive = last.exit is None
     ended = last.exit or Exit(ended=0.0)
@@ -108,7 +108,7 @@ def _latest(last: Attempt, seen: Observation, reading: GpuReading | None) -> dic
         "attempt": last.number,
         "pid": last.pid if alive else None,
         "gpu": _gpu_index(last.slot, reading) if last.slot else None,
-        "cuda_visible_devices": environment_of(last.slot)["CUDA_VISIBLE_DEVICES"],
+        "cuda_visible_devices": cuda_environment(last.slot)["CUDA_VISIBLE_DEVICES"],
         "exit_code": ended.exit_code,
         "signal": ended.signal,
         "started": last.started,
@@ -162,7 +162,7 @@ def _attempt_view(attempt: Attempt) -> AttemptView:
     )
 
 
-def _on_gpus(usage: Usage | None, reading: GpuReading | None) -> tuple[int | None, tuple[int, ...] | None]:
+def _on_gpus(usage: ResourceUsage | None, reading: GpuReading | None) -> tuple[int | None, tuple[int, ...] | None]:
     """MiB that the run's processes hold on all GPUs, and on which; (None, None) where NVML shows none of them."""
     if usage is None or reading is None:
         return None, None

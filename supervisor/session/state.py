@@ -210,10 +210,10 @@ def _is_outdated(plan: RunPlan, state: SessionState, run: Run) -> bool:
 def _pending_state(plan: RunPlan, states: Mapping[str, RunState]) -> RunState:
     if any(states[dependency] in ENDED_BADLY for dependency in plan.after):
         return RunState.BLOCKED
-    return RunState.WAITING if awaited(plan, states) else RunState.QUEUED
+    return RunState.WAITING if unfinished_dependencies(plan, states) else RunState.QUEUED
 
 
-def awaited(plan: RunPlan, states: Mapping[str, RunState]) -> list[str]:
+def unfinished_dependencies(plan: RunPlan, states: Mapping[str, RunState]) -> list[str]:
     """The runs that must still succeed, or end, before this one may start."""
     unsuccessful = [dependency for dependency in plan.after if states[dependency] is not RunState.SUCCEEDED]
     return unsuccessful + [dependency for dependency in plan.after_end if states[dependency] not in OVER]
@@ -236,7 +236,7 @@ def blockers(plan: Plan, states: Mapping[str, RunState], name: str) -> tuple[str
     return tuple(roots)
 
 
-def first_offset(attempts: Sequence[Attempt]) -> int:
+def progress_start_offset(attempts: Sequence[Attempt]) -> int:
     """Where in a run's log its present progress begins: at the newest attempt that started from scratch."""
     fresh = [attempt.log_offset for attempt in attempts if attempt.fresh]
     return fresh[-1] if fresh else attempts[0].log_offset if attempts else 0

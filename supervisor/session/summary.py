@@ -11,10 +11,10 @@ from typing import Any
 
 from ..files import read_object, write_atomic
 from ..formatting import duration, table
-from ..logs.sanitize import clean_line
+from ..logs.sanitize import sanitize_line
 from ..plan.schema import Plan
 from .folder import SessionFolder
-from .groups import group_figures, groups_table
+from .groups import group_metrics, groups_table
 from .state import Run, RunState, SessionState, run_states
 
 RESULT_FILE = "result.json"  # a flat JSON object that a run may leave in its output folder
@@ -26,7 +26,7 @@ TERMINAL = 80  # columns; the table of the main job's three trainings fits
 Scalar = str | int | float | bool | None
 
 
-def summary_of(folder: SessionFolder, plan: Plan, state: SessionState) -> dict[str, Any]:
+def build_summary(folder: SessionFolder, plan: Plan, state: SessionState) -> dict[str, Any]:
     """Each run's state, times, resources, what it left in its result.json, and groups of runs: for JSON."""
     states = run_states(plan, state)
     runs = {
@@ -44,7 +44,7 @@ def summary_of(folder: SessionFolder, plan: Plan, state: SessionState) -> dict[s
         "mode": state.mode,
         "started": state.started,
         "runs": runs,
-        "groups": group_figures(runs),
+        "groups": group_metrics(runs),
     }
 
 
@@ -54,7 +54,7 @@ def write_summary(folder: SessionFolder, plan: Plan, state: SessionState) -> Non
     Raises:
         OSError: it could not be written.
     """
-    write_atomic(folder.summary, json.dumps(summary_of(folder, plan, state), indent=2) + "\n")
+    write_atomic(folder.summary, json.dumps(build_summary(folder, plan, state), indent=2) + "\n")
 
 
 def _facts(run: Run) -> dict[str, Scalar]:
@@ -82,14 +82,14 @@ def _result(folder: SessionFolder, run: str) -> dict[str, Scalar]:
         return {}
     found = read_object(path) or {}
     return {
-        _cleaned(key): _cleaned(value) if isinstance(value, str) else value
+        _sanitize(key): _sanitize(value) if isinstance(value, str) else value
         for key, value in list(found.items())[:MAX_RESULT_KEYS]
         if isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
     }
 
 
-def _cleaned(text: str) -> str:
-    return clean_line(text.encode("utf-8", "replace"))
+def _sanitize(text: str) -> str:
+    return sanitize_line(text.encode("utf-8", "replace"))
 
 
 def read_summary(folder: SessionFolder) -> Mapping[str, Any]:

@@ -12,12 +12,12 @@ def new_token() -> str:
     return secrets.token_urlsafe(32)
 
 
-def is_token(given: str, token: str) -> bool:
+def is_valid_token(given: str, token: str) -> bool:
     """Whether it is the token; the time that takes says nothing about it."""
     return secrets.compare_digest(given.encode("utf-8", "replace"), token.encode())
 
 
-def is_our_host(host: str) -> bool:
+def is_allowed_host(host: str) -> bool:
     """Whether a Host header means this machine, and no name that somebody has made to point here.
 
     Any port: behind `ssh -L 9000:127.0.0.1:8765` the browser says 9000, and a foreign page can't choose the name.
@@ -26,7 +26,7 @@ def is_our_host(host: str) -> bool:
     return name in _OURSELVES and (not colon or (port.isascii() and port.isdigit()))
 
 
-def is_our_origin(origin: str | None, host: str) -> bool:
+def is_allowed_origin(origin: str | None, host: str) -> bool:
     """Whether it was a page of ours that asked; browsers name the asking page's origin for every WebSocket."""
     return origin == f"http://{host}"
 

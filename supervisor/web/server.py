@@ -18,7 +18,7 @@ import textual_serve
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from . import WebError
-from .security import content_policy, is_our_host, is_our_origin, is_token, new_token
+from .security import content_policy, is_allowed_host, is_allowed_origin, is_valid_token, new_token
 from .tab_process import Tab, for_dashboard
 
 MAX_TABS = 8  # each is a process of some 50 MB
@@ -47,9 +47,9 @@ class Server:
 
     def application(self) -> web.Application:
         """What aiohttp runs."""
-        application = web.Application(middlewares=[_for_us_alone])
+        application = web.Application(middlewares=[_check_access])
         application.router.add_get("/", self._show_page)
-        application.router.add_get("/static/{name}", _show_file)
+        application.router.add_get("/static/{name}", _file_handler)
         application.router.add_get("/ws/{token}", self._serve_tab)
         application.on_response_prepare.append(_add_headers)
         application.on_shutdown.append(self._close)
@@ -65,13 +65,13 @@ class Server:
         return web.Response(text=self._page.substitute(about), content_type="text/html")
 
     def _check(self, token: str) -> None:
-        if not is_token(token, self.token):
+        if not is_valid_token(token, self.token):
             raise web.HTTPForbidden(text="The token is wrong. Use the address that `pmssm-supervise web` has printed.")
         if len(self._sockets) >= MAX_TABS:
             raise web.HTTPServiceUnavailable(text=f"{MAX_TABS} tabs show the dashboard already; close one of them.")
 
     async def _serve_tab(self, request: web.Request) -> web.WebSocketResponse:
-        if not is_our_origin(request.headers.get("Origin"), request.host):
+        if not is_allowed_origin(request.headers.get("Origin"), request.host):
             raise web.HTTPForbidden(text="Not for pages of others.")
         self._check(request.match_info["token"])
         browser = web.WebSocketResponse(heartbeat=HEARTBEAT_S)
@@ -80,7 +80,7 @@ class Server:
             await browser.prepare(request)
             size = [_number(request.query.get(name), usual) for name, usual in (("width", 80), ("height", 24))]
             async with Tab.open(self._command, *size) as tab:
-                showing = asyncio.create_task(_show(browser, tab))
+                showing = asyncio.create_task(_page_handler(browser, tab))
                 try:
                     await _listen(browser, tab)
                 finally:
@@ -96,7 +96,7 @@ class Server:
             await browser.close(code=WSCloseCode.GOING_AWAY)
 
 
-async def _show(browser: web.WebSocketResponse, tab: Tab) -> None:
+async def _page_handler(browser: web.WebSocketResponse, tab: Tab) -> None:
     """Hands the dashboard's output to the browser until one of them leaves."""
     with contextlib.suppress(ConnectionError):
         async for data in tab.output():
@@ -122,16 +122,16 @@ async def _listen(browser: web.WebSocketResponse, tab: Tab) -> None:
 
 
 @web.middleware
-async def _for_us_alone(
+async def _check_access(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    if not is_our_host(request.host):  # a name of somebody else's that points here: DNS rebinding
+    if not is_allowed_host(request.host):  # a name of somebody else's that points here: DNS rebinding
         raise web.HTTPForbidden(text="Not under this name; use 127.0.0.1 or localhost.")
     return await handler(request)
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    if is_our_host(request.host):
+    if is_allowed_host(request.host):
         response.headers["Content-Security-Policy"] = content_policy(request.host)
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["X-Content-Type-Options"] = "nosniff"
@@ -139,7 +139,7 @@ async def _add_headers(request: web.Request, response: web.StreamResponse) -> No
     response.headers["Cache-Control"] = "no-store" if request.path == "/" else "no-cache"
 
 
-async def _show_file(request: web.Request) -> web.FileResponse:
+async def _file_handler(request: web.Request) -> web.FileResponse:
     if (path := _STATIC.get(request.match_info["name"])) is None:
         raise web.HTTPNotFound
     return web.FileResponse(path)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from pmssm.supervisor.dashboard.app import Dashboard
-from pmssm.supervisor.dashboard.config import Settings
+from pmssm.supervisor.dashboard.config import DashboardConfig
 from pmssm.supervisor.dashboard.data.session_source import Connection
 from pmssm.supervisor.gpus.models import Gpu, GpuProcess
-from pmssm.supervisor.ipc.client import EngineGone
-from pmssm.supervisor.ipc.connection import NoSession
+from pmssm.supervisor.ipc.client import EngineUnavailable
+from pmssm.supervisor.ipc.connection import NoActiveSession
 from pmssm.supervisor.ipc.messages import Command, Reply
 from pmssm.supervisor.session.snapshot import RunView, Snapshot
 from textual.app import App
@@ -72,7 +72,7 @@ class Stage:
         self.reply = Reply(ok=True, message="done as asked")
         self.snapshot: Snapshot | None = self.picture()
         self.recording: Snapshot | None = None
-        self.gone: EngineGone | None = None
+        self.gone: EngineUnavailable | None = None
         self.now = NOW
         self._changed = asyncio.Event()
 
@@ -82,16 +82,16 @@ class Stage:
 
     def app(self, **settings: Any) -> Dashboard:  # noqa: ANN401 - any field of the settings
         """A dashboard of this session."""
-        return Dashboard(self, clock=lambda: self.now, settings=Settings(**settings))
+        return Dashboard(self, clock=lambda: self.now, settings=DashboardConfig(**settings))
 
     def show(self, snapshot: Snapshot | None = None) -> None:
         """Sends a picture, by default the present one once more."""
         self.snapshot = snapshot or self.snapshot
         self._changed.set()
 
-    def leave(self, reason: EngineGone | None = None) -> None:
+    def leave(self, reason: EngineUnavailable | None = None) -> None:
         """Takes the engine away."""
-        self.gone = reason or EngineGone("the engine hung up")
+        self.gone = reason or EngineUnavailable("the engine hung up")
         self._changed.set()
 
     def come_back(self) -> None:
@@ -103,7 +103,7 @@ class Stage:
     @contextlib.asynccontextmanager
     async def open(self, *, reopen: bool = False) -> AsyncIterator[Connection]:
         self.reopened.append(reopen)
-        if reopen and isinstance(self.gone, NoSession):
+        if reopen and isinstance(self.gone, NoActiveSession):
             self.gone = None  # an engine is started on the finished session
         if self.gone is not None:
             raise self.gone

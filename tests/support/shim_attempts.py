@@ -14,9 +14,9 @@ from typing import Any
 
 from pmssm.supervisor.launchers import shim
 from pmssm.supervisor.launchers.attempt_files import AttemptSpec
-from pmssm.supervisor.launchers.local import MARK, LocalAttempt
-from pmssm.supervisor.launchers.process_identity import Identity, processes_with
-from pmssm.supervisor.launchers.shim_pool import ShimSupply
+from pmssm.supervisor.launchers.local import ATTEMPT_VARIABLE, LocalAttempt
+from pmssm.supervisor.launchers.process_identity import ProcessIdentity, find_by_environment
+from pmssm.supervisor.launchers.shim_pool import ShimPool
 from pmssm.supervisor.session.events import Exit
 
 from support.waiting import wait_until
@@ -75,7 +75,7 @@ class Workplace:
     def shim(self, spec: AttemptSpec) -> "ShimProcess":
         """A shim started as launchers/local.py starts it, without that file's help."""
         self.folder.mkdir(exist_ok=True)
-        env = {**spec.env, MARK: str(self.folder)}
+        env = {**spec.env, ATTEMPT_VARIABLE: str(self.folder)}
         record = {**{name: getattr(spec, name) for name in AttemptSpec.__dataclass_fields__}, "env": env}
         path, text = self.folder / "spec.json", json.dumps(record)
         if not path.exists() or path.read_text() != text:  # another shim of this folder may be reading it
@@ -105,7 +105,7 @@ class Workplace:
 
     def attempt(self, spec: AttemptSpec) -> "Attempt":
         """An attempt as the engine starts it."""
-        attempt, ready = LocalAttempt.start(self.folder, spec, ShimSupply())
+        attempt, ready = LocalAttempt.start(self.folder, spec, ShimPool())
         assert attempt._child is not None
         self.pids.append(attempt._child)
         self.pidfds[attempt._child] = os.dup(attempt.descriptor)
@@ -136,7 +136,7 @@ class Workplace:
 
     def _kill_marked(self) -> bool:
         found = False
-        for identity in processes_with(MARK, str(self.folder)):
+        for identity in find_by_environment(ATTEMPT_VARIABLE, str(self.folder)):
             found = True
             descriptor = identity.open()
             if descriptor is not None:
@@ -204,7 +204,7 @@ class Attempt:
 
     def kill_shim(self) -> None:
         """SIGKILL to the shim alone; returns once it is dead."""
-        identity = Identity.of(self.shim_pid)
+        identity = ProcessIdentity.of(self.shim_pid)
         assert identity is not None
         os.kill(identity.pid, signal.SIGKILL)
         wait_until(lambda: not is_alive(identity.pid))

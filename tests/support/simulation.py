@@ -7,8 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pmssm.supervisor.engine.command_handler import answer
-from pmssm.supervisor.engine.scheduler import Action, Finish, RestartStalled, Retry, Signal, Start, decide
+from pmssm.supervisor.engine.command_handler import handle_command
+from pmssm.supervisor.engine.scheduler import (
+    Action,
+    FinishSession,
+    RestartStalled,
+    Retry,
+    SendSignal,
+    StartAttempt,
+    decide,
+)
 from pmssm.supervisor.gpus.slots import Slot
 from pmssm.supervisor.ipc.messages import Command, Reply
 from pmssm.supervisor.plan.schema import Plan, RunPlan
@@ -105,25 +113,25 @@ class World:
         raise AssertionError("the scheduler never comes to rest")
 
     def _is_old(self, action: Action) -> bool:
-        return isinstance(action, Signal) and self.signalled.get(action.run) in (action.how, "kill")
+        return isinstance(action, SendSignal) and self.signalled.get(action.run) in (action.how, "kill")
 
     def carry_out(self, action: Action) -> None:
         match action:
-            case Start():
+            case StartAttempt():
                 self.note_start(action)
                 self.spawn(action)
-            case Signal():
+            case SendSignal():
                 assert action.run in self.living, f"signal for {action.run}, which does not live"
                 self.signalled[action.run] = action.how
             case Retry():
                 self.record(RetryScheduled(at=self.now(), run=action.run, delay_s=action.delay_s))
             case RestartStalled():
                 self.record(RestartRequested(at=self.now(), run=action.run, fresh=False, cause="stall"))
-            case Finish():
+            case FinishSession():
                 assert not self.living, f"finished while {self.living} live"
                 self.record(SessionFinished(at=self.now()))
 
-    def note_start(self, action: Start) -> None:
+    def note_start(self, action: StartAttempt) -> None:
         """The decision, in the journal before the process exists."""
         self.check_start(action)
         number = len(self.state.runs[action.run].attempts) + 1
@@ -133,7 +141,7 @@ class World:
             )
         )
 
-    def spawn(self, action: Start) -> None:
+    def spawn(self, action: StartAttempt) -> None:
         last = self.state.runs[action.run].last
         assert last is not None
         self.living[action.run] = last.number
@@ -143,7 +151,7 @@ class World:
         self.started.append(f"{action.run}@{where}" + ("+fresh" if action.fresh else ""))
         self.record(AttemptStarted(at=self.now(), run=action.run, attempt=last.number, pid=4242, started=self.clock))
 
-    def check_start(self, action: Start) -> None:
+    def check_start(self, action: StartAttempt) -> None:
         """What must hold whenever anything is started."""
         run, plan = self.state.runs[action.run], self.plan.runs[action.run]
         if run.retry is not None:
@@ -165,7 +173,9 @@ class World:
 
     def die_and_recover(self, *, before_spawn: bool = False) -> None:
         """The engine is killed, if possible between a decision to start and the start, and another takes over."""
-        starts = [action for action in decide(self.plan, self.state, now=self.clock) if isinstance(action, Start)]
+        starts = [
+            action for action in decide(self.plan, self.state, now=self.clock) if isinstance(action, StartAttempt)
+        ]
         if before_spawn and starts:
             self.note_start(starts[0])
         self.state = replay(self.plan, self.events)
@@ -194,7 +204,7 @@ class World:
 
     def ask(self, command: Command) -> Reply:
         """A client's command."""
-        result = answer(self.plan, self.state, command, self.now())
+        result = handle_command(self.plan, self.state, command, self.now())
         assert result.reply.message.strip()
         assert result.reply.message.isprintable()
         assert result.reply.ok or not result.events, "a refusal must change nothing"

@@ -19,9 +19,9 @@ from ..errors import TrainerError
 from ..log import LOGGER, start_logging
 from ..process_tuning import tune_process
 from ..signals import Stopped, StopRequest
-from ..training.startup_timer import StartUp
+from ..training.startup_timer import StartupTimer
 from .model_commands import export, predict, report
-from .options import POSITIVE, SCAN_HELP, choice_of, finite, scan_options
+from .options import POSITIVE, SCAN_HELP, require_finite, scan_options, scan_selection
 
 if TYPE_CHECKING:
     pass
@@ -82,7 +82,7 @@ def prepare(*, output: Path, cache: Path | None, **options: Any) -> None:  # noq
     StopRequest().listen()
     from ..data.prepare import prepare
 
-    prepare(output, patterns=options["data"], choice=choice_of(options), cache=cache)
+    prepare(output, patterns=options["data"], choice=scan_selection(options), cache=cache)
 
 
 @commands.command(
@@ -99,7 +99,7 @@ def check(*, histogram: Path | None, **options: Any) -> None:  # noqa: ANN401 (c
     from ..data.data_report import draw_histogram, report_lines, warning_lines
     from ..data.survey import check
 
-    found = check(options["data"], choice_of(options))
+    found = check(options["data"], scan_selection(options))
     for line in [*report_lines(found), *warning_lines(found)]:
         click.echo(line)
     if histogram is not None:
@@ -111,7 +111,7 @@ TRAINER_OPTIONS = [
     click.option("--output", type=FOLDER, required=True, help="Folder for checkpoint, model, metrics and plots."),
     click.option("--epochs", type=POSITIVE, help=f"[default: {DEFAULT_EPOCHS}; with --testing {TESTING_EPOCHS}]"),
     click.option("--batch-size", type=POSITIVE, default=256, show_default=True),
-    click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), callback=finite,
+    click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), callback=require_finite,
                  help="[default: 3e-4 for the transformers, 1e-4 for mlp]"),
     click.option("--early-stopping", is_flag=True, help="Stop after --patience epochs without a better one."),
     click.option("--patience", type=POSITIVE, default=500, show_default=True),
@@ -119,8 +119,8 @@ TRAINER_OPTIONS = [
                  help="Muon moves the hidden matrices, AdamW the rest."),
     click.option("--warmup-epochs", type=click.IntRange(min=0), default=0, show_default=True,
                  help="Epochs in which the learning rate rises to what it should be."),
-    click.option("--ema", type=click.FloatRange(0, 1, min_open=True, max_open=True), callback=finite, metavar="DECAY",
-                 help="Validate and keep a running average of the weights, such as 0.999."),
+    click.option("--ema", type=click.FloatRange(0, 1, min_open=True, max_open=True), callback=require_finite,
+                 metavar="DECAY", help="Validate and keep a running average of the weights, such as 0.999."),
     click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), default=42, show_default=True),
     click.option("--ensemble", type=POSITIVE, default=1, show_default=True, metavar="K",
                  help="Train K models at once, seeds --seed, --seed + 1, …; saved as one that knows its spread."),
@@ -129,7 +129,8 @@ TRAINER_OPTIONS = [
     click.option("--compile/--no-compile", default=None, help="Fuse kernels, on a GPU.  [default: long trainings]"),
     click.option("--threads", type=POSITIVE, help="CPU threads.  [default: OMP_NUM_THREADS, or all cores]"),
     click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
-    click.option("--checkpoint-seconds", type=click.FloatRange(min=0), default=30, callback=finite, show_default=True),
+    click.option("--checkpoint-seconds", type=click.FloatRange(min=0), default=30, callback=require_finite,
+                 show_default=True),
     click.option("--fresh", is_flag=True, help="Start over, whatever the output folder holds."),
     click.option("--testing", is_flag=True, help="Quick look: few epochs, few rows."),
     click.option("--tensorboard", is_flag=True, help="Also write event files, into OUTPUT/tensorboard."),
@@ -161,15 +162,15 @@ JOB_OPTIONS = ("data", "output", "device", "precision", "compile", "fresh", "tes
 
 def run_trainer(name: str, options: dict[str, Any]) -> None:
     """Nothing; the model `name` is trained as the options of the command line say."""
-    stop, startup = StopRequest().listen(), StartUp()
+    stop, startup = StopRequest().listen(), StartupTimer()
     tune_process()
     from ..device import default_threads
     from ..models.recipes import RECIPES
-    from ..training.loop import Settings
-    from ..training.train import Job, train
+    from ..training.loop import TrainingConfig
+    from ..training.train import TrainingJob, train
 
     recipe = RECIPES[name]
-    settings = Settings(
+    settings = TrainingConfig(
         learning_rate=options["learning_rate"] or recipe.learning_rate,
         weight_decay=recipe.weight_decay,
         cosine=recipe.cosine,
@@ -177,7 +178,7 @@ def run_trainer(name: str, options: dict[str, Any]) -> None:
         epochs=options["epochs"] or (TESTING_EPOCHS if options["testing"] else DEFAULT_EPOCHS),
         **{key: options[key] for key in LOOP_OPTIONS},
     )
-    job = Job(
+    job = TrainingJob(
         name=name,
         threads=options["threads"] or default_threads(),
         **{key: options[key] for key in JOB_OPTIONS},

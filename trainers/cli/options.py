@@ -15,12 +15,12 @@ from ..data.targets import TARGETS, TRANSFORMS
 from ..errors import OptionError
 
 if TYPE_CHECKING:
-    from ..data.scan_files import Choice
+    from ..data.scan_files import ScanSelection
 
 POSITIVE = click.IntRange(min=1)
 
 
-def finite(_context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+def require_finite(_context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
     """The value. Raises click.BadParameter for nan and inf, which click's ranges let through."""
     if value is not None and not math.isfinite(value):
         raise click.BadParameter(f"{value} is not a finite number", param=parameter)
@@ -32,8 +32,8 @@ SCAN_OPTIONS = [
                  help="File, folder or quoted glob; may be repeated.  [default: embedded sample]"),
     click.option("--target", metavar="NAME", default="relic_density", show_default=True,
                  help=f"What to learn: {', '.join(TARGETS)}, or any branch."),
-    click.option("--target-above", type=float, callback=finite, metavar="Y", help="Keep rows with target > Y."),
-    click.option("--target-below", type=float, callback=finite, metavar="Y", help="Keep rows with target < Y."),
+    click.option("--target-above", type=float, callback=require_finite, metavar="Y", help="Keep rows with target > Y."),
+    click.option("--target-below", type=float, callback=require_finite, metavar="Y", help="Keep rows with target < Y."),
     click.option("--y-transform", type=click.Choice(TRANSFORMS), default="none", show_default=True,
                  help="log: learn ln(y / y_ref).  Results are given in physical units all the same."),
     click.option("--neutralino-lsp", is_flag=True, help="Keep points whose lightest sparticle is a neutralino."),
@@ -64,9 +64,9 @@ def scan_options(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-def choice_of(options: dict[str, Any]) -> Choice:
+def scan_selection(options: dict[str, Any]) -> ScanSelection:
     """What the scan options ask for. Raises OptionError where they contradict each other."""
-    from ..data.scan_files import TESTING_ROWS, Choice
+    from ..data.scan_files import TESTING_ROWS, ScanSelection
     from ..data.targets import find_target
 
     target = find_target(options["target"], transform=options["y_transform"], above=options["target_above"],
@@ -74,7 +74,7 @@ def choice_of(options: dict[str, Any]) -> Choice:
     if target.above is not None and target.below is not None and target.above >= target.below:
         raise OptionError(f"--target-above {target.above:g} and --target-below {target.below:g} leave nothing; "
                           "give a lower and a higher one")  # fmt: skip
-    return Choice(
+    return ScanSelection(
         target=target,
         max_rows=TESTING_ROWS if options["testing"] else None,
         **{key: options[key] for key in ("neutralino_lsp", "tree", "branches", "n_datasets", "n_samples", "seed")},

@@ -16,7 +16,7 @@ NOT_FINITE = "not finite"
 NO_NEUTRALINO = f"{LSP_TYPE} not 1-3 (no neutralino)"
 
 
-class Pruned(NamedTuple):
+class CutResult(NamedTuple):
     """Which rows are usable, `(n,)` bool, and how many of the others fell to which cut, each row counted once.
 
     `not_finite`: of those that fell to NOT_FINITE, how many have no number in which column, `(20,)`.
@@ -27,7 +27,7 @@ class Pruned(NamedTuple):
     not_finite: NDArray[np.int64]
 
 
-def prune(rows: NDArray[np.float64], target: Target, lsp_type: NDArray[np.float64] | None = None) -> Pruned:
+def apply_cuts(rows: NDArray[np.float64], target: Target, lsp_type: NDArray[np.float64] | None = None) -> CutResult:
     """The usable among `rows`, `(n, 20)` float64: 19 parameters and the target within its cuts, all float32 numbers.
 
     With `lsp_type` `(n,)` a neutralino must be the lightest sparticle.
@@ -55,4 +55,4 @@ def prune(rows: NDArray[np.float64], target: Target, lsp_type: NDArray[np.float6
         if cut == NOT_FINITE and fell[cut]:
             not_finite = (~numbers[usable & hit]).sum(axis=0)
         usable &= ~hit
-    return Pruned(usable, fell, not_finite)
+    return CutResult(usable, fell, not_finite)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files import write_atomically
+from ..files import write_atomic
 from .lsp import LSP_CLASSES, UNKNOWN
 from .targets import FAILED, TARGETS, Target
 
@@ -18,7 +18,7 @@ BINS = 60
 BARS = " ▁▂▃▄▅▆▇█"
 
 
-def target_figures(values: NDArray[np.float64]) -> dict[str, Any]:
+def target_statistics(values: NDArray[np.float64]) -> dict[str, Any]:
     """Percentiles of `values`, `(n,)`, and their histogram; for JSON."""
     counts, edges = histogram(values)
     return {
@@ -57,7 +57,7 @@ def report_lines(meta: Mapping[str, Any]) -> list[str]:
         f"({share:.1f} %); pruned {cuts}",
         f"Split: {counts['train']:,} to train, {counts['val']:,} to validate (seed {meta['seed']}); "
         f"{counts['copies']:,} copies of a point left out, so none is on both sides",
-        f"Target: {target.name} = {target.branch}, learned as {_learned(target)}; "
+        f"Target: {target.name} = {target.branch}, learned as {_target_text(target)}; "
         + ", ".join(f"{name} {value:.3g}" for name, value in _percentiles(meta)),
         f"  {meta['target_figures']['edges'][0]:.3g} {_bars(meta['target_figures']['counts'])} "
         f"{meta['target_figures']['edges'][-1]:.3g}",
@@ -98,7 +98,7 @@ def warning_lines(meta: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _learned(target: Target) -> str:
+def _target_text(target: Target) -> str:
     return f"ln(y / {target.y_ref:g})" if target.transform == "log" else "it is"
 
 
@@ -135,4 +135,4 @@ def draw_histogram(path: Path, meta: Mapping[str, Any]) -> None:
     axes.stairs(counts, edges, fill=True)
     scale = "log" if edges[0] > 0 and edges[-1] > 10 * edges[0] else "linear"
     axes.set(xscale=scale, xlabel=target.label, ylabel="points", title=f"{sum(counts):,} usable points")
-    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=120))
+    write_atomic(path, lambda file: figure.savefig(file, format="png", dpi=120))

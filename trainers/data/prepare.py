@@ -11,20 +11,20 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files import folder_in_one_piece, write_atomically
+from ..files import atomic_folder, write_atomic
 from ..log import LOGGER
 from .columns import PARAMETERS
 from .data_report import draw_histogram, report_lines, warning_lines
 from .prepared import ARRAYS, META, is_complete, read_meta
-from .scan_files import FORMAT, Choice, fingerprint, sample_files
-from .standardize import Scaling
+from .scan_files import FORMAT, ScanSelection, fingerprint, sample_files
+from .standardize import Standardizer
 from .survey import Part, chosen_files, survey
 from .targets import Target
 
 HISTOGRAM = "target_histogram.png"
 
 
-def prepare(output: Path, *, patterns: Sequence[str], choice: Choice, cache: Path | None = None) -> None:
+def prepare(output: Path, *, patterns: Sequence[str], choice: ScanSelection, cache: Path | None = None) -> None:
     """Nothing; `output` then holds the arrays of the files that `patterns` name (none: the embedded sample).
 
     Raises DataError where the files give nothing to train on, OSError where `output` can't be written.
@@ -37,7 +37,7 @@ def prepare(output: Path, *, patterns: Sequence[str], choice: Choice, cache: Pat
             _prepare(output, files[: choice.n_datasets], choice, cache)
 
 
-def _prepare(output: Path, files: list[Path], choice: Choice, cache: Path | None) -> None:
+def _prepare(output: Path, files: list[Path], choice: ScanSelection, cache: Path | None) -> None:
     mark = fingerprint(files, choice)
     place = output / mark
     meta = read_meta(output)
@@ -49,15 +49,15 @@ def _prepare(output: Path, files: list[Path], choice: Choice, cache: Path | None
     if _is_there(store, mark):
         LOGGER.info("Already prepared in %s (fingerprint %s)", store.parent, mark[:12])
     else:
-        with folder_in_one_piece(store) as folder:
+        with atomic_folder(store) as folder:
             _build(folder, files, choice, mark)
     if not _is_there(place, mark):
-        with folder_in_one_piece(place) as folder:
+        with atomic_folder(place) as folder:
             for source in store.iterdir():
                 _link(source, folder / source.name)
     picture, description = ((place / name).read_bytes() for name in (HISTOGRAM, META))
-    write_atomically(output / HISTOGRAM, lambda file: file.write(picture))
-    write_atomically(output / META, lambda file: file.write(description))  # last: it says which arrays are meant
+    write_atomic(output / HISTOGRAM, lambda file: file.write(picture))
+    write_atomic(output / META, lambda file: file.write(description))  # last: it says which arrays are meant
     found = json.loads(description)
     for line in report_lines(found):
         LOGGER.info("%s", line)
@@ -82,7 +82,7 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _build(folder: Path, files: list[Path], choice: Choice, mark: str) -> None:
+def _build(folder: Path, files: list[Path], choice: ScanSelection, mark: str) -> None:
     with survey(folder, files, choice) as found:
         for name, part in (("train", found.train), ("val", found.val)):
             _write_part(folder, name, part, found.scaling)
@@ -96,7 +96,7 @@ def _build(folder: Path, files: list[Path], choice: Choice, mark: str) -> None:
     (folder / META).write_text(json.dumps(described, indent=1) + "\n")
 
 
-def _write_part(folder: Path, name: str, part: Part, scaling: Scaling) -> None:
+def _write_part(folder: Path, name: str, part: Part, scaling: Standardizer) -> None:
     count, width = len(part), len(PARAMETERS)
     kinds = {"inputs": (np.float32, (count, width)), "targets": (np.float32, (count,)), "lsp": (np.int8, (count,))}
     maps = {
@@ -113,7 +113,7 @@ def _write_part(folder: Path, name: str, part: Part, scaling: Scaling) -> None:
         array.flush()
 
 
-def _digest(folder: Path, scaling: Scaling, target: Target) -> str:
+def _digest(folder: Path, scaling: Standardizer, target: Target) -> str:
     digest = hashlib.sha256(scaling.mean.tobytes() + scaling.std.tobytes())
     digest.update(json.dumps(target.as_dict(), sort_keys=True).encode())
     for name in ARRAYS:

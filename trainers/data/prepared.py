@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..errors import NotPreparedError
 from .columns import PARAMETERS
 from .scan_files import FORMAT
-from .standardize import Scaling
+from .standardize import Standardizer
 from .targets import Target
 
 META = "meta.json"
@@ -29,7 +29,7 @@ Floats = NDArray[np.float32]
 Classes = NDArray[np.int8]
 
 
-class Prepared(NamedTuple):
+class PreparedData(NamedTuple):
     """Memory-mapped z-scores, what the lightest sparticle of each row is, and what `meta.json` says.
 
     `scaling` is that of the 19 inputs and of `target.forward(y)`, its last column.
@@ -41,7 +41,7 @@ class Prepared(NamedTuple):
     val_targets: Floats
     train_lsp: Classes
     val_lsp: Classes
-    scaling: Scaling
+    scaling: Standardizer
     target: Target
     meta: dict[str, Any]
 
@@ -64,7 +64,7 @@ def is_complete(folder: Path, fingerprint: str) -> bool:
     return all((folder / name).is_file() and (folder / name).stat().st_size == sizes[name] for name in sizes)
 
 
-def load_prepared(folder: Path) -> Prepared:
+def load_prepared(folder: Path) -> PreparedData:
     """The arrays that `prepare` left in `folder`, which may also be the folder of the arrays itself.
 
     Raises NotPreparedError where there are none, or they are not what their description says.
@@ -82,9 +82,9 @@ def load_prepared(folder: Path) -> Prepared:
     columns = [np.array(meta[key], dtype=np.float64) for key in ("mean", "std", "minimum", "maximum")]
     if tuple(meta["parameters"]) != PARAMETERS:
         raise NotPreparedError(f"--data {folder}: its parameters are not the 19 this version trains on; {remedy}")
-    return Prepared(
+    return PreparedData(
         **dict(zip(ARRAYS, arrays, strict=True)),
-        scaling=Scaling(*columns),
+        scaling=Standardizer(*columns),
         target=Target.from_dict(meta["target"]),
         meta=meta,
     )

@@ -15,7 +15,7 @@ Rows = NDArray[np.float64]
 CHUNK_ROWS = 20_000
 
 
-class Spool:
+class RowSpool:
     """Rows `(n, width)` of float64 in one nameless file."""
 
     def __init__(self, folder: Path, width: int) -> None:
@@ -23,7 +23,7 @@ class Spool:
         self.rows = 0
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed by __exit__)
 
-    def __enter__(self) -> Spool:
+    def __enter__(self) -> RowSpool:
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from ..log import LOGGER
 from .columns import PARAMETERS
-from .cuts import NOT_FINITE, prune
+from .cuts import NOT_FINITE, apply_cuts
 from .duplicates import Keys, first_occurrences, point_keys
 from .lsp import classify
 from .reading import read_chunks
-from .row_spool import Rows, Spool
-from .scan_files import Choice
+from .row_spool import Rows, RowSpool
+from .scan_files import ScanSelection
 
 VALIDATION_SHARE = 0.1
 WIDTH = len(PARAMETERS) + 2
@@ -51,7 +51,7 @@ class FileCount:
 class Scan:
     """All usable rows, and `part`, `(n,)`: whether each trains, validates, or is a copy and left out."""
 
-    spool: Spool
+    spool: RowSpool
     part: NDArray[np.int8]
     targets: Rows
     """`(n,)`, physical."""
@@ -90,7 +90,7 @@ def split(rows: int, seed: int) -> NDArray[np.bool_]:
     return is_val
 
 
-def scan_files(files: Sequence[Path], choice: Choice, spool: Spool) -> Scan:
+def scan_files(files: Sequence[Path], choice: ScanSelection, spool: RowSpool) -> Scan:
     """The scan of `files`, whose usable rows are then in `spool`; the log has a line for each file.
 
     Raises DataError where a file can't be read or nothing is left to train on.
@@ -119,10 +119,10 @@ def scan_files(files: Sequence[Path], choice: Choice, spool: Spool) -> Scan:
     return _scan(spool, counts, np.concatenate(keys), np.concatenate(ends), choice.seed)
 
 
-def _usable(rows: Rows, choice: Choice, count: FileCount) -> Rows:
+def _usable(rows: Rows, choice: ScanSelection, count: FileCount) -> Rows:
     """The usable among `rows`, `(n, 24)`, as the spool takes them, `(k, 21)`; `count` knows of the others."""
     points, lsp = rows[:, : TARGET + 1], rows[:, TARGET + 1 :]
-    pruned = prune(points, choice.target, lsp[:, 0] if choice.neutralino_lsp else None)
+    pruned = apply_cuts(points, choice.target, lsp[:, 0] if choice.neutralino_lsp else None)
     count.read += len(rows)
     count.usable += int(pruned.usable.sum())
     count.fell.update(pruned.fell)
@@ -131,7 +131,7 @@ def _usable(rows: Rows, choice: Choice, count: FileCount) -> Rows:
     return np.column_stack([points[pruned.usable], classify(lsp[pruned.usable])])
 
 
-def _scan(spool: Spool, counts: list[FileCount], keys: Keys, ends: Rows, seed: int) -> Scan:
+def _scan(spool: RowSpool, counts: list[FileCount], keys: Keys, ends: Rows, seed: int) -> Scan:
     first = first_occurrences(keys)
     is_copy = first != np.arange(len(first))
     start = 0

@@ -28,7 +28,7 @@ TESTING_ROWS = 2_000
 
 
 @dataclass(frozen=True)
-class Choice:
+class ScanSelection:
     """What part of the files is taken, what is learned of it, and how it is split."""
 
     target: Target = TARGETS["relic_density"]
@@ -89,7 +89,7 @@ def sample_files() -> Iterator[list[Path]]:
         yield sorted((stack.enter_context(resources.as_file(entry)) for entry in entries), key=natural_key)
 
 
-def fingerprint(files: Sequence[Path], choice: Choice) -> str:
+def fingerprint(files: Sequence[Path], choice: ScanSelection) -> str:
     """64 hex digits that change with any file's path, size or time of change, the choice, and the format."""
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     identity = {"format": FORMAT, "files": stats, "choice": asdict(choice)}

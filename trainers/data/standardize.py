@@ -15,7 +15,7 @@ FLOAT32_TINY = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True)
-class Scaling:
+class Standardizer:
     """Mean, standard deviation and range of each column, `(columns,)` float64.
 
     The deviation of a constant column is 0. Constant is a column whose whole range a float32 can't tell apart.
@@ -36,7 +36,7 @@ class Scaling:
         return np.divide(1.0, self.std, out=np.zeros_like(self.std), where=self.std > 0)
 
 
-def measure(chunks: Callable[[], Iterable[Rows]]) -> Scaling:
+def measure(chunks: Callable[[], Iterable[Rows]]) -> Standardizer:
     """Scaling of all rows of `chunks()`, which is gone through twice: means first, then deviations around them.
 
     Raises ValueError where there is no row.
@@ -54,4 +54,4 @@ def measure(chunks: Callable[[], Iterable[Rows]]) -> Scaling:
     squares = sum((np.square(chunk - mean).sum(axis=0) for chunk in chunks()), np.zeros_like(mean))
     largest = np.maximum(np.abs(minimum), np.abs(maximum))
     constant = maximum - minimum <= np.maximum(FLOAT32_STEP * largest, FLOAT32_TINY)
-    return Scaling(mean, np.where(constant, 0.0, np.sqrt(squares / count)), minimum, maximum)
+    return Standardizer(mean, np.where(constant, 0.0, np.sqrt(squares / count)), minimum, maximum)

@@ -14,11 +14,11 @@ import numpy as np
 from ..errors import DataError
 from ..log import LOGGER
 from .columns import PARAMETERS
-from .data_report import class_counts, target_figures
-from .row_spool import Rows, Spool
+from .data_report import class_counts, target_statistics
+from .row_spool import Rows, RowSpool
 from .scan import COPY, TARGET, TRAIN, VAL, WIDTH, Scan, scan_files
-from .scan_files import Choice, find_files, sample_files
-from .standardize import Scaling, measure
+from .scan_files import ScanSelection, find_files, sample_files
+from .standardize import Standardizer, measure
 from .targets import FAILED, Target
 
 
@@ -53,16 +53,16 @@ class Survey:
 
     train: Part
     val: Part
-    scaling: Scaling
+    scaling: Standardizer
     meta: dict[str, Any]
 
 
-def chosen_files(patterns: Sequence[str], choice: Choice) -> list[Path]:
+def chosen_files(patterns: Sequence[str], choice: ScanSelection) -> list[Path]:
     """The files that `patterns` name, as many as are wanted. Raises DataError where there are none."""
     return find_files(patterns)[: choice.n_datasets]
 
 
-def check(patterns: Sequence[str], choice: Choice) -> dict[str, Any]:
+def check(patterns: Sequence[str], choice: ScanSelection) -> dict[str, Any]:
     """The description of the files that `patterns` name (none: the embedded sample). Raises DataError."""
 
     def look(files: Sequence[Path]) -> dict[str, Any]:
@@ -77,12 +77,12 @@ def check(patterns: Sequence[str], choice: Choice) -> dict[str, Any]:
 
 
 @contextmanager
-def survey(folder: Path, files: Sequence[Path], choice: Choice) -> Iterator[Survey]:
+def survey(folder: Path, files: Sequence[Path], choice: ScanSelection) -> Iterator[Survey]:
     """The survey of `files`, whose rows lie in a nameless file in `folder` until the block ends.
 
     Raises DataError where a file can't be read, or there is nothing to learn.
     """
-    with Spool(folder, WIDTH) as spool:
+    with RowSpool(folder, WIDTH) as spool:
         scan = scan_files(files, choice, spool)
         train, val = Part(scan, TRAIN, choice.target), Part(scan, VAL, choice.target)
         scaling = measure(train.learned)
@@ -92,7 +92,7 @@ def survey(folder: Path, files: Sequence[Path], choice: Choice) -> Iterator[Surv
         yield Survey(train, val, scaling, _describe(scan, scaling, choice))
 
 
-def _describe(scan: Scan, scaling: Scaling, choice: Choice) -> dict[str, Any]:
+def _describe(scan: Scan, scaling: Standardizer, choice: ScanSelection) -> dict[str, Any]:
     kept = scan.part != COPY
     return {
         "parameters": list(PARAMETERS),
@@ -113,7 +113,7 @@ def _describe(scan: Scan, scaling: Scaling, choice: Choice) -> dict[str, Any]:
         "not_finite": dict(scan.not_finite),
         "files": [one.as_dict() for one in scan.files],
         "lsp": class_counts(scan.classes[kept]),
-        "target_figures": target_figures(scan.targets[kept]),
+        "target_figures": target_statistics(scan.targets[kept]),
         "seed": choice.seed,
         "sources": [str(one.path) for one in scan.files],
     }

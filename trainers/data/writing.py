@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import OptionError
-from ..files import file_in_one_piece
+from ..files import atomic_file
 from .columns import TREE
 
 Columns = Mapping[str, NDArray[Any]]
@@ -31,7 +31,7 @@ def table_writer(path: Path) -> Iterator[Append]:
         raise OptionError(f"--output {path}: its name must end in one of {', '.join(WRITERS)}")
     if not path.parent.is_dir():
         raise OptionError(f"--output {path}: the folder {path.parent} is not there; make it, or choose another one")
-    with file_in_one_piece(path) as temporary, ExitStack() as stack:
+    with atomic_file(path) as temporary, ExitStack() as stack:
         yield writer(temporary, stack)
 
 

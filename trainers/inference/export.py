@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import OptionError, TrainingError
-from ..files import file_in_one_piece
+from ..files import atomic_file
 from ..log import LOGGER
 from .model_file import load_surrogate
 from .surrogate import Surrogate
@@ -24,7 +24,7 @@ TOLERANCE = 1e-6
 CHECKED_POINTS = 1000
 
 
-class Physical(nn.Module):
+class PhysicalModel(nn.Module):
     """Physical parameters `(n, 19)` float64 → the target `(n,)` float64, the mean of the models."""
 
     points_mean: Tensor
@@ -62,8 +62,8 @@ def export_model(model: Path, output: Path) -> None:
         raise OptionError(f"--output {output}: the folder {output.parent} is not there; make it, or choose another one")
     surrogate = load_surrogate(model)
     points = _points(surrogate)
-    with file_in_one_piece(output) as temporary:
-        write(Physical(surrogate).eval(), torch.from_numpy(points[:8]), temporary)
+    with atomic_file(output) as temporary:
+        write(PhysicalModel(surrogate).eval(), torch.from_numpy(points[:8]), temporary)
         expected, found = (_scores(surrogate, values) for values in (surrogate.ask(points).mean(axis=0),
                                                                      run(temporary, points)))  # fmt: skip
         worst = float(np.max(np.abs(found - expected) / (1 + np.abs(expected))))
@@ -103,7 +103,7 @@ def _run_program(path: Path, points: NDArray[np.float64]) -> NDArray[np.float64]
 
 
 def _write_onnx(module: nn.Module, points: Tensor, path: Path) -> None:
-    _need_onnx()
+    _require_onnx()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter, about itself; so does its logger
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -126,7 +126,7 @@ def _run_onnx(path: Path, points: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(results[0], dtype=np.float64)
 
 
-def _need_onnx() -> None:
+def _require_onnx() -> None:
     try:
         import onnx  # noqa: F401, PLC0415
         import onnxruntime  # noqa: F401, PLC0415

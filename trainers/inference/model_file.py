@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..data.prepared import Prepared
-from ..data.standardize import Scaling
+from ..data.prepared import PreparedData
+from ..data.standardize import Standardizer
 from ..data.targets import Target
 from ..errors import ModelError
 from ..models.recipes import RECIPES
@@ -20,7 +20,9 @@ from .surrogate import Surrogate
 FORMAT = 3
 
 
-def pack(name: str, models: Sequence[nn.Module], prepared: Prepared, settings: dict[str, Any]) -> dict[str, Any]:
+def to_saved(
+    name: str, models: Sequence[nn.Module], prepared: PreparedData, settings: dict[str, Any]
+) -> dict[str, Any]:
     """What `model.pt` holds, as `torch.save` takes it: weights, normalisation, target, settings."""
     columns = {key: torch.from_numpy(np.array(value)) for key, value in vars(prepared.scaling).items()}
     return {
@@ -44,11 +46,11 @@ def load_surrogate(path: Path | str) -> Surrogate:
 
     Raises OSError where the file can't be read, ModelError (a ValueError) where it is not one of ours.
     """
-    return unpack(read_model(path), path)
+    return from_saved(read_model(path), path)
 
 
 def read_model(path: Path | str) -> dict[str, Any]:
-    """What `pack` gave; raises as `load_surrogate` does."""
+    """What `to_saved` gave; raises as `load_surrogate` does."""
     with Path(path).open("rb") as file:
         file.read(1)  # what can't be read at all raises here, as OSError
     try:
@@ -65,14 +67,14 @@ def read_model(path: Path | str) -> dict[str, Any]:
     return saved
 
 
-def unpack(saved: dict[str, Any], path: Path | str) -> Surrogate:
+def from_saved(saved: dict[str, Any], path: Path | str) -> Surrogate:
     """The surrogate in what `read_model` gave; `path` names it in errors. Raises ModelError where parts are missing."""
     models = []
     try:
         for weights in saved["weights"]:
             models.append(RECIPES[saved["name"]].build())
             models[-1].load_state_dict(weights)
-        scaling = Scaling(**{key: value.numpy() for key, value in saved["scaling"].items()})
+        scaling = Standardizer(**{key: value.numpy() for key, value in saved["scaling"].items()})
         return Surrogate(models, scaling, saved["parameters"], Target.from_dict(saved["target"]))
     except (KeyError, TypeError, RuntimeError) as error:
         raise ModelError(f"{path}: the model is incomplete; give the model.pt that a trainer wrote") from error

@@ -45,7 +45,7 @@ def predict_file(
     rows, outside = 0, np.zeros(len(columns), dtype=np.int64)
     any_outside = beyond_cuts = 0
     with table_writer(output) as append:
-        for points in read_ahead(read_chunks(source, columns, tree=tree)):
+        for points in prefetch(read_chunks(source, columns, tree=tree)):
             table, misses = predict_points(surrogate, points)
             append(table)
             rows += len(points)
@@ -66,7 +66,7 @@ def predict_file(
                        f"{beyond_cuts:,}", 100 * beyond_cuts / rows, surrogate.target.cuts)  # fmt: skip
 
 
-def read_ahead(chunks: Iterator[Rows]) -> Iterator[Rows]:
+def prefetch(chunks: Iterator[Rows]) -> Iterator[Rows]:
     """The same chunks; a thread of its own reads the next one while this one is worked on."""
     with ThreadPoolExecutor(1, thread_name_prefix="reader") as reader:
         coming = reader.submit(next, chunks, None)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
-from ..data.standardize import FLOAT32_STEP, Scaling
+from ..data.standardize import FLOAT32_STEP, Standardizer
 from ..data.targets import Target
 from ..precision import Precision
 from .batched import predict
@@ -24,7 +24,7 @@ class Surrogate:
     """The target (`target.label`) of pMSSM points, in physical units, as models trained together have learned it."""
 
     def __init__(
-        self, models: Sequence[nn.Module], scaling: Scaling, parameters: Sequence[str], target: Target
+        self, models: Sequence[nn.Module], scaling: Standardizer, parameters: Sequence[str], target: Target
     ) -> None:
         self.models = [model.eval() for model in models]
         self.scaling = scaling

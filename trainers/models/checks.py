@@ -11,6 +11,6 @@ def check_inputs(inputs: Tensor, features: int) -> None:
         raise ValueError(f"inputs must be (batch, {features}), not {tuple(inputs.shape)}")
 
 
-def as_for(module: nn.Module, rows: Tensor) -> Tensor:
+def cast_like(module: nn.Module, rows: Tensor) -> Tensor:
     """`rows` in the precision of the parameters of `module`."""
     return rows.to(next(module.parameters()).dtype)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .checks import as_for, check_inputs
+from .checks import cast_like, check_inputs
 
 
 class PMSSMFeedForward(nn.Module):
@@ -28,10 +28,10 @@ class PMSSMFeedForward(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """`inputs`: (batch, features); result (batch,)."""
         check_inputs(inputs, self.features)
-        hidden = F.relu(as_for(self.hidden[1], self._first(inputs)), inplace=True)  # (batch, width)
+        hidden = F.relu(cast_like(self.hidden[1], self._first(inputs)), inplace=True)  # (batch, width)
         for layer in self.hidden[1:]:
             hidden = F.relu(layer(hidden), inplace=True)
-        return self.output(as_for(self.output, hidden)).squeeze(-1)  # type: ignore[no-any-return]
+        return self.output(cast_like(self.output, hidden)).squeeze(-1)  # type: ignore[no-any-return]
 
     def _first(self, inputs: Tensor) -> Tensor:
         # Nothing non-linear lies between embedding and first layer, so both are one linear map of the inputs:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .checks import as_for
+from .checks import cast_like
 from .encoder import Layer, project
 from .mlp import PMSSMFeedForward
 from .transformer import PMSSMTransformer
@@ -55,7 +55,7 @@ class PMSSMFeedForwardPLR(PMSSMFeedForward):
         self.periodic = PeriodicEmbeddings(features, embedding)
 
     def _first(self, inputs: Tensor) -> Tensor:
-        return self.hidden[0](as_for(self.hidden[0], self.periodic(inputs).flatten(1)))  # type: ignore[no-any-return]
+        return self.hidden[0](cast_like(self.hidden[0], self.periodic(inputs).flatten(1)))  # type: ignore[no-any-return]
 
 
 class PMSSMTransformerPLR(PMSSMTransformer):
@@ -83,5 +83,5 @@ class PMSSMTransformerTabularPLR(PMSSMTransformerTabular):
         self.periodic = PeriodicEmbeddings(features, width)
 
     def _embed_and_project(self, inputs: Tensor, layer: Layer) -> tuple[Tensor, Tensor]:
-        tokens = as_for(layer, self.periodic(inputs))
+        tokens = cast_like(layer, self.periodic(inputs))
         return tokens, project(layer, tokens)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .checks import as_for, check_inputs
+from .checks import cast_like, check_inputs
 from .encoder import attend_from_first, encode, encoder_layers, feed_forward, layers_of
 
 
@@ -37,14 +37,14 @@ class PMSSMTransformer(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """`inputs`: (batch, features); result (batch,)."""
         check_inputs(inputs, self.features)
-        cls, tokens = (as_for(self.layers, each) for each in (self.cls, self._embed(inputs)))
+        cls, tokens = (cast_like(self.layers, each) for each in (self.cls, self._embed(inputs)))
         tokens = torch.cat([cls.expand(inputs.shape[0], 1, -1), tokens], dim=1)  # (batch, 1 + features, width)
         *layers, last = layers_of(self.layers)
         for layer in layers:
             tokens = encode(layer, tokens)
         # The head reads nothing but CLS, so the last layer need not compute the other tokens.
         cls = feed_forward(last, attend_from_first(last, tokens))  # (batch, width)
-        return self.head(as_for(self.head, cls)).squeeze(-1)  # type: ignore[no-any-return]
+        return self.head(cast_like(self.head, cls)).squeeze(-1)  # type: ignore[no-any-return]
 
     def _embed(self, inputs: Tensor) -> Tensor:
         tokens = self.embedding(inputs.unsqueeze(-1))  # (batch, features, width)

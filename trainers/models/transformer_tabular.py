@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .checks import as_for, check_inputs
+from .checks import cast_like, check_inputs
 from .encoder import Layer, attend, encoder_layers, feed_forward, hidden, layers_of, project, softmax
 
 
@@ -48,7 +48,7 @@ class PMSSMTransformerTabular(nn.Module):
             tokens = feed_forward(before, rows)
             rows = attend(layer, tokens, project(layer, tokens))
         pooled = self._feed_forward_and_pool(layers[-1], rows)
-        return self.head(as_for(self.head, pooled)).squeeze(-1)  # type: ignore[no-any-return]
+        return self.head(cast_like(self.head, pooled)).squeeze(-1)  # type: ignore[no-any-return]
 
     def _embed_and_project(self, inputs: Tensor, layer: Layer) -> tuple[Tensor, Tensor]:
         """Tokens (batch, features, width), and what `project` makes of them, (batch, features, 3 × width).
@@ -68,7 +68,7 @@ class PMSSMTransformerTabular(nn.Module):
         r = torch.rsqrt(variance + eps)
         coefficients = torch.stack([r * x, r, torch.ones_like(r)], dim=-1)  # (features, batch, 3)
         vectors = torch.stack([weight * gain, bias * gain, shift], dim=1)  # (features, 3, width)
-        tokens = as_for(layer, coefficients @ vectors).transpose(0, 1).contiguous()
+        tokens = cast_like(layer, coefficients @ vectors).transpose(0, 1).contiguous()
         norm, attention = layer.norm1, layer.self_attn
         vectors = _centred(vectors)
         r = torch.rsqrt(_spread(coefficients, vectors) + norm.eps)
@@ -76,7 +76,7 @@ class PMSSMTransformerTabular(nn.Module):
         maps = F.linear(vectors * norm.weight, in_proj)  # (features, 3, 3 × width)
         constant = F.linear(norm.bias.to(inputs.dtype), in_proj, attention.in_proj_bias.to(inputs.dtype))
         projected = torch.baddbmm(constant, r.unsqueeze(-1) * coefficients, maps)
-        return tokens, as_for(layer, projected).transpose(0, 1)
+        return tokens, cast_like(layer, projected).transpose(0, 1)
 
     def _feed_forward_and_pool(self, layer: Layer, rows: Tensor) -> Tensor:
         """The attention-weighted mean of the tokens, (batch, width), after the feed-forward half of the last layer.

@@ -15,11 +15,11 @@ from jinja2 import Environment
 from ..data.lsp import PURE
 from ..data.prepared import load_prepared
 from ..data.targets import Target
-from ..files import write_atomically
+from ..files import write_atomic
 from ..log import LOGGER
 from .plots import loss_curves, residuals, true_against_predicted
-from .scores import Figures, Values, by_lsp, is_clear, measure
-from .trainings import Run, baselines, find_runs, groups, physical
+from .scores import PointScores, Values, by_lsp, is_significant, score
+from .trainings import TrainedRun, baselines, find_runs, groups, physical
 
 EXPECTED_MIB = {"PMSSMTransformer": 800, "PMSSMTransformerTabular": 800, "PMSSMFeedForward": 1500}
 HEADS = (
@@ -46,9 +46,9 @@ def build_report(session: Path, data: Path, output: Path) -> None:
     trained = find_runs(session, prepared, output)
     LOGGER.info("%d trainings found, computing the baselines", len(trained))
     runs = sorted((run for run in [*trained, *baselines(prepared)] if run.predicted is not None), key=_error)
-    figures = {run.name: measure(true, *_values(run)) for run in runs}
+    figures = {run.name: score(true, *_values(run)) for run in runs}
     parts = {run.name: by_lsp(true, *_values(run), np.asarray(prepared.val_lsp)) for run in runs}
-    sentence = verdict(runs, figures, target)
+    sentence = recommendation(runs, figures, target)
     heads = HEADS if target.branch == "MO_Omega" else HEADS[:-1]  # Planck has measured nothing else
     points = np.asarray(prepared.val_inputs, dtype=np.float64) * prepared.scaling.std[:-1] + prepared.scaling.mean[:-1]
     varied = [place for place, std in enumerate(prepared.scaling.std[:-1]) if std > 0]
@@ -63,7 +63,7 @@ def build_report(session: Path, data: Path, output: Path) -> None:
     html = page.render(
         label=target.label,
         subtitle=f"{session.name}: {len(true):,} validation points, {len(prepared.train_targets):,} training points",
-        verdict=sentence,
+        recommendation=sentence,
         problems=[f"{run.name}: {run.problem}" for run in trained if run.problem],
         tables=[
             ranking(runs, figures, heads, target),
@@ -78,22 +78,22 @@ def build_report(session: Path, data: Path, output: Path) -> None:
     )
     output.mkdir(parents=True, exist_ok=True)
     for name, png in (picture for group in pictures.values() for picture in group.items()):
-        write_atomically(output / f"{name}.png", lambda file, png=png: file.write(png))  # type: ignore[misc]
-    write_atomically(output / "report.html", lambda file: file.write(html.encode()))
+        write_atomic(output / f"{name}.png", lambda file, png=png: file.write(png))  # type: ignore[misc]
+    write_atomic(output / "report.html", lambda file: file.write(html.encode()))
     LOGGER.info("%s", sentence)
     LOGGER.info("Report in %s", output / "report.html")
 
 
-def _values(run: Run) -> tuple[Values, Values]:
+def _values(run: TrainedRun) -> tuple[Values, Values]:
     assert run.predicted is not None and run.squares is not None
     return run.predicted, run.squares
 
 
-def _error(run: Run) -> float:
+def _error(run: TrainedRun) -> float:
     return float(np.mean(_values(run)[1]))
 
 
-def verdict(runs: Sequence[Run], figures: Mapping[str, Figures], target: Target) -> str:
+def recommendation(runs: Sequence[TrainedRun], figures: Mapping[str, PointScores], target: Target) -> str:
     """A sentence that says which of `runs`, best first, to use."""
     models = [run for run in runs if not run.baseline]
     if not models:
@@ -102,7 +102,7 @@ def verdict(runs: Sequence[Run], figures: Mapping[str, Figures], target: Target)
     of_best = figures[best.name]
     text = f"Use {best.name}: the smallest normalised error of {target.learned} ({of_best.mse_normalised:.4f}), "
     text += f"{_percent(of_best.within_20, 0)} of the validation points within 20 %."
-    if len(models) > 1 and not is_clear(_values(best)[1], _values(models[1])[1]):
+    if len(models) > 1 and not is_significant(_values(best)[1], _values(models[1])[1]):
         text += f" Its lead over {models[1].name} is within the statistical error of these points."
     rivals = [run for run in runs if run.baseline and _error(run) <= _error(best)]
     if rivals:
@@ -111,7 +111,7 @@ def verdict(runs: Sequence[Run], figures: Mapping[str, Figures], target: Target)
     return text
 
 
-def _cells(one: Figures) -> list[str]:
+def _cells(one: PointScores) -> list[str]:
     shares = (one.within_10, one.within_20, one.within_50, one.planck)
     r2 = "n/a" if one.r2 is None else f"{round(one.r2, 4) + 0.0:.4f}"  # no -0.0000
     numbers = [f"{one.mse_normalised:.4f}", f"{one.mse:.3e}", r2, f"{one.mae:#.4g}"]
@@ -122,12 +122,12 @@ def _percent(value: float | None, digits: int = 1) -> str:
     return "n/a" if value is None else f"{100 * value:.{digits}f} %"
 
 
-def _row(run: Run, cells: Sequence[str], *, best: bool = False) -> dict[str, Any]:
+def _row(run: TrainedRun, cells: Sequence[str], *, best: bool = False) -> dict[str, Any]:
     return {"kind": "baseline" if run.baseline else "best" if best else "", "cells": [run.name, *cells]}
 
 
 def ranking(
-    runs: Sequence[Run], figures: Mapping[str, Figures], heads: Sequence[str], target: Target
+    runs: Sequence[TrainedRun], figures: Mapping[str, PointScores], heads: Sequence[str], target: Target
 ) -> dict[str, Any]:
     """The table of all runs, best first."""
     first = next((run.name for run in runs if not run.baseline), "")
@@ -145,7 +145,7 @@ def ranking(
 
 
 def lsp_tables(
-    runs: Sequence[Run], parts: Mapping[str, Mapping[str, Figures]], heads: Sequence[str]
+    runs: Sequence[TrainedRun], parts: Mapping[str, Mapping[str, PointScores]], heads: Sequence[str]
 ) -> list[dict[str, Any]]:
     """The same table for the points of each lightest sparticle; none where the files did not say which."""
     kinds = dict.fromkeys(kind for each in parts.values() for kind in each)
@@ -162,12 +162,14 @@ def lsp_tables(
     ]
 
 
-def seed_table(runs: Sequence[Run], figures: Mapping[str, Figures], names: Mapping[str, str]) -> list[dict[str, Any]]:
+def seed_table(
+    runs: Sequence[TrainedRun], figures: Mapping[str, PointScores], names: Mapping[str, str]
+) -> list[dict[str, Any]]:
     """Mean ± standard deviation of trainings that differ in nothing but the seed; none where there are no such.
 
     `names`: the group of each run, where the session has named it.
     """
-    alike: dict[str, list[Run]] = defaultdict(list)
+    alike: dict[str, list[TrainedRun]] = defaultdict(list)
     for run in runs:
         if not run.baseline:
             alike[run.kind].append(run)
@@ -199,7 +201,7 @@ def _spread(values: Sequence[float | None], form: str) -> str:
     return f"{np.mean(known):{form}} ± {np.std(known, ddof=1):{form}}".replace("%", "", 1).replace("%", " %")
 
 
-def costs(runs: Sequence[Run]) -> dict[str, Any]:
+def costs(runs: Sequence[TrainedRun]) -> dict[str, Any]:
     """The table of what each training cost."""
     heads = ["", "model", "parameters", "epochs", "wall time", "peak memory", "expected GPU memory", "device"]
     rows = []

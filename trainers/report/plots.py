@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from ..data.targets import Target
-from .trainings import Run
+from .trainings import TrainedRun
 
 Values = NDArray[np.float64]
 
@@ -23,7 +23,7 @@ DPI = 180
 """A picture as wide as a page of A4 still has 200 dots an inch in print."""
 
 
-def loss_curves(runs: Sequence[Run]) -> bytes:
+def loss_curves(runs: Sequence[TrainedRun]) -> bytes:
     """PNG: training (dotted) and validation MSE of z-scores of all trainings against the epoch."""
     figure = Figure(figsize=(8, 4.2), layout="constrained")
     axes = figure.add_subplot()
@@ -39,7 +39,7 @@ def loss_curves(runs: Sequence[Run]) -> bytes:
     return _png(figure)
 
 
-def true_against_predicted(run: Run, true: Values, target: Target) -> bytes:
+def true_against_predicted(run: TrainedRun, true: Values, target: Target) -> bytes:
     """PNG: a scatter plot of some points, and all of them as counts per bin, logarithmic colours.
 
     The axes are logarithmic where the logarithm was learned; what lies outside them is at the edge.
@@ -67,7 +67,7 @@ def true_against_predicted(run: Run, true: Values, target: Target) -> bytes:
     return _png(figure)
 
 
-def residuals(run: Run, true: Values, points: Values, names: Sequence[str], target: Target) -> bytes:
+def residuals(run: TrainedRun, true: Values, points: Values, names: Sequence[str], target: Target) -> bytes:
     """PNG: median and central 68 % of predicted - true in bins of each of `names`; `points`: (n, names), physical.
 
     Of predicted / true where the logarithm was learned.

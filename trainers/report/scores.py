@@ -16,7 +16,7 @@ PLANCK, PLANCK_WIDTH = 0.12, 0.02
 
 
 @dataclass(frozen=True)
-class Figures:
+class PointScores:
     """Of one set of points. Physical units, but `mse_normalised`; shares are between 0 and 1; None: no such points."""
 
     points: int
@@ -32,13 +32,13 @@ class Figures:
     """Of the points whose true value is 0.12 ± 0.02, the share that is predicted there."""
 
 
-def measure(true: Values, predicted: Values, squares: Values) -> Figures:
+def score(true: Values, predicted: Values, squares: Values) -> PointScores:
     """Figures of physical `true` and `predicted`, `(n,)`; `squares` are the squared errors of z-scores, `(n,)`."""
     error, size = np.abs(predicted - true), np.abs(true)
     relative = error[size > 0] / size[size > 0]
     variance, mse = float(np.var(true)), float(np.mean(np.square(error)))
     band = np.abs(true - PLANCK) <= PLANCK_WIDTH
-    return Figures(
+    return PointScores(
         points=len(true),
         mse_normalised=float(np.mean(squares)),
         mse=mse,
@@ -52,17 +52,15 @@ def measure(true: Values, predicted: Values, squares: Values) -> Figures:
     )
 
 
-def by_lsp(true: Values, predicted: Values, squares: Values, lsp: NDArray[np.int8]) -> dict[str, Figures]:
+def by_lsp(true: Values, predicted: Values, squares: Values, lsp: NDArray[np.int8]) -> dict[str, PointScores]:
     """The same for the points of each lightest sparticle that occurs; empty where none is known."""
     parts = {name: lsp == place for place, name in enumerate(LSP_CLASSES) if place > 0}
     return {
-        name: measure(true[chosen], predicted[chosen], squares[chosen])
-        for name, chosen in parts.items()
-        if chosen.any()
+        name: score(true[chosen], predicted[chosen], squares[chosen]) for name, chosen in parts.items() if chosen.any()
     }
 
 
-def is_clear(better: Values, worse: Values) -> bool:
+def is_significant(better: Values, worse: Values) -> bool:
     """Whether squared errors `better`, `(n,)`, are smaller on average than `worse` by more than two standard errors."""
     difference = worse - better
     error = float(np.std(difference)) / math.sqrt(len(difference))

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..data.prepared import Prepared
+from ..data.prepared import PreparedData
 from ..errors import TrainerError
 from ..inference.batched import predict
-from ..inference.model_file import read_model, unpack
+from ..inference.model_file import from_saved, read_model
 from ..log import LOGGER
 
 Values = NDArray[np.float64]
@@ -25,7 +25,7 @@ BASELINE_ROWS = 500_000
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainedRun:
     """A training or a baseline. `scores`: predicted z-scores of the validation part, `(n,)`; None without a model."""
 
     name: str
@@ -43,12 +43,12 @@ class Run:
     baseline: bool = False
 
 
-def physical(scores: Values, prepared: Prepared) -> Values:
+def physical(scores: Values, prepared: PreparedData) -> Values:
     """Physical values of z-scores, any shape."""
     return prepared.target.backward(scores * prepared.scaling.std[-1] + prepared.scaling.mean[-1])
 
 
-def find_runs(session: Path, prepared: Prepared, own: Path) -> list[Run]:
+def find_runs(session: Path, prepared: PreparedData, own: Path) -> list[TrainedRun]:
     """Every training in the folder `session`, by name; `own`, the report's folder, is none."""
     states = _states(session)
     folders = {path.name: path for path in session.iterdir() if path.is_dir() and path.resolve() != own.resolve()}
@@ -62,25 +62,25 @@ def find_runs(session: Path, prepared: Prepared, own: Path) -> list[Run]:
     return runs
 
 
-def read_run(folder: Path, state: str, prepared: Prepared) -> Run:
+def read_run(folder: Path, state: str, prepared: PreparedData) -> TrainedRun:
     """The training in `folder`; `state` is what the session says of it, if anything."""
     losses = read_losses(folder / "metrics.csv")
     if not (folder / "model.pt").exists():
         ended = state or "not finished"
-        return Run(folder.name, problem=f"{ended}, {len(losses)} epochs trained, no model", losses=losses)
+        return TrainedRun(folder.name, problem=f"{ended}, {len(losses)} epochs trained, no model", losses=losses)
     try:
         saved = read_model(folder / "model.pt")
-        surrogate = unpack(saved, folder / "model.pt")
+        surrogate = from_saved(saved, folder / "model.pt")
     except (TrainerError, OSError) as error:
-        return Run(folder.name, problem=str(error), losses=losses)
+        return TrainedRun(folder.name, problem=str(error), losses=losses)
     scaling = prepared.scaling
     if not (np.array_equal(surrogate.scaling.mean, scaling.mean) and surrogate.target == prepared.target):
-        return Run(folder.name, problem="trained on other data than this report's", losses=losses)
+        return TrainedRun(folder.name, problem="trained on other data than this report's", losses=losses)
     inputs = torch.from_numpy(np.array(prepared.val_inputs))
     each = [predict(model, inputs) for model in surrogate.models]
     scores = torch.stack(each).double().numpy()  # (models, n)
     settings = {key: value for key, value in saved["settings"].items() if key not in ("seed", "checkpoint_seconds")}
-    return Run(
+    return TrainedRun(
         folder.name,
         predicted=np.asarray(physical(scores, prepared).mean(axis=0)),
         squares=np.square(scores - prepared.val_targets).mean(axis=0),
@@ -91,7 +91,7 @@ def read_run(folder: Path, state: str, prepared: Prepared) -> Run:
     )
 
 
-def baselines(prepared: Prepared) -> list[Run]:
+def baselines(prepared: PreparedData) -> list[TrainedRun]:
     """The mean of the training part, and gradient boosting of regression trees."""
     from sklearn.ensemble import HistGradientBoostingRegressor  # noqa: PLC0415 (1 s)
 
@@ -103,7 +103,7 @@ def baselines(prepared: Prepared) -> list[Run]:
         "gradient boosting": np.asarray(trees.predict(prepared.val_inputs), dtype=np.float64),
     }
     return [
-        Run(name, physical(scores, prepared), np.square(scores - prepared.val_targets), baseline=True)
+        TrainedRun(name, physical(scores, prepared), np.square(scores - prepared.val_targets), baseline=True)
         for name, scores in guesses.items()
     ]
 
@@ -119,14 +119,14 @@ def read_losses(path: Path) -> list[tuple[int, float, float]]:
 
 def groups(session: Path) -> dict[str, str]:
     """The group in which the session has put each of its runs, by the name of the run; empty for none."""
-    return _said_of_runs(session, "group")
+    return _run_states(session, "group")
 
 
 def _states(session: Path) -> dict[str, str]:
-    return _said_of_runs(session, "state")
+    return _run_states(session, "state")
 
 
-def _said_of_runs(session: Path, key: str) -> dict[str, str]:
+def _run_states(session: Path, key: str) -> dict[str, str]:
     runs = _object(session / "summary.json").get("runs", {})
     return {name: str(run.get(key) or "") for name, run in runs.items()} if isinstance(runs, dict) else {}
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from .flat_parameters import Weights
+from .flat_parameters import FlatParameters
 
 BETAS, EPS = (0.9, 0.999), 1e-8
 
@@ -25,7 +25,7 @@ class FlatAdamW:
 
     def __init__(
         self,
-        weights: Weights,
+        weights: FlatParameters,
         *,
         learning_rate: float,
         weight_decay: float,

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import torch
 
 from ..errors import CheckpointError
-from ..files import sync_folder, write_atomically
+from ..files import sync_folder, write_atomic
 from ..log import LOGGER
 
 MARK = b"pmssm-sha256:"
@@ -41,7 +41,7 @@ class Checkpoints:
             if self.path.exists():
                 self.path.replace(self.previous)
 
-        write_atomically(self.path, write)
+        write_atomic(self.path, write)
 
     def load(self) -> dict[str, Any] | None:
         """The newest whole state, None where there is none.

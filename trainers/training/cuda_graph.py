@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 
 from ..log import LOGGER
-from .step import Step
+from .step import TrainingStep
 
 WARM_UPS = 3
 
 
-class Captured:
+class CudaGraphStep:
     """`step`, captured once for each number of rows that is asked for."""
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self, step: TrainingStep) -> None:
         self.step = step
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
 
@@ -47,7 +47,7 @@ class Captured:
             warm_up(self.step, rows)
 
 
-def warm_up(step: Step, rows: int) -> None:
+def warm_up(step: TrainingStep, rows: int) -> None:
     """Nothing; the step has run, so that libraries are loaded and kernels compiled, and everything is as before."""
     kept = [buffer.clone() for buffer in step.buffers()]
     for _ in range(WARM_UPS):

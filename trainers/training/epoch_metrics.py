@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class EpochRow(NamedTuple):
+class EpochMetrics(NamedTuple):
     """What an epoch gave; `epoch` counts from 1, errors are of z-scores, `val_mse_physical` in the target's unit².
 
     Of several models trained together errors are means, and `val_mse_std` is their spread (0 for one).

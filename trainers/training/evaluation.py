@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..data.standardize import Scaling
+from ..data.standardize import Standardizer
 from ..data.targets import Target
 from ..inference.batched import predict
-from .step import Data
+from .step import TrainingData
 
 
 class Scores(NamedTuple):
@@ -36,7 +36,7 @@ class Scores(NamedTuple):
     r2: float | None
 
 
-def evaluate(models: Sequence[nn.Module], data: Data, scaling: Scaling, target: Target) -> Scores:
+def evaluate(models: Sequence[nn.Module], data: TrainingData, scaling: Standardizer, target: Target) -> Scores:
     """Scores of `models`, taken together, on the validation part of `data`: of the mean of their physical values.
 
     The normalised error is the mean of those that each of them makes, and their standard deviation goes with it.
@@ -67,7 +67,7 @@ def _r2(mse: float, truth: NDArray[np.float64]) -> float | None:
 
 
 @dataclass(frozen=True)
-class PhysicalError:
+class PhysicalMse:
     """The mean squared error of z-scores in physical units, on their device; without fields, that of themselves."""
 
     mean: float = 0.0
@@ -75,7 +75,7 @@ class PhysicalError:
     target: Target = field(default_factory=lambda: Target("y", "y", "y"))
 
     @classmethod
-    def of(cls, scaling: Scaling, target: Target) -> PhysicalError:
+    def of(cls, scaling: Standardizer, target: Target) -> PhysicalMse:
         """That of prepared data."""
         return cls(float(scaling.mean[-1]), float(scaling.std[-1]), target)
 

@@ -14,7 +14,7 @@ ALIGNMENT = 16
 """Elements; each parameter starts on a cache line of the buffer."""
 
 
-class Weights:
+class FlatParameters:
     """All parameters of `models`, which are alike.
 
     The parameters of each model become views of its row of `flat`, `(models, size)`, so that copying `flat` copies the

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TensorLocation:
     """Where a tensor lies: `memory` is a number of the recorder's."""
 
     memory: int
@@ -27,7 +27,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Call:
+class KernelCall:
     """A kernel that was called; in its arguments and its result, tensors have become places."""
 
     kernel: OpOverload
@@ -52,7 +52,7 @@ class Call:
         return writes or bool(self.made)
 
 
-class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class KernelRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes the kernels that are called while it is entered, in `calls`.
 
     Intermediate results are free to go meanwhile; `outside` is the memory that was there before.
@@ -60,7 +60,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.calls: list[Call] = []
+        self.calls: list[KernelCall] = []
         self.outside: dict[int, UntypedStorage] = {}
         self.sizes: dict[int, int] = {}
         self._known: dict[int, StorageWeakRef] = {}
@@ -74,24 +74,24 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> object:
         before = tree_map_only(Tensor, self._argument, (args, kwargs or {}))
         result = func(*args, **kwargs or {})
-        self.calls.append(Call(func, before[0], before[1], tree_map_only(Tensor, self._place, result)))
+        self.calls.append(KernelCall(func, before[0], before[1], tree_map_only(Tensor, self._place, result)))
         return result
 
-    def _argument(self, tensor: Tensor) -> Place:
+    def _argument(self, tensor: Tensor) -> TensorLocation:
         storage = tensor.untyped_storage()
         if storage._cdata not in self._known:
             self.outside[storage._cdata] = storage
         return self._place(tensor)
 
-    def _place(self, tensor: Tensor) -> Place:
+    def _place(self, tensor: Tensor) -> TensorLocation:
         storage = tensor.untyped_storage()
         number = storage._cdata
         if number not in self._known:
             # While this is kept, no other memory gets the number.
             self._known[number] = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
             self.sizes[number] = storage.nbytes()
-        return Place(number, tensor.dtype, int(tensor.storage_offset()), tensor.size(), tensor.stride())
+        return TensorLocation(number, tensor.dtype, int(tensor.storage_offset()), tensor.size(), tensor.stride())
 
 
-def tensor_locations(tree: object) -> Iterator[Place]:
-    return (leaf for leaf in tree_leaves(tree) if isinstance(leaf, Place))
+def tensor_locations(tree: object) -> Iterator[TensorLocation]:
+    return (leaf for leaf in tree_leaves(tree) if isinstance(leaf, TensorLocation))

@@ -18,11 +18,11 @@ from torch import Tensor, UntypedStorage
 from torch._ops import OpOverload
 from torch.utils._pytree import tree_map_only
 
-from .kernel_recorder import Call, Place, Recorder, tensor_locations
-from .step import Step
+from .kernel_recorder import KernelCall, KernelRecorder, TensorLocation, tensor_locations
+from .step import TrainingStep
 
 
-class Replayed:
+class ReplayedStep:
     """`step`, recorded the first time that a number of rows is asked for, and replayed from then on, to the same bits.
 
     Recorded is what reaches PyTorch's kernels: what Python decides is decided once. Where a batch is cut into parts,
@@ -30,10 +30,10 @@ class Replayed:
     hundreds of times a step, and for whatever else the machine does meanwhile; these wait once.
     """
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self, step: TrainingStep) -> None:
         self.step = step
-        self._memories = [Memory() for _ in range(step.parts)]
-        self._tapes: dict[int, list[list[Tape]]] = {}
+        self._memories = [StoragePool() for _ in range(step.parts)]
+        self._tapes: dict[int, list[list[KernelTape]]] = {}
         self._cores = torch.get_num_threads()
         self._share = max(1, self._cores // step.parts)
         self._helpers = ThreadPoolExecutor(max(1, step.parts - 1), "part", torch.set_num_threads, (self._share,))
@@ -49,11 +49,11 @@ class Replayed:
         else:
             self._tapes[rows] = [self._record(stage) for stage in self.step.stages(rows)]
 
-    def _record(self, stage: Sequence[Callable[[], None]]) -> list[Tape]:
+    def _record(self, stage: Sequence[Callable[[], None]]) -> list[KernelTape]:
         with self._threads(len(stage)):
             return [record(task, memory) for task, memory in zip(stage, self._memories, strict=False)]
 
-    def _play(self, first: Tape, *others: Tape) -> None:
+    def _play(self, first: KernelTape, *others: KernelTape) -> None:
         helpers = [self._helpers.submit(tape.play) for tape in others]
         try:
             first.play()
@@ -75,14 +75,14 @@ class Replayed:
             torch.set_num_threads(self._cores)
 
 
-def record(task: Callable[[], object], memory: Memory) -> Tape:
+def record(task: Callable[[], object], memory: StoragePool) -> KernelTape:
     """`task`, done once and recorded; the tape's own tensors lie in `memory`."""
-    with Recorder() as recorder:
+    with KernelRecorder() as recorder:
         task()
-    return Tape(recorder, memory)
+    return KernelTape(recorder, memory)
 
 
-class Memory:
+class StoragePool:
     """Pieces of memory that several tapes use in turn."""
 
     def __init__(self) -> None:
@@ -102,13 +102,13 @@ class Memory:
         self.free.append(piece)
 
 
-class Tensors:
+class TensorTable:
     """The tensors of a tape by their places."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: KernelRecorder) -> None:
         self.storages = dict(recorder.outside)
-        self._tensors: dict[Place, Tensor] = {}
-        self._places: dict[int, list[Place]] = defaultdict(list)
+        self._tensors: dict[TensorLocation, Tensor] = {}
+        self._places: dict[int, list[TensorLocation]] = defaultdict(list)
         for place in dict.fromkeys(
             tensor_locations([(call.args, call.kwargs, call.result) for call in recorder.calls])
         ):
@@ -116,13 +116,13 @@ class Tensors:
 
     def of(self, tree: Any) -> Any:  # noqa: ANN401 (whatever a kernel takes)
         """`tree` with tensors for places; they are empty where their memory is not among `storages`."""
-        return tree_map_only(Place, self._tensor, tree)
+        return tree_map_only(TensorLocation, self._tensor, tree)
 
-    def beside(self, place: Place | None) -> list[tuple[Tensor, Place]]:
+    def beside(self, place: TensorLocation | None) -> list[tuple[Tensor, TensorLocation]]:
         """All tensors in the memory of `place`; none for None, which some kernels give instead of a result."""
         return [(self._tensor(each), each) for each in self._places[place.memory]] if place else []
 
-    def _tensor(self, place: Place) -> Tensor:
+    def _tensor(self, place: TensorLocation) -> Tensor:
         if place not in self._tensors:
             tensor = self._tensors[place] = torch.empty(0, dtype=place.dtype)
             if place.memory in self.storages:
@@ -130,17 +130,17 @@ class Tensors:
         return self._tensors[place]
 
 
-class Tape:
+class KernelTape:
     """Recorded calls with tensors of its own; those that are never needed together may share their memory."""
 
-    def __init__(self, recorder: Recorder, memory: Memory) -> None:
-        tensors = Tensors(recorder)
+    def __init__(self, recorder: KernelRecorder, memory: StoragePool) -> None:
+        tensors = TensorTable(recorder)
         calls = [call for call in recorder.calls if call.computes]
         uses = Counter(number for call in calls for number in call.read | call.made)
         self._kernels: list[Callable[[], object]] = []
         lent: set[int] = set()
         for call in calls:
-            into = writing_into(call.kernel)
+            into = out_variant(call.kernel)
             given = call.made if into else set()
             tensors.storages |= {number: memory.take(recorder.sizes[number]) for number in given}
             self._kernels.append(_bound(call, into, tensors))
@@ -157,7 +157,7 @@ class Tape:
                 kernel()
 
 
-class Into(NamedTuple):
+class OutVariant(NamedTuple):
     """A kernel that writes its results into tensors that it is given by these names."""
 
     kernel: Callable[..., object]
@@ -165,10 +165,10 @@ class Into(NamedTuple):
 
 
 @cache
-def writing_into(kernel: OpOverload) -> Into | None:
+def out_variant(kernel: OpOverload) -> OutVariant | None:
     """What computes the same as `kernel` into given memory, where a CPU has such a kernel."""
     if kernel in (torch.ops.aten._to_copy.default, torch.ops.aten.clone.default):
-        return Into(_copy, ["out"])
+        return OutVariant(_copy, ["out"])
     types = [str(argument.type) for argument in kernel._schema.arguments]
     for name in kernel.overloadpacket.overloads():
         other = getattr(kernel.overloadpacket, name)
@@ -176,11 +176,11 @@ def writing_into(kernel: OpOverload) -> Into | None:
         taken = [str(argument.type) for argument in other._schema.arguments if not argument.is_out]
         # Those that are not a CPU's own are made of `kernel` itself and a copy.
         if given and taken == types and torch._C._dispatch_has_kernel_for_dispatch_key(other._name, "CPU"):
-            return Into(other, given)
+            return OutVariant(other, given)
     return None
 
 
-def _bound(call: Call, into: Into | None, tensors: Tensors) -> Callable[[], object]:
+def _bound(call: KernelCall, into: OutVariant | None, tensors: TensorTable) -> Callable[[], object]:
     args, kwargs = tensors.of((call.args, call.kwargs))
     if not call.made:
         return partial(call.kernel, *args, **kwargs)
@@ -195,7 +195,7 @@ def _copy(source: Tensor, *, out: Tensor, **_: object) -> None:
     out.copy_(source)
 
 
-def _follow(kernel: Callable[[], Any], views: Sequence[Sequence[tuple[Tensor, Place]]]) -> None:
+def _follow(kernel: Callable[[], Any], views: Sequence[Sequence[tuple[Tensor, TensorLocation]]]) -> None:
     """Nothing; `kernel` has made its results anew, and the views of each lie in the memory of the new one."""
     results = kernel()
     for result, tensors in zip(results if isinstance(results, tuple | list) else (results,), views, strict=True):

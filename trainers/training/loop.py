@@ -22,21 +22,21 @@ from ..precision import Precision
 from ..signals import Stopped, StopRequest
 from .adamw import FlatAdamW
 from .checkpoint import Checkpoints
-from .cuda_graph import Captured
-from .epoch_metrics import EpochRow
-from .evaluation import PhysicalError
-from .flat_parameters import Weights
-from .kernel_replay import Replayed
-from .metrics import MetricsFile
+from .cuda_graph import CudaGraphStep
+from .epoch_metrics import EpochMetrics
+from .evaluation import PhysicalMse
+from .flat_parameters import FlatParameters
+from .kernel_replay import ReplayedStep
+from .metrics import MetricsWriter
 from .muon import FlatMuon
-from .step import Data, Step
+from .step import TrainingData, TrainingStep
 
 FINAL_LEARNING_RATE = 1e-6
 OPTIMIZERS = {"adamw": FlatAdamW, "muon": FlatMuon}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class TrainingConfig:
     """How to train; what a Recipe leaves open and what it says."""
 
     learning_rate: float
@@ -74,7 +74,7 @@ class Settings:
 
 
 @dataclass
-class Progress:
+class TrainingState:
     """Where a training stands; everything of a checkpoint but the optimizer's state. Lists: one entry a model."""
 
     batch_size: int
@@ -89,7 +89,7 @@ class Progress:
     seconds: float = 0.0
     epoch_seconds: float = 0.0
     peak_memory_mib: float = 0.0
-    rows: list[EpochRow] = field(default_factory=list)
+    rows: list[EpochMetrics] = field(default_factory=list)
 
     @property
     def best_epoch(self) -> int:
@@ -97,26 +97,26 @@ class Progress:
         return max(self.best_epochs)
 
 
-class Training:
+class Trainer:
     """One model on its way through the epochs, or several side by side that know nothing of each other."""
 
     def __init__(
         self,
         models: Sequence[nn.Module],
-        data: Data,
-        settings: Settings,
+        data: TrainingData,
+        settings: TrainingConfig,
         *,
         stop: StopRequest,
-        physical: PhysicalError | None = None,
+        physical: PhysicalMse | None = None,
     ) -> None:
         self.models = list(models)
         self.model = self.models[0]
         self.data = data
         self.settings = settings
-        self.physical = physical or PhysicalError()
+        self.physical = physical or PhysicalMse()
         self.stop = stop
         self.optimizer = OPTIMIZERS[settings.optimizer](
-            Weights(self.models, settings.precision),
+            FlatParameters(self.models, settings.precision),
             learning_rate=settings.learning_rate,
             weight_decay=settings.weight_decay,
             clip_norm=settings.clip_norm,
@@ -124,10 +124,12 @@ class Training:
         )
         on_gpu = data.train_inputs.device.type == "cuda"
         apart = not on_gpu and getattr(self.model, "rows_apart", False)
-        self.step = Step(data, self.optimizer, settings.batch_size, parts=torch.get_num_threads() if apart else 1)
-        self.take_step: Callable[[int], None] = Captured(self.step) if on_gpu else Replayed(self.step)
+        self.step = TrainingStep(
+            data, self.optimizer, settings.batch_size, parts=torch.get_num_threads() if apart else 1
+        )
+        self.take_step: Callable[[int], None] = CudaGraphStep(self.step) if on_gpu else ReplayedStep(self.step)
         count = len(self.models)
-        self.progress = Progress(
+        self.progress = TrainingState(
             batch_size=settings.batch_size,
             loss_sum=self.step.loss_sum,
             best=self.optimizer.flat.clone(),
@@ -139,7 +141,7 @@ class Training:
 
     # -- the recipe --------------------------------------------------------------------------------------------
 
-    def run(self, checkpoints: Checkpoints, metrics: MetricsFile) -> None:
+    def run(self, checkpoints: Checkpoints, metrics: MetricsWriter) -> None:
         """Nothing; every epoch is trained and the end is checkpointed.
 
         Raises Stopped after a signal, TrainingError where the loss is not finite. Both leave a good checkpoint.
@@ -158,7 +160,7 @@ class Training:
         if self.stop.signum is not None:
             raise Stopped(self.stop.signum)
 
-    def epoch(self, checkpoints: Checkpoints) -> EpochRow:
+    def epoch(self, checkpoints: Checkpoints) -> EpochMetrics:
         """What an epoch gave, trained from where the training stands; raises as `run` does."""
         self._train_epoch(checkpoints)
         return self._end_epoch(checkpoints)
@@ -197,7 +199,7 @@ class Training:
             return
         progress.batch_size = smaller_batch(progress.batch_size, "batch size")
 
-    def _end_epoch(self, checkpoints: Checkpoints) -> EpochRow:
+    def _end_epoch(self, checkpoints: Checkpoints) -> EpochMetrics:
         progress = self.progress
         predictions = self._validate(checkpoints)  # (models, n)
         truth = self.data.val_targets
@@ -210,7 +212,7 @@ class Training:
         if not all(map(math.isfinite, train + vals)):
             self._diverged()
         self._tick()
-        row = EpochRow(
+        row = EpochMetrics(
             epoch=progress.epoch + 1,
             train_mse=fmean(train),
             val_mse=fmean(vals),
@@ -288,5 +290,5 @@ class Training:
         for name in ("loss_sum", "best"):  # into the tensors that the step knows
             getattr(self.progress, name).copy_(state["progress"][name])
         tensors = {"loss_sum": self.progress.loss_sum, "best": self.progress.best}
-        rows = [EpochRow(*row) for row in state["progress"]["rows"]]
-        self.progress = Progress(**{**state["progress"], **tensors, "rows": rows})
+        rows = [EpochMetrics(*row) for row in state["progress"]["rows"]]
+        self.progress = TrainingState(**{**state["progress"], **tensors, "rows": rows})

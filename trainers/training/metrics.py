@@ -6,38 +6,38 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..files import write_atomically
+from ..files import write_atomic
 from ..log import LOGGER
-from .epoch_metrics import EpochRow
-from .tensorboard import EventFile
+from .epoch_metrics import EpochMetrics
+from .tensorboard import TensorBoardWriter
 
 
-class MetricsFile:
+class MetricsWriter:
     """The files in `folder`, rewritten whole at the start of an attempt and appended to after each epoch."""
 
     def __init__(self, folder: Path, *, tensorboard: bool = False) -> None:
         self.csv, self.jsonl = folder / "metrics.csv", folder / "metrics.jsonl"
-        self.events = EventFile(folder / "tensorboard") if tensorboard else None
+        self.events = TensorBoardWriter(folder / "tensorboard") if tensorboard else None
 
-    def rewrite(self, rows: Sequence[EpochRow]) -> None:
+    def rewrite(self, rows: Sequence[EpochMetrics]) -> None:
         """Nothing; the files hold exactly `rows`, whatever an attempt that was killed left in them."""
-        csv = "".join(_csv_line(row) for row in (EpochRow._fields, *rows))
+        csv = "".join(_csv_line(row) for row in (EpochMetrics._fields, *rows))
         jsonl = "".join(_json_line(row) for row in rows)
-        write_atomically(self.csv, lambda file: file.write(csv.encode()))
-        write_atomically(self.jsonl, lambda file: file.write(jsonl.encode()))
+        write_atomic(self.csv, lambda file: file.write(csv.encode()))
+        write_atomic(self.jsonl, lambda file: file.write(jsonl.encode()))
         if self.events is not None:
             self.events.rewrite(rows)
 
-    def append(self, row: EpochRow) -> None:
+    def append(self, row: EpochMetrics) -> None:
         """Nothing; the files end with `row`. A full disk costs the line (until the next rewrite), not the training."""
-        _or_say_so(lambda: _append(self.csv, _csv_line(row)))
-        _or_say_so(lambda: _append(self.jsonl, _json_line(row)))
+        _log_write_errors(lambda: _append(self.csv, _csv_line(row)))
+        _log_write_errors(lambda: _append(self.jsonl, _json_line(row)))
         if self.events is not None:
             events = self.events
-            _or_say_so(lambda: events.append(row))
+            _log_write_errors(lambda: events.append(row))
 
 
-def _or_say_so(write: Callable[[], None]) -> None:
+def _log_write_errors(write: Callable[[], None]) -> None:
     try:
         write()
     except OSError as error:
@@ -53,5 +53,5 @@ def _csv_line(row: Sequence[object]) -> str:
     return ",".join(str(value) for value in row) + "\n"
 
 
-def _json_line(row: EpochRow) -> str:
+def _json_line(row: EpochMetrics) -> str:
     return json.dumps(row._asdict()) + "\n"

@@ -10,12 +10,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..data.targets import Target
-from ..files import write_atomically
-from .epoch_metrics import EpochRow
+from ..files import write_atomic
+from .epoch_metrics import EpochMetrics
 from .evaluation import Scores
 
 
-def loss_curve(path: Path, title: str, rows: Sequence[EpochRow], best_epoch: int, target: Target) -> None:
+def loss_curve(path: Path, title: str, rows: Sequence[EpochMetrics], best_epoch: int, target: Target) -> None:
     """Nothing; `path` shows both errors, normalised, against the epoch, that of validation in physical units, too."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.add_subplot()
@@ -62,4 +62,4 @@ def true_vs_predicted(path: Path, title: str, scores: Scores, target: Target) ->
 
 def _write(figure: Figure, path: Path) -> None:
     FigureCanvasAgg(figure)
-    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=120))
+    write_atomic(path, lambda file: figure.savefig(file, format="png", dpi=120))

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 
-class StartUp:
+class StartupTimer:
     """Phases of a start, each ended by its name; the first began when the kernel started the process."""
 
     def __init__(self) -> None:

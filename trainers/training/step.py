@@ -13,7 +13,7 @@ from torch import Tensor
 from .adamw import FlatAdamW
 
 
-class Data(NamedTuple):
+class TrainingData(NamedTuple):
     """z-scores on the device of the training: inputs `(n, 19)` and targets `(n,)`."""
 
     train_inputs: Tensor
@@ -26,7 +26,7 @@ LEAST_ROWS = 64
 """Of a part of a batch: with fewer, what a kernel costs by itself is no longer small against what it computes."""
 
 
-class Part(NamedTuple):
+class BatchSlice(NamedTuple):
     """Rows of a batch of `rows` that are passed through the models by themselves."""
 
     number: int
@@ -35,17 +35,17 @@ class Part(NamedTuple):
     rows: int
 
 
-class Step:
+class TrainingStep:
     """Trains models, each on its own order of the rows; `loss_sum`, `(models,)`, adds up their squared errors.
 
     `ahead`, `(batch_size,)`, are the places of the next rows in the order of the epoch. A batch is cut into up to
     `parts` parts of at least LEAST_ROWS, whose gradients are added up.
     """
 
-    def __init__(self, data: Data, optimizer: FlatAdamW, batch_size: int, parts: int = 1) -> None:
+    def __init__(self, data: TrainingData, optimizer: FlatAdamW, batch_size: int, parts: int = 1) -> None:
         self.data = data
         self.optimizer = optimizer
-        self.parts = _parts(batch_size, parts)
+        self.parts = _batch_slices(batch_size, parts)
         self.forward: Callable[[Tensor], Tensor] = optimizer.weights.forward
         count, device = len(optimizer.weights.models), data.train_inputs.device
         self.order = torch.zeros(count, len(data.train_inputs), dtype=torch.int64, device=device)
@@ -83,15 +83,15 @@ class Step:
 
     def stages(self, rows: int) -> list[list[Callable[[], None]]]:
         """What an update on the next `rows` rows takes, stage after stage; a stage's tasks may run at the same time."""
-        count = _parts(rows, self.parts)
-        parts = [Part(i, rows * i // count, rows * (i + 1) // count, rows) for i in range(count)]
+        count = _batch_slices(rows, self.parts)
+        parts = [BatchSlice(i, rows * i // count, rows * (i + 1) // count, rows) for i in range(count)]
         return [
             [self.optimizer.weights.refresh],
             [partial(self._pass, part) for part in parts],
             [partial(self._update, rows, count)],
         ]
 
-    def _pass(self, part: Part) -> None:
+    def _pass(self, part: BatchSlice) -> None:
         """Nothing; squared errors, summed up, and gradient of these rows are known."""
         chosen = self.order.index_select(1, self.ahead[part.begin : part.end])  # (models, rows of the part)
         inputs, targets = (_rows(table, chosen) for table in (self.data.train_inputs, self.data.train_targets))
@@ -120,7 +120,7 @@ class Step:
         return [*self.optimizer.state().values(), self.ahead, self.loss_sum]
 
 
-def _parts(rows: int, most: int) -> int:
+def _batch_slices(rows: int, most: int) -> int:
     return max(1, min(most, rows // LEAST_ROWS))
 
 
@@ -140,9 +140,9 @@ def epoch_order(rows: int, seed: int, epoch: int, device: torch.device | str = "
     digest = hashlib.sha256(f"{seed} {epoch}".encode()).digest()
     key = torch.arange(rows, device=device) * GOLDEN + int.from_bytes(digest[:8], signed=True)
     for shift, factor in MIX:
-        key = (key ^ _shifted(key, shift)) * factor
-    return torch.argsort(key ^ _shifted(key, 31), stable=True)
+        key = (key ^ _shift(key, shift)) * factor
+    return torch.argsort(key ^ _shift(key, 31), stable=True)
 
 
-def _shifted(key: Tensor, bits: int) -> Tensor:
+def _shift(key: Tensor, bits: int) -> Tensor:
     return (key >> bits) & ((1 << (64 - bits)) - 1)  # as if unsigned

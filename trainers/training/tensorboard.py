@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import OptionError
 
 if TYPE_CHECKING:
-    from .epoch_metrics import EpochRow
+    from .epoch_metrics import EpochMetrics
 
 TAGS = {
     "train_mse": "MSE/training",
@@ -22,7 +22,7 @@ TAGS = {
 """Fields of an EpochRow, and what TensorBoard calls them; it takes no spaces."""
 
 
-class EventFile:
+class TensorBoardWriter:
     """One event file in `folder`, written by this process itself: no thread, no queue.
 
     Raises OptionError where tensorboardX is missing.
@@ -38,7 +38,7 @@ class EventFile:
         self._open = EventsWriter
         self._file: EventsWriter | None = None
 
-    def rewrite(self, rows: Sequence[EpochRow]) -> None:
+    def rewrite(self, rows: Sequence[EpochMetrics]) -> None:
         """Nothing; the folder holds exactly `rows`, whatever an earlier attempt left in it."""
         self.folder.mkdir(exist_ok=True)
         if self._file is not None:
@@ -52,13 +52,13 @@ class EventFile:
             self._write(row, start)
         self._file.flush()
 
-    def append(self, row: EpochRow) -> None:
+    def append(self, row: EpochMetrics) -> None:
         """Nothing; `row` is on the disk. Raises OSError where it can't be written."""
         assert self._file is not None, "rewrite() comes first"
         self._write(row, time.time())
         self._file.flush()
 
-    def _write(self, row: EpochRow, wall_time: float) -> None:
+    def _write(self, row: EpochMetrics, wall_time: float) -> None:
         from tensorboardX.proto.event_pb2 import Event  # noqa: PLC0415
         from tensorboardX.summary import scalar  # noqa: PLC0415
 

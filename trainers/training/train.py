@@ -14,22 +14,22 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..data.prepared import Prepared, load_prepared
+from ..data.prepared import PreparedData, load_prepared
 from ..data.targets import Target
 from ..device import choose_device, device_name
 from ..errors import CheckpointError, OptionError, TrainingError
-from ..files import write_atomically
-from ..inference.model_file import pack
+from ..files import write_atomic
+from ..inference.model_file import to_saved
 from ..log import LOGGER
 from ..models.recipes import RECIPES
 from ..precision import Precision, choose_precision
 from ..signals import StopRequest
 from .checkpoint import Checkpoints
-from .evaluation import PhysicalError, Scores, evaluate
-from .loop import Settings, Training
-from .metrics import MetricsFile
-from .startup_timer import StartUp
-from .step import Data
+from .evaluation import PhysicalMse, Scores, evaluate
+from .loop import Trainer, TrainingConfig
+from .metrics import MetricsWriter
+from .startup_timer import StartupTimer
+from .step import TrainingData
 
 TESTING_ROWS = 1_024
 """Rows that `--testing` trains on at most, and validates on at most."""
@@ -38,7 +38,7 @@ RESULTS = ("result.json", "model.pt", "loss_curve.png", "true_vs_predicted.png")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class TrainingJob:
     """Which model, on what, into which folder."""
 
     name: str
@@ -54,7 +54,7 @@ class Job:
     tensorboard: bool = False
 
 
-def train(job: Job, settings: Settings, stop: StopRequest, startup: StartUp) -> None:
+def train(job: TrainingJob, settings: TrainingConfig, stop: StopRequest, startup: StartupTimer) -> None:
     """Nothing; `job.output` then holds the trained model and its results.
 
     Raises TrainerError with one line for what the user can mend, Stopped after a signal.
@@ -67,25 +67,25 @@ def train(job: Job, settings: Settings, stop: StopRequest, startup: StartUp) -> 
     settings = replace(settings, precision=precision_of(job, device))
     prepared = load_prepared(job.data)
     job.output.mkdir(parents=True, exist_ok=True)
-    with only_one(job.output), memory_errors_in_one_line():
+    with exclusive_output(job.output), one_line_memory_errors():
         for leftover in job.output.glob(".*.tmp"):  # of an attempt that was killed while it wrote
             leftover.unlink()
         startup.end("device")
         data = to_device(prepared, device, rows=TESTING_ROWS if job.testing else None)
         startup.end("data")
-        training = Training(
+        training = Trainer(
             build_models(job.name, settings, device),
             data,
             settings,
             stop=stop,
-            physical=PhysicalError.of(prepared.scaling, prepared.target),
+            physical=PhysicalMse.of(prepared.scaling, prepared.target),
         )
-        if pays_to_compile(job, settings, data):
+        if is_compile_worthwhile(job, settings, data):
             training.step.compile()
         training.on_first_step = lambda: log_start(startup)
         checkpoints = Checkpoints(job.output, identity(job, settings, prepared, data))
-        metrics = MetricsFile(job.output, tensorboard=job.tensorboard)
-        begin(job, training, checkpoints, metrics)
+        metrics = MetricsWriter(job.output, tensorboard=job.tensorboard)
+        load_job(job, training, checkpoints, metrics)
         startup.end("model")
         if not training.finished():
             training.run(checkpoints, metrics)
@@ -97,7 +97,7 @@ BF16_AGREES = ("mlp", "transformer", "transformer_tabular")
 """Models whose trainings end as well in bf16 as in fp32, by benchmarks/results/validation_losses.md."""
 
 
-def precision_of(job: Job, device: torch.device) -> Precision:
+def precision_of(job: TrainingJob, device: torch.device) -> Precision:
     """That of the whole training; fp32 where the model has no part that may compute with less. Raises OptionError."""
     precision = choose_precision(job.precision, device)
     if precision is Precision.BF16 and job.precision == "auto" and job.name not in BF16_AGREES:
@@ -112,7 +112,7 @@ COMPILED_STEPS = 50_000
 """From so many on, compiling pays: it takes minutes and saves, by estimate, 0.2 ms a step or more."""
 
 
-def pays_to_compile(job: Job, settings: Settings, data: Data) -> bool:
+def is_compile_worthwhile(job: TrainingJob, settings: TrainingConfig, data: TrainingData) -> bool:
     """Whether to compile: on a GPU as `--compile` says, or for long trainings; not on a CPU, nor for `--testing`."""
     if data.train_inputs.device.type == "cpu" or job.testing:
         return False
@@ -120,13 +120,13 @@ def pays_to_compile(job: Job, settings: Settings, data: Data) -> bool:
     return steps >= COMPILED_STEPS if job.compile is None else job.compile
 
 
-def log_start(startup: StartUp) -> None:
+def log_start(startup: StartupTimer) -> None:
     """Nothing; the log tells what the start has cost."""
     startup.end("first step")
     LOGGER.info("First step after %s", startup)
 
 
-def build_models(name: str, settings: Settings, device: torch.device) -> list[nn.Module]:
+def build_models(name: str, settings: TrainingConfig, device: torch.device) -> list[nn.Module]:
     """The models that `settings` asks for, each initialised with a seed of its own.
 
     Raises OptionError where they can't be trained as one.
@@ -141,7 +141,7 @@ def build_models(name: str, settings: Settings, device: torch.device) -> list[nn
 
 
 @contextmanager
-def only_one(folder: Path) -> Iterator[None]:
+def exclusive_output(folder: Path) -> Iterator[None]:
     """A block that no other trainer enters with the same folder. Raises OptionError where one is in it."""
     with (folder / ".lock").open("w") as lock:
         try:
@@ -152,7 +152,7 @@ def only_one(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def memory_errors_in_one_line() -> Iterator[None]:
+def one_line_memory_errors() -> Iterator[None]:
     """A block in which running out of GPU memory, where no smaller batch can help, raises TrainingError."""
     try:
         yield
@@ -161,12 +161,12 @@ def memory_errors_in_one_line() -> Iterator[None]:
         raise TrainingError(f"model and data don't fit: {reason[:200]}; free the GPU or take another one") from error
 
 
-def to_device(prepared: Prepared, device: torch.device, *, rows: int | None) -> Data:
+def to_device(prepared: PreparedData, device: torch.device, *, rows: int | None) -> TrainingData:
     """The first `rows` (all: None) of the training and of the validation arrays, copied to the device."""
-    return Data(*(torch.from_numpy(np.array(array[:rows])).to(device) for array in prepared[:4]))
+    return TrainingData(*(torch.from_numpy(np.array(array[:rows])).to(device) for array in prepared[:4]))
 
 
-def identity(job: Job, settings: Settings, prepared: Prepared, data: Data) -> dict[str, Any]:
+def identity(job: TrainingJob, settings: TrainingConfig, prepared: PreparedData, data: TrainingData) -> dict[str, Any]:
     """What a checkpoint must agree in with this start."""
     return {
         "checkpoint format": 3,
@@ -177,7 +177,7 @@ def identity(job: Job, settings: Settings, prepared: Prepared, data: Data) -> di
     }
 
 
-def begin(job: Job, training: Training, checkpoints: Checkpoints, metrics: MetricsFile) -> None:
+def load_job(job: TrainingJob, training: Trainer, checkpoints: Checkpoints, metrics: MetricsWriter) -> None:
     """Nothing; the training stands where the last attempt left it, or at its start, and the log says where.
 
     Raises CheckpointError where the folder holds another training.
@@ -209,7 +209,7 @@ def begin(job: Job, training: Training, checkpoints: Checkpoints, metrics: Metri
         LOGGER.info("Resumed at epoch %04d", progress.epoch + 1)
 
 
-def finish(job: Job, training: Training, prepared: Prepared, metrics: MetricsFile) -> None:
+def finish(job: TrainingJob, training: Trainer, prepared: PreparedData, metrics: MetricsWriter) -> None:
     """Nothing; the results of the best weights are written, `result.json` last."""
     from .plots import loss_curve, true_vs_predicted  # noqa: PLC0415 (500 ms, needed at the end only)
 
@@ -220,26 +220,26 @@ def finish(job: Job, training: Training, prepared: Prepared, metrics: MetricsFil
         model.eval()
     scores = evaluate(models, training.data, prepared.scaling, prepared.target)
     settings = {**asdict(training.settings), "precision": str(training.settings.precision)}
-    saved = pack(job.name, models, prepared, settings)
-    write_atomically(output / "model.pt", lambda file: torch.save(saved, file))
+    saved = to_saved(job.name, models, prepared, settings)
+    write_atomic(output / "model.pt", lambda file: torch.save(saved, file))
     metrics.rewrite(progress.rows)
     loss_curve(output / "loss_curve.png", title(training), progress.rows, progress.best_epoch, prepared.target)
     true_vs_predicted(output / "true_vs_predicted.png", title(training), scores, prepared.target)
     summary = json.dumps(result(training, scores, prepared.target), indent=1) + "\n"
-    write_atomically(output / "result.json", lambda file: file.write(summary.encode()))
+    write_atomic(output / "result.json", lambda file: file.write(summary.encode()))
     LOGGER.info("Best epoch %04d | Val MSE = %.6f (normalised), %.6e (%s) | R² = %s", progress.best_epoch,
                 scores.mse_normalised, scores.mse, prepared.target.label,
                 "n/a" if scores.r2 is None else f"{scores.r2:.4f}")  # fmt: skip
     LOGGER.info("Results in %s", output)
 
 
-def title(training: Training) -> str:
+def title(training: Trainer) -> str:
     """What a person calls what is trained."""
     count = len(training.models)
     return type(training.models[0]).__name__ + (f" × {count}" if count > 1 else "")
 
 
-def result(training: Training, scores: Scores, target: Target) -> dict[str, Any]:
+def result(training: Trainer, scores: Scores, target: Target) -> dict[str, Any]:
     """One flat object about the finished training; errors are those of the best weights on the validation part."""
     progress, model = training.progress, training.models[0]
     members = {"ensemble": len(training.models), "val_mse_normalised_std": scores.mse_normalised_std}

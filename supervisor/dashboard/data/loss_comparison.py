@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...logs.metric_history import History, HistoryReader, Points
+from ...logs.metric_history import MetricHistory, MetricHistoryReader, Points
 from ...session.folder import list_sessions
 
 VIEWS = ("this run", "all runs", "attempts", "sessions")
@@ -36,9 +36,9 @@ class Comparison:
     is_single: bool = False  # the curves are different losses of one run
 
 
-def of_run(name: str, history: History | None, *, has_pattern: bool) -> Comparison:
+def curves_of_run(name: str, history: MetricHistory | None, *, has_pattern: bool) -> Comparison:
     """Training loss (dotted) and validation loss of a run."""
-    history = history or History()
+    history = history or MetricHistory()
     metrics = history.names
     main = metrics[-1] if metrics else "val_loss"
     curves = tuple(Curve(metric, history.points(metric), dotted=metric != main) for metric in metrics)
@@ -47,23 +47,25 @@ def of_run(name: str, history: History | None, *, has_pattern: bool) -> Comparis
     return Comparison(title, curves, name, history.best(main), empty, is_single=True)
 
 
-def of_runs(histories: Mapping[str, History | None], metric: str) -> Comparison:
+def curves_of_runs(histories: Mapping[str, MetricHistory | None], metric: str) -> Comparison:
     """One loss of several runs."""
     curves = [Curve(name, history.points(metric)) for name, history in histories.items() if history]
     return Comparison(metric, _drawable(curves), "all runs", empty=f"no run has told a {metric} yet")
 
 
-def of_attempts(name: str, history: History | None, metric: str) -> Comparison:
+def curves_of_attempts(name: str, history: MetricHistory | None, metric: str) -> Comparison:
     """One loss of a run, and how it went in earlier attempts before they were taken back."""
-    history = history or History()
+    history = history or MetricHistory()
     earlier = [Curve(f"before {number}", tail) for number, tail in enumerate(history.taken_back(metric), 1)]
     curves = [Curve("now", history.points(metric)), *reversed(earlier)]
     return Comparison(metric, _drawable(curves), f"attempts of {name}")
 
 
-def of_sessions(name: str, history: History | None, past: Mapping[str, History], metric: str) -> Comparison:
+def curves_of_sessions(
+    name: str, history: MetricHistory | None, past: Mapping[str, MetricHistory], metric: str
+) -> Comparison:
     """One loss of a run, and of the runs of that name in earlier sessions."""
-    curves = [Curve("now", (history or History()).points(metric))]
+    curves = [Curve("now", (history or MetricHistory()).points(metric))]
     curves += [Curve(stamp, other.points(metric)) for stamp, other in past.items()]
     return Comparison(metric, _drawable(curves), f"{name} in earlier sessions", empty="no session has told a loss")
 
@@ -72,14 +74,14 @@ def _drawable(curves: Iterable[Curve]) -> tuple[Curve, ...]:
     return tuple(curve for curve in curves if curve.points)[:MAX_CURVES]
 
 
-async def earlier_sessions(logs: Path, session: str, run: str, pattern: str) -> dict[str, History]:
+async def earlier_sessions(logs: Path, session: str, run: str, pattern: str) -> dict[str, MetricHistory]:
     """The histories of a run in other sessions of the logs folder, newest first."""
-    found: dict[str, History] = {}
+    found: dict[str, MetricHistory] = {}
     for folder in reversed(await asyncio.to_thread(list_sessions, logs)):
         path = folder.run_log(run)
         if folder.stamp == session or not path.exists():
             continue
-        reader = await asyncio.to_thread(HistoryReader, path, pattern)
+        reader = await asyncio.to_thread(MetricHistoryReader, path, pattern)
         await reader.read()
         if len(reader.history):
             found[folder.stamp] = reader.history

@@ -14,7 +14,7 @@ KEPT = 450  # samples: 15 minutes
 Figures = Mapping[str, float]
 
 
-class Samples:
+class TimeSeries:
     """The figures of some things over time; what has not been heard of for long is forgotten."""
 
     def __init__(self) -> None:
@@ -30,12 +30,12 @@ class Samples:
         return [figures[name] for figures in self._samples.get(thing, ()) if name in figures]
 
 
-class ResourceWatch:
+class ResourceHistory:
     """Samples the living runs (by name) and the GPUs (by index and MIG index) of each new picture."""
 
     def __init__(self) -> None:
-        self.runs = Samples()
-        self.gpus = Samples()
+        self.runs = TimeSeries()
+        self.gpus = TimeSeries()
         self._taken_at = 0.0
         self._gpus_at: float | None = None
 

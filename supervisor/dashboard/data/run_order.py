@@ -42,7 +42,7 @@ def next_order(order: str) -> str:
     return names[(names.index(order) + 1) % len(names)]
 
 
-def chosen(runs: Mapping[str, RunView], order: str, wanted: str) -> list[str]:
+def sort_and_filter(runs: Mapping[str, RunView], order: str, wanted: str) -> list[str]:
     """The names of the runs whose name or state holds every word of `wanted`, in the order asked for."""
     words = wanted.lower().split()
     names = [name for name, run in runs.items() if all(word in f"{name} {run.state}".lower() for word in words)]

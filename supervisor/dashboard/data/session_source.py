@@ -12,14 +12,14 @@ from typing import Protocol
 
 from pydantic import ValidationError
 
-from ...ipc.client import EngineGone
-from ...ipc.connection import NoSession, open_client
+from ...ipc.client import EngineUnavailable
+from ...ipc.connection import NoActiveSession, open_client
 from ...ipc.messages import Command, Reply
 from ...ipc.socket_path import RuntimeFolderError
 from ...session.folder import SessionError
 from ...session.journal import JournalError
 from ...session.lookup import find_session
-from ...session.offline import recorded_snapshot
+from ...session.offline import snapshot_from_files
 from ...session.snapshot import Snapshot
 
 RETRY_S = 1.0
@@ -38,7 +38,7 @@ class Connection(Protocol):
         ...
 
 
-class Source(Protocol):
+class SessionSource(Protocol):
     """One session."""
 
     def open(self, *, reopen: bool = False) -> AbstractAsyncContextManager[Connection]:
@@ -68,9 +68,9 @@ class EngineSource:
             async with open_client(self._logs, reopen=reopen, stamp=self._stamp) as client:
                 yield client
         except (SessionError, JournalError, RuntimeFolderError) as error:
-            raise EngineGone(str(error)) from None
+            raise EngineUnavailable(str(error)) from None
         except ValidationError as error:
-            raise EngineGone(f"the engine speaks another language, as after an upgrade: {error.title}") from None
+            raise EngineUnavailable(f"the engine speaks another language, as after an upgrade: {error.title}") from None
 
     async def recorded(self) -> Snapshot | None:
         """The session's last picture; None where its files can't be read."""
@@ -81,20 +81,20 @@ class EngineSource:
             journal = folder.journal.stat()
             made_from = folder.stamp, journal.st_size, journal.st_mtime_ns
             if self._recorded is None or self._recorded[0] != made_from:
-                self._recorded = made_from, await recorded_snapshot(folder)
+                self._recorded = made_from, await snapshot_from_files(folder)
             return self._recorded[1]
         except (SessionError, JournalError, OSError):
             return None
 
 
 @dataclass(frozen=True)
-class Gone:
+class EngineUnreachable:
     """The engine went away, or was not there; `reason` in words."""
 
     reason: str
 
 
-async def pictures(source: Source, again: asyncio.Event) -> AsyncIterator[Snapshot | Gone]:
+async def watch_snapshots(source: SessionSource, again: asyncio.Event) -> AsyncIterator[Snapshot | EngineUnreachable]:
     """Snapshots for as long as anybody listens, and Gone each time the engine does not answer.
 
     It is tried anew every second (a finished session: every five), or at once when `again` is set.
@@ -106,11 +106,11 @@ async def pictures(source: Source, again: asyncio.Event) -> AsyncIterator[Snapsh
             async with source.open() as connection:
                 async for snapshot in connection.snapshots():
                     yield snapshot
-        except NoSession as error:
+        except NoActiveSession as error:
             pause = FINISHED_RETRY_S
             recorded = await source.recorded()
-            yield recorded or Gone(str(error))
-        except EngineGone as error:
-            yield Gone(str(error))
+            yield recorded or EngineUnreachable(str(error))
+        except EngineUnavailable as error:
+            yield EngineUnreachable(str(error))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(again.wait(), pause)

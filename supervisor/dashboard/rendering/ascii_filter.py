@@ -29,7 +29,7 @@ def _braille(dots: int) -> str:
 _TABLE = str.maketrans({**_SIGNS, **{chr(0x2800 + dots): _braille(dots) for dots in range(256)}})
 
 
-def in_ascii(text: str) -> str:
+def to_ascii(text: str) -> str:
     """The text with a sign of the same width for every character that is not ASCII."""
     if text.isascii():
         return text
@@ -42,4 +42,4 @@ class AsciiFilter(LineFilter):
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:  # noqa: ARG002 - Textual passes it
         """The segments in ASCII."""
-        return [Segment(in_ascii(text), style, control) for text, style, control in segments]
+        return [Segment(to_ascii(text), style, control) for text, style, control in segments]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
-from ...logs.sanitize import clean_line
+from ...logs.sanitize import sanitize_line
 
 NONE = "–"  # where there is nothing to tell
 UNKNOWN = "n/a"  # where nobody could tell
@@ -21,12 +21,12 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 _SPARKS = "▁▂▃▄▅▆▇█"
 
 
-def plain(text: str) -> str:
+def plain_text(text: str) -> str:
     """The text without anything that could steer a terminal, on one line."""
-    return clean_line(text.replace("\n", " ").encode("utf-8", "replace"))
+    return sanitize_line(text.replace("\n", " ").encode("utf-8", "replace"))
 
 
-def content(spans: Iterable[Span]) -> Content:
+def cell_content(spans: Iterable[Span]) -> Content:
     """The spans as Textual content; markup in them stays text."""
     return Content.assemble(*((text, style) for text, style in spans if text))
 
@@ -126,7 +126,7 @@ def sparkline(values: Sequence[float], width: int) -> str:
     return "".join(_SPARKS[round((value - low) / height * top) if height else 0] for value in halves)
 
 
-def course(values: Sequence[float], width: int, low: float, high: float) -> str:
+def history_line(values: Sequence[float], width: int, low: float, high: float) -> str:
     """The newest of the values on a fixed scale, in at most `width` characters."""
     height = high - low
     if height <= 0 or width <= 0:
@@ -135,11 +135,11 @@ def course(values: Sequence[float], width: int, low: float, high: float) -> str:
     return "".join(_SPARKS[min(top, max(0, round((value - low) / height * top)))] for value in values[-width:])
 
 
-def tall_course(values: Sequence[float], width: int, low: float, high: float, rows: int) -> list[str]:
+def history_rows(values: Sequence[float], width: int, low: float, high: float, rows: int) -> list[str]:
     """The same, some rows high, from above."""
     height = high - low
     if height <= 0 or width <= 0 or rows == 1:
-        return [course(values, width, low, high)] + [""] * (rows - 1)
+        return [history_line(values, width, low, high)] + [""] * (rows - 1)
     steps = len(_SPARKS)
     levels = [max(1, round((value - low) / height * rows * steps)) for value in values[-width:]]
     return [

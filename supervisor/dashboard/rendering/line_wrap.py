@@ -7,14 +7,14 @@ from itertools import accumulate
 from rich.cells import chop_cells
 
 
-def rows_of(text: str, width: int) -> int:
+def wrapped_row_count(text: str, width: int) -> int:
     """How many rows a line takes when it is wrapped."""
     if text.isascii():
         return max(1, -(-len(text) // width))
     return max(1, len(chop_cells(text, width)))
 
 
-def part_of(text: str, width: int, number: int) -> tuple[int, int]:
+def wrapped_row(text: str, width: int, number: int) -> tuple[int, int]:
     """Where the `number`th row of a wrapped line begins and ends in it."""
     if text.isascii():
         return number * width, (number + 1) * width

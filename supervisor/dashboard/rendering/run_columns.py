@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
 
-from ...logs.metric_history import History
+from ...logs.metric_history import MetricHistory
 from ...session.snapshot import RunView
 from ...session.state import ALIVE, RunState
 from .format import (
@@ -25,7 +25,7 @@ from .format import (
     loss,
     memory,
     percent,
-    plain,
+    plain_text,
     sparkline,
 )
 
@@ -53,7 +53,7 @@ class Row:
 
     name: str
     run: RunView
-    history: History | None = None
+    history: MetricHistory | None = None
 
 
 @dataclass(frozen=True)
@@ -211,8 +211,8 @@ def line(columns: Sequence[Column], row: Row) -> tuple[Span, ...]:
 
     What keeps a run from running is told in words, in place of figures that it does not have or that matter less.
     """
-    why = plain(row.run.reason) if row.run.state in _TELLS_WHY else ""
-    figures = columns if not why else columns[: _start_of_words(columns, row.run, cell_len(why))]
+    why = plain_text(row.run.reason) if row.run.state in _TELLS_WHY else ""
+    figures = columns if not why else columns[: _fit_words(columns, row.run, cell_len(why))]
     spans: list[Span] = []
     for column in figures:
         text, style = column.cell(row, column.width)
@@ -221,7 +221,7 @@ def line(columns: Sequence[Column], row: Row) -> tuple[Span, ...]:
     return (*spans, (fit(why, left), STATE_SIGNS[row.run.state][1] or DIM)) if left > 0 else tuple(spans[:-1])
 
 
-def _start_of_words(columns: Sequence[Column], run: RunView, length: int) -> int:
+def _fit_words(columns: Sequence[Column], run: RunView, length: int) -> int:
     """How many columns keep their figures: of a run that has any, as many as leave room for `length` cells of words."""
     first = next((place for place, column in enumerate(columns) if column.key == "progress"), len(columns) - 1) + 1
     if "epoch" not in run.progress:

@@ -20,7 +20,7 @@ _GRACE_S = 30.0  # what a plan gives a run unless it says otherwise
 
 
 @dataclass(frozen=True)
-class Question:
+class Confirmation:
     """What is asked, what will happen, and the word for yes."""
 
     title: str
@@ -28,7 +28,7 @@ class Question:
     yes: str
 
 
-class Confirm(ModalScreen[bool]):
+class ConfirmScreen(ModalScreen[bool]):
     """Asks; only `y`, or Enter on the button that says yes, means yes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -37,7 +37,7 @@ class Confirm(ModalScreen[bool]):
         Binding("left,right,h,l", "app.focus_next", "other button"),
     ]
 
-    def __init__(self, question: Question) -> None:
+    def __init__(self, question: Confirmation) -> None:
         super().__init__()
         self._question = question
 
@@ -61,40 +61,44 @@ class Confirm(ModalScreen[bool]):
         self.dismiss(event.button.id == "yes")
 
 
-def about_stop(alive: Mapping[str, RunPlan | None], waiting: Sequence[str]) -> Question:
+def confirm_stop(alive: Mapping[str, RunPlan | None], waiting: Sequence[str]) -> Confirmation:
     """What `x` asks of runs that live, and of others that only wait."""
     if not alive:
-        return Question(f"Keep {names(waiting)} from starting?", "Nothing but s, or r, starts it then.", "keep it")
-    others = f" {names(waiting)}: will not start." if waiting else ""
-    return Question(f"Stop {names(alive)}?", f"{gentle_end(alive)}. s goes on from the checkpoint.{others}", "stop")
+        return Confirmation(
+            f"Keep {run_names(waiting)} from starting?", "Nothing but s, or r, starts it then.", "keep it"
+        )
+    others = f" {run_names(waiting)}: will not start." if waiting else ""
+    return Confirmation(
+        f"Stop {run_names(alive)}?", f"{gentle_end(alive)}. s goes on from the checkpoint.{others}", "stop"
+    )
 
 
-def about_restart(alive: Mapping[str, RunPlan | None]) -> Question:
+def confirm_restart(alive: Mapping[str, RunPlan | None]) -> Confirmation:
     """What `r` asks of runs that live."""
-    return Question(f"Restart {names(alive)}?", f"{gentle_end(alive)}. Then on from the checkpoint.", "restart")
+    return Confirmation(f"Restart {run_names(alive)}?", f"{gentle_end(alive)}. Then on from the checkpoint.", "restart")
 
 
-def about_kill(alive: Sequence[str]) -> Question:
+def confirm_kill(alive: Sequence[str]) -> Confirmation:
     """What `X` asks."""
-    return Question(f"Kill {names(alive)}?", "SIGKILL now; work since the last checkpoint is lost.", "kill")
+    return Confirmation(f"Kill {run_names(alive)}?", "SIGKILL now; work since the last checkpoint is lost.", "kill")
 
 
-def about_fresh(targets: Sequence[str], alive: Mapping[str, RunPlan | None]) -> Question:
+def confirm_fresh(targets: Sequence[str], alive: Mapping[str, RunPlan | None]) -> Confirmation:
     """What `R` asks."""
     first = f"{gentle_end(alive)}. Then" if alive else "Starts over"
     how = f"{first} over" if alive else first
     consequence = f"{how} from the first epoch; the checkpoint is not used."
-    return Question(f"Restart {names(targets)} from scratch?", consequence, "start over")
+    return Confirmation(f"Restart {run_names(targets)} from scratch?", consequence, "start over")
 
 
-def about_end(alive: Mapping[str, RunPlan | None]) -> Question:
+def confirm_end(alive: Mapping[str, RunPlan | None]) -> Confirmation:
     """What `Q` asks."""
-    first = f"{names(alive)}: {gentle_end(alive)}." if alive else "Nothing is running;"
+    first = f"{run_names(alive)}: {gentle_end(alive)}." if alive else "Nothing is running;"
     still = "What" if alive else "what"
-    return Question("End the session?", f"{first} {still} still waits will not start.", "end it")
+    return Confirmation("End the session?", f"{first} {still} still waits will not start.", "end it")
 
 
-def names(runs: Iterable[str]) -> str:
+def run_names(runs: Iterable[str]) -> str:
     """The first few names, and how many more there are."""
     known = list(runs)
     more = f" and {len(known) - 4} others" if len(known) > 4 else ""

@@ -12,8 +12,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from ..bindings import GROUPS, PANES, Key, as_pressed
-from ..rendering.format import BOLD, BUSY, Span, content, fit
+from ..bindings import GROUPS, PANES, Key, displayed_key
+from ..rendering.format import BOLD, BUSY, Span, cell_content, fit
 
 _KEYS = 10  # cells
 _NOTES = (
@@ -25,7 +25,7 @@ _NOTES = (
 )
 
 
-class Help(ModalScreen[None]):
+class HelpScreen(ModalScreen[None]):
     """The keys of a place, group by group; any of q, ?, Escape or Enter leaves."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -42,7 +42,7 @@ class Help(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="help"):
-            yield Static(Content("\n").join(content(line) for line in help_lines(self._groups, self._instead)))
+            yield Static(Content("\n").join(cell_content(line) for line in help_lines(self._groups, self._instead)))
 
     def on_mount(self) -> None:
         help_box = self.query_one("#help")
@@ -53,7 +53,7 @@ class Help(ModalScreen[None]):
         self.query_one("#help").scroll_relative(y=lines, animate=False)
 
 
-def help_of_pane(pane: str | None) -> dict[str, tuple[Key, ...]]:
+def pane_help(pane: str | None) -> dict[str, tuple[Key, ...]]:
     """All keys, those first that only the pane with the focus knows."""
     title, keys = PANES.get(pane or "", ("", ()))
     return {title: keys, **GROUPS} if keys else GROUPS
@@ -64,6 +64,6 @@ def help_lines(groups: Mapping[str, Iterable[Key]], instead: Mapping[str, str]) 
     lines: list[list[Span]] = []
     for title, keys in groups.items():
         lines.append([(title, BOLD)])
-        for key in as_pressed(keys, instead):
+        for key in displayed_key(keys, instead):
             lines.append([(f"  {fit(key.shown, _KEYS)}", BUSY), (key.help, "")])
     return [*lines, [], *([(note, "")] for note in _NOTES)]

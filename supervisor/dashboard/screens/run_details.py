@@ -22,8 +22,20 @@ from ...session.explain import signal_name
 from ...session.snapshot import AttemptView, RunView, Snapshot
 from ...session.state import ALIVE, RunState
 from ..bindings import detail_bar_keys, detail_bindings
-from ..data.resource_history import Samples
-from ..rendering.format import BOLD, DIM, WARN, Span, clock, content, course, duration, memory, percent, plain
+from ..data.resource_history import TimeSeries
+from ..rendering.format import (
+    BOLD,
+    DIM,
+    WARN,
+    Span,
+    cell_content,
+    clock,
+    duration,
+    history_line,
+    memory,
+    percent,
+    plain_text,
+)
 from ..rendering.run_columns import fraction_done, state_span
 from ..widgets.key_bar import KeyBar
 from ..widgets.run_summary import state_line
@@ -34,14 +46,14 @@ _OWN_VARIABLES = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "OMP_NUM_THREADS"
 
 
 @dataclass(frozen=True)
-class Subject:
+class RunContext:
     """A run with all that is known about it."""
 
     name: str
     run: RunView
     planned: RunPlan | None
     snapshot: Snapshot
-    samples: Samples
+    samples: TimeSeries
 
 
 class _Box(VerticalScroll, can_focus=True, inherit_bindings=False):
@@ -57,13 +69,18 @@ class _Box(VerticalScroll, can_focus=True, inherit_bindings=False):
     ]
 
 
-class Details(ModalScreen[None]):
+class RunDetailsScreen(ModalScreen[None]):
     """All about the selected run, kept fresh, with the keys that act on it."""
 
     BINDINGS: ClassVar[list[BindingType]] = detail_bindings()
 
     def __init__(
-        self, look: Callable[[], Subject | None], now: Callable[[], float], keys: Mapping[str, str], *, read_only: bool
+        self,
+        look: Callable[[], RunContext | None],
+        now: Callable[[], float],
+        keys: Mapping[str, str],
+        *,
+        read_only: bool,
     ) -> None:
         super().__init__()
         self._look = look
@@ -107,10 +124,10 @@ class Details(ModalScreen[None]):
             width = max(20, self._text.size.width or 60)
             lines = detail_lines(subject, self._variables[attempt], self._now(), width)
             self._box.border_title = Content(f"run {subject.name}")
-            self._text.update(Content("\n").join(content(line) for line in lines))
+            self._text.update(Content("\n").join(cell_content(line) for line in lines))
 
 
-def variables(subject: Subject) -> dict[str, str]:
+def variables(subject: RunContext) -> dict[str, str]:
     """The environment variables that the supervisor and the plan gave to the latest attempt."""
     path = Path(subject.snapshot.folder) / subject.name / f"attempt_{subject.run.attempt}" / "spec.json"
     spec: dict[str, Any] = read_object(path) or {}
@@ -120,7 +137,7 @@ def variables(subject: Subject) -> dict[str, str]:
     return {name: str(known[name]) for name in (*_OWN_VARIABLES, *wanted) if name in known}
 
 
-def detail_lines(subject: Subject, environment: Mapping[str, str], now: float, width: int) -> list[Line]:
+def detail_lines(subject: RunContext, environment: Mapping[str, str], now: float, width: int) -> list[Line]:
     """Everything about a run, line by line; long texts are wrapped by whoever shows them."""
     run, planned = subject.run, subject.planned
     lines = [state_line(subject.name, run, now, subject.snapshot.runs), *_dependencies(subject)]
@@ -129,14 +146,14 @@ def detail_lines(subject: Subject, environment: Mapping[str, str], now: float, w
     if run.attempts:
         lines += [[], [("Attempts", BOLD)], *(_attempt(attempt, now) for attempt in reversed(run.attempts))]
     if planned is not None:
-        lines += [[], [("Command", BOLD)], [(plain(shlex.join(planned.command)), "")]]
-        lines += [[("in ", DIM), (plain(planned.cwd), "")]] if planned.cwd else []
+        lines += [[], [("Command", BOLD)], [(plain_text(shlex.join(planned.command)), "")]]
+        lines += [[("in ", DIM), (plain_text(planned.cwd), "")]] if planned.cwd else []
     lines += [[], [("Environment", BOLD), (" beside that of the shell that began the session", DIM)]]
-    lines += [[(plain(f"{name}={value}"), "")] for name, value in environment.items()] or [[("nothing", DIM)]]
-    return [*lines, [], [("Log  ", BOLD), (plain(run.log), "")]]
+    lines += [[(plain_text(f"{name}={value}"), "")] for name, value in environment.items()] or [[("nothing", DIM)]]
+    return [*lines, [], [("Log  ", BOLD), (plain_text(run.log), "")]]
 
 
-def _dependencies(subject: Subject) -> list[Line]:
+def _dependencies(subject: RunContext) -> list[Line]:
     """What the run waits for, and how far that is."""
     after = subject.planned.after if subject.planned else ()
     lines: list[Line] = []
@@ -150,12 +167,12 @@ def _dependencies(subject: Subject) -> list[Line]:
             left = f", about {duration(run.eta_s)} left" if run.eta_s is not None else ""
             spans.append((f", {done:.0%} done{left}", ""))
         elif run.state is not RunState.SUCCEEDED and run.reason:
-            spans.append((f": {plain(run.reason)}", ""))
+            spans.append((f": {plain_text(run.reason)}", ""))
         lines.append(spans)
     return lines
 
 
-def _resources(subject: Subject, width: int) -> list[Line]:
+def _resources(subject: RunContext, width: int) -> list[Line]:
     run, samples = subject.run, subject.samples
     room = max(10, width - 40)
     lines: list[Line] = []
@@ -169,7 +186,7 @@ def _resources(subject: Subject, width: int) -> list[Line]:
         most = max(past, default=0.0)
         told = f" of {memory(expected)} {word}" if expected else ""
         spans: Line = [(f"  {label:<11}", DIM), (f"{now if run.state in ALIVE else '':>6}", ""), (f"{told:<18} ", DIM)]
-        lines.append([*spans, (course(past, room, 0, most), "")])
+        lines.append([*spans, (history_line(past, room, 0, most), "")])
     return lines
 
 
@@ -178,7 +195,7 @@ def _attempt(attempt: AttemptView, now: float) -> Line:
     began = time.strftime("%d %b %H:%M:%S", time.localtime(attempt.started))
     took = clock((attempt.ended if attempt.ended is not None else now) - attempt.started)
     if attempt.error is not None:
-        how, style = plain(attempt.error), WARN
+        how, style = plain_text(attempt.error), WARN
     elif attempt.exit_code is not None:
         how, style = f"exit code {attempt.exit_code}", "" if attempt.exit_code == 0 else WARN
     elif attempt.signal is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.widgets import Input
 
 
-class Filter(Input):
+class FilterInput(Input):
     """Stays on the screen as long as it hides anything."""
 
     def __init__(self) -> None:

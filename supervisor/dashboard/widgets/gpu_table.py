@@ -12,7 +12,7 @@ from textual.widgets import Static
 from ...gpus.models import Gpu, GpuProcess
 from ...session.snapshot import RunView, Snapshot
 from ...session.state import ALIVE
-from ..data.resource_history import Samples
+from ..data.resource_history import TimeSeries
 from ..rendering.format import (
     BAD,
     BOLD,
@@ -23,13 +23,13 @@ from ..rendering.format import (
     WARN,
     Span,
     bar,
-    content,
+    cell_content,
     duration,
     fit,
+    history_rows,
     memory,
     percent,
-    plain,
-    tall_course,
+    plain_text,
 )
 
 _IDLE_MIB = 700  # what drivers and display servers hold of a GPU that nobody uses
@@ -42,7 +42,7 @@ Line = list[Span]
 class GpuTable(VerticalScroll):
     """One line a GPU, or the reason why there is none; histories and processes where there is room."""
 
-    def __init__(self, clock: Callable[[], float], samples: Samples) -> None:
+    def __init__(self, clock: Callable[[], float], samples: TimeSeries) -> None:
         self._clock = clock
         self._samples = samples
         self._snapshot: Snapshot | None = None
@@ -71,10 +71,10 @@ class GpuTable(VerticalScroll):
             lines = gpu_lines(self._snapshot, width, now, self._samples, rows=min(MAX_ROWS, 1 + spare))
         if lines != self._lines:
             self._lines = lines
-            self._text.update(Content("\n").join(content(line) for line in lines))
+            self._text.update(Content("\n").join(cell_content(line) for line in lines))
 
 
-def gpu_lines(snapshot: Snapshot, width: int, now: float, samples: Samples | None, rows: int = 1) -> list[Line]:
+def gpu_lines(snapshot: Snapshot, width: int, now: float, samples: TimeSeries | None, rows: int = 1) -> list[Line]:
     """What there is to say about the GPUs, in lines of at most `width` cells (reasons may be longer).
 
     With `samples` each GPU also has its recent past, in so many rows, and its processes.
@@ -84,11 +84,11 @@ def gpu_lines(snapshot: Snapshot, width: int, now: float, samples: Samples | Non
     if age > STALE_S and snapshot.gpus:
         lines.append([(f"stale: these figures are {duration(age)} old", WARN)])
     if snapshot.gpu_error is not None:
-        lines.append([("no GPU: ", BOLD), (plain(snapshot.gpu_error), "")])
+        lines.append([("no GPU: ", BOLD), (plain_text(snapshot.gpu_error), "")])
     elif not snapshot.gpus:
         lines.append([("no GPU" if snapshot.gpu_taken_at is not None else "looking for GPUs…", DIM)])
     labels = max((len(_label(gpu)) for gpu in snapshot.gpus), default=0)
-    users = [_users(gpu, snapshot) for gpu in snapshot.gpus]
+    users = [_gpu_users(gpu, snapshot) for gpu in snapshot.gpus]
     room = max((sum(len(text) for text, _ in spans) for spans in users), default=0) + 1
     for gpu, using in zip(snapshot.gpus, users, strict=True):
         lines.append(_gpu_line(gpu, labels, width, using, room))
@@ -101,11 +101,13 @@ def _label(gpu: Gpu) -> str:
     return str(gpu.index) if gpu.mig_index is None else f"{gpu.index}.{gpu.mig_index}"
 
 
-def _users(gpu: Gpu, snapshot: Snapshot) -> Line:
+def _gpu_users(gpu: Gpu, snapshot: Snapshot) -> Line:
     """Who computes on the GPU: our runs by name, then others by user name, or that it is idle."""
     ours = [name for name, run in snapshot.runs.items() if run.state in ALIVE and _is_on(run, name, gpu)]
     others = Counter(process.user for process in gpu.processes or () if not process.run)
-    named = [f"{plain(user)} ×{count}" if count > 1 else plain(user) for user, count in others.items() if user]
+    named = [
+        f"{plain_text(user)} ×{count}" if count > 1 else plain_text(user) for user, count in others.items() if user
+    ]
     if others[""] and not ours:  # ours may be among those of whom nothing is known, as in a container
         named.append(f"{others['']} other process{'es' if others[''] > 1 else ''}")
     spans: Line = [(", ".join(ours), "")] if ours else []
@@ -129,10 +131,10 @@ def _is_on(run: RunView, name: str, gpu: Gpu) -> bool:
 def _gpu_line(gpu: Gpu, labels: int, width: int, users: Line, wanted: int) -> Line:
     label: Line = [(_label(gpu).rjust(labels), BOLD), (" ", "")]
     if gpu.error is not None:
-        return [*label, (plain(gpu.error), BAD)]
+        return [*label, (plain_text(gpu.error), BAD)]
     sensors = f" {_sensor(gpu.temperature_c, '°C'):>5} {_sensor(gpu.power_w, 'W'):>5}" if width >= 64 else ""
-    name = f"{fit(plain(gpu.name), 22)} " if width >= 96 else ""
-    figures = _memory_figures(gpu)
+    name = f"{fit(plain_text(gpu.name), 22)} " if width >= 96 else ""
+    figures = _memory_text(gpu)
     room = width - labels - 1 - len(name) - 5 - len(figures) - len(sensors) - 2
     room_users = max(0, min(wanted, room - (20 if width >= 64 else 6)))
     bars = 2 if width >= 52 else 1
@@ -142,10 +144,10 @@ def _gpu_line(gpu: Gpu, labels: int, width: int, users: Line, wanted: int) -> Li
     spans += [(f" {percent(gpu.utilization_percent):>4} ", "")]
     spans += [(bar(_part(gpu.memory_used_mib, gpu.memory_total_mib), cells), BUSY)]
     spans += [(figures, ""), (sensors, DIM)]
-    return [*spans, (" ", ""), *_cut(users, room_users - 1)] if room_users > 4 else spans
+    return [*spans, (" ", ""), *_truncate(users, room_users - 1)] if room_users > 4 else spans
 
 
-def _cut(spans: Line, width: int) -> Line:
+def _truncate(spans: Line, width: int) -> Line:
     """The spans in at most `width` cells."""
     cut: Line = []
     for text, style in spans:
@@ -154,12 +156,12 @@ def _cut(spans: Line, width: int) -> Line:
     return cut
 
 
-def _details(gpu: Gpu, snapshot: Snapshot, samples: Samples, width: int, rows: int) -> list[Line]:
+def _details(gpu: Gpu, snapshot: Snapshot, samples: TimeSeries, width: int, rows: int) -> list[Line]:
     """The recent past of a GPU, and its processes."""
     thing = gpu.index, gpu.mig_index
     half = max(8, (width - 24) // 2)
-    use = tall_course(samples.course(thing, "use"), half, 0, 100, rows)
-    held = tall_course(samples.course(thing, "memory"), half, 0, gpu.memory_total_mib or 0, rows)
+    use = history_rows(samples.course(thing, "use"), half, 0, 100, rows)
+    held = history_rows(samples.course(thing, "memory"), half, 0, gpu.memory_total_mib or 0, rows)
     words = [("use ", " memory "), *[(" " * 4, " " * 8)] * (rows - 1)]
     lines: list[Line] = [
         [(one, DIM), (fit(left, half), GOOD), (other, DIM), (right, BUSY)]
@@ -170,7 +172,7 @@ def _details(gpu: Gpu, snapshot: Snapshot, samples: Samples, width: int, rows: i
 
 def _process_line(process: GpuProcess, snapshot: Snapshot) -> Line:
     run = snapshot.runs.get(process.run)
-    who = process.run or plain(process.user) or "unknown user"
+    who = process.run or plain_text(process.user) or "unknown user"
     words = f"{who}: pid {process.pid}, {memory(process.memory_mib)}"
     if run is None:
         return [(words, DIM)]
@@ -178,7 +180,7 @@ def _process_line(process: GpuProcess, snapshot: Snapshot) -> Line:
     return [(words, ""), (f" of {memory(expected)} expected" if expected else "", DIM)]
 
 
-def _memory_figures(gpu: Gpu) -> str:
+def _memory_text(gpu: Gpu) -> str:
     if gpu.memory_used_mib is None and gpu.memory_total_mib is None:
         return f" {UNKNOWN:>11}"
     return f" {memory(gpu.memory_used_mib):>5}/{memory(gpu.memory_total_mib):<5}"

@@ -16,19 +16,19 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
-from ...logs.line_format import LENGTHS, shortened
+from ...logs.line_format import LENGTHS, abbreviate
 from ...logs.pages import Page
 from ...logs.search import Search
 from ..rendering.component_style import component_style
 from ..rendering.format import DIM
-from ..rendering.line_wrap import part_of, rows_of
+from ..rendering.line_wrap import wrapped_row, wrapped_row_count
 
 MAX_LINES = 50_000
 MARGIN = 300  # lines; when fewer are left above or below the view, more are wanted
 _NARROW = 140  # cells; a narrower view begins with short lines
 
 
-class LinesView(ScrollView, can_focus=True):
+class LineView(ScrollView, can_focus=True):
     """The lines of a log around where the reader is. Each has a place in the log, which never changes."""
 
     ALLOW_SELECT = True
@@ -63,7 +63,7 @@ class LinesView(ScrollView, can_focus=True):
         self.search: Search | None = None
         self.placeholder = ""  # shown while there are no lines
         self.length: str | None = None  # one of LENGTHS; None: short where the view is narrow
-        self.shorten: Callable[[str, str], str] = shortened  # a line in one of the LENGTHS
+        self.shorten: Callable[[str, str], str] = abbreviate  # a line in one of the LENGTHS
         self.wraps = False
         self.is_whole = False  # whether nothing has come after the last line that is here
         self.start = self.end = 0  # the places between which lines are here
@@ -219,7 +219,7 @@ class LinesView(ScrollView, can_focus=True):
     def _resize(self, new: Sequence[str]) -> None:
         width = self.scrollable_content_region.width
         if self.wraps and width > 0:
-            rows = (rows_of(self._shown(line), width) for line in self._lines)
+            rows = (wrapped_row_count(self._shown(line), width) for line in self._lines)
             self._rows = list(accumulate(rows, initial=0))
             self.virtual_size = Size(width, self._rows[-1])
         else:
@@ -266,7 +266,7 @@ class LinesView(ScrollView, can_focus=True):
             return Strip(segments).adjust_cell_length(width, base.rich_style)
         content = self._content(index)
         if self._rows is not None:
-            start, end = part_of(self._shown(self._lines[index]), self.scrollable_content_region.width, part)
+            start, end = wrapped_row(self._shown(self._lines[index]), self.scrollable_content_region.width, part)
             strip = Strip(content[start:end].render_segments(base)).adjust_cell_length(width, base.rich_style)
             return strip.apply_offsets(start, index)
         strip = Strip(content.render_segments(base)).crop_extend(left, left + width, base.rich_style)

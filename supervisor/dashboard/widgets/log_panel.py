@@ -13,12 +13,12 @@ from textual.containers import Vertical
 from textual.widget import Widget
 from textual.widgets import Input
 
-from ...logs.line_format import shortened, shortened_told
+from ...logs.line_format import abbreviate, abbreviate_prefixed
 from ...logs.merged_log import MergedLog
-from ...logs.pages import PAGE, LogFile, Pages
+from ...logs.pages import PAGE, LogPages, PagedLog
 from ...logs.search import ERRORS, Search
-from ..rendering.format import BOLD, DIM, WARN, Span, content, memory
-from .line_view import LinesView
+from ..rendering.format import BOLD, DIM, WARN, Span, cell_content, memory
+from .line_view import LineView
 
 POLL_S = 0.1
 QUIET_POLL_S = 0.25  # while nothing comes
@@ -26,18 +26,18 @@ LARGE = 16 << 20  # bytes; of a larger log the title tells the size
 ALL = "all runs"
 
 
-class LogView(Vertical):
+class LogPanel(Vertical):
     """A log. Every line on the screen has been through `logs.clean_line`."""
 
     def __init__(self) -> None:
         super().__init__(id="log")
-        self.lines = LinesView()
+        self.lines = LineView()
         self._input = Input(placeholder="regular expression; Enter searches, Escape leaves", id="search")
         self._input.cursor_blink = False  # each blink would be traffic on a slow line
         self.merged = False
         self._name = ""
         self._path: Path | None = None
-        self._pages: Pages | None = None
+        self._pages: LogPages | None = None
         self._log_end = 0
         self._goal: int | None = None  # the place to show next
         self._look = asyncio.Event()  # look at the log now
@@ -62,7 +62,7 @@ class LogView(Vertical):
 
     def _begin(self, name: str, path: Path | None, placeholder: str, logs: Mapping[str, Path] | None) -> None:
         self._name, self._path, self._log_end, self._goal = name, path, 0, None
-        self.lines.shorten = shortened if logs is None else shortened_told
+        self.lines.shorten = abbreviate if logs is None else abbreviate_prefixed
         self.lines.clear(placeholder)
         self._retitle()
         self.workers.cancel_group(self, "log")
@@ -71,7 +71,7 @@ class LogView(Vertical):
             self.run_worker(self._serve(path, logs), group="log")
 
     async def _serve(self, path: Path | None, logs: Mapping[str, Path] | None) -> None:
-        pages: Pages = LogFile(path) if path is not None else await asyncio.to_thread(MergedLog, logs or {})
+        pages: LogPages = PagedLog(path) if path is not None else await asyncio.to_thread(MergedLog, logs or {})
         self._pages, known, self.lines.placeholder = pages, 0, "no output yet"
         self.lines.replace(await asyncio.to_thread(pages.tail))
         if self.lines.search is not None:
@@ -88,7 +88,7 @@ class LogView(Vertical):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._look.wait(), POLL_S if busy or grown else QUIET_POLL_S)
 
-    async def _turn(self, pages: Pages, size: int, grown: int) -> bool:
+    async def _turn(self, pages: LogPages, size: int, grown: int) -> bool:
         """Brings the lines that the reader is about to see; whether there were any."""
         lines = self.lines
         if self._goal is not None:
@@ -122,8 +122,8 @@ class LogView(Vertical):
 
     # Going to places
 
-    @on(LinesView.Wanted)
-    def _go_to_part(self, event: LinesView.Wanted) -> None:
+    @on(LineView.Wanted)
+    def _go_to_part(self, event: LineView.Wanted) -> None:
         self._go_to(self._log_end * event.tenths // 10)
 
     def _go_to(self, place: int, *, centred: bool = False) -> None:
@@ -222,7 +222,7 @@ class LogView(Vertical):
             goal.focus()
             self._retitle()
 
-    @on(LinesView.Moved)
+    @on(LineView.Moved)
     def _on_moved(self) -> None:
         self._look.set()
         self._retitle()
@@ -240,6 +240,6 @@ class LogView(Vertical):
             spans.append((" · paused (f follows)", WARN))
         if self.lines.search is not None:
             spans.append((f" · {self.lines.search.describe()}", ""))
-        title = content(spans)
+        title = cell_content(spans)
         if self.border_title != title:
             self.border_title = title

@@ -11,7 +11,7 @@ from textual.widget import Widget
 from ...logs.metric_history import Points
 from ..data.loss_comparison import Comparison, Curve
 from ..rendering.braille_plot import Canvas, plot
-from ..rendering.format import BAD, BOLD, BUSY, DIM, GOOD, WARN, Span, content, fit, loss
+from ..rendering.format import BAD, BOLD, BUSY, DIM, GOOD, WARN, Span, cell_content, fit, loss
 
 _LEGEND_ROWS = 10  # a lower plot has no room for its legend
 _LEGEND_LINES = 3
@@ -20,7 +20,7 @@ _LABEL = 8  # cells left of the plot
 ZOOMS = (1.0, 0.5, 0.25, 0.1, 0.05)  # which part of the epochs is shown, the newest ones
 
 
-class LossCurve(Widget, can_focus=True):
+class LossPlot(Widget, can_focus=True):
     """The curves of a comparison, the best epoch of a single run marked, each of several with its number at its end."""
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class LossCurve(Widget, can_focus=True):
         marks = [f"last {self.zoom:.0%}"] * (self.zoom < 1) + ["linear"] * self.linear
         title.append((f" · {', '.join(marks)}" if marks else "", WARN))
         title.append((f" · {shown.subject}" if shown.subject else "", DIM))
-        self.border_title = content(title)
+        self.border_title = cell_content(title)
         self.refresh()
 
     def render(self) -> RenderResult:
@@ -66,7 +66,7 @@ class LossCurve(Widget, can_focus=True):
         needed = _LEGEND_ROWS if self._comparison.is_single else _LEGEND_ROWS // 2
         legend = self._legend() if self.size.height >= needed and curves else []
         height = self.size.height - len(legend)
-        points = newest([curve.points for curve in curves], self.zoom)
+        points = newest_point([curve.points for curve in curves], self.zoom)
         best = self._comparison.best
         mark = best if best is not None and any(best in one for one in points) else None
         dotted = [curve.dotted for curve in curves]
@@ -74,7 +74,7 @@ class LossCurve(Widget, can_focus=True):
         if canvas is None:
             return Content.styled(self._comparison.empty, DIM)
         numbered = len(curves) > 2 or not self._comparison.is_single
-        return Content("\n").join([*map(content, legend), *_drawn(canvas, curves, numbered)])
+        return Content("\n").join([*map(cell_content, legend), *_plot_text(canvas, curves, numbered)])
 
     def _legend(self) -> list[list[Span]]:
         """One line that names the curves, or several where one would be too long."""
@@ -92,7 +92,7 @@ class LossCurve(Widget, can_focus=True):
         return lines if self._comparison.best is None else [[*lines[0], ("● best", GOOD)], *lines[1:]]
 
 
-def newest(curves: Sequence[Points], part: float) -> list[Points]:
+def newest_point(curves: Sequence[Points], part: float) -> list[Points]:
     """The part of the curves that lies in the last `part` of all epochs."""
     epochs = [x for curve in curves for x, _ in curve]
     if not epochs or part >= 1:
@@ -105,7 +105,7 @@ def _colour(number: int) -> str:
     return _COLOURS[number % len(_COLOURS)]
 
 
-def _drawn(canvas: Canvas, curves: Sequence[Curve], numbered: bool) -> list[Content]:
+def _plot_text(canvas: Canvas, curves: Sequence[Curve], numbered: bool) -> list[Content]:
     """The canvas as lines of content."""
     names = {end: number for number, end in enumerate(canvas.ends) if end is not None} if numbered else {}
     lines = []
@@ -119,5 +119,5 @@ def _drawn(canvas: Canvas, curves: Sequence[Curve], numbered: bool) -> list[Cont
                 spans.append(("●", GOOD))
             else:
                 spans.append((char, _colour(curve) if curve >= 0 else ""))
-        lines.append(content(spans))
+        lines.append(cell_content(spans))
     return [*lines, Content.styled(canvas.ticks, DIM)]

@@ -11,13 +11,13 @@ from textual.widgets import Static
 from ...plan.schema import RunPlan
 from ...session.snapshot import RunView
 from ...session.state import ALIVE, RunState
-from ..rendering.format import BAD, BOLD, DIM, WARN, Span, content, duration, memory, plain
+from ..rendering.format import BAD, BOLD, DIM, WARN, Span, cell_content, duration, memory, plain_text
 from ..rendering.run_columns import is_misplaced, state_span
 
 Line = list[Span]
 
 
-class DetailLine(Static):
+class RunSummary(Static):
     """Two lines on the selected run; a low screen shows the first."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -50,7 +50,7 @@ class DetailLine(Static):
         lines = [first, plan_line(planned)]
         if lines != self._lines:
             self._lines = lines
-            self.update(Content("\n").join(content(line) for line in lines), layout=False)
+            self.update(Content("\n").join(cell_content(line) for line in lines), layout=False)
 
 
 def state_line(name: str, run: RunView, now: float, others: Mapping[str, RunView]) -> Line:
@@ -73,7 +73,7 @@ def _since(run: RunView, others: Mapping[str, RunView], now: float) -> str:
 
 
 def _facts(run: RunView, now: float) -> list[str]:
-    facts = [plain(run.reason) if run.reason != run.state else ""]
+    facts = [plain_text(run.reason) if run.reason != run.state else ""]
     if run.state in ALIVE and run.started is not None:
         facts.append(f"for {duration(now - run.started)}")
     elif run.started is not None and run.ended is not None:
@@ -94,4 +94,4 @@ def plan_line(planned: RunPlan | None) -> Line:
     if planned is None:
         return []
     after = f"after {', '.join(planned.waits_for)} · " if planned.waits_for else ""
-    return [(after, DIM), (plain(shlex.join(planned.command)), DIM)]
+    return [(after, DIM), (plain_text(shlex.join(planned.command)), DIM)]

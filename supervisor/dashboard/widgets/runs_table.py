@@ -14,11 +14,11 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.style import Style
 
-from ...logs.metric_history import History
+from ...logs.metric_history import MetricHistory
 from ...session.snapshot import RunView
-from ..data.run_order import chosen, next_order
+from ..data.run_order import next_order, sort_and_filter
 from ..rendering.component_style import component_style
-from ..rendering.format import DIM, WARN, Span, content, fit
+from ..rendering.format import DIM, WARN, Span, cell_content, fit
 from ..rendering.run_columns import FROM_HISTORY, Column, Row, choose_columns, header, line
 
 HEADER = 1  # lines
@@ -45,7 +45,7 @@ class RunsTable(ScrollView, can_focus=True):
             super().__init__()
             self.name = name
 
-    def __init__(self, history_of: Callable[[str], History | None]) -> None:
+    def __init__(self, history_of: Callable[[str], MetricHistory | None]) -> None:
         super().__init__(id="runs")
         self._history_of = history_of
         self._runs: dict[str, RunView] = {}
@@ -107,7 +107,7 @@ class RunsTable(ScrollView, can_focus=True):
         self.refresh()
 
     def _rearrange(self, first_choice: str | None = None, *, anew: bool = False) -> None:
-        names = chosen(self._runs, self._order, self._wanted)
+        names = sort_and_filter(self._runs, self._order, self._wanted)
         if names == self._names and not anew:
             return
         before = self.selected
@@ -198,7 +198,7 @@ class RunsTable(ScrollView, can_focus=True):
         return header(self._columns)
 
     def _strip(self, spans: tuple[Span, ...], base: Style) -> Strip:
-        pieces = content(spans).render(base, end="")
+        pieces = cell_content(spans).render(base, end="")
         segments = [Segment(text, style.rich_style) for text, style in pieces]
         return Strip(segments).adjust_cell_length(self.size.width, base.rich_style)
 

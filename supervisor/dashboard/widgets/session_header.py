@@ -11,7 +11,7 @@ from textual.widgets import Static
 
 from ...session.snapshot import Snapshot
 from ...session.state import ALIVE, ENDED_BADLY, RunState
-from ..rendering.format import BAD, BOLD, DIM, GOOD, WARN, Span, clock, content, plain
+from ..rendering.format import BAD, BOLD, DIM, GOOD, WARN, Span, cell_content, clock, plain_text
 from ..rendering.run_columns import STATE_SIGNS
 
 Line = list[Span]
@@ -22,7 +22,7 @@ _COUNT_ORDER = (
 )
 
 
-class SessionLine(Static):
+class SessionHeader(Static):
     """One line of facts, and a second one when there is something to say."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -42,26 +42,26 @@ class SessionLine(Static):
 
     def draw(self) -> None:
         """Puts what is known, by the clock of now, on the screen."""
-        lines = session_lines(self._snapshot, self._gone, self._clock(), self.size.width)
+        lines = header_lines(self._snapshot, self._gone, self._clock(), self.size.width)
         if lines != self._lines:
             taller = len(lines) != len(self._lines)
             self._lines = lines
-            self.update(Content("\n").join(content(line) for line in lines), layout=taller)
+            self.update(Content("\n").join(cell_content(line) for line in lines), layout=taller)
 
 
-def session_lines(snapshot: Snapshot | None, gone: str | None, now: float, width: int) -> list[Line]:
+def header_lines(snapshot: Snapshot | None, gone: str | None, now: float, width: int) -> list[Line]:
     """What the top of the screen says, in one or two lines."""
     if snapshot is None:
-        words = "contacting the engine…" if gone is None else f"no engine yet, trying again… ({plain(gone)})"
+        words = "contacting the engine…" if gone is None else f"no engine yet, trying again… ({plain_text(gone)})"
         return [[("pmssm-supervise", BOLD), (f" · {words}", "")]]
     end = snapshot.ended if snapshot.state == "finished" and snapshot.ended else now
-    facts: Line = [(plain(snapshot.name), BOLD), (f" {plain(snapshot.session)}", "")]
+    facts: Line = [(plain_text(snapshot.name), BOLD), (f" {plain_text(snapshot.session)}", "")]
     for fact in (snapshot.mode or "choosing slots", clock(end - (snapshot.started or end))):
         facts.append((f" · {fact}", ""))
     facts += [(" · ", "")]
     counted = counts(snapshot)
-    facts += counted if _width(facts + counted) <= width else counts_in_signs(snapshot)
-    note = f" · {plain(snapshot.notes[0])}" if snapshot.notes else ""
+    facts += counted if _width(facts + counted) <= width else counts_as_symbols(snapshot)
+    note = f" · {plain_text(snapshot.notes[0])}" if snapshot.notes else ""
     banner = _banner(snapshot, gone, width)
     if note and _width(facts) + cell_len(note) <= width:
         facts.append((note, DIM))
@@ -79,7 +79,7 @@ def counts(snapshot: Snapshot) -> Line:
     return spans[1:]
 
 
-def counts_in_signs(snapshot: Snapshot) -> Line:
+def counts_as_symbols(snapshot: Snapshot) -> Line:
     """The same for a narrow screen, by the signs that the table explains: `✗ 1  ▶ 2  ○ 1`."""
     spans: Line = []
     for state, number in _numbers(snapshot):
@@ -103,6 +103,6 @@ def _banner(snapshot: Snapshot, gone: str | None, width: int) -> Line:
         told = "finished; not every run succeeded" if bad else "finished; every run succeeded"
         return [(f"The session has {told}. ", WARN if bad else GOOD), ("r restarts a run, q leaves.", "")]
     if gone is not None:
-        why = f" ({plain(gone)})" if width >= 100 else ""
+        why = f" ({plain_text(gone)})" if width >= 100 else ""
         return [("engine gone, reconnecting…", WARN), (f" The runs go on; this picture is stale.{why}", "")]
     return []

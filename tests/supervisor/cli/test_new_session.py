@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from pmssm.supervisor.cli import new_session
-from pmssm.supervisor.cli.new_session import Options, begin_session
+from pmssm.supervisor.cli.new_session import TrainerOptions, create_session
 from pmssm.supervisor.gpus.models import Gpu, GpuReading
-from pmssm.supervisor.gpus.visible_devices import SlotError
+from pmssm.supervisor.gpus.visible_devices import GpuRequestError
 from pmssm.supervisor.ipc.engine_lock import EngineLock
 from pmssm.supervisor.ipc.socket_path import RuntimeFolderError
 from pmssm.supervisor.plan.errors import PlanError
@@ -35,7 +35,7 @@ def begin(logs: Path, plan: str | None = None, gpus: str | None = None, **option
     if plan is not None:
         plan_file = logs.parent.parent / "my.toml"
         plan_file.write_text(plan)
-    folder, lock = begin_session(logs, Options(**options), plan_file=plan_file, gpus=gpus, parallel=True)  # type: ignore[arg-type]
+    folder, lock = create_session(logs, TrainerOptions(**options), plan_file=plan_file, gpus=gpus, parallel=True)  # type: ignore[arg-type]
     lock.release()
     return folder
 
@@ -158,8 +158,8 @@ def test_data_that_is_not_there(logs: Path, pattern: str) -> None:
 def test_gpus_that_are_not_there(logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = GpuReading(gpus=(Gpu(index=0, uuid="GPU-0"), Gpu(index=1, uuid="GPU-1")), taken_at=0)
     monkeypatch.setattr(new_session, "read_gpus", lambda: machine)
-    assert refusal(logs, SlotError, gpus="5") == "--gpus 5: there is no GPU 5; this machine has 0-1"
-    assert refusal(logs, SlotError, gpus="1,1") == "--gpus 1,1: GPU 1 is named twice"
+    assert refusal(logs, GpuRequestError, gpus="5") == "--gpus 5: there is no GPU 5; this machine has 0-1"
+    assert refusal(logs, GpuRequestError, gpus="1,1") == "--gpus 1,1: GPU 1 is named twice"
     assert begin(logs, gpus="1,0").load_settings().gpus == "1,0"
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from pmssm.supervisor.gpus.models import Gpu
-from pmssm.supervisor.ipc.client import EngineGone
+from pmssm.supervisor.ipc.client import EngineUnavailable
 from support.fake_engine import NOW, Stage, screen_text, until, until_shown
 
 NASTY = "\x1b[31mred\x1b[0m [/x] [bold]not bold[/bold] \x1b]0;title\x07 \x9b2J $USER {x} \u202e end"
@@ -19,7 +19,7 @@ async def test_the_first_picture_waits_for_nobody(stage: Stage) -> None:
 
 
 async def test_a_session_that_cannot_be_reached_says_why_and_keeps_trying(stage: Stage) -> None:
-    stage.leave(EngineGone("nobody listens [/x]"))
+    stage.leave(EngineUnavailable("nobody listens [/x]"))
     async with stage.app().run_test(notifications=True) as pilot:
         await until_shown(pilot, "no engine yet, trying again… (nobody listens [/x])")
         stage.come_back()
@@ -81,7 +81,7 @@ async def test_hostile_text_is_shown_as_text_everywhere(stage: Stage) -> None:
         assert text.isprintable()
         stage.show(stage.picture(runs=runs, gpus=(), gpu_error=NASTY, gpu_taken_at=None))
         await until_shown(pilot, "no GPU: red [/x]")
-        stage.leave(EngineGone(NASTY))
+        stage.leave(EngineUnavailable(NASTY))
         await until_shown(pilot, "this picture is stale. (red [/x]")
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from pmssm.supervisor.dashboard.app import DETACHED, FINISHED, Dashboard
 from pmssm.supervisor.dashboard.bindings import GROUPS
-from pmssm.supervisor.ipc.client import EngineGone
-from pmssm.supervisor.ipc.connection import NoSession
+from pmssm.supervisor.ipc.client import EngineUnavailable
+from pmssm.supervisor.ipc.connection import NoActiveSession
 from pmssm.supervisor.ipc.messages import Command, Down, Reply, Restart, Start, Stop
 from pmssm.supervisor.session.snapshot import RunView
 from support.fake_engine import Stage, epoch_line, until, until_shown
@@ -149,7 +149,7 @@ async def test_a_refusal_is_shown_as_an_error(stage: Stage) -> None:
 async def test_a_command_without_an_engine_says_that_it_was_not_done(stage: Stage) -> None:
     async with stage.app().run_test(notifications=True) as pilot:
         await ready(pilot)
-        stage.leave(EngineGone("the engine could not start: disk full"))
+        stage.leave(EngineUnavailable("the engine could not start: disk full"))
         await pilot.press("x", "y")
         await until_shown(pilot, "stop was not done", "disk full")
 
@@ -378,7 +378,7 @@ async def test_a_finished_session_says_so_and_how_to_go_on(stage: Stage) -> None
 
 async def test_a_session_that_finished_earlier_is_shown_from_its_files_and_can_be_restarted(stage: Stage) -> None:
     app = finished(stage)
-    stage.leave(NoSession("it has finished"))
+    stage.leave(NoActiveSession("it has finished"))
     async with app.run_test(notifications=True) as pilot:
         await until_shown(pilot, "finished; every run succeeded", "wrote 1000 points")
         stage.snapshot = stage.picture()

@@ -2,19 +2,19 @@
 
 from pathlib import Path
 
-from pmssm.supervisor.dashboard.data.loss_comparison import MAX_SESSIONS, earlier_sessions, of_attempts
+from pmssm.supervisor.dashboard.data.loss_comparison import MAX_SESSIONS, curves_of_attempts, earlier_sessions
 from pmssm.supervisor.dashboard.rendering.braille_plot import plot
-from pmssm.supervisor.dashboard.widgets.loss_plot import newest
+from pmssm.supervisor.dashboard.widgets.loss_plot import newest_point
 from pmssm.supervisor.dashboard.widgets.runs_table import RunsTable
-from pmssm.supervisor.logs.metric_history import History
+from pmssm.supervisor.logs.metric_history import MetricHistory
 from support.fake_engine import PROGRESS, Stage, epoch_line, training_log, until_shown
 
 
 def test_attempts_that_were_taken_back_stay_comparable() -> None:
-    history = History()
+    history = MetricHistory()
     for epoch, value in [(1, 9.0), (2, 8.0), (3, 7.0), (1, 5.0), (2, 4.0)]:
         history.add({"epoch": epoch, "val_loss": value})
-    compared = of_attempts("a", history, "val_loss")
+    compared = curves_of_attempts("a", history, "val_loss")
     assert [list(curve.points) for curve in compared.curves] == [
         [(1, 5.0), (2, 4.0)],
         [(1, 9.0), (2, 8.0), (3, 7.0)],
@@ -33,7 +33,7 @@ async def test_earlier_sessions_are_the_newest_others_that_told_a_loss(tmp_path:
 
 def test_zooming_shows_the_newest_part_of_all_epochs() -> None:
     curves = [[(float(x), 1.0) for x in range(101)], [(0.0, 1.0), (50.0, 1.0)]]
-    assert [[x for x, _ in curve][:1] for curve in newest(curves, 0.5)] == [[50.0], [50.0]]
+    assert [[x for x, _ in curve][:1] for curve in newest_point(curves, 0.5)] == [[50.0], [50.0]]
 
 
 def test_a_linear_axis_draws_a_line_straight() -> None:

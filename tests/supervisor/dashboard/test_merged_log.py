@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pmssm.supervisor.logs import merged_history as merged_past
 from pmssm.supervisor.logs import merged_log
-from pmssm.supervisor.logs.line_format import shortened_told
+from pmssm.supervisor.logs.line_format import abbreviate_prefixed
 from pmssm.supervisor.logs.merged_log import MergedLog
 from pmssm.supervisor.logs.pages import Page
 from pmssm.supervisor.logs.search import Search
@@ -60,7 +60,7 @@ def test_lines_are_in_the_order_of_their_times_and_those_without_one_stay_with_t
     shown = [text for _, text in log.tail().lines]
     assert words(log.tail()) == ["first", "continued", "second", "third", "fourth"]
     assert all((" one " in text) != (" two " in text) for text in shown)
-    assert {length: shortened_told(shown[0], length) for length in ("short", "bare", "whole")} == {
+    assert {length: abbreviate_prefixed(shown[0], length) for length in ("short", "bare", "whole")} == {
         "short": "12:53:21 one    first",
         "bare": "one    first",
         "whole": "2026-01-21 12:53:21 one    first",

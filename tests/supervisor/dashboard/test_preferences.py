@@ -5,17 +5,17 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pmssm.supervisor.dashboard.bindings import every_key
-from pmssm.supervisor.dashboard.config import TAKEN, Settings, SettingsError, load_settings
-from pmssm.supervisor.dashboard.rendering.ascii_filter import in_ascii
-from pmssm.supervisor.dashboard.terminal import news, notification, set_title, title
+from pmssm.supervisor.dashboard.bindings import all_keys
+from pmssm.supervisor.dashboard.config import TAKEN, ConfigError, DashboardConfig, load_config
+from pmssm.supervisor.dashboard.rendering.ascii_filter import to_ascii
+from pmssm.supervisor.dashboard.terminal import ended_runs_message, notification, set_title, title
 from rich.cells import cell_len
 from support.fake_engine import Stage, screen_text, until, until_shown
 
 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs", "Mn", "Me", "Cf"])))
 def test_ascii_keeps_the_width_of_every_text(text: str) -> None:
-    shown = in_ascii(text)
+    shown = to_ascii(text)
     assert shown.isascii()
     assert len(shown) == cell_len(text)
 
@@ -74,19 +74,19 @@ async def test_the_palette_finds_a_command_by_words(stage: Stage) -> None:
 def test_bad_settings_say_what_is_wrong_in_one_line(tmp_path: Path, text: str, told: str) -> None:
     path = tmp_path / "dashboard.toml"
     path.write_text(text)
-    with pytest.raises(SettingsError) as error:
-        load_settings(path)
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
     assert str(path) in str(error.value)
     assert told in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_without_a_file_there_are_the_defaults(tmp_path: Path) -> None:
-    assert load_settings(tmp_path / "absent.toml") == Settings()
+    assert load_config(tmp_path / "absent.toml") == DashboardConfig()
 
 
 def test_no_key_is_one_that_the_terminal_or_tmux_takes() -> None:
-    assert not {key.keys for key in every_key()} & (set(TAKEN) - {"enter", "tab"})
+    assert not {key.keys for key in all_keys()} & (set(TAKEN) - {"enter", "tab"})
 
 
 def test_the_title_tells_how_far_the_session_is(stage: Stage) -> None:
@@ -97,8 +97,8 @@ def test_the_title_tells_how_far_the_session_is(stage: Stage) -> None:
 def test_the_end_of_runs_is_news_once(stage: Stage) -> None:
     before = stage.picture()
     failed = stage.picture(runs=stage.runs(transformer={"state": "failed", "reason": "exit code 1: \x1b[2Jdisk full"}))
-    assert news(before, failed) == "transformer failed: exit code 1: disk full"
-    assert news(failed, failed) == news(None, failed) == ""
+    assert ended_runs_message(before, failed) == "transformer failed: exit code 1: disk full"
+    assert ended_runs_message(failed, failed) == ended_runs_message(None, failed) == ""
     assert notification("a;b", {}) == "\x1b]9;a;b\x07"
     assert notification("a", {"TERM": "foot"}) == "\x1b]777;notify;pmssm-supervise;a\x07"
     assert notification("a", {"TMUX": "x"}) == "\x1bPtmux;\x1b\x1b]9;a\x07\x1b\\"

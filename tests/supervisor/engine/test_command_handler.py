@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pmssm.supervisor.engine.command_handler import answer
+from pmssm.supervisor.engine.command_handler import handle_command
 from pmssm.supervisor.ipc.messages import Command, Down, Reply, Restart, Start, Stop
 from pmssm.supervisor.session.events import RestartRequested, StopRequested
 from pmssm.supervisor.session.state import RunState, initial_state
@@ -140,15 +140,15 @@ def test_down_at_rest_says_that_nothing_was_running() -> None:
 
 def test_events_carry_the_time_of_the_command() -> None:
     plan = plan_of(a=((), 0))
-    stop = answer(plan, initial_state(plan), Stop(run="a"), 1234.5)
+    stop = handle_command(plan, initial_state(plan), Stop(run="a"), 1234.5)
     assert stop.events == (StopRequested(at=1234.5, run="a", how="stop"),)
-    restart = answer(plan, initial_state(plan), Restart(run="a", fresh=True), 1234.5)
+    restart = handle_command(plan, initial_state(plan), Restart(run="a", fresh=True), 1234.5)
     assert restart.events == (RestartRequested(at=1234.5, run="a", fresh=True),)
 
 
 @given(name=st.text(max_size=30))
 def test_any_name_gets_an_answer(name: str) -> None:
     for command in (Stop(run=name), Restart(run=name), Start(run=name)):
-        result = answer(PMSSM, initial_state(PMSSM), command, 0.0)
+        result = handle_command(PMSSM, initial_state(PMSSM), command, 0.0)
         assert result.reply.ok == (name in PMSSM.runs)
         assert result.reply.message.isprintable()

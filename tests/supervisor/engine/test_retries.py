@@ -1,7 +1,7 @@
 """Crashes and stalls: which of them start a run again by itself, when, and how often."""
 
 import pytest
-from pmssm.supervisor.engine.scheduler import RestartStalled, Start, decide, seconds_to_retry
+from pmssm.supervisor.engine.scheduler import RestartStalled, StartAttempt, decide, seconds_to_retry
 from pmssm.supervisor.plan.schema import Plan, RunPlan
 from pmssm.supervisor.session.events import AttemptEnded, Exit, RestartRequested, StopRequested
 from pmssm.supervisor.session.state import RunState
@@ -32,7 +32,7 @@ def test_a_crash_is_retried_after_a_delay_and_nobody_is_blocked_meanwhile(ending
     assert world.states() == {"train": RunState.QUEUED, "after": RunState.WAITING}
     assert decide(world.plan, world.state, now=world.clock) == []
     (start,) = decide(world.plan, world.state, now=world.clock + 10)
-    assert isinstance(start, Start) and start.run == "train" and not start.fresh
+    assert isinstance(start, StartAttempt) and start.run == "train" and not start.fresh
 
 
 def test_an_exit_code_that_the_plan_does_not_list_is_no_crash() -> None:

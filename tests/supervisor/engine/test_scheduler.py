@@ -5,10 +5,10 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pmssm.supervisor.engine.scheduler import Finish, Retry, Signal, Start, decide
+from pmssm.supervisor.engine.scheduler import FinishSession, Retry, SendSignal, StartAttempt, decide
 from pmssm.supervisor.gpus.slots import Slot
 from pmssm.supervisor.ipc.messages import Command, Down, Restart, Stop
-from pmssm.supervisor.ipc.messages import Start as StartCommand
+from pmssm.supervisor.ipc.messages import StartAttempt as StartCommand
 from pmssm.supervisor.plan.schema import Plan, RunPlan
 from pmssm.supervisor.session.events import AttemptEnded, Exit
 from pmssm.supervisor.session.state import ENDED_BADLY, RunState, blockers, initial_state, replay, run_states
@@ -195,11 +195,11 @@ def test_a_kill_after_a_stop_is_a_new_signal_and_a_stop_after_a_kill_is_none() -
     world = World(plan_of(a=((), 0)), CPU)
     world.settle()
     world.ask(Stop(run="a"))
-    assert decide(world.plan, world.state, now=0.0) == [Signal("a", "stop")]
+    assert decide(world.plan, world.state, now=0.0) == [SendSignal("a", "stop")]
     world.ask(Stop(run="a", how="kill"))
-    assert decide(world.plan, world.state, now=0.0) == [Signal("a", "kill")]
+    assert decide(world.plan, world.state, now=0.0) == [SendSignal("a", "kill")]
     world.ask(Stop(run="a"))
-    assert decide(world.plan, world.state, now=0.0) == [Signal("a", "kill")]
+    assert decide(world.plan, world.state, now=0.0) == [SendSignal("a", "kill")]
 
 
 def test_down_ends_the_session_even_while_a_restart_is_pending() -> None:
@@ -271,7 +271,7 @@ def test_a_fresh_start_that_never_happened_is_made_up_for_fresh() -> None:
 def test_a_fresh_restart_asked_for_while_a_start_was_being_lost_is_fresh() -> None:
     world = World(plan_of(a=((), 0)), CPU)
     (start,) = decide(world.plan, world.state, now=0.0)
-    assert isinstance(start, Start)
+    assert isinstance(start, StartAttempt)
     world.note_start(start)
     world.ask(Restart(run="a", fresh=True))
     world.die_and_recover()
@@ -282,7 +282,7 @@ def test_a_fresh_restart_asked_for_while_a_start_was_being_lost_is_fresh() -> No
 def test_a_run_stopped_while_its_start_was_being_lost_stays_stopped() -> None:
     world = World(plan_of(a=((), 0)), CPU)
     (start,) = decide(world.plan, world.state, now=0.0)
-    assert isinstance(start, Start)
+    assert isinstance(start, StartAttempt)
     world.note_start(start)
     world.ask(Stop(run="a"))
     world.die_and_recover()
@@ -361,9 +361,9 @@ def test_a_clock_set_back_does_not_make_a_retry_wait_for_it() -> None:
     retry = world.state.runs["a"].retry
     assert retry is not None
     assert decide(RETRIED, world.state, retry.at + 99) == []
-    assert [action.run for action in decide(RETRIED, world.state, retry.at - 3600) if isinstance(action, Start)] == [
-        "a"
-    ]
+    assert [
+        action.run for action in decide(RETRIED, world.state, retry.at - 3600) if isinstance(action, StartAttempt)
+    ] == ["a"]
 
 
 def test_what_a_user_stopped_or_killed_is_not_retried() -> None:
@@ -439,7 +439,7 @@ def runs_expecting(*memories: int | None) -> Plan:
 def started_together(plan: Plan, slots: tuple[Slot, ...], **free_mib: int) -> list[str]:
     state = World(plan, slots).state
     free = {uuid.replace("_", "-"): mib for uuid, mib in free_mib.items()}
-    return [action.run for action in decide(plan, state, now=0.0, free_mib=free) if isinstance(action, Start)]
+    return [action.run for action in decide(plan, state, now=0.0, free_mib=free) if isinstance(action, StartAttempt)]
 
 
 def test_runs_share_a_gpu_while_their_expected_memory_fits() -> None:
@@ -465,7 +465,7 @@ def test_the_emptiest_of_shared_gpus_is_taken_where_the_plan_prefers_none() -> N
     slots = tuple(Slot(index=n, gpu_index=n, gpu_uuid=f"GPU-{n}", name=f"GPU {n}", shared_mib=8000) for n in range(2))
     plan = Plan(runs={f"r{n}": RunPlan(command=("true",), gpu_memory_mib=800) for n in range(4)})
     starts = decide(plan, World(plan, slots).state, now=0.0)
-    assert [action.slot.index for action in starts if isinstance(action, Start) and action.slot] == [0, 1, 0, 1]
+    assert [action.slot.index for action in starts if isinstance(action, StartAttempt) and action.slot] == [0, 1, 0, 1]
 
 
 @given(
@@ -656,7 +656,7 @@ def test_once_all_is_done_the_only_action_is_to_finish() -> None:
     world = World(plan_of(a=((), 0)), CPU)
     world.settle()
     world.end("a")
-    assert decide(world.plan, world.state, now=0.0) == [Finish()]
+    assert decide(world.plan, world.state, now=0.0) == [FinishSession()]
 
 
 # Large plans

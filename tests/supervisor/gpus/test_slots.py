@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pmssm.supervisor.gpus.models import Gpu, GpuProcess, GpuReading
-from pmssm.supervisor.gpus.slot_selection import SlotChoice, resolve_slots
-from pmssm.supervisor.gpus.slots import Slot, environment_of, lost_notes
-from pmssm.supervisor.gpus.visible_devices import SlotError
+from pmssm.supervisor.gpus.slot_selection import SlotSelection, resolve_slots
+from pmssm.supervisor.gpus.slots import Slot, cuda_environment, lost_slot_warnings
+from pmssm.supervisor.gpus.visible_devices import GpuRequestError
 
 SOMEBODY = (GpuProcess(pid=4242, memory_mib=700),)
 
@@ -31,7 +31,7 @@ def idle(count: int) -> GpuReading:
     return reading(*map(gpu, range(count)))
 
 
-def choose(machine: GpuReading, requested: str | None = None, **options: object) -> SlotChoice:
+def choose(machine: GpuReading, requested: str | None = None, **options: object) -> SlotSelection:
     return resolve_slots(machine, requested=requested, **({"parallel": True, "inherited": None} | options))  # type: ignore[arg-type]
 
 
@@ -41,7 +41,7 @@ def chosen(machine: GpuReading, requested: str | None = None, **options: object)
 
 
 def refusal(machine: GpuReading, requested: str, **options: object) -> str:
-    with pytest.raises(SlotError) as caught:
+    with pytest.raises(GpuRequestError) as caught:
         choose(machine, requested, **options)
     return str(caught.value)
 
@@ -291,18 +291,18 @@ def test_a_request_without_any_gpu_says_why_there_is_none() -> None:
 
 def test_a_run_sees_its_gpu_by_uuid_and_no_other() -> None:
     slot = choose(idle(3)).slots[0]
-    assert environment_of(slot) == {"CUDA_VISIBLE_DEVICES": "GPU-1aaa", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    assert cuda_environment(slot) == {"CUDA_VISIBLE_DEVICES": "GPU-1aaa", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
 def test_a_run_sees_a_gpu_without_a_uuid_by_index() -> None:
     slot = choose(reading(gpu(0, uuid=""))).slots[0]
     assert slot.gpu_uuid is None
-    assert environment_of(slot) == {"CUDA_VISIBLE_DEVICES": "0", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    assert cuda_environment(slot) == {"CUDA_VISIBLE_DEVICES": "0", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
 @pytest.mark.parametrize("slot", [None, Slot(index=0, name="CPU")])
 def test_a_run_without_a_gpu_sees_none(slot: Slot | None) -> None:
-    assert environment_of(slot) == {"CUDA_VISIBLE_DEVICES": ""}
+    assert cuda_environment(slot) == {"CUDA_VISIBLE_DEVICES": ""}
 
 
 # Properties
@@ -344,7 +344,7 @@ options = st.fixed_dictionaries(
 )
 
 
-def ids(choice: SlotChoice) -> list[str]:
+def ids(choice: SlotSelection) -> list[str]:
     return [slot.gpu_uuid for slot in choice.slots if slot.gpu_uuid is not None]
 
 
@@ -354,7 +354,7 @@ def test_slots_are_distinct_usable_gpus_of_this_machine_or_one_cpu(
 ) -> None:
     try:
         choice = choose(machine, requested, **opts)
-    except SlotError as error:
+    except GpuRequestError as error:
         assert requested is not None
         assert str(error).startswith("--gpus ")
         assert "\n" not in str(error)
@@ -427,9 +427,14 @@ def test_the_cpu_is_shared_by_nobody() -> None:
 
 def test_a_slot_whose_gpu_is_lost_or_gone_has_a_note_as_long_as_nvml_tells_of_others() -> None:
     slots = tuple(Slot(index=n, gpu_index=n, gpu_uuid=gpu(n).uuid, name=f"GPU {n}") for n in (1, 2))
-    assert lost_notes(slots, reading(gpu(0), gpu(1), gpu(2))) == []
-    assert lost_notes(slots, reading(gpu(0), gpu(1))) == ["GPU 2 is lost; no run starts there"]
+    assert lost_slot_warnings(slots, reading(gpu(0), gpu(1), gpu(2))) == []
+    assert lost_slot_warnings(slots, reading(gpu(0), gpu(1))) == ["GPU 2 is lost; no run starts there"]
     there = "runs start there all the same: no other slot is left"
-    assert lost_notes(slots, reading(gpu(0))) == [f"GPU 1 is lost; {there}", f"GPU 2 is lost; {there}"]
-    assert lost_notes(slots, reading(error="no driver")) == lost_notes(slots, None) == lost_notes(None, None) == []
-    assert lost_notes((Slot(index=0, name="CPU"),), reading(gpu(0))) == []
+    assert lost_slot_warnings(slots, reading(gpu(0))) == [f"GPU 1 is lost; {there}", f"GPU 2 is lost; {there}"]
+    assert (
+        lost_slot_warnings(slots, reading(error="no driver"))
+        == lost_slot_warnings(slots, None)
+        == lost_slot_warnings(None, None)
+        == []
+    )
+    assert lost_slot_warnings((Slot(index=0, name="CPU"),), reading(gpu(0))) == []

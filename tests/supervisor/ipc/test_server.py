@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pmssm.supervisor.ipc import server as wire
-from pmssm.supervisor.ipc.client import Client, EngineGone
+from pmssm.supervisor.ipc.client import Client, EngineUnavailable
 from pmssm.supervisor.ipc.messages import Command, Down, Reply, Restart, Start, Stop
-from pmssm.supervisor.ipc.server import MAX_REQUEST, Server, is_welcome
+from pmssm.supervisor.ipc.server import MAX_REQUEST, Server, is_authorized
 from pmssm.supervisor.session.snapshot import RunView, Snapshot
 from pmssm.supervisor.session.state import RunState
 
@@ -140,7 +140,7 @@ async def test_a_picture_larger_than_a_request_arrives_whole(engine: Engine) -> 
 
 
 async def test_nobody_listening_is_an_error_of_its_own(tmp_path: Path) -> None:
-    with pytest.raises(EngineGone, match="no engine listens on"):
+    with pytest.raises(EngineUnavailable, match="no engine listens on"):
         async with Client.connect(tmp_path / "nothing"):
             pass
 
@@ -150,7 +150,7 @@ async def test_a_socket_left_by_a_dead_engine_is_nobody_and_is_replaced(tmp_path
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
         dead.listen()
-    with pytest.raises(EngineGone):
+    with pytest.raises(EngineUnavailable):
         async with Client.connect(path):
             pass
     engine = Engine(path)
@@ -170,7 +170,7 @@ async def test_an_engine_that_ends_is_noticed(engine: Engine) -> None:
     async with Client.connect(engine.path) as client:
         await client.look()
         await engine.server.close()
-        with pytest.raises(EngineGone):
+        with pytest.raises(EngineUnavailable):
             await client.look()
 
 
@@ -211,7 +211,7 @@ async def test_the_end_of_the_engine_ends_a_subscription(engine: Engine) -> None
         snapshots = client.snapshots()
         await anext(snapshots)
         await engine.server.close()
-        with pytest.raises(EngineGone):
+        with pytest.raises(EngineUnavailable):
             await asyncio.wait_for(anext(snapshots), DEADLINE_S)
 
 
@@ -359,10 +359,10 @@ async def test_a_subscriber_that_never_reads_does_not_hold_up_others(
 
 
 def test_only_the_user_and_root_are_welcome() -> None:
-    assert is_welcome(os.getuid())
-    assert is_welcome(0)
-    assert not is_welcome(os.getuid() + 1)
-    assert not is_welcome(65534)
+    assert is_authorized(os.getuid())
+    assert is_authorized(0)
+    assert not is_authorized(os.getuid() + 1)
+    assert not is_authorized(65534)
 
 
 STRANGER = """

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pmssm.supervisor.launchers.local import MARK, LocalAttempt
-from pmssm.supervisor.launchers.process_identity import Identity, processes_with
+from pmssm.supervisor.launchers.local import ATTEMPT_VARIABLE, LocalAttempt
+from pmssm.supervisor.launchers.process_identity import ProcessIdentity, find_by_environment
 from pmssm.supervisor.launchers.shim import NOT_STARTED
-from pmssm.supervisor.launchers.shim_pool import ShimSupply
+from pmssm.supervisor.launchers.shim_pool import ShimPool
 from pmssm.supervisor.session.events import Exit
 from support.shim_attempts import HEADER, Attempt, Workplace, bystander, has_ended, is_alive, is_stopped, outcome_of
 from support.waiting import wait_until
@@ -52,7 +52,7 @@ def test_an_attempt_is_started_watched_and_told_of(place: Workplace) -> None:
     pid = place.pid("pid")
     command = attempt.local.command()
     assert command is not None
-    assert command.identity == Identity.of(pid)
+    assert command.identity == ProcessIdentity.of(pid)
     assert attempt.local.poll() is None
     assert not has_ended(attempt.local.descriptor)
     descriptor = attempt.local.descriptor
@@ -64,7 +64,7 @@ def test_an_attempt_is_started_watched_and_told_of(place: Workplace) -> None:
 
 def test_the_end_of_an_attempt_leaves_no_descriptor_and_no_zombie(place: Workplace) -> None:
     before = open_descriptors()
-    local, ready = LocalAttempt.start(place.folder, place.spec("exit 0"), ShimSupply())
+    local, ready = LocalAttempt.start(place.folder, place.spec("exit 0"), ShimPool())
     outcome_of(local)
     shim_pid = json.loads((place.folder / "process.json").read_text())["shim"]["pid"]
     os.close(ready)
@@ -99,7 +99,7 @@ def test_a_stop_at_any_moment_of_the_start_is_obeyed(place: Workplace) -> None:
     for number in range(8):
         here = Workplace(place.path / str(number))
         here.path.mkdir()
-        local, ready = LocalAttempt.start(here.folder, here.spec(["sleep", "600"]), ShimSupply())
+        local, ready = LocalAttempt.start(here.folder, here.spec(["sleep", "600"]), ShimPool())
         local.send("stop", 60)
         try:
             outcome = outcome_of(local)
@@ -133,11 +133,11 @@ def test_a_start_that_is_impossible_is_an_error_and_costs_no_descriptor(
     before = open_descriptors()
     place.folder.touch()
     with pytest.raises(OSError):
-        LocalAttempt.start(place.folder, place.spec("exit 0"), ShimSupply())
+        LocalAttempt.start(place.folder, place.spec("exit 0"), ShimPool())
     place.folder.unlink()
     monkeypatch.setattr(sys, "executable", "/no/python")
     with pytest.raises(OSError):
-        LocalAttempt.start(place.folder, place.spec("exit 0"), ShimSupply())
+        LocalAttempt.start(place.folder, place.spec("exit 0"), ShimPool())
     assert open_descriptors() == before
 
 
@@ -273,7 +273,7 @@ def test_a_running_attempt_is_found_and_can_be_stopped(place: Workplace) -> None
     found = found_alive(place)
     command = found.command()
     assert command is not None
-    assert command.identity == Identity.of(pid)
+    assert command.identity == ProcessIdentity.of(pid)
     assert found.poll() is None
     found.send("stop", 60)
     assert outcome_of(found).exit_code == 143
@@ -299,7 +299,7 @@ def test_an_attempt_after_a_reboot_is_lost_and_nobody_is_harmed(place: Workplace
     shim.exit()
     (place.folder / "exit.json").unlink()
     with bystander() as process:  # who now has both pids
-        identity = Identity.of(process.pid)
+        identity = ProcessIdentity.of(process.pid)
         assert identity is not None
         for who in ("shim", "command"):
             change_record(place, who, **{**identity.model_dump(), "boot_id": "another-boot"})
@@ -311,7 +311,7 @@ def test_a_process_that_got_the_same_pid_is_no_attempt(place: Workplace) -> None
     shim.exit()
     (place.folder / "exit.json").unlink()
     with bystander() as process:
-        identity = Identity.of(process.pid)
+        identity = ProcessIdentity.of(process.pid)
         assert identity is not None
         for who in ("shim", "command"):
             change_record(place, who, **{**identity.model_dump(), "start_ticks": identity.start_ticks - 1})
@@ -354,7 +354,7 @@ def test_damaged_records_make_a_lost_attempt_not_a_crash(place: Workplace, name:
 
 def test_an_identity_opens_exactly_its_process(place: Workplace) -> None:
     shim = place.shim(place.spec(GENTLE))
-    identity = Identity.of(place.pid("pid"))
+    identity = ProcessIdentity.of(place.pid("pid"))
     assert identity is not None
     descriptor = identity.open()
     assert descriptor is not None
@@ -364,7 +364,7 @@ def test_an_identity_opens_exactly_its_process(place: Workplace) -> None:
     shim.send(signal.SIGTERM)
     shim.exit()
     assert identity.open() is None
-    assert Identity.of(identity.pid) != identity
+    assert ProcessIdentity.of(identity.pid) != identity
 
 
 def test_a_zombie_is_nobody() -> None:
@@ -372,7 +372,7 @@ def test_a_zombie_is_nobody() -> None:
     descriptor = os.pidfd_open(pid)
     wait_until(lambda: has_ended(descriptor))
     os.close(descriptor)
-    identity = Identity.of(pid)
+    identity = ProcessIdentity.of(pid)
     assert identity is not None
     assert identity.open() is None
     os.waitpid(pid, 0)
@@ -381,12 +381,12 @@ def test_a_zombie_is_nobody() -> None:
 def test_processes_are_found_by_a_whole_variable(place: Workplace) -> None:
     shim = place.shim(place.spec(GENTLE))
     pid = place.pid("pid")
-    assert pid in {identity.pid for identity in processes_with(MARK, str(place.folder))}
-    assert list(processes_with(MARK, str(place.folder)[:-1])) == []
-    assert list(processes_with(MARK[:-1], str(place.folder))) == []
+    assert pid in {identity.pid for identity in find_by_environment(ATTEMPT_VARIABLE, str(place.folder))}
+    assert list(find_by_environment(ATTEMPT_VARIABLE, str(place.folder)[:-1])) == []
+    assert list(find_by_environment(ATTEMPT_VARIABLE[:-1], str(place.folder))) == []
     shim.send(signal.SIGTERM)
     shim.exit()
-    assert list(processes_with(MARK, str(place.folder))) == []
+    assert list(find_by_environment(ATTEMPT_VARIABLE, str(place.folder))) == []
 
 
 def test_the_log_of_an_attempt_begins_with_its_header(place: Workplace) -> None:

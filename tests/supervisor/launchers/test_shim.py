@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pmssm.supervisor.launchers.local import MARK, LocalAttempt
-from pmssm.supervisor.launchers.process_identity import Identity
+from pmssm.supervisor.launchers.local import ATTEMPT_VARIABLE, LocalAttempt
+from pmssm.supervisor.launchers.process_identity import ProcessIdentity
 from pmssm.supervisor.launchers.shim import NOT_STARTED
 from support.shim_attempts import HEADER, Workplace, is_alive, is_stopped
 from support.waiting import wait_until
@@ -70,7 +70,9 @@ def test_the_environment_is_exactly_the_one_asked_for(place: Workplace) -> None:
     spec = place.spec(["/usr/bin/env", "-0"], {"CUDA_VISIBLE_DEVICES": "", "ODD": "a=b\nc", "BYTES": "\udcff"})
     place.shim(spec).exit()
     found = set(place.log.read_bytes().removeprefix(HEADER.encode()).rstrip(b"\0\n").split(b"\0"))
-    assert found == {os.fsencode(f"{name}={value}") for name, value in {**spec.env, MARK: str(place.folder)}.items()}
+    assert found == {
+        os.fsencode(f"{name}={value}") for name, value in {**spec.env, ATTEMPT_VARIABLE: str(place.folder)}.items()
+    }
 
 
 def test_standard_input_is_empty_and_no_other_file_is_open(place: Workplace) -> None:
@@ -127,8 +129,8 @@ def test_process_json_identifies_shim_and_command(place: Workplace) -> None:
     shim = place.shim(place.spec(SLEEP))
     shim.is_ready()
     record = shim.process()
-    assert record["shim"] == Identity.of(shim.number).model_dump()  # type: ignore[union-attr]
-    assert record["command"] == Identity.of(place.pid("pid")).model_dump()  # type: ignore[union-attr]
+    assert record["shim"] == ProcessIdentity.of(shim.number).model_dump()  # type: ignore[union-attr]
+    assert record["command"] == ProcessIdentity.of(place.pid("pid")).model_dump()  # type: ignore[union-attr]
     assert before <= record["started"] <= time.time()
     shim.send(signal.SIGTERM)
     shim.exit()

@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 from pmssm.supervisor.launchers.local import LocalAttempt
 from pmssm.supervisor.launchers.shim import NOT_STARTED
-from pmssm.supervisor.launchers.shim_pool import ShimSupply, WaitingShim
+from pmssm.supervisor.launchers.shim_pool import IdleShim, ShimPool
 from support.shim_attempts import Workplace
 from support.waiting import wait_until
 
 
 @pytest.fixture
-def shims() -> Iterator[ShimSupply]:
-    supply = ShimSupply()
+def shims() -> Iterator[ShimPool]:
+    supply = ShimPool()
     yield supply
     supply.close()
 
 
-def _spare(shims: ShimSupply) -> WaitingShim:
+def _spare(shims: ShimPool) -> IdleShim:
     assert shims._spare is not None
     return shims._spare
 
@@ -30,7 +30,7 @@ def _ending(attempt: LocalAttempt) -> int | None:
     return wait_until(attempt.poll, what="the end of an attempt").exit_code
 
 
-def test_an_attempt_runs_under_the_spare_shim(shims: ShimSupply, place: Workplace) -> None:
+def test_an_attempt_runs_under_the_spare_shim(shims: ShimPool, place: Workplace) -> None:
     shims.refill()
     spare = _spare(shims)
     attempt, ready = LocalAttempt.start(place.folder, place.spec("exit 5"), shims)
@@ -39,7 +39,7 @@ def test_an_attempt_runs_under_the_spare_shim(shims: ShimSupply, place: Workplac
     assert _ending(attempt) == 5
 
 
-def test_a_spare_that_was_killed_is_replaced(shims: ShimSupply, place: Workplace) -> None:
+def test_a_spare_that_was_killed_is_replaced(shims: ShimPool, place: Workplace) -> None:
     shims.refill()
     spare = _spare(shims)
     os.kill(spare.pid, signal.SIGKILL)
@@ -50,16 +50,14 @@ def test_a_spare_that_was_killed_is_replaced(shims: ShimSupply, place: Workplace
     assert _ending(attempt) == 5
 
 
-def test_a_spare_ends_when_its_engine_is_gone(shims: ShimSupply) -> None:
+def test_a_spare_ends_when_its_engine_is_gone(shims: ShimPool) -> None:
     shims.refill()
     pid = _spare(shims).pid
     shims.close()  # the kernel closes the same descriptors when an engine is killed
     assert wait_until(lambda: os.waitpid(pid, os.WNOHANG) != (0, 0), what="the end of the spare")
 
 
-def test_a_folder_with_a_newline_and_odd_bytes_in_its_name_reaches_the_shim(
-    shims: ShimSupply, place: Workplace
-) -> None:
+def test_a_folder_with_a_newline_and_odd_bytes_in_its_name_reaches_the_shim(shims: ShimPool, place: Workplace) -> None:
     odd = place.folder.parent / os.fsdecode(b"a\nb\xff")
     attempt, ready = LocalAttempt.start(odd, place.spec("exit 0"), shims)
     os.close(ready)
@@ -67,15 +65,15 @@ def test_a_folder_with_a_newline_and_odd_bytes_in_its_name_reaches_the_shim(
 
 
 def test_a_shim_that_has_ended_before_it_is_told_anything_is_an_attempt_that_failed_to_start(
-    shims: ShimSupply, place: Workplace, monkeypatch: pytest.MonkeyPatch
+    shims: ShimPool, place: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tell = WaitingShim.tell
+    tell = IdleShim.tell
 
-    def tell_late(shim: WaitingShim, folder: Path) -> None:
+    def tell_late(shim: IdleShim, folder: Path) -> None:
         wait_until(lambda: os.waitid(os.P_PID, shim.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG), what="a dead shim")
         tell(shim, folder)
 
-    monkeypatch.setattr(WaitingShim, "tell", tell_late)
+    monkeypatch.setattr(IdleShim, "tell", tell_late)
     monkeypatch.setattr(sys, "executable", "/bin/false")
     attempt, ready = LocalAttempt.start(place.folder, place.spec("exit 0"), shims)
     os.close(ready)

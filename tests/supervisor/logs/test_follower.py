@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pmssm.supervisor.logs import follower as logs
 from pmssm.supervisor.logs.follower import CHUNK, MAX_BACKLOG, LogFollower
 from pmssm.supervisor.logs.progress import parse_progress
-from pmssm.supervisor.logs.sanitize import MAX_LINE, clean_line
+from pmssm.supervisor.logs.sanitize import MAX_LINE, sanitize_line
 
 EPOCH = re.compile(r"Epoch (?P<epoch>\d+)(?:/(?P<epochs>\d+))? \| Train MSE = (?P<train_loss>\S+)")
 
@@ -30,7 +30,7 @@ NASTY = st.lists(st.sampled_from(INTRODUCERS + OTHERS + UNICODE), max_size=40).m
 @example(b"\x1b" * 3 + b"[31m")
 @example(b"\x1b\x1b[0m[31mred")
 def test_nothing_that_steers_a_terminal_survives_cleaning(raw: bytes) -> None:
-    text = clean_line(raw)
+    text = sanitize_line(raw)
     assert text.isprintable()
     assert {unicodedata.category(char) for char in text}.isdisjoint({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
     assert len(text) <= MAX_LINE
@@ -38,13 +38,13 @@ def test_nothing_that_steers_a_terminal_survives_cleaning(raw: bytes) -> None:
 
 @given(st.binary(max_size=300) | NASTY | st.text(min_size=MAX_LINE, max_size=MAX_LINE + 50).map(str.encode))
 def test_cleaning_a_clean_line_changes_nothing(raw: bytes) -> None:
-    text = clean_line(raw)
-    assert clean_line(text.encode()) == text
+    text = sanitize_line(raw)
+    assert sanitize_line(text.encode()) == text
 
 
 @given(st.text(st.characters(categories=["L", "N", "P", "S"]), max_size=200))
 def test_printable_text_is_left_as_it_is(text: str) -> None:
-    assert clean_line(text.encode()) == text
+    assert sanitize_line(text.encode()) == text
 
 
 @pytest.mark.parametrize(
@@ -79,23 +79,23 @@ def test_printable_text_is_left_as_it_is(text: str) -> None:
     ],
 )
 def test_known_attacks_leave_their_text_alone(raw: bytes, shown: str) -> None:
-    assert clean_line(raw) == shown
+    assert sanitize_line(raw) == shown
 
 
 def test_a_line_of_ten_megabytes_ends_in_an_ellipsis() -> None:
-    text = clean_line(b"x" * 10_000_000)
+    text = sanitize_line(b"x" * 10_000_000)
     assert text == "x" * (MAX_LINE - 1) + "…"
 
 
 @pytest.mark.parametrize("unit", [b"\x1b[31m", b"\x1b]8;;", b"\t", b"\xff", b"\x1b", b"\r", b"ab\x00"])
 def test_ten_megabytes_of_one_attack_are_bounded_too(unit: bytes) -> None:
-    text = clean_line(unit * (10_000_000 // len(unit)))
+    text = sanitize_line(unit * (10_000_000 // len(unit)))
     assert len(text) <= MAX_LINE
     assert text.isprintable()
 
 
 def test_a_line_of_exactly_the_limit_is_whole() -> None:
-    assert clean_line(b"x" * MAX_LINE) == "x" * MAX_LINE
+    assert sanitize_line(b"x" * MAX_LINE) == "x" * MAX_LINE
 
 
 # parse_progress
@@ -171,7 +171,7 @@ def test_a_log_written_in_any_pieces_reads_as_if_written_at_once(
             append(path, piece)
             lines += drain(follower)
     whole = b"".join(pieces).split(b"\n")[:-1]
-    assert lines == [clean_line(line) for line in whole]
+    assert lines == [sanitize_line(line) for line in whole]
 
 
 @given(before=st.integers(0, 3 * CHUNK), redrawn=st.booleans(), end=st.sampled_from([b"\n", b"\r\n"]))
@@ -182,7 +182,7 @@ def test_a_line_longer_than_a_chunk_shows_what_it_shows_when_short(
     path = scratch / "long.log"
     bars = b" 50%\r" * (before // 5) if redrawn else b"y" * before
     path.write_bytes(b"first\n" + bars + b"100%" + end + b"last\n")
-    assert drain(LogFollower(path)) == ["first", clean_line(bars + b"100%"), "last"]
+    assert drain(LogFollower(path)) == ["first", sanitize_line(bars + b"100%"), "last"]
 
 
 def test_a_progress_bar_that_ends_each_picture_with_a_return_keeps_its_last_picture(tmp_path: Path) -> None:

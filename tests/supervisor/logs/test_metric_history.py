@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pmssm.supervisor.dashboard.rendering.braille_plot import plot
 from pmssm.supervisor.logs.follower import MAX_BACKLOG
-from pmssm.supervisor.logs.metric_history import Histories, History, HistoryReader
+from pmssm.supervisor.logs.metric_history import MetricHistories, MetricHistory, MetricHistoryReader
 from support.fake_engine import PROGRESS, epoch_line, training_log
 
 
-def history(*lines: dict[str, float]) -> History:
-    made = History()
+def history(*lines: dict[str, float]) -> MetricHistory:
+    made = MetricHistory()
     for line in lines:
         made.add(line)
     return made
@@ -52,7 +52,7 @@ def test_epochs_always_rise_and_the_newest_line_is_the_last_point(lines: list[tu
 async def test_a_reader_takes_each_line_once_and_notices_a_new_file(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text(training_log(3))
-    reader = HistoryReader(log, PROGRESS)
+    reader = MetricHistoryReader(log, PROGRESS)
     assert await reader.read()
     assert reader.history.epochs == [1, 2, 3]
     assert not await reader.read()
@@ -64,7 +64,7 @@ async def test_a_reader_takes_each_line_once_and_notices_a_new_file(tmp_path: Pa
 async def test_a_pattern_that_would_search_a_line_for_years_is_given_up(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("Epoch 1 loss 2\n" * 300 + "a" * 60 + "!\nEpoch 2 loss 1\n")
-    reader = HistoryReader(log, r"Epoch (?P<epoch>\d+) loss (?P<val_loss>\d)|(?:a|aa)+b")
+    reader = MetricHistoryReader(log, r"Epoch (?P<epoch>\d+) loss (?P<val_loss>\d)|(?:a|aa)+b")
     assert await reader.read()
     assert reader.gave_up
     assert reader.history.points("val_loss") == [(1, 2)]
@@ -77,13 +77,13 @@ async def test_a_huge_log_is_read_from_near_its_end(tmp_path: Path) -> None:
         file.write(f"{epoch_line(1, 1, 1)}\n")
         file.write(("x" * 99 + "\n") * (MAX_BACKLOG // 100 + 1000))
         file.write(f"{epoch_line(2, 1, 1)}\n")
-    reader = HistoryReader(log, PROGRESS)
+    reader = MetricHistoryReader(log, PROGRESS)
     assert await reader.read()
     assert reader.history.epochs == [2]
 
 
 async def test_histories_read_on_where_they_were(tmp_path: Path) -> None:
-    log, histories = tmp_path / "log", Histories()
+    log, histories = tmp_path / "log", MetricHistories()
     assert not await histories.refresh("a", log, PROGRESS)
     log.write_text(training_log(2))
     assert await histories.refresh("a", log, PROGRESS)

@@ -7,17 +7,17 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 from pmssm.supervisor.logs.log_file import LONGEST
-from pmssm.supervisor.logs.pages import PAGE, LogFile
-from pmssm.supervisor.logs.sanitize import clean_line
+from pmssm.supervisor.logs.pages import PAGE, PagedLog
+from pmssm.supervisor.logs.sanitize import sanitize_line
 from pmssm.supervisor.logs.search import Search
 
 
-def written(tmp_path: Path, text: bytes) -> LogFile:
+def written(tmp_path: Path, text: bytes) -> PagedLog:
     (tmp_path / "log").write_bytes(text)
-    return LogFile(tmp_path / "log")
+    return PagedLog(tmp_path / "log")
 
 
-async def all_matches(log: LogFile, search: Search) -> list[int]:
+async def all_matches(log: PagedLog, search: Search) -> list[int]:
     """The places that a search finds from the end upwards."""
     place = log.tail().end
     while place:
@@ -46,8 +46,8 @@ def test_a_place_in_the_middle_of_5_gigabytes_is_there_at_once(tmp_path: Path) -
     with path.open("wb") as file:
         file.seek(5 << 30)  # a hole, so that it takes no room
         file.write(b"\nlast line\n")
-    assert LogFile(path).tail().lines[-1][1] == "last line"
-    assert LogFile(path).around(2 << 30).end > 2 << 30
+    assert PagedLog(path).tail().lines[-1][1] == "last line"
+    assert PagedLog(path).around(2 << 30).end > 2 << 30
 
 
 def test_a_line_without_end_is_cut_and_costs_bounded_memory(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_line_that_is_not_complete_yet_is_not_shown(tmp_path: Path) -> None:
 def test_what_is_no_file_is_empty_and_blocks_nobody(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     for name in ("fifo", "absent"):
-        log = LogFile(tmp_path / name)
+        log = PagedLog(tmp_path / name)
         assert log.state() == (0, 0)
         assert log.tail().lines == log.after(0).lines == []
 
@@ -84,6 +84,6 @@ def test_a_search_finds_the_lines_that_match_as_they_are_shown(
     log = written(tmp_path_factory.mktemp("log"), b"".join(line + b"\n" for line in raw))  # type: ignore[attr-defined]
     search, place, expected = Search(wanted), 0, []
     for line in raw:
-        expected += [place] if search.pattern.search(clean_line(line)) else []
+        expected += [place] if search.pattern.search(sanitize_line(line)) else []
         place += len(line) + 1
     assert asyncio.run(all_matches(log, search)) == expected

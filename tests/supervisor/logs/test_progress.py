@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pmssm.supervisor.logs.follower import CHUNK, MAX_BACKLOG
 from pmssm.supervisor.logs.progress import STALL_FACTOR, STALL_MINIMUM_S, ProgressTracker
-from pmssm.supervisor.session.state import Attempt, first_offset
+from pmssm.supervisor.session.state import Attempt, progress_start_offset
 
 PATTERN = r"Training for (?P<epochs>\d+) epochs|Epoch (?P<epoch>\d+) \| loss = (?P<loss>\S+)"
 
@@ -196,6 +196,9 @@ def test_progress_begins_at_the_newest_attempt_that_started_from_scratch() -> No
     def attempt(number: int, offset: int, *, fresh: bool) -> Attempt:
         return Attempt(number=number, slot=None, fresh=fresh, started=0.0, log_offset=offset)
 
-    assert first_offset([]) == 0
-    assert first_offset([attempt(1, 5, fresh=False), attempt(2, 50, fresh=False)]) == 5
-    assert first_offset([attempt(1, 5, fresh=False), attempt(2, 50, fresh=True), attempt(3, 70, fresh=False)]) == 50
+    assert progress_start_offset([]) == 0
+    assert progress_start_offset([attempt(1, 5, fresh=False), attempt(2, 50, fresh=False)]) == 5
+    assert (
+        progress_start_offset([attempt(1, 5, fresh=False), attempt(2, 50, fresh=True), attempt(3, 70, fresh=False)])
+        == 50
+    )

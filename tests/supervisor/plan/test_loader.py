@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pmssm.supervisor.plan.errors import PlanError
 from pmssm.supervisor.plan.loader import builtin_plan, dump_plan, load_plan, parse_plan
-from pmssm.supervisor.plan.resolve import expand_plan
+from pmssm.supervisor.plan.resolve import fill_placeholders
 from pmssm.supervisor.plan.schema import RESERVED_NAMES, Plan, RunPlan, SessionPlan
 
 BAD_PLANS = Path(__file__).parent / "bad_plans"
@@ -93,7 +93,7 @@ COMMON = {
 def filled(plan: Plan, source: str = "plan.toml") -> Plan:
     """The plan with placeholders as a session fills them in."""
     per_run = {name: {"run": name, "output": f"/logs/session_1/{name}"} for name in plan.runs}
-    return expand_plan(plan, COMMON, per_run, cwd=Path("/work/here"), source=source)
+    return fill_placeholders(plan, COMMON, per_run, cwd=Path("/work/here"), source=source)
 
 
 def one_run(**fields: object) -> Plan:
@@ -243,7 +243,9 @@ def test_the_progress_pattern_keeps_its_braces() -> None:
 
 def test_values_are_not_expanded_again() -> None:
     per_run = {"a": {"run": "{python}", "output": "{{"}}
-    run = expand_plan(one_run(command=["{run}", "{output}"]), COMMON, per_run, cwd=Path("/"), source="p").runs["a"]
+    run = fill_placeholders(one_run(command=["{run}", "{output}"]), COMMON, per_run, cwd=Path("/"), source="p").runs[
+        "a"
+    ]
     assert run.command == ("{python}", "{{")
 
 

@@ -10,7 +10,7 @@ from pmssm.supervisor.plan.errors import PlanError
 from pmssm.supervisor.plan.loader import dump_plan, load_plan, parse_plan
 from pmssm.supervisor.plan.matrix import MAX_RUNS
 from pmssm.supervisor.plan.schema import Plan
-from pmssm.supervisor.session.groups import group_figures, groups_table
+from pmssm.supervisor.session.groups import group_metrics, groups_table
 
 SWEEP = Path(__file__).parents[3] / "examples" / "plans" / "sweep.toml"
 
@@ -136,7 +136,7 @@ def run(group: str | None, **result: object) -> dict[str, object]:
 
 
 def test_a_group_has_mean_deviation_and_count_of_every_measurement() -> None:
-    figures = group_figures(
+    figures = group_metrics(
         {
             "a": run("g", r2=0.5, parameters=7, best_epoch=3, model="MLP"),
             "b": run("g", r2=0.7, parameters=7, best_epoch=5, model="MLP"),
@@ -161,7 +161,7 @@ def test_a_group_has_mean_deviation_and_count_of_every_measurement() -> None:
     st.lists(st.dictionaries(st.sampled_from("abc"), st.one_of(st.floats(), st.integers(), st.booleans(), st.text())))
 )
 def test_whatever_runs_leave_their_group_has_finite_figures(results: list[dict[str, object]]) -> None:
-    figures = group_figures({str(n): {"group": "g", "result": result} for n, result in enumerate(results)})
+    figures = group_metrics({str(n): {"group": "g", "result": result} for n, result in enumerate(results)})
     for figure in figures.get("g", {}).values():
         assert abs(figure["mean"]) <= 1e100
         assert 0 <= figure["deviation"] <= 1e101

@@ -2,7 +2,7 @@
 
 import pytest
 from pmssm.supervisor.gpus.slots import Slot
-from pmssm.supervisor.session.event_messages import tell
+from pmssm.supervisor.session.event_messages import event_messages
 from pmssm.supervisor.session.events import (
     AttemptEnded,
     AttemptStarted,
@@ -32,7 +32,7 @@ def end(run: str, **how: object) -> AttemptEnded:
 
 def story(*events: Event) -> list[tuple[str, str]]:
     """What is told of the last of `events`."""
-    return list(tell(events[-1], PMSSM, replay(PMSSM, events)))
+    return list(event_messages(events[-1], PMSSM, replay(PMSSM, events)))
 
 
 @pytest.mark.parametrize(

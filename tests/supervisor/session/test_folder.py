@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from pmssm.supervisor.logs.sanitize import clean_line
+from pmssm.supervisor.logs.sanitize import sanitize_line
 from pmssm.supervisor.plan.errors import PlanError
 from pmssm.supervisor.plan.loader import builtin_plan, parse_plan
 from pmssm.supervisor.plan.schema import Plan
-from pmssm.supervisor.session.create import create_session, next_session, resolve_plan
+from pmssm.supervisor.session.create import next_session, resolve_plan, write_session
 from pmssm.supervisor.session.folder import SessionError, SessionFolder, SessionSettings, latest_session, list_sessions
 from pmssm.supervisor.session.session_log import SessionLog, log_line
 
@@ -22,7 +22,7 @@ PLAN = parse_plan('[runs.a]\ncommand = ["{python}", "{output}", "{session}", "{s
 def made(logs: Path, plan: Plan = PLAN) -> SessionFolder:
     logs.mkdir(exist_ok=True)
     folder = next_session(logs)
-    create_session(folder, resolve_plan(folder, plan, {}, source="plan.toml"), SETTINGS)
+    write_session(folder, resolve_plan(folder, plan, {}, source="plan.toml"), SETTINGS)
     return folder
 
 
@@ -72,7 +72,7 @@ def test_the_built_in_plan_makes_a_session(logs: Path) -> None:
     logs.mkdir()
     folder = next_session(logs)
     options = {"prepare_options": ["--seed", "1"], "training_options": []}
-    create_session(folder, resolve_plan(folder, builtin_plan(), options, source="built-in"), SETTINGS)
+    write_session(folder, resolve_plan(folder, builtin_plan(), options, source="built-in"), SETTINGS)
     runs = folder.load_plan().runs
     assert runs["prepare"].command[-2:] == ("--seed", "1")
     assert str(folder.run_folder("mlp")) in runs["mlp"].command
@@ -90,7 +90,7 @@ def test_a_session_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None
     logs.touch()
     folder = SessionFolder(logs, "20260122_153100")
     with pytest.raises(SessionError, match=r"cannot write there: Not a directory; choose another folder with --logs$"):
-        create_session(folder, PLAN, SETTINGS)
+        write_session(folder, PLAN, SETTINGS)
     assert [path.name for path in tmp_path.iterdir()] == ["logs"]
 
 
@@ -98,7 +98,7 @@ def test_a_session_that_exists_already_is_not_touched(logs: Path) -> None:
     folder = made(logs)
     folder.journal.write_text("precious")
     with pytest.raises(SessionError):
-        create_session(folder, PLAN, SETTINGS)
+        write_session(folder, PLAN, SETTINGS)
     assert folder.journal.read_text() == "precious"
     assert list(logs.iterdir()) == [folder.path]
 
@@ -107,7 +107,7 @@ def test_a_session_half_made_by_a_dead_process_is_replaced(logs: Path) -> None:
     logs.mkdir()
     folder = next_session(logs)
     (logs / f".{folder.path.name}.new" / "a").mkdir(parents=True)
-    create_session(folder, resolve_plan(folder, PLAN, {}, source=""), SETTINGS)
+    write_session(folder, resolve_plan(folder, PLAN, {}, source=""), SETTINGS)
     assert list(logs.iterdir()) == [folder.path]
 
 
@@ -208,7 +208,7 @@ def test_lines_are_appended(logs: Path) -> None:
 def test_a_line_that_is_not_utf8_is_spelt_out(logs: Path) -> None:
     logs.mkdir()
     SessionLog(logs / "training.log").write("path /caf\udce9")
-    assert clean_line((logs / "training.log").read_bytes()).endswith("path /caf\\udce9")
+    assert sanitize_line((logs / "training.log").read_bytes()).endswith("path /caf\\udce9")
 
 
 def test_a_fifo_or_folder_or_nothing_in_place_of_the_log_costs_only_the_line(logs: Path) -> None:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from pmssm.trainers.data.columns import COLUMNS, parameter_columns
 from pmssm.trainers.data.prepare import prepare
 from pmssm.trainers.data.reading import READERS, read_chunks
-from pmssm.trainers.data.scan_files import Choice
+from pmssm.trainers.data.scan_files import ScanSelection
 from pmssm.trainers.errors import DataError, OptionError
 from support.bad_scan_files import BAD_INPUTS, NAMES, ROW, columns, npz, parquet, rntuple, root
 
@@ -27,7 +27,7 @@ DOCUMENTED = (Path(__file__).parents[3] / "docs" / "reference" / "data-errors.md
 Write = Callable[..., Path]
 
 
-def read(path: Path, choice: Choice = Choice()) -> np.ndarray:  # noqa: B008 (frozen)
+def read(path: Path, choice: ScanSelection = ScanSelection()) -> np.ndarray:  # noqa: B008 (frozen)
     """The 19 parameters and the target of all rows."""
     return np.concatenate(list(read_chunks(path, choice.columns(), tree=choice.tree)))[:, : len(COLUMNS)]
 
@@ -44,7 +44,7 @@ def test_a_bad_file_is_refused_in_the_documented_line_and_leaves_nothing(descrip
     given.mkdir()
     path = BAD_INPUTS[description](given)
     with pytest.raises(DataError) as caught:
-        prepare(tmp_path / "out", patterns=[str(path)], choice=Choice())
+        prepare(tmp_path / "out", patterns=[str(path)], choice=ScanSelection())
     message = str(caught.value)
     assert message.isprintable()
     assert message.startswith(f"{path.resolve()}: ")
@@ -112,13 +112,13 @@ def test_parameters_are_found_with_or_without_prefix_and_as_branches_says(
     if branches[:1] == ("*_in",):
         branches = (*branches, *(f"{n[3:]}={n.lower()[3:]}_in" for n in COLUMNS[:19] if n != "IN_At"))
     np.savez(tmp_path / "scan.npz", **with_names(spelling))
-    np.testing.assert_array_equal(read(tmp_path / "scan.npz", Choice(branches=branches)), expected)
+    np.testing.assert_array_equal(read(tmp_path / "scan.npz", ScanSelection(branches=branches)), expected)
 
 
 def test_the_target_may_have_another_name_and_keep_its_cuts(tmp_path: Path) -> None:
     arrays = columns()
     np.savez(tmp_path / "scan.npz", **{"oh2" if name == "MO_Omega" else name: a for name, a in arrays.items()})
-    choice = Choice(branches=("MO_Omega=oh2",))
+    choice = ScanSelection(branches=("MO_Omega=oh2",))
     np.testing.assert_array_equal(read(tmp_path / "scan.npz", choice)[:, -1], arrays["MO_Omega"])
 
 
@@ -136,13 +136,13 @@ def test_every_format_gives_the_same_numbers_also_of_other_types(write: Write, t
     arrays["IN_tanb"] = np.arange(7, dtype=np.uint8)
     path = write(tmp_path, arrays)
     np.testing.assert_array_equal(read(path), np.column_stack([arrays[name] for name in COLUMNS]).astype(np.float64))
-    first = np.concatenate(list(read_chunks(path, Choice().columns(), limit=3)))
+    first = np.concatenate(list(read_chunks(path, ScanSelection().columns(), limit=3)))
     assert len(first) == 3
 
 
 def test_a_tree_of_another_name_is_read_where_it_is_named(tmp_path: Path) -> None:
     path = root(tmp_path, columns(), tree="points/all")
-    assert len(read(path, Choice(tree="points/all"))) == 40
+    assert len(read(path, ScanSelection(tree="points/all"))) == 40
 
 
 # Whatever is in a file

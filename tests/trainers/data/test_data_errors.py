@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pmssm.trainers.data.columns import COLUMNS
 from pmssm.trainers.data.prepare import prepare
-from pmssm.trainers.data.scan_files import Choice
+from pmssm.trainers.data.scan_files import ScanSelection
 from pmssm.trainers.errors import DataError
 
 Make = Callable[..., np.ndarray]
@@ -17,7 +17,7 @@ Write = Callable[..., Path]
 def refusal(tmp_path: Path, pattern: object) -> str:
     """The one line that `prepare` ends with; nothing complete is left behind."""
     with pytest.raises(DataError) as caught:
-        prepare(tmp_path / "out", patterns=[str(pattern)], choice=Choice())
+        prepare(tmp_path / "out", patterns=[str(pattern)], choice=ScanSelection())
     assert not (tmp_path / "out" / "meta.json").exists()
     message = str(caught.value)
     assert "\n" not in message

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from pmssm.trainers.data.columns import COLUMNS
-from pmssm.trainers.data.cuts import prune
+from pmssm.trainers.data.cuts import apply_cuts
 from pmssm.trainers.data.reading import read_chunks
-from pmssm.trainers.data.scan_files import Choice, natural_key
+from pmssm.trainers.data.scan_files import ScanSelection, natural_key
 from pmssm.trainers.data.standardize import measure
 from pmssm.trainers.data.targets import TARGETS
 
@@ -22,7 +22,7 @@ tables = st.integers(0, 12).flatmap(lambda n: npst.arrays(np.float64, (n, len(CO
 
 @given(tables)
 def test_every_row_is_usable_or_fell_to_exactly_one_cut(rows: np.ndarray) -> None:
-    pruned = prune(rows, TARGETS["relic_density"])
+    pruned = apply_cuts(rows, TARGETS["relic_density"])
     kept = rows[pruned.usable]
     assert len(kept) + pruned.fell.total() == len(rows)
     assert np.isfinite(kept.astype(np.float32)).all()
@@ -37,7 +37,7 @@ def test_csv_gives_back_every_bit_whatever_the_order_of_its_columns(rows: np.nda
             writer = csv.writer(file)
             writer.writerow(["number", *(COLUMNS[i] for i in order)])
             writer.writerows([number, *(repr(float(row[i])) for i in order)] for number, row in enumerate(rows))
-        read = np.concatenate(list(read_chunks(path, Choice().columns())))
+        read = np.concatenate(list(read_chunks(path, ScanSelection().columns())))
     np.testing.assert_array_equal(read[:, : len(COLUMNS)], rows)
     assert np.isnan(read[:, len(COLUMNS) :]).all()
 

@@ -18,7 +18,7 @@ from pmssm.trainers.data.duplicates import first_occurrences, point_keys
 from pmssm.trainers.data.lsp import LSP_CLASSES, classify
 from pmssm.trainers.data.prepare import prepare
 from pmssm.trainers.data.prepared import load_prepared
-from pmssm.trainers.data.scan_files import Choice
+from pmssm.trainers.data.scan_files import ScanSelection
 from pmssm.trainers.data.survey import check
 from pmssm.trainers.data.targets import TARGETS, find_target
 from pmssm.trainers.errors import DataError
@@ -29,7 +29,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def told(*patterns: object, **choice: object) -> str:
-    meta = check([str(pattern) for pattern in patterns], Choice(**choice))  # type: ignore[arg-type]
+    meta = check([str(pattern) for pattern in patterns], ScanSelection(**choice))  # type: ignore[arg-type]
     return "\n".join([*report_lines(meta), *warning_lines(meta)])
 
 
@@ -41,7 +41,7 @@ def test_a_point_that_two_files_share_is_kept_once_and_the_report_says_so(
     again = rows[:30].copy()
     again[:5, -1] /= 2
     csv_file(tmp_path / "scan_2.csv", np.concatenate([again, make_rows(50, seed=2)]))
-    prepare(tmp_path / "out", patterns=[str(tmp_path)], choice=Choice())
+    prepare(tmp_path / "out", patterns=[str(tmp_path)], choice=ScanSelection())
     prepared = load_prepared(tmp_path / "out")
     assert prepared.meta["counts"] == {"read": 180, "usable": 180, "copies": 30, "train": 135, "val": 15}
     train, val = ({row.tobytes() for row in part} for part in (prepared.train_inputs, prepared.val_inputs))
@@ -105,7 +105,7 @@ def test_neutralino_lsp_keeps_neutralinos_and_the_arrays_know_which(tmp_path: Pa
     path = with_lsp(tmp_path / "scan.npz", make_rows(70), np.tile(LSP[:5], (14, 1)))
     assert "bino 14 (20 %), wino 14 (20 %), higgsino 14 (20 %), mixed 14 (20 %), no neutralino 14 (20 %)" in told(path)
     assert f"14 {LSP_TYPE} not 1-3 (no neutralino)" in told(path, neutralino_lsp=True)
-    prepare(tmp_path / "out", patterns=[str(path)], choice=Choice(neutralino_lsp=True))
+    prepare(tmp_path / "out", patterns=[str(path)], choice=ScanSelection(neutralino_lsp=True))
     prepared = load_prepared(tmp_path / "out")
     counts = np.bincount(np.concatenate([prepared.train_lsp, prepared.val_lsp]), minlength=6)
     assert counts.tolist() == [0, 14, 14, 14, 14, 0]
@@ -127,7 +127,7 @@ def test_every_target_goes_to_what_is_learned_and_back(
     rows[6, -1] = 1.5
     path = csv_file(tmp_path / "scan.csv", rows)
     path.write_text(path.read_text().replace("MO_Omega", target.branch))
-    prepare(tmp_path / "out", patterns=[str(path)], choice=Choice(target=target))
+    prepare(tmp_path / "out", patterns=[str(path)], choice=ScanSelection(target=target))
     prepared = load_prepared(tmp_path / "out")
     assert prepared.target == target
     assert prepared.meta["counts"]["usable"] == (53 if name == "relic_density" else 54)

@@ -14,7 +14,7 @@ from pmssm.trainers.data.columns import COLUMNS, PARAMETERS
 from pmssm.trainers.data.prepare import prepare
 from pmssm.trainers.data.prepared import ARRAYS, load_prepared
 from pmssm.trainers.data.scan import split
-from pmssm.trainers.data.scan_files import Choice, find_files
+from pmssm.trainers.data.scan_files import ScanSelection, find_files
 from pmssm.trainers.errors import DataError, NotPreparedError
 
 Rows = NDArray[np.float64]
@@ -23,7 +23,7 @@ Write = Callable[..., Path]
 
 
 def run(output: Path, *patterns: object, cache: Path | None = None, **choice: int) -> None:
-    prepare(output, patterns=[str(pattern) for pattern in patterns], choice=Choice(**choice), cache=cache)
+    prepare(output, patterns=[str(pattern) for pattern in patterns], choice=ScanSelection(**choice), cache=cache)
 
 
 def arrays(folder: Path) -> list[NDArray[np.generic]]:

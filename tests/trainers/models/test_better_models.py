@@ -15,17 +15,17 @@ from pmssm.trainers.models.recipes import RECIPES
 from pmssm.trainers.models.tabm import PMSSMTabM
 from pmssm.trainers.signals import Stopped, StopRequest
 from pmssm.trainers.training.checkpoint import Checkpoints
-from pmssm.trainers.training.epoch_metrics import EpochRow
-from pmssm.trainers.training.flat_parameters import Weights
-from pmssm.trainers.training.loop import Settings, Training
-from pmssm.trainers.training.metrics import MetricsFile
+from pmssm.trainers.training.epoch_metrics import EpochMetrics
+from pmssm.trainers.training.flat_parameters import FlatParameters
+from pmssm.trainers.training.loop import Trainer, TrainingConfig
+from pmssm.trainers.training.metrics import MetricsWriter
 from pmssm.trainers.training.muon import FlatMuon, hidden_matrices, orthogonalise
-from pmssm.trainers.training.step import Data
+from pmssm.trainers.training.step import TrainingData
 from pmssm.trainers.training.tensorboard import TAGS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SETTINGS = Settings(
+SETTINGS = TrainingConfig(
     learning_rate=3e-3, weight_decay=1e-2, cosine=True, clip_norm=1.0, epochs=3, batch_size=32, checkpoint_seconds=1e9
 )
 BETTER = ["transformer_plr", "transformer_tabular_plr", "mlp_plr", "tabm"]
@@ -43,17 +43,17 @@ class Small(nn.Module):
         return self.layers(inputs).squeeze(-1)
 
 
-def points() -> Data:
+def points() -> TrainingData:
     inputs = torch.randn(130, 19, generator=torch.Generator().manual_seed(1))
     targets = inputs[:, 0] * inputs[:, 1]
-    return Data(inputs[:100], targets[:100], inputs[100:], targets[100:])
+    return TrainingData(inputs[:100], targets[:100], inputs[100:], targets[100:])
 
 
-def train(folder: Path, settings: Settings, stop_after: int = -1) -> Training:
+def train(folder: Path, settings: TrainingConfig, stop_after: int = -1) -> Trainer:
     """A training that went as far as it goes, or as many steps, resumed from what `folder` holds."""
     folder.mkdir(exist_ok=True)
     stop = StopRequest()
-    training = Training([Small()], points(), settings, stop=stop)
+    training = Trainer([Small()], points(), settings, stop=stop)
     take_step, steps = training.take_step, count(1)
 
     def step(rows: int) -> None:
@@ -62,7 +62,7 @@ def train(folder: Path, settings: Settings, stop_after: int = -1) -> Training:
         take_step(rows)
 
     training.take_step = step
-    checkpoints, metrics = Checkpoints(folder, settings.identity()), MetricsFile(folder)
+    checkpoints, metrics = Checkpoints(folder, settings.identity()), MetricsWriter(folder)
     if (state := checkpoints.load()) is not None:
         training.load(state)
     metrics.rewrite(training.progress.rows)
@@ -94,8 +94,8 @@ def test_periodic_embeddings_are_those_of_their_authors_package(inputs: Tensor) 
 
 def test_each_member_of_tabm_is_trained_for_itself(inputs: Tensor) -> None:
     model = PMSSMTabM(width=16, members=4).double()
-    data = Data(inputs, inputs[:, 0], inputs, inputs[:, 0])
-    training = Training([model], data, replace(SETTINGS, batch_size=40), stop=StopRequest())
+    data = TrainingData(inputs, inputs[:, 0], inputs, inputs[:, 0])
+    training = Trainer([model], data, replace(SETTINGS, batch_size=40), stop=StopRequest())
     training.step.begin([SETTINGS.seed], 0, 0)
     each = model(inputs)
     assert each.shape == (40, 4)
@@ -107,7 +107,7 @@ def test_each_member_of_tabm_is_trained_for_itself(inputs: Tensor) -> None:
 
 def test_muon_is_that_of_pytorch_beside_adamw() -> None:
     data, reference = points(), Small()
-    muon = FlatMuon(Weights([model := Small()]), learning_rate=1e-2, weight_decay=0.1, clip_norm=None)
+    muon = FlatMuon(FlatParameters([model := Small()]), learning_rate=1e-2, weight_decay=0.1, clip_norm=None)
     matrices = hidden_matrices(reference)
     assert [tuple(matrix.shape) for matrix in matrices] == [(8, 19), (12, 8)]
     others = [each for each in reference.parameters() if all(each is not matrix for matrix in matrices)]
@@ -172,12 +172,12 @@ def test_checkpoints_of_the_default_recipe_name_no_option_that_was_not_given() -
 
 
 def test_event_files_hold_each_epoch_once_also_after_a_resume(tmp_path: Path) -> None:
-    rows = [EpochRow(epoch, 1 / epoch, 2 / epoch, 1e-3, 0.1, 0.0, 0.5) for epoch in (1, 2, 3, 4)]
-    first = MetricsFile(tmp_path, tensorboard=True)
+    rows = [EpochMetrics(epoch, 1 / epoch, 2 / epoch, 1e-3, 0.1, 0.0, 0.5) for epoch in (1, 2, 3, 4)]
+    first = MetricsWriter(tmp_path, tensorboard=True)
     first.rewrite(rows[:1])
     first.append(rows[1])
     first.append(rows[2])  # and is killed before the checkpoint of epoch 3
-    second = MetricsFile(tmp_path, tensorboard=True)
+    second = MetricsWriter(tmp_path, tensorboard=True)
     second.rewrite(rows[:2])
     second.append(rows[2])
     second.append(rows[3])

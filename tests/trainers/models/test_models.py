@@ -7,7 +7,7 @@ from pmssm.trainers.models.recipes import RECIPES
 from pmssm.trainers.models.transformer import PMSSMTransformer
 from pmssm.trainers.models.transformer_tabular import PMSSMTransformerTabular
 from pmssm.trainers.training.adamw import FlatAdamW
-from pmssm.trainers.training.flat_parameters import Weights
+from pmssm.trainers.training.flat_parameters import FlatParameters
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -94,7 +94,9 @@ def test_training_follows_the_plain_model_with_per_tensor_adamw_and_clip_to_1e_1
     plain = PLAIN[name]().double()
     plain.load_state_dict(ours.state_dict())
     reference = torch.optim.AdamW(plain.parameters(), lr=1e-3, weight_decay=recipe.weight_decay, foreach=False)
-    flat = FlatAdamW(Weights([ours]), learning_rate=1e-3, weight_decay=recipe.weight_decay, clip_norm=recipe.clip_norm)
+    flat = FlatAdamW(
+        FlatParameters([ours]), learning_rate=1e-3, weight_decay=recipe.weight_decay, clip_norm=recipe.clip_norm
+    )
     norms = []
     for step in range(12):
         rows = slice(0, 40) if step % 3 else slice(30, 40)
@@ -117,7 +119,7 @@ def test_training_follows_the_plain_model_with_per_tensor_adamw_and_clip_to_1e_1
 @pytest.mark.parametrize("name", NAMES)
 def test_copying_the_flat_buffer_copies_the_model(name: str, inputs: torch.Tensor) -> None:
     model = RECIPES[name].build().double()
-    flat = FlatAdamW(Weights([model]), learning_rate=1e-2, weight_decay=0.0, clip_norm=None)
+    flat = FlatAdamW(FlatParameters([model]), learning_rate=1e-2, weight_decay=0.0, clip_norm=None)
     with torch.no_grad():
         before, kept = model(inputs), flat.flat.clone()
     flat.weights.differentiate(model(inputs).square().mean(), flat.gradient)

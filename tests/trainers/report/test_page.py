@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pmssm.trainers.data.targets import find_target
-from pmssm.trainers.report.page import HEADS, ranking, seed_table, verdict
+from pmssm.trainers.report.page import HEADS, ranking, recommendation, seed_table
 from pmssm.trainers.report.plots import residuals, true_against_predicted
-from pmssm.trainers.report.scores import Figures, is_clear, measure
+from pmssm.trainers.report.scores import PointScores, is_significant, score
 from pmssm.trainers.report.trainings import Run as Training
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -20,7 +20,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 def test_figures_are_what_their_names_say() -> None:
     true = np.array([0.1, 0.12, 0.13, 0.5])
-    figures = measure(true, np.array([0.105, 0.2, 0.13, 0.3]), np.array([1.0, 2.0, 3.0, 6.0]))
+    figures = score(true, np.array([0.105, 0.2, 0.13, 0.3]), np.array([1.0, 2.0, 3.0, 6.0]))
     assert (figures.points, figures.mse_normalised) == (4, 3.0)
     assert (figures.within_10, figures.within_20, figures.within_50) == (0.5, 0.5, 0.75)
     assert figures.planck == pytest.approx(2 / 3)
@@ -29,18 +29,18 @@ def test_figures_are_what_their_names_say() -> None:
 
 def test_a_lead_is_clear_only_beyond_the_statistical_error() -> None:
     noise = np.random.default_rng(1).uniform(0, 1, 1000)
-    assert is_clear(noise, noise + 0.1)
-    assert not is_clear(noise, np.roll(noise, 1))
+    assert is_significant(noise, noise + 0.1)
+    assert not is_significant(noise, np.roll(noise, 1))
 
 
-def trainings(**kinds: str) -> tuple[list[Training], dict[str, Figures], np.ndarray]:
+def trainings(**kinds: str) -> tuple[list[Training], dict[str, PointScores], np.ndarray]:
     """Trainings of those names and kinds, the first the best, their figures, and the true values."""
     true = np.geomspace(1e-4, 0.9, 50)
     runs = [
         Training(name, true * (1.1 + 0.1 * number), np.full(50, 0.1 + 0.1 * number), kind=kind)
         for number, (name, kind) in enumerate(kinds.items())
     ]
-    figures = {run.name: measure(true, *(part for part in (run.predicted, run.squares) if part is not None))
+    figures = {run.name: score(true, *(part for part in (run.predicted, run.squares) if part is not None))
                for run in runs}  # fmt: skip
     return runs, figures, true
 
@@ -59,7 +59,7 @@ def test_trainings_that_differ_in_their_seed_are_taken_together_under_the_name_o
 def test_where_the_logarithm_was_learned_the_report_says_what_its_figures_are_of() -> None:
     runs, figures, true = trainings(mlp="mlp")
     target = find_target("relic_density", transform="log", above=None, below=None)
-    assert "the smallest normalised error of ln(Ωh² / 0.12) (0.1000)" in verdict(runs, figures, target)
+    assert "the smallest normalised error of ln(Ωh² / 0.12) (0.1000)" in recommendation(runs, figures, target)
     note = ranking(runs, figures, HEADS, target)["note"]
     assert (
         "of z-scores of ln(Ωh² / 0.12); it ranks, is what was trained on, and chose each training's best epoch" in note

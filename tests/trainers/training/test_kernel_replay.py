@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from pmssm.trainers.models.recipes import RECIPES
 from pmssm.trainers.precision import Precision
 from pmssm.trainers.signals import StopRequest
-from pmssm.trainers.training.kernel_replay import Memory, Replayed, record
-from pmssm.trainers.training.loop import Settings, Training
-from pmssm.trainers.training.step import Data
+from pmssm.trainers.training.kernel_replay import ReplayedStep, StoragePool, record
+from pmssm.trainers.training.loop import Trainer, TrainingConfig
+from pmssm.trainers.training.step import TrainingData
 from pmssm.trainers.training.train import build_models
 from torch import Tensor
 
-PLAIN = Settings(learning_rate=1e-3, weight_decay=1e-4, cosine=True, clip_norm=1.0, batch_size=24)
+PLAIN = TrainingConfig(learning_rate=1e-3, weight_decay=1e-4, cosine=True, clip_norm=1.0, batch_size=24)
 LAB = ("transformer", "transformer_tabular", "mlp")
 CASES = [
     *((name, {}) for name in RECIPES),
@@ -31,12 +31,12 @@ CASES = [
 ]
 
 
-def trainings(name: str, how: Settings, rows: int = 100) -> tuple[Training, Training]:
+def trainings(name: str, how: TrainingConfig, rows: int = 100) -> tuple[Trainer, Trainer]:
     """Two that are alike: one replays its steps, the other computes them."""
     inputs = torch.randn(rows + 20, 19, generator=torch.Generator().manual_seed(1))
-    points = Data(inputs[:rows], inputs[:rows, 0], inputs[rows:], inputs[rows:, 0])
+    points = TrainingData(inputs[:rows], inputs[:rows, 0], inputs[rows:], inputs[rows:, 0])
     models = (build_models(name, how, torch.device("cpu")) for _ in range(2))
-    replayed, computed = (Training(each, points, how, stop=StopRequest()) for each in models)
+    replayed, computed = (Trainer(each, points, how, stop=StopRequest()) for each in models)
     computed.take_step = computed.step
     for training in (replayed, computed):
         training.step.begin(range(how.ensemble), epoch=0, row=0)
@@ -48,7 +48,7 @@ def test_replayed_steps_change_every_buffer_to_the_bits_that_computed_ones_do(
     name: str, changes: dict[str, object]
 ) -> None:
     replayed, computed = trainings(name, replace(PLAIN, **changes))  # type: ignore[arg-type]
-    assert isinstance(replayed.take_step, Replayed)
+    assert isinstance(replayed.take_step, ReplayedStep)
     for epoch in range(2):
         for training in (replayed, computed):
             training.optimizer.rate.fill_(1e-3 / (1 + epoch))
@@ -70,7 +70,7 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def train(training: Training, *batches: int) -> None:
+def train(training: Trainer, *batches: int) -> None:
     training.step.begin(range(training.settings.ensemble), epoch=0, row=0)
     for rows in batches:
         training.take_step(rows)
@@ -155,7 +155,7 @@ def test_whatever_was_recorded_gives_the_same_for_other_numbers(steps: list[tupl
         result.copy_(values[-1])
 
     start, result, expected = torch.randn(8, 8), torch.zeros(8, 8), torch.zeros(8, 8)
-    tape = record(lambda: compute(start, result), Memory())
+    tape = record(lambda: compute(start, result), StoragePool())
     for _ in range(3):
         start.copy_(torch.randn(8, 8))
         tape.play()
@@ -164,7 +164,7 @@ def test_whatever_was_recorded_gives_the_same_for_other_numbers(steps: list[tupl
 
 
 def test_memory_is_used_again_by_later_kernels_and_by_other_tapes() -> None:
-    start, memory = torch.randn(64, 64), Memory()
+    start, memory = torch.randn(64, 64), StoragePool()
 
     def compute() -> None:
         value = start

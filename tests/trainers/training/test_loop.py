@@ -14,14 +14,14 @@ from pmssm.trainers.errors import TrainingError
 from pmssm.trainers.inference.batched import PREDICTION_ROWS, predict
 from pmssm.trainers.signals import Stopped, StopRequest
 from pmssm.trainers.training.checkpoint import Checkpoints
-from pmssm.trainers.training.epoch_metrics import EpochRow
-from pmssm.trainers.training.loop import Settings, Training
-from pmssm.trainers.training.metrics import MetricsFile
-from pmssm.trainers.training.step import Data, epoch_order
+from pmssm.trainers.training.epoch_metrics import EpochMetrics
+from pmssm.trainers.training.loop import Trainer, TrainingConfig
+from pmssm.trainers.training.metrics import MetricsWriter
+from pmssm.trainers.training.step import TrainingData, epoch_order
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SETTINGS = Settings(
+SETTINGS = TrainingConfig(
     learning_rate=1e-3, weight_decay=1e-4, cosine=True, clip_norm=1.0, epochs=4, batch_size=32, checkpoint_seconds=1e9
 )
 
@@ -41,18 +41,22 @@ class Small(nn.Module):
         return self.layers(inputs).squeeze(-1)
 
 
-def data(rows: int = 100, dtype: torch.dtype = torch.float32) -> Data:
+def data(rows: int = 100, dtype: torch.dtype = torch.float32) -> TrainingData:
     generator = torch.Generator().manual_seed(1)
     inputs = torch.randn(rows + 30, 19, generator=generator, dtype=dtype)
     targets = inputs[:, 0] * inputs[:, 1]
-    return Data(inputs[:rows], targets[:rows], inputs[rows:], targets[rows:])
+    return TrainingData(inputs[:rows], targets[:rows], inputs[rows:], targets[rows:])
 
 
 def train(
-    folder: Path, model: nn.Module, settings: Settings = SETTINGS, stop: StopRequest | None = None, **options: Data
-) -> Training:
+    folder: Path,
+    model: nn.Module,
+    settings: TrainingConfig = SETTINGS,
+    stop: StopRequest | None = None,
+    **options: TrainingData,
+) -> Trainer:
     """A training that went as far as it goes, resumed from what `folder` holds."""
-    training = Training([model], options.get("on", data()), settings, stop=stop or StopRequest())
+    training = Trainer([model], options.get("on", data()), settings, stop=stop or StopRequest())
     if isinstance(model, Small):
         before, take_step = model.before, training.take_step
 
@@ -64,13 +68,13 @@ def train(
     checkpoints = Checkpoints(folder, {"model": "small"})
     if (state := checkpoints.load()) is not None:
         training.load(state)
-    metrics = MetricsFile(folder)
+    metrics = MetricsWriter(folder)
     metrics.rewrite(training.progress.rows)
     training.run(checkpoints, metrics)
     return training
 
 
-def numbers(training: Training) -> list[tuple[float, ...]]:
+def numbers(training: Trainer) -> list[tuple[float, ...]]:
     return [tuple(row)[:4] for row in training.progress.rows]
 
 
@@ -137,7 +141,7 @@ def test_a_signal_during_validation_is_obeyed_and_loses_nothing(tmp_path: Path) 
 
 def test_metrics_have_one_row_an_epoch_also_after_a_kill_between_row_and_checkpoint(tmp_path: Path) -> None:
     train(tmp_path, Small(), replace(SETTINGS, epochs=2, cosine=False))
-    MetricsFile(tmp_path).append(EpochRow(3, 0.1, 0.1, 0.1, 0.1, 0.0, 0.1))
+    MetricsWriter(tmp_path).append(EpochMetrics(3, 0.1, 0.1, 0.1, 0.1, 0.0, 0.1))
     train(tmp_path, Small(), replace(SETTINGS, cosine=False))
     with (tmp_path / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))

@@ -12,22 +12,22 @@ from pmssm.trainers.signals import StopRequest
 from pmssm.trainers.training.adamw import FlatAdamW
 from pmssm.trainers.training.checkpoint import Checkpoints
 from pmssm.trainers.training.cuda_graph import warm_up
-from pmssm.trainers.training.flat_parameters import Weights
-from pmssm.trainers.training.loop import Settings, Training
-from pmssm.trainers.training.metrics import MetricsFile
-from pmssm.trainers.training.step import Data, Step, epoch_order
-from pmssm.trainers.training.train import Job, build_models, precision_of
+from pmssm.trainers.training.flat_parameters import FlatParameters
+from pmssm.trainers.training.loop import Trainer, TrainingConfig
+from pmssm.trainers.training.metrics import MetricsWriter
+from pmssm.trainers.training.step import TrainingData, TrainingStep, epoch_order
+from pmssm.trainers.training.train import TrainingJob, build_models, precision_of
 from torch import Tensor, nn
 
 NAMES = ["transformer", "transformer_tabular", "mlp"]
 CPU = torch.device("cpu")
 
 
-def data(rows: int = 70, dtype: torch.dtype = torch.float64) -> Data:
+def data(rows: int = 70, dtype: torch.dtype = torch.float64) -> TrainingData:
     generator = torch.Generator().manual_seed(1)
     inputs = torch.randn(rows + 20, 19, generator=generator, dtype=dtype)
     targets = torch.sin(inputs[:, 0]) * inputs[:, 1]
-    return Data(inputs[:rows], targets[:rows], inputs[rows:], targets[rows:])
+    return TrainingData(inputs[:rows], targets[:rows], inputs[rows:], targets[rows:])
 
 
 class Tiny(nn.Module):
@@ -39,30 +39,30 @@ class Tiny(nn.Module):
         return self.layers(inputs).squeeze(-1)
 
 
-def settings(name: str, **changes: object) -> Settings:
+def settings(name: str, **changes: object) -> TrainingConfig:
     recipe = RECIPES["mlp" if name == "tiny" else name]
-    basis = Settings(
+    basis = TrainingConfig(
         learning_rate=1e-3, weight_decay=recipe.weight_decay, cosine=recipe.cosine, clip_norm=recipe.clip_norm,
         epochs=3, batch_size=32, checkpoint_seconds=1e9,
     )  # fmt: skip
     return replace(basis, **changes)  # type: ignore[arg-type]
 
 
-def trained(folder: Path, name: str, how: Settings, *, on: Data | None = None) -> Training:
+def trained(folder: Path, name: str, how: TrainingConfig, *, on: TrainingData | None = None) -> Trainer:
     on = data() if on is None else on
     models = []
     for seed in range(how.seed, how.seed + how.ensemble):
         torch.manual_seed(seed)
         models.append((Tiny() if name == "tiny" else RECIPES[name].build()).to(on.train_inputs.dtype))
-    training = Training(models, on, how, stop=StopRequest())
+    training = Trainer(models, on, how, stop=StopRequest())
     checkpoints = Checkpoints(folder, {})
     if (state := checkpoints.load()) is not None:
         training.load(state)
-    training.run(checkpoints, MetricsFile(folder))
+    training.run(checkpoints, MetricsWriter(folder))
     return training
 
 
-def figures(training: Training) -> list[float]:
+def figures(training: Trainer) -> list[float]:
     return [value for row in training.progress.rows for value in (row.train_mse, row.val_mse)]
 
 
@@ -87,9 +87,9 @@ def test_each_model_of_an_ensemble_takes_the_way_it_would_have_taken_alone_to_1e
 def test_a_batch_in_parts_gives_the_trajectory_of_a_whole_one_to_1e_12(name: str) -> None:
     points, how, losses = data(rows=300), settings(name, batch_size=200), []
     for parts in (1, 3):
-        weights = Weights([model.double() for model in build_models(name, how, CPU)])
+        weights = FlatParameters([model.double() for model in build_models(name, how, CPU)])
         optimizer = FlatAdamW(weights, learning_rate=1e-3, weight_decay=0.1, clip_norm=1.0)
-        step = Step(points, optimizer, 200, parts=parts)
+        step = TrainingStep(points, optimizer, 200, parts=parts)
         assert step.parts == parts
         for epoch in range(3):
             step.begin([42], epoch, row=0)
@@ -122,7 +122,7 @@ def test_patience_runs_out_for_each_model_of_an_ensemble_by_itself(tmp_path: Pat
 
 def test_a_warm_up_leaves_everything_as_it_was() -> None:
     warm, cold = (
-        Training([RECIPES["mlp"].build()], data(dtype=torch.float32), settings("mlp"), stop=StopRequest())
+        Trainer([RECIPES["mlp"].build()], data(dtype=torch.float32), settings("mlp"), stop=StopRequest())
         for _ in range(2)
     )
     cold.optimizer.load(warm.optimizer.state())
@@ -153,7 +153,7 @@ def test_bf16_keeps_weights_and_losses_in_fp32_and_stays_close_to_it(name: str, 
 @pytest.mark.parametrize("name", NAMES)
 def test_in_bf16_the_body_has_half_the_digits_of_what_is_kept_and_the_ends_have_all(name: str) -> None:
     model = RECIPES[name].build()
-    weights = Weights([model], Precision.BF16)
+    weights = FlatParameters([model], Precision.BF16)
     weights.flat.mul_(1 + 1e-3)
     weights.refresh()
     for (label, kept), used in zip(model.named_parameters(), weights.parameters, strict=True):
@@ -202,8 +202,8 @@ def test_a_model_that_has_no_part_for_bf16_computes_in_fp32_and_says_so(caplog: 
     assert "tabm computes in fp32 alone: --precision bf16 has no effect" in caplog.text
 
 
-def job(name: str, precision: str) -> Job:
-    return Job(name=name, data=Path("data"), output=Path("output"), threads=1, precision=precision)
+def job(name: str, precision: str) -> TrainingJob:
+    return TrainingJob(name=name, data=Path("data"), output=Path("output"), threads=1, precision=precision)
 
 
 def test_the_order_of_an_epoch_shows_no_pattern() -> None:

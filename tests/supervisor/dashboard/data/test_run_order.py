@@ -1,6 +1,6 @@
 """Sorting, filtering and marking runs."""
 
-from pmssm.supervisor.dashboard.data.run_order import ORDERS, chosen, next_order
+from pmssm.supervisor.dashboard.data.run_order import ORDERS, next_order, sort_and_filter
 from pmssm.supervisor.ipc.messages import Stop
 from pmssm.supervisor.session.snapshot import RunView
 from support.fake_engine import Stage, screen_text, until, until_shown
@@ -14,7 +14,7 @@ RUNS = {
 
 
 def test_every_order_puts_first_what_it_says() -> None:
-    assert {order: "".join(chosen(RUNS, order, "")) for order in ORDERS} == {
+    assert {order: "".join(sort_and_filter(RUNS, order, "")) for order in ORDERS} == {
         "plan": "badc",
         "urgency": "cdab",
         "val loss": "badc",
@@ -25,9 +25,9 @@ def test_every_order_puts_first_what_it_says() -> None:
 
 
 def test_a_filter_takes_words_of_name_or_state() -> None:
-    assert chosen(RUNS, "plan", "RUN") == ["a", "c"]
-    assert chosen(RUNS, "plan", "run c") == ["c"]
-    assert chosen(RUNS, "plan", "nothing") == []
+    assert sort_and_filter(RUNS, "plan", "RUN") == ["a", "c"]
+    assert sort_and_filter(RUNS, "plan", "run c") == ["c"]
+    assert sort_and_filter(RUNS, "plan", "nothing") == []
 
 
 async def test_marked_runs_are_stopped_together(stage: Stage) -> None:

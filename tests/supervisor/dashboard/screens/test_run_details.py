@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 from pmssm.supervisor.dashboard.app import Dashboard
-from pmssm.supervisor.dashboard.data.resource_history import ResourceWatch
-from pmssm.supervisor.dashboard.rendering.format import tall_course
-from pmssm.supervisor.dashboard.screens.run_details import Subject, detail_lines, variables
+from pmssm.supervisor.dashboard.data.resource_history import ResourceHistory
+from pmssm.supervisor.dashboard.rendering.format import history_rows
+from pmssm.supervisor.dashboard.screens.run_details import RunContext, detail_lines, variables
 from pmssm.supervisor.dashboard.widgets.gpu_table import gpu_lines
 from pmssm.supervisor.gpus.models import Gpu, GpuProcess
 from pmssm.supervisor.ipc.messages import Reply, Start, Stop
@@ -21,10 +21,10 @@ def text_of(lines: list[list[tuple[str, str]]]) -> str:
 
 def details(stage: Stage, name: str, **changes: object) -> str:
     snapshot = stage.picture(runs=stage.runs(**{name: changes}))
-    watch = ResourceWatch()
+    watch = ResourceHistory()
     watch.look(snapshot)
     planned = load_plan(stage.folder / "plan.toml").runs[name]
-    subject = Subject(name, snapshot.runs[name], planned, snapshot, watch.runs)
+    subject = RunContext(name, snapshot.runs[name], planned, snapshot, watch.runs)
     return text_of(detail_lines(subject, variables(subject), NOW, 100))
 
 
@@ -135,7 +135,7 @@ def test_gpu_processes_are_ours_by_run_or_others_by_user(stage: Stage) -> None:
     theirs = GpuProcess(pid=8, memory_mib=12000, user="ana")
     gpu = Gpu(index=1, uuid="GPU-1", utilization_percent=50, memory_used_mib=12900, memory_total_mib=40960)
     snapshot = stage.picture(gpus=(gpu.model_copy(update={"processes": (ours, theirs, theirs)}),))
-    watch = ResourceWatch()
+    watch = ResourceHistory()
     watch.look(snapshot)
     told = text_of(gpu_lines(snapshot, 100, NOW, watch.gpus))
     assert "transformer; ana ×2" in told
@@ -145,9 +145,9 @@ def test_gpu_processes_are_ours_by_run_or_others_by_user(stage: Stage) -> None:
 
 
 def test_the_past_of_a_gpu_is_drawn_in_as_many_rows_as_there_is_room_for() -> None:
-    assert tall_course([0, 50, 100], 10, 0, 100, 2) == ["  █", "▁██"]
-    assert tall_course([0, 25, 100], 2, 0, 100, 1) == ["▃█"]
-    assert tall_course([], 10, 0, 0, 3) == ["", "", ""]
+    assert history_rows([0, 50, 100], 10, 0, 100, 2) == ["  █", "▁██"]
+    assert history_rows([0, 25, 100], 2, 0, 100, 1) == ["▃█"]
+    assert history_rows([], 10, 0, 0, 3) == ["", "", ""]
 
 
 async def test_zoomed_gpus_fill_the_screen_with_their_past(stage: Stage) -> None:
