@@ -82,7 +82,8 @@ def web(*, logs: Path, stamp: str | None, ascii_only: bool, theme: str | None, p
     `ssh -L`. Serves until Ctrl-C; that changes nothing for the runs.
     """
     from ..ipc.connection import session_to_serve  # noqa: PLC0415
-    from ..web import WebError, run_web, tab_command  # noqa: PLC0415
+    from ..web import run_web, tab_command  # noqa: PLC0415
+    from ..web.errors import WebError  # noqa: PLC0415
 
     session_to_serve(logs, reopen=True, stamp=stamp)
     command = tab_command(logs, stamp, dashboard_settings(ascii_only, theme).model_dump_json(), control=control)

@@ -15,6 +15,8 @@ from ..files import read_object, write_atomic
 from ..session.events import Exit
 from .process_identity import ProcessIdentity
 
+ATTEMPT_VARIABLE = "PMSSM_SUPERVISE_ATTEMPT"  # names the attempt's folder in the environment of all its processes
+
 
 @dataclass(frozen=True)
 class AttemptSpec:

@@ -16,11 +16,17 @@ from typing import Self
 from ..files import read_object, write_atomic
 from ..session.events import Exit, StopKind
 from . import shim
-from .attempt_files import AttemptSpec, CommandProcess, claim_if_unclaimed, read_exit_record, read_identity
+from .attempt_files import (
+    ATTEMPT_VARIABLE,
+    AttemptSpec,
+    CommandProcess,
+    claim_if_unclaimed,
+    read_exit_record,
+    read_identity,
+)
 from .orphans import Orphans
 from .shim_pool import ShimPool
 
-ATTEMPT_VARIABLE = "PMSSM_SUPERVISE_ATTEMPT"  # names the attempt's folder in the environment of all its processes
 SIGNALS: Mapping[StopKind, signal.Signals] = {"stop": signal.SIGTERM, "kill": signal.SIGQUIT}
 
 

@@ -8,8 +8,7 @@ import time
 from pathlib import Path
 
 from ..session.events import StopKind
-from .attempt_files import CommandProcess
-from .local import ATTEMPT_VARIABLE
+from .attempt_files import ATTEMPT_VARIABLE, CommandProcess
 from .process_identity import ProcessIdentity, find_by_environment, session_members
 
 

@@ -6,9 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-
-class WebError(Exception):
-    """The server can't serve; the message names the remedy on one line."""
+from .errors import WebError
 
 
 def tab_command(logs: Path, stamp: str | None, settings: str, *, control: bool) -> list[str]:

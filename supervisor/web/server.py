@@ -17,7 +17,7 @@ from string import Template
 import textual_serve
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from . import WebError
+from .errors import WebError
 from .security import content_policy, is_allowed_host, is_allowed_origin, is_valid_token, new_token
 from .tab_process import Tab, for_dashboard
 

@@ -24,7 +24,7 @@ def nobodys_box(box: Box) -> Iterator[Box]:
     """A box of a user without any privilege, as users are; the tests themselves run as root."""
     if os.getuid() != 0 or shutil.which("setpriv") is None:
         pytest.skip("only root, with setpriv, can become somebody else")
-    importing = [*AS_NOBODY, "sh", "-c", '"$0" -c "import pmssm.supervisor.engine"', sys.executable]
+    importing = [*AS_NOBODY, "sh", "-c", '"$0" -c "import pmssm.supervisor.engine.engine"', sys.executable]
     if subprocess.run(importing, check=False, capture_output=True, cwd="/").returncode != 0:
         pytest.skip("the installed package cannot be read by others")
     with tempfile.TemporaryDirectory(prefix="pmssm-") as folder:  # pytest's own folder is closed to others

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from pmssm.supervisor.launchers import shim
-from pmssm.supervisor.launchers.attempt_files import AttemptSpec
-from pmssm.supervisor.launchers.local import ATTEMPT_VARIABLE, LocalAttempt
+from pmssm.supervisor.launchers.attempt_files import ATTEMPT_VARIABLE, AttemptSpec
+from pmssm.supervisor.launchers.local import LocalAttempt
 from pmssm.supervisor.launchers.process_identity import ProcessIdentity, find_by_environment
 from pmssm.supervisor.launchers.shim_pool import ShimPool
 from pmssm.supervisor.session.events import Exit

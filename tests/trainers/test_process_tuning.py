@@ -9,7 +9,7 @@ import pytest
 # Says which settings are in force, and whether the kernel noted the wish for huge pages at a place in the heap.
 CHILD = """
 import os, re
-from pmssm.trainers.tuning import tune_process
+from pmssm.trainers.process_tuning import tune_process
 tune_process()
 import torch
 block = torch.zeros(1 << 22)

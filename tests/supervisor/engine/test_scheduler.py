@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pmssm.supervisor.engine.scheduler import FinishSession, Retry, SendSignal, StartAttempt, decide
 from pmssm.supervisor.gpus.slots import Slot
 from pmssm.supervisor.ipc.messages import Command, Down, Restart, Stop
-from pmssm.supervisor.ipc.messages import StartAttempt as StartCommand
+from pmssm.supervisor.ipc.messages import Start as StartCommand
 from pmssm.supervisor.plan.schema import Plan, RunPlan
 from pmssm.supervisor.session.events import AttemptEnded, Exit
 from pmssm.supervisor.session.state import ENDED_BADLY, RunState, blockers, initial_state, replay, run_states

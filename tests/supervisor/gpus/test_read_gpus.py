@@ -22,7 +22,7 @@ for _ in sys.stdin:
 
 POLLER = """
 import sys, time
-from pmssm.supervisor.gpus import GpuPoller
+from pmssm.supervisor.gpus.poller import GpuPoller
 poller = GpuPoller(0.02)
 for _ in sys.stdin:
     reading = poller.latest()
@@ -357,7 +357,7 @@ def test_each_reading_is_handed_to_the_callback_and_its_failure_ends_nothing(
 ) -> None:
     code = """
 import queue
-from pmssm.supervisor.gpus import GpuPoller
+from pmssm.supervisor.gpus.poller import GpuPoller
 seen = queue.Queue()
 def on_reading(reading):
     seen.put(reading)

@@ -154,7 +154,7 @@ def test_a_logs_folder_has_its_socket_before_it_exists(tmp_path: Path) -> None:
 HOLD_LOCK = """
 import subprocess, sys, time
 from pathlib import Path
-from pmssm.supervisor.runtime import EngineLock
+from pmssm.supervisor.ipc.engine_lock import EngineLock
 lock = EngineLock(Path(sys.argv[1]))
 assert lock.acquire()
 child = subprocess.Popen(["sleep", "60"], close_fds=False)

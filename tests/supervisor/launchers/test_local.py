@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pmssm.supervisor.launchers.local import ATTEMPT_VARIABLE, LocalAttempt
+from pmssm.supervisor.launchers.attempt_files import ATTEMPT_VARIABLE
+from pmssm.supervisor.launchers.local import LocalAttempt
 from pmssm.supervisor.launchers.process_identity import ProcessIdentity, find_by_environment
 from pmssm.supervisor.launchers.shim import NOT_STARTED
 from pmssm.supervisor.launchers.shim_pool import ShimPool

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pmssm.supervisor.launchers.local import ATTEMPT_VARIABLE, LocalAttempt
+from pmssm.supervisor.launchers.attempt_files import ATTEMPT_VARIABLE
+from pmssm.supervisor.launchers.local import LocalAttempt
 from pmssm.supervisor.launchers.process_identity import ProcessIdentity
 from pmssm.supervisor.launchers.shim import NOT_STARTED
 from support.shim_attempts import HEADER, Workplace, is_alive, is_stopped

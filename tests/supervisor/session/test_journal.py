@@ -119,8 +119,8 @@ def test_opening_a_journal_with_a_damaged_line_cuts_nothing_off(path: Path) -> N
 FULL_DISKS = """
 import resource, signal, sys
 from pathlib import Path
-from pmssm.supervisor.journal import Journal, read_journal
-from pmssm.supervisor.state import EngineStarted
+from pmssm.supervisor.session.journal import Journal, read_journal
+from pmssm.supervisor.session.events import EngineStarted
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 path = Path(sys.argv[1])
 for limit in range(200, 270):

@@ -276,7 +276,7 @@ def test_a_bad_option_is_one_line_with_exit_2(arguments: tuple[str, ...], expect
 
 def test_help_imports_none_of_the_slow_libraries(cli: Run) -> None:
     code = (
-        "import sys; from pmssm.trainers.cli import commands\n"
+        "import sys; from pmssm.trainers.cli.main import commands\n"
         "for args in (['--help'], ['prepare', '--help'], ['mlp', '--help']):\n"
         "    commands.main(args, standalone_mode=False)\n"
         "print(sorted({'torch', 'numpy', 'pandas', 'uproot', 'matplotlib'} & set(sys.modules)))"

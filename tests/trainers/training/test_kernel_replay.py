@@ -183,8 +183,8 @@ def test_memory_is_used_again_by_later_kernels_and_by_other_tapes() -> None:
 def test_recording_does_not_import_the_compiler_which_takes_a_second() -> None:
     code = (
         "import sys, torch\n"
-        "from pmssm.trainers.replay import Recorder\n"
-        "with Recorder() as recorder:\n"
+        "from pmssm.trainers.training.kernel_recorder import KernelRecorder\n"
+        "with KernelRecorder() as recorder:\n"
         "    torch.ones(3) + 1\n"
         "assert len(recorder.calls) == 2\n"
         "assert 'torch._dynamo' not in sys.modules\n"
