@@ -87,24 +87,57 @@ class RunPlan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    command: tuple[Text, ...] = Field(min_length=1)
-    after: tuple[str, ...] = ()  # all of these must have succeeded
-    after_end: tuple[str, ...] = ()  # all of these must have ended, however
-    matrix: Annotated[dict[str, tuple[Value, ...]], BeforeValidator(validate_matrix)] = Field(default_factory=dict)
-    group: Annotated[str, AfterValidator(_check_group_name)] | None = (
-        None  # whose results are summed up as mean and deviation
+    command: tuple[Text, ...] = Field(min_length=1, description="Program and arguments; never given to a shell.")
+    after: tuple[str, ...] = Field(
+        default=(), description="Runs that must have exited with code 0 before this one starts."
     )
-    slot: Annotated[int, Field(ge=0, strict=True)] | Literal["none"] | None = None
-    gpu_memory_mib: int | None = Field(default=None, ge=0, strict=True)
-    stop_grace_s: float = Field(default=30.0, ge=0, le=MAX_GRACE_S, strict=True)
-    env: dict[Variable, Text] = Field(default_factory=dict)
-    cwd: Text | None = None
-    progress: Annotated[str, AfterValidator(_check_pattern)] | None = None
-    fresh_args: tuple[Text, ...] = ()
-    retries: int = Field(default=0, ge=0)  # new attempts after crashes
-    retry_exit_codes: tuple[Annotated[int, Field(ge=1, le=255)], ...] = ()  # that are crashes, as every signal is
-    retry_delay_s: float = Field(default=10.0, ge=0, le=86_400)  # before the first retry; doubles each time
-    stall_after_s: float | None = Field(default=None, gt=0)  # silence that counts as stalled; None: from its own pace
+    after_end: tuple[str, ...] = Field(
+        default=(), description="Runs that must have ended, successful or not, before this one starts."
+    )
+    matrix: Annotated[dict[str, tuple[Value, ...]], BeforeValidator(validate_matrix)] = Field(
+        default_factory=dict, description="Lists of values by name. Each combination becomes one run."
+    )
+    group: Annotated[str, AfterValidator(_check_group_name)] | None = Field(
+        default=None, description="Name of a group. Results of its runs are given as mean ± standard deviation."
+    )
+    slot: Annotated[int, Field(ge=0, strict=True)] | Literal["none"] | None = Field(
+        default=None,
+        description="Preferred slot, modulo the number of slots. "
+        '`"none"`: needs no slot, starts at once and sees no GPU. Left out: any free slot.',
+    )
+    gpu_memory_mib: int | None = Field(
+        default=None,
+        ge=0,
+        strict=True,
+        description="Expected GPU memory, MiB. A GPU with less free memory is not chosen; `--share-gpu` adds it up.",
+    )
+    stop_grace_s: float = Field(
+        default=30.0, ge=0, le=MAX_GRACE_S, strict=True, description="Time between SIGTERM and SIGKILL, s."
+    )
+    env: dict[Variable, Text] = Field(default_factory=dict, description="Environment variables.")
+    cwd: Text | None = Field(
+        default=None, description="Working folder. Left out: the folder where the session was started."
+    )
+    progress: Annotated[str, AfterValidator(_check_pattern)] | None = Field(
+        default=None,
+        description="Regular expression with named groups, searched for in each line of the log. "
+        "Groups `epoch`, `epochs`, `train_loss` and `val_loss` feed the progress bar and the curves.",
+    )
+    fresh_args: tuple[Text, ...] = Field(
+        default=(), description="Arguments added by `restart --fresh`, which needs them."
+    )
+    retries: int = Field(default=0, ge=0, description="New attempts after crashes.")
+    retry_exit_codes: tuple[Annotated[int, Field(ge=1, le=255)], ...] = Field(
+        default=(), description="Exit codes that count as a crash. A signal always does."
+    )
+    retry_delay_s: float = Field(
+        default=10.0, ge=0, le=86_400, description="Delay before the first retry, s. It doubles each time."
+    )
+    stall_after_s: float | None = Field(
+        default=None,
+        gt=0,
+        description="Silence that counts as stalled, s. Left out: 20 times the run's own time per epoch, at least 120.",
+    )
 
     @property
     def takes_slot(self) -> bool:
@@ -127,7 +160,7 @@ class SessionPlan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(default="session", min_length=1, max_length=64)
+    name: str = Field(default="session", min_length=1, max_length=64, description="Name shown beside the stamp.")
 
 
 class Plan(BaseModel):
