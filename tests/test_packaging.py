@@ -1,10 +1,14 @@
 """The package as users get it: as a wheel, and beside the well-known package that is called `supervisor`."""
 
+import os
 import subprocess
 import sys
+import tomllib
 import venv
+from collections.abc import Mapping
 from pathlib import Path
 
+import pexpect
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -24,12 +28,20 @@ def python_with_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
+def _environment(python: Path) -> dict[str, str]:
+    """The variables with which that interpreter finds our dependencies, behind its own packages.
+
+    It does not find our editable install: `.pth` files count in an environment's own folder only.
+    """
+    (own,) = (python.parent.parent / "lib").glob("python*/site-packages")
+    ours = [entry for entry in sys.path if entry.endswith("site-packages")]
+    return {"PYTHONPATH": os.pathsep.join([str(own), *ours])}
+
+
 def _say(python: Path, program: str) -> str:
-    """What a program prints there; it finds our dependencies, but not our editable install, in this environment."""
-    (site,) = {str(Path(entry)) for entry in sys.path if entry.endswith("site-packages")}
-    done = subprocess.run(
-        [python, "-c", program], env={"PYTHONPATH": site}, capture_output=True, text=True, timeout=60, check=False
-    )
+    """What a program prints there."""
+    command = [python, "-c", program]
+    done = subprocess.run(command, env=_environment(python), capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -61,3 +73,54 @@ print(sum(entry.name.startswith("page.") for entry in (files("pmssm.supervisor.w
 """
     told = _say(python_with_wheel, program).splitlines()
     assert told == ["prepare transformer transformer_tabular mlp report", "3", "1", "3"]
+
+
+def test_every_folder_with_modules_is_a_package_of_the_wheel() -> None:
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = {module.parent for half in options["package-dir"].values() for module in (ROOT / half).rglob("*.py")}
+    assert sorted(options["packages"]) == sorted(f"pmssm.{'.'.join(path.relative_to(ROOT).parts)}" for path in folders)
+
+
+@pytest.fixture
+def installed(
+    python_with_wheel: Path, env_without_nvml: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, dict[str, str]]:
+    """The command that the wheel installs, and an environment for it on a machine without GPUs."""
+    runtime = {"XDG_RUNTIME_DIR": str(tmp_path_factory.mktemp("r")), "TERM": "xterm-256color"}
+    return str(python_with_wheel.with_name("pmssm-supervise")), {
+        **env_without_nvml,
+        **_environment(python_with_wheel),
+        **runtime,
+    }
+
+
+def test_the_installed_command_knows_its_version_and_checks_the_machine(
+    installed: tuple[str, dict[str, str]], tmp_path: Path
+) -> None:
+    command, env = installed
+
+    def output(*arguments: str) -> str:
+        return subprocess.run(
+            [command, *arguments], env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
+        ).stdout
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] in output("--version")
+    assert "transformer_tabular" in output("check")
+
+
+def test_the_installed_command_shows_the_dashboard(installed: tuple[str, dict[str, str]], tmp_path: Path) -> None:
+    command, env = installed
+    (tmp_path / "plan.toml").write_text('[runs.sleeper]\ncommand = ["sleep", "600"]\n')
+    arguments = ["--plan", "plan.toml"]
+    screen = pexpect.spawn(command, arguments, cwd=str(tmp_path), env=env, dimensions=(24, 80), timeout=60)
+    try:
+        screen.expect("sleeper")
+        screen.expect("running")
+        screen.send("q")
+        screen.expect(pexpect.EOF)
+        screen.close()
+        assert screen.exitstatus == 0
+    finally:
+        screen.close(force=True)
+        subprocess.run([command, "down"], env=env, cwd=tmp_path, check=True, timeout=60)
