@@ -41,21 +41,30 @@ def cli_page() -> str:
 
 
 def _command_sections(group: click.Group, program: str) -> Iterator[str]:
-    context = click.Context(group, info_name=program, max_content_width=HELP_WIDTH, terminal_width=HELP_WIDTH)
+    context = _context(group, program)
     yield from _section(f"## {program}", group.get_help(context))
-    titles: dict[str, str] = {}  # sections by everything that --help says below the summary
+    titles: dict[str, str] = {}  # sections by their list of options
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         assert command is not None
-        inner = click.Context(command, info_name=name, parent=context, terminal_width=HELP_WIDTH)
-        inner.max_content_width = HELP_WIDTH
-        text = command.get_help(inner)
+        inner = _context(command, name, context)
+        text, options = command.get_help(inner), _options_text(command, inner)
         title = f"{program} {name}"
-        options = text[text.index("\nOptions:") :] if "\nOptions:" in text else text
         first = titles.setdefault(options, title) if options.count("\n") > LONG else title
         if first != title:
             text = text.removesuffix(options).rstrip() + f"\n\nOptions: the same as those of {first}."
         yield from _section(f"### {title}", text)
+
+
+def _context(command: click.Command, name: str, parent: click.Context | None = None) -> click.Context:
+    settings = {**command.context_settings, "terminal_width": HELP_WIDTH, "max_content_width": HELP_WIDTH}
+    return click.Context(command, info_name=name, parent=parent, **settings)
+
+
+def _options_text(command: click.Command, context: click.Context) -> str:
+    formatter = context.make_formatter()
+    command.format_options(context, formatter)
+    return formatter.getvalue().rstrip("\n")
 
 
 def _section(title: str, text: str) -> list[str]:
