@@ -45,7 +45,7 @@ def main() -> None:
     axes = [np.linspace(low, high, STEPS) for low, high in SCAN.values()]
     prediction = surrogate(scan_points(surrogate.parameters, axes)).reshape(STEPS, STEPS)
 
-    figure, plot = plt.subplots()
+    figure, plot = plt.subplots(layout="constrained")
     image = plot.pcolormesh(*axes, prediction)
     figure.colorbar(image, label=surrogate.target.label)
     if prediction.min() < 0.12 < prediction.max():
