@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from ..ipc.client import EngineUnavailable
+from ..errors import UserError
 from .data_options import scan_options
 from .options import CommandError, display_options, logs_option, slot_options
 from .session_commands import VERBS, dashboard_settings, get_snapshot, has_terminal, show_dashboard
@@ -28,7 +28,7 @@ def _one_line_errors() -> Iterator[None]:
 
 
 class CommandGroup(click.Group):
-    """Turns every error with a message for users into `CommandError`; all else keeps its traceback."""
+    """A group that turns every `UserError` into a `CommandError`; any other error keeps its traceback."""
 
     def make_context(
         self,
@@ -43,13 +43,6 @@ class CommandGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         """Runs the verb."""
-        from ..dashboard.config import ConfigError  # noqa: PLC0415
-        from ..gpus.visible_devices import GpuRequestError  # noqa: PLC0415
-        from ..ipc.socket_path import RuntimeFolderError  # noqa: PLC0415
-        from ..plan.errors import PlanError  # noqa: PLC0415
-        from ..session.folder import SessionError  # noqa: PLC0415
-        from ..session.journal import JournalError  # noqa: PLC0415
-
         try:
             with _one_line_errors():
                 return super().invoke(ctx)
@@ -57,15 +50,7 @@ class CommandGroup(click.Group):
             if error.filename is not None:
                 raise
             raise CommandError("the present folder was deleted; go to another one") from None
-        except (
-            EngineUnavailable,
-            JournalError,
-            PlanError,
-            RuntimeFolderError,
-            SessionError,
-            ConfigError,
-            GpuRequestError,
-        ) as error:
+        except UserError as error:
             raise CommandError(str(error)) from None
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import product
 
+from ..errors import UserError
 from .placeholders import PLACEHOLDER
 from .schema import Plan, RunPlan, Value
 
@@ -16,7 +17,7 @@ SEED_KEY = "seed"
 """Runs that differ in this key alone repeat one measurement: they form a group."""
 
 
-class MatrixError(ValueError):
+class MatrixError(UserError):
     """A matrix that can't be expanded; the message names the field and the remedy."""
 
 
