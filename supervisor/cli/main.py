@@ -187,7 +187,7 @@ def check(
     import os  # noqa: PLC0415
 
     from ..gpus.poller import read_gpus  # noqa: PLC0415
-    from ..gpus.slot_selection import choose_slots  # noqa: PLC0415
+    from ..gpus.slot_selection import SlotRequest, select_slots  # noqa: PLC0415
     from ..plan.loader import builtin_plan, load_plan  # noqa: PLC0415
     from .check import check_data, report  # noqa: PLC0415
     from .new_session import TrainerOptions  # noqa: PLC0415
@@ -195,16 +195,15 @@ def check(
     _check_sharing(no_parallel, share_gpu)
     plan = load_plan(plan_file) if plan_file else builtin_plan()
     reading = read_gpus()
-    choice = choose_slots(
+    request = SlotRequest.for_plan(
         plan,
-        reading,
-        requested=gpus,
+        gpus=gpus,
+        inherited=os.environ.get("CUDA_VISIBLE_DEVICES"),
         parallel=not no_parallel,
         share=share_gpu,
-        inherited=os.environ.get("CUDA_VISIBLE_DEVICES"),
     )
     placements = [(name, run.slot) for name, run in plan.runs.items()]
-    click.echo("\n".join(report(reading, choice, placements)))
+    click.echo("\n".join(report(reading, select_slots(reading, request), placements)))
     asked = TrainerOptions(**options).for_prepare() + (
         [] if histogram is None else ["--histogram", str(histogram.absolute())]
     )

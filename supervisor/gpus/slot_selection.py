@@ -8,7 +8,8 @@ which more than 1 GiB or more than 10 % is held then counts as in use, too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -29,58 +30,93 @@ class SlotSelection(BaseModel):
     reason: str = ""
 
 
-def resolve_slots(
-    reading: GpuReading,
-    *,
-    requested: str | None,
-    parallel: bool,
-    inherited: str | None,
-    share: bool = False,
-    own_pids: frozenset[int] = frozenset(),
-    needed_mib: int = 0,
-    width: int = 2,
-    preferred: Sequence[int] = (1, 2),
-) -> SlotSelection:
-    """The slots of a session: one per GPU chosen, or a single CPU slot when there is no GPU to use.
+@dataclass(frozen=True, kw_only=True)
+class SlotRequest:
+    """What the user and the plan ask for.
 
-    `requested` is the value of `--gpus`, `inherited` that of CUDA_VISIBLE_DEVICES (None: not set), within
-    which requested indices count. Without a request at most `width` free GPUs are taken: the `preferred`
-    (NVML's indices, in this order), each replaced by the idlest other one where it is absent or in use.
-    Processes `own_pids` don't make a GPU in use; `needed_mib` (MiB) is what the largest run needs.
-    With `share` each GPU takes as many runs at once as fit into the memory that is free now.
-
-    Raises SlotError when `requested` is malformed, or names a GPU twice, or one that can't be used.
+    Attributes:
+        gpus: Value of `--gpus`: indices or UUIDs, or "none"; None selects automatically.
+        inherited: CUDA_VISIBLE_DEVICES of the user's shell, within which indices of `gpus` count; None if not set.
+        parallel: Whether several runs may train at once.
+        share: Whether a GPU takes as many runs at once as fit into its free memory.
+        width: Most slots that are selected automatically.
+        needed_mib: GPU memory that the largest run needs, MiB.
+        preferred: NVML indices of the GPUs that are selected first, in this order.
     """
-    if requested is not None and requested.strip().lower() == "none":
+
+    gpus: str | None = None
+    inherited: str | None = None
+    parallel: bool = True
+    share: bool = False
+    width: int = 2
+    needed_mib: int = 0
+    preferred: tuple[int, ...] = (1, 2)
+
+    @classmethod
+    def for_plan(
+        cls,
+        plan: Plan,
+        *,
+        gpus: str | None = None,
+        inherited: str | None = None,
+        parallel: bool = True,
+        share: bool = False,
+    ) -> Self:
+        """Return the request of a plan: as many slots as its runs can use at once, and the memory of the largest."""
+        runs = [run for run in plan.runs.values() if run.takes_slot]
+        numbered = [run.slot + 1 for run in runs if isinstance(run.slot, int)]
+        width = len(runs) if any(run.slot is None for run in runs) else max(numbered, default=1)
+        return cls(
+            gpus=gpus,
+            inherited=inherited,
+            parallel=parallel,
+            share=share,
+            width=max(1, width),
+            needed_mib=max((run.gpu_memory_mib or 0 for run in runs), default=0),
+        )
+
+
+def select_slots(reading: GpuReading, request: SlotRequest, own_pids: frozenset[int] = frozenset()) -> SlotSelection:
+    """Select the slots of a session: one per GPU, or a single CPU slot.
+
+    Without `request.gpus`, at most `request.width` free GPUs are taken, the preferred indices first; a preferred
+    GPU that is absent or busy is replaced by the idlest free one.
+
+    Args:
+        reading: The GPUs as NVML reports them.
+        request: What the user and the plan ask for.
+        own_pids: Processes of this session, which do not make a GPU busy.
+
+    Returns:
+        At least one slot, the mode (parallel or sequential) and notes for the log.
+
+    Raises:
+        GpuRequestError: `request.gpus` is malformed, names a GPU twice, or names one that cannot be used.
+    """
+    if request.gpus is not None and request.gpus.strip().lower() == "none":
         return _cpu_slot("--gpus none asks for the CPU")
-    users = _GpuOccupancy(own_pids, needed_mib)
-    choice = _exclusive(reading, users, requested, inherited, parallel=parallel, width=width, preferred=preferred)
-    return _shared(choice, reading, users, needed_mib) if share else choice
+    occupancy = _GpuOccupancy(own_pids, request.needed_mib)
+    selection = _exclusive_slots(reading, request, occupancy)
+    return _shared(selection, reading, occupancy, request.needed_mib) if request.share else selection
 
 
-def _exclusive(
-    reading: GpuReading,
-    users: _GpuOccupancy,
-    requested: str | None,
-    inherited: str | None,
-    *,
-    parallel: bool,
-    width: int,
-    preferred: Sequence[int],
-) -> SlotSelection:
-    """The choice where each slot holds one run at a time."""
-    visible, notes = visible_gpus(reading, inherited)
-    if requested is not None:
-        gpus = requested_gpus(requested, reading, visible, inherited)
-        notes += [f"{gpu.label} {why}, and is used as --gpus says" for gpu in gpus if (why := users.why_not_free(gpu))]
-        return _select(gpus, parallel, notes, f"--gpus {requested.strip()} names one GPU")
+def _exclusive_slots(reading: GpuReading, request: SlotRequest, occupancy: _GpuOccupancy) -> SlotSelection:
+    """Select slots that hold one run at a time."""
+    visible, notes = visible_gpus(reading, request.inherited)
+    if request.gpus is not None:
+        gpus = requested_gpus(request.gpus, reading, visible, request.inherited)
+        notes += [
+            f"{gpu.label} {why}, and is used as --gpus says"
+            for gpu in gpus
+            if (why := occupancy.unavailable_reason(gpu))
+        ]
+        return _select(gpus, request.parallel, notes, f"--gpus {request.gpus.strip()} names one GPU")
     candidates = sorted({gpu for entry in visible for gpu in entry}, key=pci_order)
     usable = sorted((gpu for gpu in candidates if gpu.error is None), key=_by_idleness)
     if not usable:
-        return _cpu_slot(no_gpu_reason(reading, inherited), notes)
+        return _cpu_slot(no_gpu_reason(reading, request.inherited), notes)
     notes += [f"{gpu.label} is left out: {gpu.error}" for gpu in candidates if gpu.error is not None]
-    width = width if parallel else 1
-    return _automatic(usable, users, notes, parallel=parallel, width=width, preferred=preferred)
+    return _automatic(usable, request, occupancy, notes)
 
 
 class _GpuOccupancy:
@@ -90,7 +126,7 @@ class _GpuOccupancy:
         self._own_pids = own_pids
         self._needed_mib = needed_mib
 
-    def why_not_free(self, gpu: Gpu) -> str:
+    def unavailable_reason(self, gpu: Gpu) -> str:
         """What keeps `gpu` from being free, to follow its name in a sentence; "" when it is free."""
         processes = gpu.processes or ()
         others = sum(process.pid not in self._own_pids for process in processes)
@@ -137,10 +173,10 @@ def _select(gpus: Sequence[Gpu], parallel: bool, notes: Sequence[str], why_one: 
     return SlotSelection(slots=slots, mode="parallel" if together else "sequential", notes=tuple(notes), reason=reason)
 
 
-def _shared(choice: SlotSelection, reading: GpuReading, users: _GpuOccupancy, needed_mib: int) -> SlotSelection:
+def _shared(choice: SlotSelection, reading: GpuReading, occupancy: _GpuOccupancy, needed_mib: int) -> SlotSelection:
     """`choice` with GPUs that take several runs at once; `needed_mib` is what the largest run expects."""
     gpus = {gpu.label: gpu for gpu in reading.gpus}
-    rooms = {slot.index: users.room(gpus[slot.name]) for slot in choice.slots if slot.gpu_index is not None}
+    rooms = {slot.index: occupancy.room(gpus[slot.name]) for slot in choice.slots if slot.gpu_index is not None}
     if not rooms:
         return choice
     slots = tuple(slot.model_copy(update={"shared_mib": rooms[slot.index]}) for slot in choice.slots)
@@ -160,27 +196,21 @@ def _sharing_note(slot: Slot) -> str:
 
 
 def _automatic(
-    usable: Sequence[Gpu],
-    users: _GpuOccupancy,
-    notes: list[str],
-    *,
-    parallel: bool,
-    width: int,
-    preferred: Sequence[int],
+    usable: Sequence[Gpu], request: SlotRequest, occupancy: _GpuOccupancy, notes: list[str]
 ) -> SlotSelection:
-    """The choice nobody pinned, from `usable` (idlest first)."""
-    obstacles = {id(gpu): users.why_not_free(gpu) for gpu in usable}
+    """Select among `usable` GPUs, idlest first, where the user named none."""
+    obstacles = {id(gpu): occupancy.unavailable_reason(gpu) for gpu in usable}
     notes = notes + [f"{gpu.label} {why}" for gpu in sorted(usable, key=pci_order) if (why := obstacles[id(gpu)])]
     free = [gpu for gpu in usable if not obstacles[id(gpu)]]
     if not free:
         notes.append(f"no GPU is free: {usable[0].label} is the idlest and is shared")
-        return _select(usable[:1], parallel, notes, "no GPU is free")
-    chosen = _preferred_or_idlest(free, width, preferred)
+        return _select(usable[:1], request.parallel, notes, "no GPU is free")
+    chosen = _preferred_or_idlest(free, request.width if request.parallel else 1, request.preferred)
     if len(free) > 1:
         why_one = "one slot was asked for"
     else:
         why_one = f"{free[0].label} is the only {'GPU to use' if len(usable) == 1 else 'free GPU'}"
-    return _select(chosen, parallel, notes, why_one)
+    return _select(chosen, request.parallel, notes, why_one)
 
 
 def _preferred_or_idlest(free: Sequence[Gpu], width: int, preferred: Sequence[int]) -> list[Gpu]:
@@ -197,40 +227,3 @@ def _preferred_or_idlest(free: Sequence[Gpu], width: int, preferred: Sequence[in
     places = places[:width] + [None] * (width - len(places))
     filled = [gpu if gpu is not None else replacements.pop(0) if replacements else None for gpu in places]
     return [gpu for gpu in filled if gpu is not None]
-
-
-def choose_slots(
-    plan: Plan,
-    reading: GpuReading,
-    *,
-    requested: str | None,
-    parallel: bool,
-    share: bool,
-    inherited: str | None,
-    own_pids: frozenset[int] = frozenset(),
-) -> SlotSelection:
-    """The slots for the plan's runs; `requested` is the value of `--gpus`, `inherited` that of CUDA_VISIBLE_DEVICES.
-
-    Raises:
-        SlotError: `requested` names what cannot be had.
-    """
-    width, needed = slots_wanted(plan)
-    return resolve_slots(
-        reading,
-        requested=requested,
-        parallel=parallel,
-        share=share,
-        inherited=inherited,
-        own_pids=own_pids,
-        needed_mib=needed,
-        width=width,
-    )
-
-
-def slots_wanted(plan: Plan) -> tuple[int, int]:
-    """How many slots the plan can use at once, and the MiB its largest run expects on a GPU."""
-    runs = [run for run in plan.runs.values() if run.takes_slot]
-    numbered = [run.slot + 1 for run in runs if isinstance(run.slot, int)]
-    anywhere = any(run.slot is None for run in runs)
-    width = len(runs) if anywhere else max(numbered, default=1)
-    return max(1, width), max((run.gpu_memory_mib or 0 for run in runs), default=0)

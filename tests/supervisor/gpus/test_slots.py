@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pmssm.supervisor.gpus.models import Gpu, GpuProcess, GpuReading
-from pmssm.supervisor.gpus.slot_selection import SlotSelection, resolve_slots
+from pmssm.supervisor.gpus.slot_selection import SlotRequest, SlotSelection, select_slots
 from pmssm.supervisor.gpus.slots import Slot, cuda_environment, lost_slot_warnings
 from pmssm.supervisor.gpus.visible_devices import GpuRequestError
 
@@ -31,8 +31,10 @@ def idle(count: int) -> GpuReading:
     return reading(*map(gpu, range(count)))
 
 
-def choose(machine: GpuReading, requested: str | None = None, **options: object) -> SlotSelection:
-    return resolve_slots(machine, requested=requested, **({"parallel": True, "inherited": None} | options))  # type: ignore[arg-type]
+def choose(
+    machine: GpuReading, requested: str | None = None, own_pids: frozenset[int] = frozenset(), **options: object
+) -> SlotSelection:
+    return select_slots(machine, SlotRequest(gpus=requested, **options), own_pids)  # type: ignore[arg-type]
 
 
 def chosen(machine: GpuReading, requested: str | None = None, **options: object) -> list[int | None]:
