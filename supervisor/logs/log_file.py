@@ -1,13 +1,41 @@
-"""The bytes of a log, any part of them at once, in whole lines. All of it blocks on the disk: for threads."""
+"""Random access to a log that another process appends to. The only place where bytes of logs are read.
+
+Every call blocks on the disk: an asyncio program makes it in a thread.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 LONGEST = 1 << 24  # bytes; a line that is longer is taken for several
 _STEP = 1 << 12
+
+
+class OpenLogFile:
+    """An open log: what is read stays the same file, even if its name is given to another one meanwhile.
+
+    Attributes:
+        inode: Identity of the file.
+        size: Bytes that it held when it was opened.
+    """
+
+    __slots__ = ("_descriptor", "inode", "size")
+
+    def __init__(self, descriptor: int, inode: int, size: int) -> None:
+        self._descriptor = descriptor
+        self.inode = inode
+        self.size = size
+
+    def read(self, start: int, size: int) -> bytes:
+        """Return at most `size` bytes from offset `start` on; none if they cannot be read."""
+        try:
+            return os.pread(self._descriptor, max(0, size), start)
+        except OSError:
+            return b""
 
 
 class LogFile:
@@ -32,19 +60,23 @@ class LogFile:
         except OSError:
             return 0.0
 
-    def read(self, start: int, size: int) -> bytes:
-        """At most `size` bytes; none where nothing can be read."""
+    @contextlib.contextmanager
+    def open(self) -> Iterator[OpenLogFile | None]:
+        """Open the file for the length of a `with` block; None if it is absent or no regular file. Never blocks."""
         try:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
-            return b""
+            yield None
+            return
         try:
-            is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
-            return os.pread(descriptor, max(0, size), start) if is_file else b""
-        except OSError:
-            return b""
+            yield _open_file(descriptor)
         finally:
             os.close(descriptor)
+
+    def read(self, start: int, size: int) -> bytes:
+        """Return at most `size` bytes from offset `start` on; none if they cannot be read."""
+        with self.open() as file:
+            return file.read(start, size) if file is not None else b""
 
     def before(self, end: int, want: int) -> tuple[int, bytes]:
         """Where the lines just above `end` begin, and their bytes; at least one line, if it is not endless."""
@@ -84,6 +116,14 @@ class LogFile:
                 return start - 1 + (found or len(data))
             start, step = start + step, min(4 * step, LONGEST // 8)
         return place
+
+
+def _open_file(descriptor: int) -> OpenLogFile | None:
+    try:
+        status = os.fstat(descriptor)
+    except OSError:  # such as ESTALE on a network disk
+        return None
+    return OpenLogFile(descriptor, status.st_ino, status.st_size) if stat.S_ISREG(status.st_mode) else None
 
 
 def split_lines(data: bytes) -> list[bytes]:
