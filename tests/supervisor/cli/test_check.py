@@ -60,7 +60,7 @@ def test_no_gpu_is_no_table() -> None:
     lines = lines_for(error="no driver: install it")
     assert lines[:2] == ["GPUs:", "  none seen"]
     assert lines[-1] == (
-        "No parallel training: no GPU can be seen: no driver: install it. "
+        "No parallel training: GPUs cannot be read: no driver: install it. "
         "The runs will train one after the other on the CPU."
     )
 
