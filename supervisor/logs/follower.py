@@ -15,29 +15,31 @@ CHUNK = 1 << 20  # bytes read at a time
 MAX_BACKLOG = 8 << 20  # bytes; a follower further behind than this jumps to the newest CHUNK
 
 
-def _shown_part(unended: bytes) -> bytes:
-    """Of a line that does not end, what would be shown: the start of what follows its last \\r."""
-    text = unended.rstrip(b"\r")
-    return text.rpartition(b"\r")[2][: 8 * MAX_LINE] + (b"\r" if text != unended else b"")
-
-
 class LogFollower:
-    """Reads what is new in a file that another process appends to.
+    """Reader of the new lines of a file that another process appends to.
 
-    Survives a file that does not exist yet, is truncated, replaced, or is no regular file; never blocks; never
-    holds more than a chunk and one cut line in memory.
+    The file may not exist yet, be truncated, replaced, or be no regular file. A follower never blocks and never holds
+    more than a chunk and one shortened line in memory.
+
+    Args:
+        path: The log.
+        offset: Where to start, bytes.
+        max_backlog: A follower that is further behind than this many bytes jumps to the newest chunk; infinity reads
+            everything.
+
+    Attributes:
+        offset: Bytes read so far.
     """
 
     def __init__(self, path: Path, offset: int = 0, max_backlog: float = MAX_BACKLOG) -> None:
-        """Reads from `offset` on. More than `max_backlog` bytes behind it jumps ahead; infinity reads everything."""
         self._log = LogFile(path)
-        self.offset = offset  # bytes read so far
+        self.offset = offset
         self._max_backlog = max_backlog
-        self._partial = b""  # the beginning of a line whose end is not written yet
+        self._partial = b""  # the start of a line whose end is not written yet
         self._inode: int | None = None
 
     @classmethod
-    def near_end(cls, path: Path, keep: int = CHUNK) -> LogFollower:
+    def from_tail(cls, path: Path, keep: int = CHUNK) -> LogFollower:
         """Return a follower that starts at the first line in the last `keep` bytes of the file."""
         follower = cls(path)
         with follower._log.open() as file:
@@ -46,11 +48,11 @@ class LogFollower:
         return follower
 
     def read(self) -> list[str]:
-        """The complete lines that came since the last call, cleaned; at most one chunk's worth."""
+        """Return the complete lines written since the last call, sanitized; at most one chunk of them."""
         return [sanitize_line(line) for line in self._raw_lines()]
 
     def _raw_lines(self) -> list[bytes]:
-        for _ in range(MAX_BACKLOG // CHUNK + 1):  # a line longer than a chunk is not the end of what is new
+        for _ in range(MAX_BACKLOG // CHUNK + 1):  # a chunk may end within a very long line
             data = self._read_chunk()
             if not data:
                 break
@@ -77,3 +79,9 @@ class LogFollower:
         """Go on at the first line that begins after `offset`, or right there if none begins soon."""
         self.offset = offset + file.read(offset, 16 * MAX_LINE).find(b"\n") + 1
         self._partial = b""
+
+
+def _shown_part(unfinished: bytes) -> bytes:
+    """Return the part of an unfinished line that would be shown: the start of the text after its last CR."""
+    text = unfinished.rstrip(b"\r")
+    return text.rpartition(b"\r")[2][: 8 * MAX_LINE] + (b"\r" if text != unfinished else b"")

@@ -16,7 +16,15 @@ from pmssm.supervisor.session.events import (
     SlotsChosen,
     StopRequested,
 )
-from pmssm.supervisor.session.state import RunState, initial_state, reduce, replay, run_states
+from pmssm.supervisor.session.state import (
+    Attempt,
+    RunState,
+    initial_state,
+    progress_start_offset,
+    reduce,
+    replay,
+    run_states,
+)
 from support.simulation import PMSSM, plan_of
 
 ONE = plan_of(a=((), 0))
@@ -138,3 +146,15 @@ def test_chosen_slots_are_kept_with_mode_and_notes() -> None:
 
 def test_states_come_in_the_order_of_the_plan() -> None:
     assert list(run_states(PMSSM, initial_state(PMSSM))) == list(PMSSM.runs)
+
+
+def test_progress_begins_at_the_newest_attempt_that_started_from_scratch() -> None:
+    def attempt(number: int, offset: int, *, fresh: bool) -> Attempt:
+        return Attempt(number=number, slot=None, fresh=fresh, started=0.0, log_offset=offset)
+
+    assert progress_start_offset([]) == 0
+    assert progress_start_offset([attempt(1, 5, fresh=False), attempt(2, 50, fresh=False)]) == 5
+    assert (
+        progress_start_offset([attempt(1, 5, fresh=False), attempt(2, 50, fresh=True), attempt(3, 70, fresh=False)])
+        == 50
+    )
