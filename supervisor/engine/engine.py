@@ -148,7 +148,7 @@ class Engine:
             now=time.time(),
             reading=observer.reading,
             engine_pid=os.getpid(),
-            troubles=troubles,
+            problems=troubles,
         )
 
     async def _serve(self, linger: bool) -> None:
@@ -196,7 +196,7 @@ class Engine:
                 for action in actions:
                     self._carry_out(action)
             gone = self._session.is_deleted()
-            if not gone and any(run.pending for run in self.state.runs.values()):
+            if not gone and any(run.wants_start for run in self.state.runs.values()):
                 with contextlib.suppress(OSError):
                     self._living.prepare()
             if not gone and self._session.is_to_be_summed_up:

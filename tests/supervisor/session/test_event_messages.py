@@ -30,8 +30,8 @@ def end(run: str, **how: object) -> AttemptEnded:
     return AttemptEnded(at=12, run=run, attempt=1, exit=Exit.model_validate({"ended": 12.5, **how}))
 
 
-def story(*events: Event) -> list[tuple[str, str]]:
-    """What is told of the last of `events`."""
+def messages(*events: Event) -> list[tuple[str, str]]:
+    """Return the messages for the last of `events`."""
     return list(event_messages(events[-1], PMSSM, replay(PMSSM, events)))
 
 
@@ -51,7 +51,7 @@ def story(*events: Event) -> list[tuple[str, str]]:
         ),
         (
             [start("mlp"), AttemptVoided(at=11, run="mlp", attempt=1)],
-            [("mlp: attempt 1 never began; starting it again", "warning")],
+            [("mlp: attempt 1 was not started; starting it again", "warning")],
         ),
         ([start("mlp"), end("mlp", exit_code=0)], [("mlp: succeeded after 2.5 s", "info")]),
         ([start("mlp"), end("mlp", exit_code=2)], [("mlp: failed after 2.5 s (exit code 2)", "error")]),
@@ -64,7 +64,7 @@ def story(*events: Event) -> list[tuple[str, str]]:
             [start("mlp"), end("mlp", exit_code=0, leftovers=3)],
             [
                 ("mlp: succeeded after 2.5 s", "info"),
-                ("mlp: ended 3 processes that it left behind", "warning"),
+                ("mlp: terminated 3 leftover processes", "warning"),
             ],
         ),
         (
@@ -85,15 +85,15 @@ def story(*events: Event) -> list[tuple[str, str]]:
         ),
     ],
 )
-def test_an_event_is_told_in_a_line(events: list[Event], lines: list[tuple[str, str]]) -> None:
-    assert story(*events) == lines
+def test_an_event_is_logged_in_a_line(events: list[Event], lines: list[tuple[str, str]]) -> None:
+    assert messages(*events) == lines
 
 
 def test_a_lost_run_is_an_error_that_says_what_is_known() -> None:
-    ((line, level),) = story(start("mlp"), end("mlp"))
+    ((line, level),) = messages(start("mlp"), end("mlp"))
     assert level == "error"
     assert line.startswith("mlp: lost after 2.5 s (")
-    assert "nobody knows how it ended" in line
+    assert "exit status unknown: its shim was killed" in line
 
 
 def test_the_end_of_the_session_counts_the_states() -> None:
@@ -103,12 +103,12 @@ def test_the_end_of_the_session_counts_the_states() -> None:
         end("transformer", exit_code=1),
         SessionFinished(at=20),
     ]
-    assert story(*events) == [("session finished: 2 succeeded, 1 failed, 1 blocked", "info")]
+    assert messages(*events) == [("session finished: 2 succeeded, 1 failed, 1 blocked", "info")]
 
 
-def test_a_run_that_was_blocked_by_another_before_is_not_told_of_again() -> None:
+def test_a_run_that_was_blocked_by_another_before_is_not_reported_again() -> None:
     events: list[Event] = [start("transformer"), end("transformer", exit_code=1), start("transformer_tabular")]
-    lines = story(*events, end("transformer_tabular", exit_code=1))
+    lines = messages(*events, end("transformer_tabular", exit_code=1))
     assert lines[-1] == ("mlp: blocked by transformer (exit code 1), transformer_tabular (exit code 1)", "warning")
-    lonely = story(start("mlp"), end("mlp", exit_code=1))
+    lonely = messages(start("mlp"), end("mlp", exit_code=1))
     assert len(lonely) == 1

@@ -104,7 +104,7 @@ def test_a_damaged_line_in_the_middle_is_named(path: Path, damage: bytes) -> Non
     lines = path.read_bytes().split(b"\n")
     lines[3] = damage
     path.write_bytes(b"\n".join(lines))
-    with pytest.raises(JournalError, match=r"journal\.jsonl: line 4 is damaged \(.+\); the session cannot go on$"):
+    with pytest.raises(JournalError, match=r"journal\.jsonl: line 4 is damaged \(.+\); the session cannot be resumed$"):
         read_journal(path)
 
 
