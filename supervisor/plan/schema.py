@@ -1,4 +1,4 @@
-"""The plan file: what to run, after what, and where."""
+"""Pydantic models of a plan file, and the checks of their fields."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _check_pattern(pattern: str) -> str:
 
 def _reject_nul(text: str) -> str:
     if "\0" in text:
-        raise ValueError("has a NUL character, which no program can be given")
+        raise ValueError("has a NUL character, which no argument can contain")
     return text
 
 
@@ -51,16 +51,16 @@ def _check_group_name(name: str) -> str:
 
 Text = Annotated[str, AfterValidator(_reject_nul)]
 Variable = Annotated[str, AfterValidator(_check_variable_name)]
-
-
 Value = str | int | float
-
-
 Matrix = Mapping[str, tuple[Value, ...]]
 
 
 def validate_matrix(given: object) -> dict[str, tuple[Value, ...]]:
-    """The matrix of a plan file, its lists as tuples. Raises ValueError for anything but lists of texts and numbers."""
+    """Check the matrix of a plan file and return it with tuples for lists.
+
+    Raises:
+        ValueError: It is not a table of lists of texts and finite numbers.
+    """
     if not isinstance(given, Mapping):
         raise ValueError("must be a table of lists, as in matrix.seed = [1, 2, 3]")
     for key, values in given.items():
@@ -83,7 +83,10 @@ def _number(value: str | int | float) -> float:
 
 
 class RunPlan(BaseModel):
-    """One run: a command, what it waits for, and where it wants to run."""
+    """One run: its command, dependencies, slot and retries.
+
+    The descriptions of the fields are also the reference page of the plan file.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -114,7 +117,9 @@ class RunPlan(BaseModel):
     stop_grace_s: float = Field(
         default=30.0, ge=0, le=MAX_GRACE_S, strict=True, description="Time between SIGTERM and SIGKILL, s."
     )
-    env: dict[Variable, Text] = Field(default_factory=dict, description="Environment variables.")
+    env: dict[Variable, Text] = Field(
+        default_factory=dict, description="Environment variables, added to those of the user's shell."
+    )
     cwd: Text | None = Field(
         default=None, description="Working folder. Left out: the folder where the session was started."
     )
@@ -141,22 +146,22 @@ class RunPlan(BaseModel):
 
     @property
     def takes_slot(self) -> bool:
-        """Whether the run occupies a slot; one that does not runs at once and sees no GPU."""
+        """Return whether the run occupies a slot; one that does not starts at once and sees no GPU."""
         return self.slot != "none"
 
     @property
     def has_metrics(self) -> bool:
-        """Whether its log tells of more than how far it is: of losses, say."""
+        """Return whether its log reports more than progress, for example losses."""
         return self.progress is not None and not re.compile(self.progress).groupindex.keys() <= {"epoch", "epochs"}
 
     @property
     def waits_for(self) -> tuple[str, ...]:
-        """Every run that must come before this one."""
+        """All runs that must end before this one starts."""
         return (*self.after, *self.after_end)
 
 
 class SessionPlan(BaseModel):
-    """What concerns the session as a whole."""
+    """The settings of the session as a whole."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -164,7 +169,7 @@ class SessionPlan(BaseModel):
 
 
 class Plan(BaseModel):
-    """All runs of a session, in the order of the file, which is also their order of precedence."""
+    """All runs of a session; their order in the file is their order of precedence."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -173,5 +178,5 @@ class Plan(BaseModel):
 
     @cached_property
     def dependencies_first(self) -> tuple[str, ...]:
-        """The names of all runs, each after those that it waits for."""
+        """The names of all runs, each after its dependencies."""
         return tuple(TopologicalSorter({name: run.waits_for for name, run in self.runs.items()}).static_order())
