@@ -7,7 +7,7 @@ step, AdamW with one tensor a parameter, validation batch by batch. Defaults of 
 from __future__ import annotations
 
 import torch
-from pmssm.trainers.training.loop import TrainingConfig
+from pmssm.trainers.training.state import TrainingConfig
 from pmssm.trainers.training.step import TrainingData
 from torch import Tensor, nn
 from torch.nn import functional as F

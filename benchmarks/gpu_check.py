@@ -17,7 +17,8 @@ from pmssm.trainers.models.recipes import RECIPES
 from pmssm.trainers.precision import choose_precision
 from pmssm.trainers.signals import StopRequest
 from pmssm.trainers.training.checkpoint import Checkpoints
-from pmssm.trainers.training.loop import Trainer, TrainingConfig
+from pmssm.trainers.training.loop import Trainer
+from pmssm.trainers.training.state import TrainingConfig
 from pmssm.trainers.training.step import TrainingData
 from pmssm.trainers.training.train import build_models
 
@@ -42,7 +43,9 @@ def training_of(name: str, settings: TrainingConfig, device: torch.device, dtype
     parts = (inputs[:ROWS], targets[:ROWS], inputs[ROWS:], targets[ROWS:])
     models = [model.to(device, dtype) for model in build_models(name, settings, CPU)]
     training = Trainer(models, TrainingData(*(part.to(device, dtype) for part in parts)), settings, stop=StopRequest())
-    training.optimizer.rate = training.optimizer.rate.float()  # as it is on a GPU, whose kernel reads no other
+    training.optimizer.learning_rate = (
+        training.optimizer.learning_rate.float()
+    )  # as it is on a GPU, whose kernel reads no other
     return training
 
 

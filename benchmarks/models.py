@@ -24,7 +24,8 @@ from pmssm.trainers.process_tuning import tune_process
 from pmssm.trainers.signals import StopRequest
 from pmssm.trainers.training.checkpoint import Checkpoints
 from pmssm.trainers.training.evaluation import Scores, evaluate
-from pmssm.trainers.training.loop import Trainer, TrainingConfig
+from pmssm.trainers.training.loop import Trainer
+from pmssm.trainers.training.state import TrainingConfig
 from pmssm.trainers.training.step import TrainingData
 from quality import settings_of
 

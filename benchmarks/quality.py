@@ -22,7 +22,8 @@ from pmssm.trainers.models.recipes import RECIPES
 from pmssm.trainers.precision import choose_precision
 from pmssm.trainers.signals import StopRequest
 from pmssm.trainers.training.checkpoint import Checkpoints
-from pmssm.trainers.training.loop import Trainer, TrainingConfig
+from pmssm.trainers.training.loop import Trainer
+from pmssm.trainers.training.state import TrainingConfig
 from pmssm.trainers.training.step import TrainingData
 
 SIDES = ["lab", "fp32", "tf32", "bf16"]

@@ -18,7 +18,8 @@ from pmssm.trainers.precision import Precision, choose_precision
 from pmssm.trainers.signals import StopRequest
 from pmssm.trainers.training.kernel_recorder import KernelRecorder
 from pmssm.trainers.training.kernel_replay import StoragePool, record
-from pmssm.trainers.training.loop import Trainer, TrainingConfig
+from pmssm.trainers.training.loop import Trainer
+from pmssm.trainers.training.state import TrainingConfig
 from pmssm.trainers.training.step import TrainingData
 from torch.profiler import ProfilerActivity
 from torch.profiler import profile as profiling
@@ -96,17 +97,17 @@ def row(name: str, settings: TrainingConfig, device: torch.device, *, flops: flo
     training = Trainer(
         [RECIPES[name].build().to(device)], TrainingData(inputs, targets, inputs, targets), settings, stop=StopRequest()
     )
-    training.step.begin([settings.seed], 0, 0)
+    training.step.start_epoch([settings.seed], 0, 0)
 
     def step() -> None:
         training.take_step(BATCH)
-        training.step.ahead.sub_(BATCH)
+        training.step.next_positions.sub_(BATCH)
 
     whole = seconds(step, device)
     update = seconds(update_of(training, device), device)
     with FlopCounterMode(display=False) as counter:
         training.step(BATCH)
-        training.step.ahead.sub_(BATCH)
+        training.step.next_positions.sub_(BATCH)
     kernels = kernels_of(lambda: training.step(BATCH), device)
     flat = training.optimizer.flat
     moved = 7 * flat.numel() * flat.element_size()  # four are read, three are written

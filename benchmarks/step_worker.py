@@ -46,7 +46,8 @@ def make_epoch(options: argparse.Namespace) -> Callable[[], object]:
     from pmssm.trainers.precision import Precision, choose_precision  # noqa: PLC0415
     from pmssm.trainers.signals import StopRequest  # noqa: PLC0415
     from pmssm.trainers.training.checkpoint import Checkpoints  # noqa: PLC0415
-    from pmssm.trainers.training.loop import Trainer, TrainingConfig  # noqa: PLC0415
+    from pmssm.trainers.training.loop import Trainer  # noqa: PLC0415
+    from pmssm.trainers.training.state import TrainingConfig  # noqa: PLC0415
     from pmssm.trainers.training.step import TrainingData  # noqa: PLC0415
     from pmssm.trainers.training.train import build_models  # noqa: PLC0415
 

@@ -166,7 +166,7 @@ def run_trainer(name: str, options: dict[str, Any]) -> None:
     tune_process()
     from ..device import default_threads
     from ..models.recipes import RECIPES
-    from ..training.loop import TrainingConfig
+    from ..training.state import TrainingConfig
     from ..training.train import TrainingJob, train
 
     recipe = RECIPES[name]

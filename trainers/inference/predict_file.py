@@ -79,7 +79,7 @@ def predict_points(
     surrogate: Surrogate, points: Rows
 ) -> tuple[dict[str, NDArray[np.float64] | NDArray[np.bool_]], NDArray[np.bool_]]:
     """The columns of the table for `points`, `(n, 19)`, and which parameters lie outside, `(n, 19)`."""
-    members, outside = surrogate.ask(points), surrogate.outside(points)
+    members, outside = surrogate.predict_members(points, warn=False), surrogate.outside_training_range(points)
     name = surrogate.target.name
     table: dict[str, NDArray[np.float64] | NDArray[np.bool_]] = {name: np.asarray(members.mean(axis=0))}
     if len(members) > 1:

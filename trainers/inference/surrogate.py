@@ -38,37 +38,41 @@ class Surrogate:
         A parameter that was constant in the training has no influence. Raises ValueError for other shapes, and for
         tables whose columns have other names or another order.
         """
-        return np.asarray(self.members(points).mean(axis=0))
+        return np.asarray(self.predict_members(points).mean(axis=0))
 
     def mean_and_std(self, points: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean and standard deviation of what the models of an `--ensemble` say, each `(n,)`; else as calling it.
 
         The deviation of a single model is 0.
         """
-        members = self.members(points)
+        members = self.predict_members(points)
         return members.mean(axis=0), members.std(axis=0)
 
-    def members(self, points: ArrayLike) -> NDArray[np.float64]:
+    def predict_members(self, points: ArrayLike, *, warn: bool = True) -> NDArray[np.float64]:
         """What each model says: `(models, n)`; else as calling it."""
-        rows = self._rows(points)
-        outside = np.flatnonzero(self.outside(rows).any(axis=0))
-        if outside.size:
-            names = ", ".join(self.parameters[column] for column in outside)
-            warnings.warn(f"points lie outside the training range of {names}", OutsideTrainingWarning, stacklevel=3)
-        return self.ask(rows)
+        rows = self._validated(points)
+        if warn:
+            self._warn_if_outside(rows)
+        return self._predict(rows)
 
-    def outside(self, points: ArrayLike) -> NDArray[np.bool_]:
+    def outside_training_range(self, points: ArrayLike) -> NDArray[np.bool_]:
         """Which parameters lie where the models have seen nothing, `(n, 19)`; nan does, too.
 
         What a float32 can't tell from the end of the range is inside.
         """
-        rows = self._rows(points)
+        rows = self._validated(points)
         low, high = self.scaling.minimum[:-1], self.scaling.maximum[:-1]
         return ~((rows >= low - FLOAT32_STEP * np.abs(low)) & (rows <= high + FLOAT32_STEP * np.abs(high)))
 
-    def ask(self, points: ArrayLike) -> NDArray[np.float64]:
+    def _warn_if_outside(self, rows: NDArray[np.float64]) -> None:
+        columns = np.flatnonzero(self.outside_training_range(rows).any(axis=0))
+        if columns.size:
+            names = ", ".join(self.parameters[column] for column in columns)
+            warnings.warn(f"points lie outside the training range of {names}", OutsideTrainingWarning, stacklevel=4)
+
+    def _predict(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         """What each model says, `(models, n)`, wherever the points lie. Raises ValueError for other shapes."""
-        scaled = (self._rows(points) - self.scaling.mean[:-1]) * self.scaling.inverse_std[:-1]
+        scaled = (rows - self.scaling.mean[:-1]) * self.scaling.inverse_std[:-1]
         inputs = torch.from_numpy(scaled.astype(np.float32)).to(next(self.models[0].parameters()).device)
         normalised = np.stack([predict(model, inputs).double().cpu().numpy() for model in self.models])
         return self.target.backward(np.asarray(normalised * self.scaling.std[-1] + self.scaling.mean[-1]))
@@ -83,7 +87,7 @@ class Surrogate:
                         parameter.data = parameter.data.to(torch.bfloat16)
         return self
 
-    def _rows(self, points: ArrayLike) -> NDArray[np.float64]:
+    def _validated(self, points: ArrayLike) -> NDArray[np.float64]:
         names = [str(name).removeprefix("IN_") for name in getattr(points, "columns", ())]
         if any(not name.isdigit() for name in names) and names != [one.removeprefix("IN_") for one in self.parameters]:
             raise ValueError("the columns of points must be the surrogate's parameters, in that order; give "

@@ -18,7 +18,7 @@ class PMSSMTabM(nn.Module):
     Learning with Parameter-Efficient Ensembling", arXiv:2410.24210; with periodic embeddings in front.
     """
 
-    rows_apart: ClassVar[bool] = True
+    splits_batch: ClassVar[bool] = True
     """Whether threads do better to share the rows of a batch than each kernel: there is much to do for a row."""
 
     def __init__(

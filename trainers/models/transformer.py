@@ -17,7 +17,7 @@ class PMSSMTransformer(nn.Module):
 
     body: ClassVar[tuple[str, ...]] = ("layers.",)
     """Whose parameters may have fewer digits than the rest."""
-    rows_apart: ClassVar[bool] = True
+    splits_batch: ClassVar[bool] = True
     """Whether threads do better to share the rows of a batch than each kernel: there is much to do for a row."""
 
     def __init__(

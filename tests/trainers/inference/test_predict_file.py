@@ -68,7 +68,7 @@ def test_each_format_of_points_gets_a_row_of_results_a_point(
     source, output = write_points(tmp_path / f"in{suffix}", points), tmp_path / f"out{suffix}"
     predict_file(model, source, output, tree=TREE, branches=(), device="cpu")
     table = read_table(output)
-    members = load_surrogate(model).ask(points)
+    members = load_surrogate(model).predict_members(points, warn=False)
     assert list(table) == ["relic_density", "relic_density_spread", "outside_training_range"]
     np.testing.assert_allclose(table["relic_density"].astype(float), members.mean(axis=0), rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(table["relic_density_spread"].astype(float), members.std(axis=0), rtol=1e-3, atol=1e-7)
@@ -78,7 +78,10 @@ def test_each_format_of_points_gets_a_row_of_results_a_point(
 
 def test_bf16_is_close_to_fp32_and_reaches_the_body_alone(model: Path, points: Floats) -> None:
     exact, coarse = load_surrogate(model), load_surrogate(model).to(torch.device("cpu"), Precision.BF16)
-    off = np.abs(coarse.ask(points) - exact.ask(points)) / exact.scaling.std[-1]
+    off = (
+        np.abs(coarse.predict_members(points, warn=False) - exact.predict_members(points, warn=False))
+        / exact.scaling.std[-1]
+    )
     assert 0 < off.max() < 0.05
     types = {name: parameter.dtype for name, parameter in coarse.models[0].named_parameters()}
     assert types["hidden.1.weight"] == torch.bfloat16
@@ -190,7 +193,7 @@ def test_an_exported_program_gives_what_the_model_gives(model: Path, points: Flo
     export_model(model, tmp_path / "model.pt2")
     exported = torch.export.load(tmp_path / "model.pt2").module()
     for rows in (points, points[:1]):
-        expected = load_surrogate(model).ask(rows).mean(axis=0)
+        expected = load_surrogate(model).predict_members(rows, warn=False).mean(axis=0)
         np.testing.assert_allclose(exported(torch.from_numpy(rows)).detach().numpy(), expected, rtol=1e-6, atol=1e-6)
     with pytest.raises(TrainerError, match=r"model\.pkl: its name must end in \.onnx"):
         export_model(model, tmp_path / "model.pkl")
@@ -205,7 +208,9 @@ def test_an_onnx_file_gives_what_the_model_gives_for_any_number_of_points(
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     for rows in (points, points[:1]):
         (found,) = session.run(None, {"points": rows})
-        np.testing.assert_allclose(found, load_surrogate(model).ask(rows).mean(axis=0), rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(
+            found, load_surrogate(model).predict_members(rows, warn=False).mean(axis=0), rtol=1e-6, atol=1e-6
+        )
 
 
 def test_an_export_that_differs_from_the_model_is_not_kept(

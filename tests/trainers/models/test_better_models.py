@@ -17,9 +17,10 @@ from pmssm.trainers.signals import Stopped, StopRequest
 from pmssm.trainers.training.checkpoint import Checkpoints
 from pmssm.trainers.training.epoch_metrics import EpochMetrics
 from pmssm.trainers.training.flat_parameters import FlatParameters
-from pmssm.trainers.training.loop import Trainer, TrainingConfig
+from pmssm.trainers.training.loop import Trainer
 from pmssm.trainers.training.metrics import MetricsWriter
 from pmssm.trainers.training.muon import FlatMuon, hidden_matrices, orthogonalise
+from pmssm.trainers.training.state import TrainingConfig
 from pmssm.trainers.training.step import TrainingData
 from pmssm.trainers.training.tensorboard import TAGS
 from torch import Tensor, nn
@@ -96,7 +97,7 @@ def test_each_member_of_tabm_is_trained_for_itself(inputs: Tensor) -> None:
     model = PMSSMTabM(width=16, members=4).double()
     data = TrainingData(inputs, inputs[:, 0], inputs, inputs[:, 0])
     training = Trainer([model], data, replace(SETTINGS, batch_size=40), stop=StopRequest())
-    training.step.begin([SETTINGS.seed], 0, 0)
+    training.step.start_epoch([SETTINGS.seed], 0, 0)
     each = model(inputs)
     assert each.shape == (40, 4)
     expected = torch.stack([F.mse_loss(each[:, member], inputs[:, 0]) for member in range(4)]).mean()
@@ -116,7 +117,7 @@ def test_muon_is_that_of_pytorch_beside_adamw() -> None:
         torch.optim.AdamW(others, lr=1e-2, weight_decay=0.1),
     ]
     for _ in range(10):
-        muon.weights.differentiate(F.mse_loss(model(data.train_inputs), data.train_targets), muon.gradient)
+        muon.weights.backward_into(muon.gradient, F.mse_loss(model(data.train_inputs), data.train_targets))
         muon.step()
         for optimizer in optimizers:
             optimizer.zero_grad()
@@ -148,9 +149,9 @@ def test_the_running_average_is_validated_and_kept_and_the_training_goes_on_besi
 def test_the_learning_rate_warms_up_and_then_follows_its_schedule() -> None:
     warm = replace(SETTINGS, epochs=20, warmup_epochs=3)
     cold = replace(warm, warmup_epochs=0)
-    rates = [warm.learning_rate_in(epoch) / cold.learning_rate_in(epoch) for epoch in range(20)]
+    rates = [warm.learning_rate_at(epoch) / cold.learning_rate_at(epoch) for epoch in range(20)]
     assert rates == pytest.approx([0.25, 0.5, 0.75] + [1.0] * 17)
-    assert math.isclose(cold.learning_rate_in(0), SETTINGS.learning_rate)
+    assert math.isclose(cold.learning_rate_at(0), SETTINGS.learning_rate)
 
 
 @pytest.mark.parametrize("choice", [{"optimizer": "muon", "ema": 0.9}, {"warmup_epochs": 2, "ema": 0.99}])
