@@ -97,7 +97,7 @@ class Checkpoints:
             if before != now:
                 raise CheckpointError(
                     f"{path}: belongs to a training with {name} {_brief(before)}, this one has {_brief(now)}; "
-                    f"go back to {_brief(before)}, or start over with --fresh"
+                    f"use {_brief(before)}, or start over with --fresh"
                 )
 
 

@@ -40,8 +40,8 @@ class TensorBoardWriter:
         try:
             from tensorboardX.event_file_writer import EventsWriter  # noqa: PLC0415 (250 ms)
         except ImportError:
-            raise OptionError("--tensorboard: needs the package tensorboardX; `pip install tensorboardX`, or leave "
-                              "it out (metrics.csv and metrics.jsonl are always written)") from None  # fmt: skip
+            raise OptionError("--tensorboard: needs the package tensorboardX; `pip install tensorboardX`, or remove "
+                              "the option (metrics.csv and metrics.jsonl are always written)") from None  # fmt: skip
         self.folder = folder
         self._open = EventsWriter
         self._file: EventsWriter | None = None

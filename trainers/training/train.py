@@ -114,10 +114,6 @@ def train(job: TrainingJob, settings: TrainingConfig, stop: StopRequest, startup
         write_results(job, training, prepared, metrics)
 
 
-BF16_AGREES = ("mlp", "transformer", "transformer_tabular")
-"""Models whose trainings end as well in bf16 as in fp32, by benchmarks/results/validation_losses.md."""
-
-
 def resolve_precision(job: TrainingJob, device: torch.device) -> Precision:
     """Return the precision of the training.
 
@@ -126,10 +122,10 @@ def resolve_precision(job: TrainingJob, device: torch.device) -> Precision:
     Raises:
         OptionError: The device does not support the precision.
     """
-    precision = choose_precision(job.precision, device)
-    if precision is Precision.BF16 and job.precision == "auto" and job.name not in BF16_AGREES:
+    precision, recipe = choose_precision(job.precision, device), RECIPES[job.name]
+    if precision is Precision.BF16 and job.precision == "auto" and not recipe.bf16:
         return Precision.FP32
-    if precision is Precision.BF16 and not hasattr(RECIPES[job.name].build, "body"):
+    if precision is Precision.BF16 and not hasattr(recipe.model_class(), "body"):
         LOGGER.warning("%s computes in fp32 alone: --precision bf16 has no effect", job.name)
         return Precision.FP32
     return precision
@@ -163,7 +159,7 @@ def build_models(name: str, settings: TrainingConfig, device: torch.device) -> l
         OptionError: Several models of this kind cannot be trained together.
     """
     if settings.ensemble > 1 and not RECIPES[name].stackable:
-        raise OptionError(f"--ensemble {settings.ensemble}: {name} is an ensemble by itself; leave the option out")
+        raise OptionError(f"--ensemble {settings.ensemble}: {name} is already an ensemble; remove the option")
     models = []
     for seed in range(settings.seed, settings.seed + settings.ensemble):
         torch.manual_seed(seed)
@@ -182,7 +178,7 @@ def exclusive_output(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise OptionError(f"--output {folder}: another trainer is at work here; wait or stop it") from None
+            raise OptionError(f"--output {folder}: another trainer uses this folder; wait for it or stop it") from None
         yield
 
 
@@ -196,7 +192,9 @@ def one_line_memory_errors() -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         reason = str(error).partition("\n")[0]
-        raise TrainingError(f"model and data don't fit: {reason[:200]}; free the GPU or take another one") from error
+        raise TrainingError(
+            f"model and data do not fit into GPU memory: {reason[:200]}; free memory or use another GPU"
+        ) from error
 
 
 def to_device(prepared: PreparedData, device: torch.device, *, rows: int | None) -> TrainingData:
@@ -229,8 +227,8 @@ def resume(job: TrainingJob, training: Trainer, checkpoints: Checkpoints, metric
         training.load(state)
     progress = training.progress
     if progress.epoch > epochs:
-        raise CheckpointError(f"{checkpoints.path}: has {progress.epoch} epochs behind it, --epochs {epochs} asks for "
-                              "fewer; ask for as many, or start over with --fresh")  # fmt: skip
+        raise CheckpointError(f"{checkpoints.path}: already has {progress.epoch} epochs, more than --epochs {epochs}; "
+                              "use a larger number, or start over with --fresh")  # fmt: skip
     metrics.rewrite(progress.rows)
     if training.finished():
         LOGGER.info("Already trained: %d of %d epochs, writing the results again", progress.epoch, epochs)

@@ -1,4 +1,4 @@
-"""`predict`, `export` and load_surrogate: what people do with a finished model."""
+"""`predict`, `export` and load_surrogate: the uses of a finished model."""
 
 from __future__ import annotations
 
@@ -22,15 +22,6 @@ from pmssm.trainers.precision import Precision
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Floats = NDArray[np.float64]
-
-
-@pytest.fixture(scope="module")
-def model(prepared: Path, tmp_path_factory: pytest.TempPathFactory, cli: Run) -> Path:
-    """An ensemble of two perceptrons, trained for one epoch."""
-    output = tmp_path_factory.mktemp("model")
-    done = cli("mlp", "--data", prepared, "--output", output, "--epochs", 1, "--threads", 1, "--ensemble", 2)
-    assert done.returncode == 0, done
-    return output / "model.pt"
 
 
 @pytest.fixture(scope="module")
@@ -141,8 +132,8 @@ def test_a_bad_file_leaves_the_output_as_it_was_and_gives_one_line(
         (("none.csv", "out.csv"), "none.csv: no such file"),
         (("in.xls", "out.csv"), "in.xls: its name must end in one of .root"),
         (("in.csv", "out.xls"), "out.xls: its name must end in one of .csv"),
-        (("in.csv", "in.csv"), "in.csv: is the input"),
-        (("in.csv", "none/out.csv"), "none is not there"),
+        (("in.csv", "in.csv"), "in.csv: is the input file"),
+        (("in.csv", "none/out.csv"), "none does not exist"),
     ],
 )
 def test_files_that_cannot_be_meant_are_refused(
@@ -175,17 +166,17 @@ def test_a_foreign_file_is_one_clear_error(model: Path, tmp_path: Path) -> None:
     torch.save({"weights": torch.zeros(3)}, tmp_path / "other.pt")
     torch.save({"format": 0, "name": "mlp"}, tmp_path / "old.pt")
     for name, expected in {
-        "text.pt": "text.pt: is no model, or a damaged one; give the model.pt that a trainer wrote",
-        "empty.pt": "empty.pt: is no model, or a damaged one",
-        "cut.pt": "cut.pt: is no model, or a damaged one",
-        "other.pt": "other.pt: is no model of pmssm-supervise",
-        "old.pt": "old.pt: is a model of another version",
+        "text.pt": "text.pt: not a model, or damaged; use the model.pt that a trainer wrote",
+        "empty.pt": "empty.pt: not a model, or damaged",
+        "cut.pt": "cut.pt: not a model, or damaged",
+        "other.pt": "other.pt: not a model of pmssm-supervise",
+        "old.pt": "old.pt: a model of another version",
     }.items():
         with pytest.raises(ModelError, match=expected) as caught:
             load_surrogate(tmp_path / name)
         assert "\n" not in str(caught.value)
         assert isinstance(caught.value, ValueError)
-    with pytest.raises(ModelError, match=r"is a checkpoint, not a model; give the model\.pt beside it"):
+    with pytest.raises(ModelError, match=r"a checkpoint, not a model; use the model\.pt in the same folder"):
         load_surrogate(model.with_name("checkpoint.pt"))
 
 
@@ -223,7 +214,7 @@ def test_an_export_that_differs_from_the_model_is_not_kept(
 
 
 @pytest.mark.parametrize("name", ["transformer", "tabm"])
-def test_models_that_ask_for_the_number_of_rows_are_exported_for_any_number(name: str) -> None:
+def test_models_that_use_the_number_of_rows_are_exported_for_any_number(name: str) -> None:
     model = RECIPES[name].build().eval()
     rows = torch.randn(5, 19)
     found = traced(model, torch.randn(8, 19)).module()(rows)

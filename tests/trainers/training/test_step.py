@@ -178,13 +178,13 @@ def test_bf16_stops_and_resumes_to_the_same_bits_alone_and_as_an_ensemble(tmp_pa
 
 
 def test_an_ensemble_of_a_model_that_is_one_already_is_refused() -> None:
-    with pytest.raises(OptionError, match="--ensemble 2: tabm is an ensemble by itself; leave the option out"):
+    with pytest.raises(OptionError, match="--ensemble 2: tabm is already an ensemble; remove the option"):
         build_models("tabm", settings("tabm", ensemble=2), CPU)
 
 
 def test_a_precision_that_a_cpu_lacks_is_refused() -> None:
     assert choose_precision("fp32", CPU) is Precision.FP32
-    with pytest.raises(OptionError, match="--precision tf32: a CPU has none; give --precision fp32"):
+    with pytest.raises(OptionError, match="--precision tf32: CPUs do not support it; use --precision fp32"):
         choose_precision("tf32", CPU)
 
 
