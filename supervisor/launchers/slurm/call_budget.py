@@ -18,9 +18,11 @@ class CallBudget:
     All times are seconds of one monotonic clock.
     """
 
-    def __init__(self) -> None:
-        self._calls: deque[float] = deque()
-        self._polls: deque[float] = deque()
+    def __init__(self, *, calls: int = CALLS, poll_s: float = POLL_S) -> None:
+        """Allow `calls` calls in a minute, and `poll_s` between polls."""
+        self._allowed = calls
+        self._poll_s = poll_s
+        self._calls: deque[tuple[float, bool]] = deque()  # time, and whether it was a poll
         self._not_before = 0.0
         self._failures = 0
 
@@ -33,24 +35,21 @@ class CallBudget:
                 KEPT_FOR_POLLS calls a minute to them.
         """
         self._forget(now)
-        earliest = self._not_before
-        if poll and self._polls:
-            earliest = max(earliest, self._polls[-1] + POLL_S)
-        if len(self._calls) >= CALLS:
-            earliest = max(earliest, self._calls[-CALLS] + WINDOW_S)
-        if not poll:
-            others = sorted(set(self._calls) - set(self._polls))
-            allowed = CALLS - KEPT_FOR_POLLS
-            if len(others) >= allowed:
-                earliest = max(earliest, others[-allowed] + WINDOW_S)
-        return max(0.0, earliest - now)
+        earliest = [self._not_before]
+        if len(self._calls) >= self._allowed:
+            earliest.append(self._calls[-self._allowed][0] + WINDOW_S)
+        alike = [at for at, was_poll in self._calls if was_poll == poll]
+        if poll and alike:
+            earliest.append(alike[-1] + self._poll_s)
+        others_allowed = self._allowed - KEPT_FOR_POLLS
+        if not poll and len(alike) >= others_allowed:
+            earliest.append(alike[-others_allowed] + WINDOW_S)
+        return max(0.0, max(earliest) - now)
 
     def begin(self, now: float, *, poll: bool) -> None:
         """Count a call that starts now."""
         self._forget(now)
-        self._calls.append(now)
-        if poll:
-            self._polls.append(now)
+        self._calls.append((now, poll))
 
     def end(self, now: float, *, took_s: float, answered: bool) -> None:
         """Note how a call ended, which decides how long the controller is left alone.
@@ -63,10 +62,9 @@ class CallBudget:
         self._failures = 0 if answered else self._failures + 1
         pause = SLOW_FACTOR * took_s if took_s > 1.0 else 0.0
         if self._failures:
-            pause = max(pause, POLL_S * 2 ** min(self._failures, 8))
+            pause = max(pause, self._poll_s * 2 ** min(self._failures, 8))
         self._not_before = now + min(pause, MAX_PAUSE_S)
 
     def _forget(self, now: float) -> None:
-        for calls in (self._calls, self._polls):
-            while calls and calls[0] <= now - WINDOW_S:
-                calls.popleft()
+        while self._calls and self._calls[0][0] <= now - WINDOW_S:
+            self._calls.popleft()

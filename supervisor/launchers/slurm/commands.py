@@ -87,7 +87,7 @@ class Partition:
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the environment for Slurm's programs: English messages, times in UTC, no hidden options."""
     kept = {name: text for name, text in environment.items() if name in _KEPT or not _FOREIGN.match(name)}
-    return {**kept, "LC_ALL": "C", "TZ": "UTC", "SLURM_TIME_FORMAT": "standard", "SLURM_BITSTR_LEN": "0"}
+    return {**kept, "LC_ALL": "C", "TZ": "UTC", "SLURM_TIME_FORMAT": "standard"}
 
 
 class SlurmCommands:
@@ -207,7 +207,7 @@ class SlurmCommands:
         columns = FIELD_END.join(("%P", "%a", "%l", "%D", "%c", "%m", "%G"))
         answer = await self._ask("sinfo", ["-h", "-e", "-o", columns])
         _check(answer, "sinfo")
-        return tuple(_partition(line) for line in answer.stdout.splitlines() if line.strip())
+        return tuple(_partition(line) for line in answer.stdout.split("\n") if line.strip())
 
     async def version(self) -> tuple[int, int]:
         """Return the version of Slurm's programs, such as (22, 5). Asks no controller.

@@ -1,8 +1,9 @@
 """Start of a shim inside a Slurm job: `python -I -S job_shim.py FOLDER`, the last step of the batch script.
 
 It completes the attempt's environment with what only the node knows (variables of Slurm, of the setup lines and of the
-site), leaves a note of job and node, and becomes the shim. It imports the standard library alone, and our package not
-at all, since a node's Python may lack everything else.
+site), leaves a note of job and node, and becomes the shim. It ends with the command's exit code, as a shell would, so
+that Slurm's own dependencies (afterok) and accounting tell success from failure. It imports the standard library
+alone, and our package not at all, since a node's Python may lack everything else.
 
 `spec.json` of a job has these keys beside the shim's own: `shim`, the path of shim.py; `kept`, names of variables that
 the node decides, such as CUDA_VISIBLE_DEVICES.
@@ -20,6 +21,7 @@ from pathlib import Path
 
 READY = 3  # the shim's descriptor for an engine that waits for the start; nobody does here
 NOTE = "job.json"
+NOT_OURS = 75  # exit code where another process has claimed the attempt: "try again later" in sysexits.h
 
 
 def merged_environment(node: Mapping[str, str], spec: Mapping[str, str], kept: frozenset[str]) -> dict[str, str]:
@@ -34,8 +36,16 @@ def merged_environment(node: Mapping[str, str], spec: Mapping[str, str], kept: f
     return {**node, **given}
 
 
-def main(folder: Path) -> None:
-    """Run the attempt in `folder`."""
+def exit_status(record: Mapping[str, object] | None) -> int:
+    """Return the exit code of a shell for the command that `record` tells of, or NOT_OURS without one."""
+    if record is None:
+        return NOT_OURS
+    code, signal = record.get("exit_code"), record.get("signal")
+    return code if isinstance(code, int) else 128 + signal if isinstance(signal, int) else 1
+
+
+def main(folder: Path) -> int:
+    """Run the attempt in `folder` and return the exit code of the job."""
     spec = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
     spec["env"] = merged_environment(os.environ, spec["env"], frozenset(spec["kept"]))
     note = {
@@ -58,6 +68,7 @@ def main(folder: Path) -> None:
     attempt = shim.Shim(str(folder))
     attempt.spec = spec
     attempt.run()
+    return exit_status(attempt.exit)
 
 
 def _write(path: Path, record: Mapping[str, object]) -> None:
@@ -67,4 +78,4 @@ def _write(path: Path, record: Mapping[str, object]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    sys.exit(main(Path(sys.argv[1])))

@@ -95,7 +95,8 @@ def parse_job(text: str) -> tuple[JobStatus, ...]:
     Raises:
         SlurmOutputError: A line is not a job.
     """
-    return tuple(_from_scontrol(line) for line in text.splitlines() if line.strip() and line != "No jobs in the system")
+    lines = (line for line in text.split("\n") if line.strip() and line != "No jobs in the system")
+    return tuple(_from_scontrol(line) for line in lines)
 
 
 def parse_accounting(text: str) -> tuple[JobStatus, ...]:

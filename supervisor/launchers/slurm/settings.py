@@ -67,7 +67,7 @@ def _option(text: str) -> str:
     name = _line(text).lstrip("-").partition("=")[0]
     if not re.fullmatch(r"--[a-z][a-z0-9-]*(=.*)?|-[A-Za-z]\S*", text):
         raise ValueError('must be options of sbatch, one a text, such as "--exclusive" or "--nodelist=n1"')
-    if name in _OURS or (not text.startswith("--") and name[:1] in _OURS):
+    if name[:1] in _OURS if not text.startswith("--") else any(ours.startswith(name) for ours in _OURS):
         raise ValueError(f"{text.partition('=')[0]} is set by the launcher; leave it out")
     return text
 
@@ -116,13 +116,13 @@ def settings_from_table(table: object, source: str) -> SlurmSettings:
 
     Args:
         table: The table as read from TOML.
-        source: Where it stands, such as "plan.toml: slurm".
+        source: Where it stands, with the separator that a field's name needs, such as "plan.toml: slurm.".
 
     Raises:
         SettingsError: Unknown key or bad value.
     """
     if not isinstance(table, Mapping):
-        raise SettingsError(f"{source}: must be a table of settings, such as [slurm]")
+        raise SettingsError(f"{source.rstrip('. ')}: must be a table of settings, such as [slurm]")
     try:
         return SlurmSettings.model_validate(dict(table))
     except ValidationError as error:
