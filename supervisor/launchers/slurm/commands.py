@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import re
+import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from .queue import (
 from .refusals import refusal
 
 DEADLINE_S = 30.0
+KILL_DEADLINE_S = 5.0
 SUBMIT_DEADLINE_S = 60.0  # an sbatch that is killed may have submitted the job: the token finds out
 MAX_OUTPUT = 64 << 20  # bytes
 IDS_PER_CALL = 500  # job numbers on one command line
@@ -178,7 +180,7 @@ class SlurmCommands:
             jobs += parse_accounting(answer.stdout)
         return tuple(jobs)
 
-    async def signal(self, job_ids: Sequence[int], signal: JobSignal) -> None:
+    async def signal(self, job_ids: Sequence[int], job_signal: JobSignal) -> None:
         """Send a signal to the batch script of running jobs, which is our shim; others stay as they are.
 
         Raises:
@@ -186,7 +188,7 @@ class SlurmCommands:
             SlurmUnavailable: No answer in time.
         """
         for some in _portions(job_ids, separator=" "):
-            await self._scancel([f"--signal={signal}", "--batch", *some.split()])
+            await self._scancel([f"--signal={job_signal}", "--batch", *some.split()])
 
     async def cancel(self, job_ids: Sequence[int]) -> None:
         """Cancel jobs: pending ones never start, running ones get SIGTERM, and SIGKILL after the site's KillWait.
@@ -278,38 +280,61 @@ async def _run(command: Sequence[str], text: str, environment: Mapping[str, str]
     except OSError as error:
         raise SlurmUnavailable(f"cannot run {command[0]}: {error.strerror}") from None
     assert process.stdin and process.stdout and process.stderr
+    outputs = _Output(process), _Output(process)
     try:
         async with asyncio.timeout(deadline_s):
             process.stdin.write(text.encode("utf-8", "surrogateescape"))
             with contextlib.suppress(ConnectionError):  # it ended without reading, and says why
                 await process.stdin.drain()
             process.stdin.close()
-            stdout, stderr = await asyncio.gather(_read(process.stdout), _read(process.stderr))
+            await asyncio.gather(outputs[0].read(process.stdout), outputs[1].read(process.stderr))
             await process.wait()
     except TimeoutError:
         raise SlurmUnavailable(f"{command[0]} has not answered for {deadline_s:g} s") from None
     finally:
         if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+            _kill(process)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(KILL_DEADLINE_S):
+                    # The pipes have to be read to their end, or wait() would never return.
+                    await asyncio.gather(outputs[0].read(process.stdout), outputs[1].read(process.stderr))
+                    await process.wait()
+    if any(output.is_too_long for output in outputs):
+        raise SlurmOutputError(f"{command[0]} wrote more than {MAX_OUTPUT >> 20} MiB")
     assert process.returncode is not None
-    return Answer(process.returncode, stdout, stderr)
+    return Answer(process.returncode, outputs[0].text(), outputs[1].text())
 
 
-async def _read(stream: asyncio.StreamReader) -> str:
-    """Read a stream to its end.
+class _Output:
+    """What a program writes to one pipe, up to MAX_OUTPUT; a program that writes more is killed."""
 
-    Raises:
-        SlurmOutputError: It is longer than MAX_OUTPUT.
-    """
-    chunks, size = [], 0
-    while chunk := await stream.read(1 << 16):
-        size += len(chunk)
-        if size > MAX_OUTPUT:
-            raise SlurmOutputError(f"a Slurm program wrote more than {MAX_OUTPUT >> 20} MiB")
-        chunks.append(chunk)
-    return b"".join(chunks).decode("utf-8", "replace")
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._chunks: list[bytes] = []
+        self._size = 0
+
+    @property
+    def is_too_long(self) -> bool:
+        return self._size > MAX_OUTPUT
+
+    async def read(self, stream: asyncio.StreamReader) -> None:
+        """Read to the end of the stream."""
+        while chunk := await stream.read(1 << 16):
+            self._size += len(chunk)
+            if self.is_too_long:
+                self._chunks.clear()
+                _kill(self._process)
+            else:
+                self._chunks.append(chunk)
+
+    def text(self) -> str:
+        return b"".join(self._chunks).decode("utf-8", "replace")
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    """Kill a program and what it started, which may hold its pipes open."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _check(answer: Answer, program: str) -> None:

@@ -23,7 +23,7 @@ from pmssm.supervisor.launchers.slurm.tokens import JobToken
 from support.slurm_cluster import SlurmCluster, read_json
 from support.waiting import wait_until
 
-SHIM = Path(batch_script.__file__).parents[1] / "shim.py"
+SHIM = next(Path(batch_script.__file__).parents[2].rglob("shim.py"))
 SLEEP = "exec sleep 300"
 OUTPUT_NOWHERE = ("--output=/dev/null",)
 
@@ -162,6 +162,14 @@ async def test_the_warning_before_the_time_limit_reaches_the_command(attempt: At
     record = wait_until(attempt.exit, deadline_s=120.0)
     assert (record["exit_code"], record["stop"]) == (143, "stop")
     assert wait_until(lambda: attempt_state(attempt, job_id) == "FAILED", deadline_s=20.0)
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether a process exists and is no zombie, which has no command line."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""
+    except OSError:
+        return False
 
 
 def attempt_state(attempt: Attempt, job_id: int) -> str:
@@ -316,7 +324,5 @@ def test_a_cluster_ends_with_the_process_that_started_it(cluster: SlurmCluster) 
         process.kill()
     assert len(pids) == 3
     wait_until(lambda: not Path(folder).exists(), deadline_s=60.0)
-    assert [
-        pid for pid in pids if Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes()
-    ] == []
+    assert not [pid for pid in pids if is_alive(int(pid))]
     assert cluster.run("sinfo", "-h") != ""
