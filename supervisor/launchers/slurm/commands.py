@@ -1,24 +1,19 @@
-"""The only module that runs Slurm's programs.
-
-Each call has a deadline and a limit on its output, and an environment in which no variable changes what the programs
-do or print. The programs block for up to a minute where no controller answers, so they run beside the event loop.
-"""
+"""What the launcher asks and tells Slurm, through Slurm's own programs."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import re
-import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from .call_budget import CallBudget
-from .errors import JobNotOurs, JobUnknown, SlurmError, SlurmNotInstalled, SlurmOutputError, SlurmUnavailable
+from .errors import JobNotOurs, JobUnknown, SlurmError, SlurmOutputError, SlurmUnavailable
 from .job_status import JobStatus
+from .programs import Answer, clean_environment, run_program
 from .queue import (
     ACCOUNTING_FIELDS,
     FIELD_END,
@@ -31,17 +26,11 @@ from .queue import (
 from .refusals import refusal
 
 DEADLINE_S = 30.0
-KILL_DEADLINE_S = 5.0
 SUBMIT_DEADLINE_S = 60.0  # an sbatch that is killed may have submitted the job: the token finds out
-MAX_OUTPUT = 64 << 20  # bytes
 IDS_PER_CALL = 500  # job numbers on one command line
 JSON_SINCE = (23, 2)  # before, `squeue --json` writes the whole queue of the cluster, whatever it is asked
 JobSignal = Literal["TERM", "QUIT", "CONT"]
 
-# The user's defaults for sbatch, which our options override. Everything else of Slurm's is dropped: inside a job,
-# SLURM_* variables change what sbatch asks for, and SQUEUE_* and the like change the output.
-_KEPT = ("SLURM_CONF", "SLURM_CLUSTERS", "SBATCH_ACCOUNT", "SBATCH_PARTITION", "SBATCH_QOS", "SBATCH_RESERVATION")
-_FOREIGN = re.compile(r"(SLURM|SLURMD|SQUEUE|SBATCH|SACCT|SCANCEL|SINFO|SCONTROL|SALLOC|SRUN)_")
 _NO_ANSWER = re.compile(
     r"Unable to contact slurm controller|Socket timed out|Connection (refused|timed out)|connect failure|"
     r"Zero Bytes were transmitted|Communication (connection )?failure|Unable to process configuration file|"
@@ -50,15 +39,6 @@ _NO_ANSWER = re.compile(
     re.IGNORECASE,
 )
 _UNKNOWN_JOB = "Invalid job id specified"
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a program wrote before it ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
 
 
 @dataclass(frozen=True)
@@ -84,12 +64,6 @@ class Partition:
     cpus: int
     memory_mib: int
     gres: str
-
-
-def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment for Slurm's programs: English messages, times in UTC, no hidden options."""
-    kept = {name: text for name, text in environment.items() if name in _KEPT or not _FOREIGN.match(name)}
-    return {**kept, "LC_ALL": "C", "TZ": "UTC", "SLURM_TIME_FORMAT": "standard"}
 
 
 class SlurmCommands:
@@ -218,7 +192,7 @@ class SlurmCommands:
             SlurmOutputError: The version cannot be read.
         """
         if self._version is None:
-            answer = await _run(["sinfo", "--version"], "", self._environment, DEADLINE_S)
+            answer = await run_program(["sinfo", "--version"], "", self._environment, DEADLINE_S)
             match = re.search(r"\b(\d{2})\.(\d{1,2})\b", answer.stdout)
             if match is None:
                 raise SlurmOutputError(f"sinfo --version wrote: {(answer.stdout or answer.stderr)[:200]}")
@@ -250,7 +224,7 @@ class SlurmCommands:
             self.calls += 1
             answered = False
             try:
-                answer = await _run([program, *arguments], standard_input, self._environment, deadline_s)
+                answer = await run_program([program, *arguments], standard_input, self._environment, deadline_s)
                 answered = answer.returncode == 0 or not _NO_ANSWER.search(answer.stderr)
             finally:
                 now = self._clock()
@@ -259,82 +233,6 @@ class SlurmCommands:
                 raise SlurmUnavailable(f"Slurm does not answer: {_last_line(answer.stderr)}")
             self.last_answer = now
             return answer
-
-
-async def _run(command: Sequence[str], text: str, environment: Mapping[str, str], deadline_s: float) -> Answer:
-    """Run one program, with `text` as its input, to its end or to the deadline.
-
-    Raises:
-        SlurmNotInstalled: There is no such program.
-        SlurmUnavailable: The deadline passed.
-        SlurmOutputError: It wrote more than MAX_OUTPUT.
-    """
-    pipe = asyncio.subprocess.PIPE
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, start_new_session=True
-        )
-    except FileNotFoundError:
-        remedy = "run on a login node of the cluster, or load the site's Slurm module first"
-        raise SlurmNotInstalled(f"{command[0]}: no such program here; {remedy}") from None
-    except OSError as error:
-        raise SlurmUnavailable(f"cannot run {command[0]}: {error.strerror}") from None
-    assert process.stdin and process.stdout and process.stderr
-    outputs = _Output(process), _Output(process)
-    try:
-        async with asyncio.timeout(deadline_s):
-            process.stdin.write(text.encode("utf-8", "surrogateescape"))
-            with contextlib.suppress(ConnectionError):  # it ended without reading, and says why
-                await process.stdin.drain()
-            process.stdin.close()
-            await asyncio.gather(outputs[0].read(process.stdout), outputs[1].read(process.stderr))
-            await process.wait()
-    except TimeoutError:
-        raise SlurmUnavailable(f"{command[0]} has not answered for {deadline_s:g} s") from None
-    finally:
-        if process.returncode is None:
-            _kill(process)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(KILL_DEADLINE_S):
-                    # The pipes have to be read to their end, or wait() would never return.
-                    await asyncio.gather(outputs[0].read(process.stdout), outputs[1].read(process.stderr))
-                    await process.wait()
-    if any(output.is_too_long for output in outputs):
-        raise SlurmOutputError(f"{command[0]} wrote more than {MAX_OUTPUT >> 20} MiB")
-    assert process.returncode is not None
-    return Answer(process.returncode, outputs[0].text(), outputs[1].text())
-
-
-class _Output:
-    """What a program writes to one pipe, up to MAX_OUTPUT; a program that writes more is killed."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self._chunks: list[bytes] = []
-        self._size = 0
-
-    @property
-    def is_too_long(self) -> bool:
-        return self._size > MAX_OUTPUT
-
-    async def read(self, stream: asyncio.StreamReader) -> None:
-        """Read to the end of the stream."""
-        while chunk := await stream.read(1 << 16):
-            self._size += len(chunk)
-            if self.is_too_long:
-                self._chunks.clear()
-                _kill(self._process)
-            else:
-                self._chunks.append(chunk)
-
-    def text(self) -> str:
-        return b"".join(self._chunks).decode("utf-8", "replace")
-
-
-def _kill(process: asyncio.subprocess.Process) -> None:
-    """Kill a program and what it started, which may hold its pipes open."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _check(answer: Answer, program: str) -> None:

@@ -15,16 +15,14 @@ breaks the format is skipped, so that it cannot hide ours.
 
 from __future__ import annotations
 
-import calendar
 import json
-import math
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from .errors import SlurmOutputError
 from .job_status import JobStatus
 from .tokens import PREFIX
+from .values import ABSENT, decode_pair, decode_status, exit_of, number_of, text_of, unix_time, utc_time
 
 FIELD_END = "\x1f"
 RECORD_END = "\x1e"
@@ -60,8 +58,6 @@ ENDED_STATES = frozenset(
     ("COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "DEADLINE", "OUT_OF_MEMORY")
 )
 BASE_STATES = ENDED_STATES | {"PENDING", "RUNNING", "SUSPENDED"}
-_ABSENT = frozenset({"", "(null)", "N/A", "NONE", "None", "Unknown", "UNKNOWN", "Invalid"})
-_NEVER = 1 << 40  # larger than any time or counter that can be meant
 
 
 def parse_queue(text: str) -> tuple[JobStatus, ...]:
@@ -125,9 +121,9 @@ def _records(
 
 
 def _from_queue(words: Mapping[str, str]) -> JobStatus:
-    exit_code, signal = _decode_status(_number(words["exit_code"]))
+    exit_code, signal = decode_status(number_of(words["exit_code"]))
     return _status(
-        job_id=_number(words["JobID"]),
+        job_id=number_of(words["JobID"]),
         states=words["State"].split(","),
         name=words["Name"],
         comment=words["Comment"],
@@ -136,17 +132,17 @@ def _from_queue(words: Mapping[str, str]) -> JobStatus:
         partition=words["Partition"],
         exit_code=exit_code,
         signal=signal,
-        submitted=_utc_time(words["SubmitTime"]),
-        started=_utc_time(words["StartTime"]),
-        ended=_utc_time(words["EndTime"]),
-        restarts=_number(words["RestartCnt"]),
+        submitted=utc_time(words["SubmitTime"]),
+        started=utc_time(words["StartTime"]),
+        ended=utc_time(words["EndTime"]),
+        restarts=number_of(words["RestartCnt"]),
     )
 
 
 def _from_accounting(words: Mapping[str, str]) -> JobStatus:
-    exit_code, signal = _decode_pair(words["ExitCode"])
+    exit_code, signal = decode_pair(words["ExitCode"])
     return _status(
-        job_id=_number(words["JobIDRaw"]),
+        job_id=number_of(words["JobIDRaw"]),
         states=words["State"].split()[:1],  # "CANCELLED by 1000"
         name=words["JobName"],
         comment=words["Comment"],
@@ -155,9 +151,9 @@ def _from_accounting(words: Mapping[str, str]) -> JobStatus:
         partition=words["Partition"],
         exit_code=exit_code,
         signal=signal,
-        submitted=_utc_time(words["Submit"]),
-        started=_utc_time(words["Start"]),
-        ended=_utc_time(words["End"]),
+        submitted=utc_time(words["Submit"]),
+        started=utc_time(words["Start"]),
+        ended=utc_time(words["End"]),
         restarts=None,
     )
 
@@ -166,9 +162,9 @@ def _from_scontrol(line: str) -> JobStatus:
     # The name may hold spaces and '='; what Slurm writes itself comes after it.
     name = _between(line, "JobName=", " UserId=")
     rest = line.partition(f"JobName={name}")[2]
-    exit_code, signal = _decode_pair(_word(rest, "ExitCode"))
+    exit_code, signal = decode_pair(_word(rest, "ExitCode"))
     return _status(
-        job_id=_number(_between(line, "JobId=", " ")),
+        job_id=number_of(_between(line, "JobId=", " ")),
         states=_word(rest, "JobState").split(","),
         name=name,
         comment=_between(rest, " Comment=", " StdErr=").rstrip(),
@@ -177,10 +173,10 @@ def _from_scontrol(line: str) -> JobStatus:
         partition=_word(rest, "Partition"),
         exit_code=exit_code,
         signal=signal,
-        submitted=_utc_time(_word(rest, "SubmitTime")),
-        started=_utc_time(_word(rest, "StartTime")),
-        ended=_utc_time(_word(rest, "EndTime")),
-        restarts=_number(_word(rest, "Restarts")),
+        submitted=utc_time(_word(rest, "SubmitTime")),
+        started=utc_time(_word(rest, "StartTime")),
+        ended=utc_time(_word(rest, "EndTime")),
+        restarts=number_of(_word(rest, "Restarts")),
     )
 
 
@@ -195,21 +191,21 @@ def _word(line: str, key: str) -> str:
 
 def _from_json(job: Mapping[str, Any]) -> JobStatus:
     states = job.get("job_state")
-    exit_code, signal = _exit_of(job.get("exit_code"))
+    exit_code, signal = exit_of(job.get("exit_code"))
     return _status(
-        job_id=_number(job.get("job_id")),
+        job_id=number_of(job.get("job_id")),
         states=states if isinstance(states, list) else [states],
-        name=_text(job.get("name")),
-        comment=_text(job.get("comment")),
-        reason=_text(job.get("state_reason")),
-        nodes=_text(job.get("nodes")),
-        partition=_text(job.get("partition")),
+        name=text_of(job.get("name")),
+        comment=text_of(job.get("comment")),
+        reason=text_of(job.get("state_reason")),
+        nodes=text_of(job.get("nodes")),
+        partition=text_of(job.get("partition")),
         exit_code=exit_code,
         signal=signal,
-        submitted=_unix_time(job.get("submit_time")),
-        started=_unix_time(job.get("start_time")),
-        ended=_unix_time(job.get("end_time")),
-        restarts=_number(job.get("restart_cnt")),
+        submitted=unix_time(job.get("submit_time")),
+        started=unix_time(job.get("start_time")),
+        ended=unix_time(job.get("end_time")),
+        restarts=number_of(job.get("restart_cnt")),
     )
 
 
@@ -240,11 +236,11 @@ def _status(
         job_id=job_id,
         state=base,
         name=name,
-        comment="" if comment in _ABSENT else comment,
+        comment="" if comment in ABSENT else comment,
         flags=frozenset(words) - {base},
-        reason="" if reason in _ABSENT else reason,
-        nodes="" if nodes in _ABSENT else nodes,
-        partition="" if partition in _ABSENT else partition,
+        reason="" if reason in ABSENT else reason,
+        nodes="" if nodes in ABSENT else nodes,
+        partition="" if partition in ABSENT else partition,
         exit_code=exit_code if has_ended else None,
         signal=signal if has_ended else None,
         submitted=submitted,
@@ -253,61 +249,3 @@ def _status(
         ended=ended if has_ended else None,  # before that it is the end of the time limit
         restarts=restarts or 0,
     )
-
-
-def _exit_of(value: Any) -> tuple[int | None, int | None]:  # noqa: ANN401
-    """Return exit code and signal of JSON's `exit_code` in any version."""
-    if isinstance(value, dict) and ("return_code" in value or "signal" in value):
-        signal = value.get("signal")
-        number = _number(signal.get("id", signal.get("signal_id"))) if isinstance(signal, dict) else _number(signal)
-        return (None, number) if number else (_number(value.get("return_code")), None)
-    return _decode_status(_number(value))
-
-
-def _decode_status(status: int | None) -> tuple[int | None, int | None]:
-    """Return exit code and signal of a wait status, see waitpid(2)."""
-    if status is None:
-        return None, None
-    signal = status & 0x7F
-    return (None, signal) if signal else (status >> 8 & 0xFF, None)
-
-
-def _decode_pair(text: str) -> tuple[int | None, int | None]:
-    """Return exit code and signal of Slurm's `code:signal`."""
-    code, _, signal = text.strip().partition(":")
-    number = _number(signal)
-    return (None, number) if number else (_number(code), None)
-
-
-def _text(value: Any) -> str:  # noqa: ANN401
-    if isinstance(value, dict):  # sacct's JSON: {"job": ..., "administrator": ..., "system": ...}
-        value = value.get("job")
-    return value if isinstance(value, str) and value not in _ABSENT else ""
-
-
-def _number(value: Any) -> int | None:  # noqa: ANN401
-    """Return a number in any of Slurm's spellings; None for null, unset, infinite or no number."""
-    if isinstance(value, dict):
-        if not value.get("set", True) or value.get("infinite"):
-            return None
-        value = value.get("number")
-    if isinstance(value, str):
-        value = int(value) if value.strip().isascii() and value.strip().isdigit() and len(value) < 20 else None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return int(value) if 0 <= value < _NEVER else None
-
-
-def _unix_time(value: Any) -> float | None:  # noqa: ANN401
-    number = _number(value)
-    return float(number) if number else None
-
-
-def _utc_time(text: str) -> float | None:
-    """Return the unix time of Slurm's `2026-11-27T02:44:41`, which is UTC because our calls set TZ."""
-    if text.strip() in _ABSENT:
-        return None
-    try:
-        return float(calendar.timegm(time.strptime(text.strip(), "%Y-%m-%dT%H:%M:%S")))
-    except ValueError:
-        raise SlurmOutputError(f"Slurm wrote a time that cannot be read: {text[:60]}") from None

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pmssm.supervisor.launchers.slurm import commands
+from pmssm.supervisor.launchers.slurm import commands, programs
 from pmssm.supervisor.launchers.slurm.call_budget import CallBudget
-from pmssm.supervisor.launchers.slurm.commands import SlurmCommands, clean_environment
+from pmssm.supervisor.launchers.slurm.commands import SlurmCommands
 from pmssm.supervisor.launchers.slurm.errors import (
     JobNotOurs,
     RefusalKind,
@@ -21,6 +21,7 @@ from pmssm.supervisor.launchers.slurm.errors import (
     SlurmUnavailable,
     SubmissionRefused,
 )
+from pmssm.supervisor.launchers.slurm.programs import clean_environment
 
 MakeSlurm = Callable[..., SlurmCommands]
 
@@ -29,13 +30,18 @@ MakeSlurm = Callable[..., SlurmCommands]
 def slurm(tmp_path: Path) -> MakeSlurm:
     """Makes calls to given shell scripts: `slurm(squeue="exit 1")`."""
 
-    def make(version: str = "slurm 22.05.8", **programs: str) -> SlurmCommands:
+    def make(
+        version: str = "slurm 22.05.8",
+        clock: Callable[[], float] = time.monotonic,
+        budget: CallBudget | None = None,
+        **programs: str,
+    ) -> SlurmCommands:
         for name, script in {"sinfo": f"echo {version}", **programs}.items():
             path = tmp_path / name
             path.write_text(f"#!/bin/sh\n{script}\n")
             path.chmod(0o755)
         environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HERE": str(tmp_path)}
-        return SlurmCommands(environment, budget=CallBudget(calls=1000, poll_s=0))
+        return SlurmCommands(environment, budget=budget or CallBudget(calls=1000, poll_s=0), clock=clock)
 
     return make
 
@@ -57,7 +63,7 @@ async def test_a_program_that_hangs_is_ended_at_its_deadline(
 
 
 async def test_endless_output_is_cut_off(slurm: MakeSlurm, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "MAX_OUTPUT", 100_000)
+    monkeypatch.setattr(programs, "MAX_OUTPUT", 100_000)
     with pytest.raises(SlurmOutputError, match="wrote more than"):
         await slurm(squeue="yes").queue()
 
@@ -120,29 +126,23 @@ async def test_a_thousand_jobs_are_cancelled_in_two_calls(slurm: MakeSlurm, tmp_
     assert (tmp_path / "calls").read_text().split() == ["500", "500"]
 
 
-async def test_500_runs_cause_no_more_than_12_calls_a_minute(slurm: MakeSlurm) -> None:
+async def test_many_submissions_and_polls_stay_within_12_calls_a_minute(
+    slurm: MakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now, calls = 0.0, []
-
-    def clock() -> float:
-        return now
 
     async def sleep(seconds: float) -> None:
         nonlocal now
         now += seconds
 
-    busy = slurm(sbatch="echo 1", squeue=":")
-    busy._clock, busy._budget = clock, CallBudget()
-    original = asyncio.sleep
-    try:
-        asyncio.sleep = sleep  # type: ignore[assignment]
-        for number in range(40):
-            await busy.submit((), "")
+    busy = slurm(sbatch="echo 1", squeue=":", clock=lambda: now, budget=CallBudget())
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    for number in range(40):
+        await busy.submit((), "")
+        calls.append(now)
+        if number % 2:
+            await busy.queue()
             calls.append(now)
-            if number % 2:
-                await busy.queue()
-                calls.append(now)
-    finally:
-        asyncio.sleep = original
     assert max(sum(at <= other < at + 59.9 for other in calls) for at in calls) <= 12
     assert now > 240
 

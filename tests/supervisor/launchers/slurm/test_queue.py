@@ -201,6 +201,12 @@ def test_json_that_is_no_queue_is_an_error(text: str) -> None:
         parse_queue_json(text)
 
 
+@pytest.mark.parametrize("job_id", ["1" + "0" * 400, "1e400", "NaN", "-1", "true", '{"set": true, "number": null}'])
+def test_a_number_that_cannot_be_meant_is_an_error(job_id: str) -> None:
+    with pytest.raises(SlurmOutputError, match="without a number"):
+        parse_queue_json(f'{{"jobs": [{{"job_id": {job_id}, "job_state": "RUNNING"}}]}}')
+
+
 def attempt(parse: Any, text: str) -> None:  # noqa: ANN401
     try:
         jobs = parse(text)
