@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from .call_budget import CallBudget
+from .call_budget import CallBudget, CallKind
 from .errors import JobNotOurs, JobUnknown, SlurmError, SlurmOutputError, SlurmUnavailable
 from .job_status import JobStatus
 from .programs import Answer, clean_environment, run_program
@@ -69,7 +69,7 @@ class Partition:
 class SlurmCommands:
     """Asks and tells Slurm, within the session's budget of calls.
 
-    One call runs at a time, in the order in which they were asked for.
+    One call runs at a time.
     """
 
     def __init__(
@@ -100,7 +100,9 @@ class SlurmCommands:
             SlurmUnavailable: No answer in time; whether the job exists is then unknown.
             SlurmOutputError: The answer is no job number; whether the job exists is then unknown.
         """
-        answer = await self._ask("sbatch", ["--parsable", *options], script, deadline_s=SUBMIT_DEADLINE_S)
+        answer = await self._ask(
+            "sbatch", ["--parsable", *options], script, kind="submit", deadline_s=SUBMIT_DEADLINE_S
+        )
         if answer.returncode != 0:
             raise refusal(answer.stderr)
         number = answer.stdout.strip().rpartition("\n")[2].partition(";")[0]  # "12;cluster"; wrappers print before it
@@ -116,10 +118,10 @@ class SlurmCommands:
         """
         arguments = ["-h", "-r", "-a", "-t", "all", "-u", str(os.getuid())]
         if await self.version() >= JSON_SINCE:
-            answer = await self._ask("squeue", [*arguments, "--json"], poll=True)
+            answer = await self._ask("squeue", [*arguments, "--json"], kind="poll")
             _check(answer, "squeue")
             return parse_queue_json(answer.stdout)
-        answer = await self._ask("squeue", [*arguments, "-O", QUEUE_FORMAT], poll=True)
+        answer = await self._ask("squeue", [*arguments, "-O", QUEUE_FORMAT], kind="poll")
         _check(answer, "squeue")
         return parse_queue(answer.stdout)
 
@@ -210,29 +212,34 @@ class SlurmCommands:
         self,
         program: str,
         arguments: Sequence[str],
-        standard_input: str = "",
+        text: str = "",
         *,
-        poll: bool = False,
+        kind: CallKind = "command",
         deadline_s: float = DEADLINE_S,
     ) -> Answer:
-        """Run a program once the budget allows it."""
-        async with self._turn:
-            while (wait := self._budget.wait_s(self._clock(), poll=poll)) > 0:
-                await asyncio.sleep(wait)
-            began = self._clock()
-            self._budget.begin(began, poll=poll)
-            self.calls += 1
-            answered = False
-            try:
-                answer = await run_program([program, *arguments], standard_input, self._environment, deadline_s)
-                answered = answer.returncode == 0 or not _NO_ANSWER.search(answer.stderr)
-            finally:
-                now = self._clock()
-                self._budget.end(now, took_s=now - began, answered=answered)
-            if not answered:
-                raise SlurmUnavailable(f"Slurm does not answer: {_last_line(answer.stderr)}")
-            self.last_answer = now
-            return answer
+        """Run a program once the budget allows it. What waits for that does not keep others from their turn."""
+        while True:
+            async with self._turn:
+                wait_s = self._budget.wait_s(self._clock(), kind)
+                if wait_s <= 0:
+                    return await self._call([program, *arguments], text, kind, deadline_s)
+            await asyncio.sleep(wait_s)
+
+    async def _call(self, command: Sequence[str], text: str, kind: CallKind, deadline_s: float) -> Answer:
+        began = self._clock()
+        self._budget.begin(began, kind)
+        self.calls += 1
+        answered = False
+        try:
+            answer = await run_program(command, text, self._environment, deadline_s)
+            answered = answer.returncode == 0 or not _NO_ANSWER.search(answer.stderr)
+        finally:
+            now = self._clock()
+            self._budget.end(now, took_s=now - began, answered=answered)
+        if not answered:
+            raise SlurmUnavailable(f"Slurm does not answer: {_last_line(answer.stderr)}")
+        self.last_answer = now
+        return answer
 
 
 def _check(answer: Answer, program: str) -> None:
