@@ -12,9 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
+from pmssm.trainers.cli.main import commands
+from pmssm.trainers.cli.train_commands import make_command
 from pmssm.trainers.data.prepared import load_prepared
+from pmssm.trainers.data.reading import FORMATS
+from pmssm.trainers.data.targets import TARGETS
 from pmssm.trainers.inference.model_file import load_surrogate
 from pmssm.trainers.inference.surrogate import OutsideTrainingWarning
+from pmssm.trainers.models.recipes import RECIPES, Recipe
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -292,3 +298,25 @@ def test_testing_runs_prepare_and_a_trainer_on_a_few_rows(tmp_path: Path, cli: R
     assert done.returncode == 0, done
     assert "1,024 rows to train" in done.stdout
     assert "Training for 2 epochs" in done.stdout
+
+
+def test_each_recipe_has_a_command_with_its_learning_rate_and_what_a_resume_needs() -> None:
+    assert set(RECIPES) < set(commands.commands)
+    for name, schedule in {"mlp": "a resume may use more --epochs", "tabm": "a resume needs the same --epochs"}.items():
+        help_text = " ".join(CliRunner().invoke(commands, [name, "--help"]).output.split())
+        assert RECIPES[name].summary in help_text
+        assert f"[default: {RECIPES[name].learning_rate}; x>0]" in help_text
+        assert schedule in help_text
+
+
+def test_a_recipe_alone_makes_a_command() -> None:
+    recipe = Recipe("mlp:PMSSMFeedForward", "a model of tomorrow", 0.5, 0.0, cosine=True, clip_norm=None)
+    assert "Train a model of tomorrow." in CliRunner().invoke(make_command("tomorrow", recipe), ["--help"]).output
+
+
+def test_the_help_of_prepare_names_every_format_and_target() -> None:
+    help_text = CliRunner().invoke(commands, ["prepare", "--help"]).output
+    for each in FORMATS:
+        assert each.name in help_text
+    for target in TARGETS.values():
+        assert target.branch in help_text

@@ -90,8 +90,8 @@ def test_a_batch_in_parts_gives_the_trajectory_of_a_whole_one_to_1e_12(name: str
     for parts in (1, 3):
         weights = FlatParameters([model.double() for model in build_models(name, how, CPU)])
         optimizer = FlatAdamW(weights, learning_rate=1e-3, weight_decay=0.1, clip_norm=1.0)
-        step = TrainingStep(points, optimizer, 200, parts=parts)
-        assert step.parts == parts
+        step = TrainingStep(points, optimizer, 200, slices=parts)
+        assert step.slices == parts
         for epoch in range(3):
             step.start_epoch([42], epoch, row=0)
             step(200)
