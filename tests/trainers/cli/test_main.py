@@ -122,8 +122,8 @@ def test_the_log_has_the_documented_lines(trained: tuple[Path, str]) -> None:
         re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \[info     \] mlp                  \| ", line) for line in lines
     )
     assert any(line.endswith("| Training for 3 epochs") for line in lines)
-    figures = r"Train MSE = \d+\.\d{6} \| Val MSE = \d+\.\d{6} \| LR = 1\.000000e-04"
-    epochs = [line for line in lines if re.search(rf"\| Epoch \d{{4}} \| {figures}$", line)]
+    scores = r"Train MSE = \d+\.\d{6} \| Val MSE = \d+\.\d{6} \| LR = 1\.000000e-04"
+    epochs = [line for line in lines if re.search(rf"\| Epoch \d{{4}} \| {scores}$", line)]
     assert [line.split("| Epoch ")[1][:4] for line in epochs] == ["0001", "0002", "0003"]
 
 
@@ -162,7 +162,7 @@ def test_a_finished_training_leaves_model_metrics_plots_and_a_flat_result(
     assert 1 - mse / np.var(meta.val_targets) == pytest.approx(result["r2"], abs=1e-5)
 
 
-def test_the_surrogate_takes_physical_points_and_says_when_they_lie_outside(
+def test_the_surrogate_takes_physical_points_and_warns_of_those_outside_the_training_range(
     trained: tuple[Path, str], make_rows: Callable[..., np.ndarray]
 ) -> None:
     surrogate = load_surrogate(trained[0] / "model.pt")
