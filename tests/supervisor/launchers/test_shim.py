@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 from pmssm.supervisor.launchers.attempt_files import ATTEMPT_VARIABLE
+from pmssm.supervisor.launchers.base import NeverStarted
 from pmssm.supervisor.launchers.local import LocalAttempt
 from pmssm.supervisor.launchers.process_identity import ProcessIdentity
 from pmssm.supervisor.launchers.shim import NOT_STARTED
-from support.shim_attempts import HEADER, Workplace, is_alive, is_stopped
+from pmssm.supervisor.session.events import Exit
+from support.shim_attempts import HEADER, Workplace, is_alive, is_stopped, poll
 from support.waiting import wait_until
 
 SLEEP = 'echo $$ > "$here/pid"; exec sleep 600'
@@ -346,13 +348,13 @@ def test_of_many_shims_on_one_folder_one_starts_the_command(place: Workplace) ->
 
 
 def test_a_shim_that_comes_after_an_engine_gave_it_up_starts_nothing(place: Workplace) -> None:
-    assert LocalAttempt.recover(place.folder) is None
+    assert LocalAttempt.adopt(place.folder).outcome == NeverStarted()
     shim = place.shim(place.spec('echo started > "$here/starts"'))
     assert shim.wait() == 0
     assert not (place.path / "starts").exists()
     assert not place.log.exists()
     assert not (place.folder / "exit.json").exists()
-    assert LocalAttempt.recover(place.folder) is None
+    assert LocalAttempt.adopt(place.folder).outcome == NeverStarted()
 
 
 # A full disk
@@ -401,10 +403,10 @@ def test_however_full_the_disk_a_command_is_either_started_and_told_of_or_not_st
     fill(tiny_disk, pages)
     try:
         place.shim(spec).wait()
-        outcome = LocalAttempt(place.folder, -1).poll()
+        outcome = poll(LocalAttempt(place.folder, -1))
     finally:
         place.end()
-    assert outcome is not None
+    assert isinstance(outcome, Exit)
     if (tmp_path / "starts").exists():
         assert (tmp_path / "starts").read_text() == "started\n"
         assert outcome.exit_code == 9

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pmssm.supervisor.engine import process_usage as usage
-from pmssm.supervisor.engine.process_usage import UsageMeter
+from pmssm.supervisor.launchers import process_usage
+from pmssm.supervisor.launchers.process_usage import UsageMeter
 from support.waiting import wait_until
 
 # A child of a child, a child made by a second thread, and ten megabytes; then it waits to be told to end.
@@ -47,7 +47,7 @@ def test_a_kernel_that_does_not_list_children_is_asked_about_everybody(
     family: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listed = _members(family)
-    monkeypatch.setattr(usage, "KERNEL_LISTS_CHILDREN", False)
+    monkeypatch.setattr(process_usage, "KERNEL_LISTS_CHILDREN", False)
     assert _members(family) == listed
 
 
