@@ -64,7 +64,7 @@ def recorded_command(place: Workplace) -> ProcessIdentity | None:
 # An attempt of one's own
 
 
-def test_an_attempt_is_started_watched_and_told_of(place: Workplace) -> None:
+def test_an_attempt_is_started_and_watched_to_its_end(place: Workplace) -> None:
     attempt = place.attempt(place.spec(f"{LOOP[:-4]} [ -e $here/go ] && exit 3; done"))
     pid = place.pid("pid")
     assert poll(attempt.local) is None
@@ -105,7 +105,7 @@ def test_stop_is_gentle(place: Workplace) -> None:
     assert place.log_lines()[-1] == "saved"
 
 
-def test_kill_is_not(place: Workplace) -> None:
+def test_kill_does_not_wait(place: Workplace) -> None:
     attempt = place.attempt(place.spec(GENTLE, grace_s=3600))
     place.pid("pid")
     attempt.local.request_stop("kill", 60)
@@ -135,7 +135,7 @@ def test_sending_to_an_attempt_that_has_ended_does_nothing(place: Workplace) -> 
     assert attempt.outcome().exit_code == 4
 
 
-def test_an_attempt_whose_shim_cannot_run_failed_and_says_where_to_look(
+def test_an_attempt_whose_shim_cannot_run_failed_and_names_its_log(
     place: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
@@ -257,7 +257,7 @@ def test_a_second_stop_does_not_begin_the_grace_anew(place: Workplace) -> None:
     assert place.note("told") == "told"
 
 
-def test_daemons_of_a_dead_shim_are_found_by_their_mark(place: Workplace) -> None:
+def test_daemons_of_a_dead_shim_are_found_by_their_environment(place: Workplace) -> None:
     script = f"setsid sh -c 'echo $$ > $here/daemon; exec sleep 600' & until [ -s $here/daemon ]; do :; done; {GENTLE}"
     attempt = place.attempt(place.spec(script))
     pid, daemon = place.pid("pid"), place.pid("daemon")
@@ -295,7 +295,7 @@ def test_a_running_attempt_is_found_and_can_be_stopped(place: Workplace) -> None
     assert outcome_of(found).exit_code == 143
 
 
-def test_an_attempt_that_ended_meanwhile_tells_how(place: Workplace) -> None:
+def test_an_attempt_that_ended_meanwhile_has_its_exit_record(place: Workplace) -> None:
     shim = place.shim(place.spec("exit 6"))
     record = shim.exit()
     outcome = found_ended(place)
@@ -383,7 +383,7 @@ def test_an_identity_opens_exactly_its_process(place: Workplace) -> None:
     assert ProcessIdentity.of(identity.pid) != identity
 
 
-def test_a_zombie_is_nobody() -> None:
+def test_a_zombie_is_not_alive() -> None:
     pid = os.posix_spawn("/bin/true", ["true"], {})
     descriptor = os.pidfd_open(pid)
     wait_until(lambda: has_ended(descriptor))

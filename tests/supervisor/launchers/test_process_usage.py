@@ -43,7 +43,7 @@ def test_the_whole_tree_counts(family: int) -> None:
     assert measured.cpu_percent is None
 
 
-def test_a_kernel_that_does_not_list_children_is_asked_about_everybody(
+def test_without_the_kernels_list_of_children_all_processes_are_examined(
     family: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listed = _members(family)
@@ -51,7 +51,7 @@ def test_a_kernel_that_does_not_list_children_is_asked_about_everybody(
     assert _members(family) == listed
 
 
-def test_cpu_is_what_was_used_since_the_look_before() -> None:
+def test_cpu_usage_is_averaged_since_the_previous_measurement() -> None:
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
         meter = UsageMeter()
         meter.measure({"run": process.pid})

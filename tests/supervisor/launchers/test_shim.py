@@ -55,7 +55,7 @@ def test_nothing_but_the_records_is_left_in_the_folder(place: Workplace) -> None
     assert {entry.stat().st_mode & 0o077 for entry in place.folder.iterdir() if entry.name != "spec.json"} == {0}
 
 
-def test_the_shim_says_nothing_when_all_is_well(place: Workplace) -> None:
+def test_the_shim_prints_nothing_when_all_is_well(place: Workplace) -> None:
     place.shim(place.spec("exit 0")).exit()
     assert (place.folder / "shim.log").read_text() == ""
 
@@ -69,7 +69,7 @@ def test_output_and_errors_go_into_the_log_after_the_header(place: Workplace) ->
     assert place.log.read_text() == f"an earlier attempt\n{HEADER}out\nerr\n"
 
 
-def test_the_environment_is_exactly_the_one_asked_for(place: Workplace) -> None:
+def test_the_environment_is_exactly_the_requested_one(place: Workplace) -> None:
     spec = place.spec(["/usr/bin/env", "-0"], {"CUDA_VISIBLE_DEVICES": "", "ODD": "a=b\nc", "BYTES": "\udcff"})
     place.shim(spec).exit()
     found = set(place.log.read_bytes().removeprefix(HEADER.encode()).rstrip(b"\0\n").split(b"\0"))
@@ -262,7 +262,7 @@ def test_the_whole_process_group_is_stopped(place: Workplace) -> None:
     assert not is_alive(child)
 
 
-def test_a_closed_terminal_means_nothing_to_the_shim(place: Workplace) -> None:
+def test_the_shim_ignores_the_end_of_its_terminal(place: Workplace) -> None:
     shim = place.shim(place.spec(SLEEP))
     pid = place.pid("pid")
     shim.send(signal.SIGHUP)
@@ -392,7 +392,7 @@ def test_an_exit_code_is_recorded_although_the_disk_is_full(tiny_disk: Path) -> 
 
 
 @pytest.mark.parametrize("pages", range(7))
-def test_however_full_the_disk_a_command_is_either_started_and_told_of_or_not_started(
+def test_however_full_the_disk_a_command_is_either_started_and_recorded_or_not_started(
     pages: int, tiny_disk: Path, tmp_path: Path
 ) -> None:
     place = Workplace(tiny_disk)
