@@ -13,7 +13,7 @@ from typing import Any
 
 from pmssm.supervisor.launchers.attempt_files import ATTEMPT_VARIABLE, AttemptSpec
 from pmssm.supervisor.launchers.base import Outcome
-from pmssm.supervisor.launchers.local import LocalAttempt
+from pmssm.supervisor.launchers.local_attempt import LocalAttempt
 from pmssm.supervisor.launchers.process_identity import ProcessIdentity, find_by_environment
 from pmssm.supervisor.launchers.shim_pool import IdleShim, ShimPool
 from pmssm.supervisor.session.events import Exit
@@ -72,7 +72,7 @@ class Workplace:
         return AttemptSpec(arguments, cwd or str(self.path), environment, str(self.log), HEADER, grace_s)
 
     def shim(self, spec: AttemptSpec) -> "ShimProcess":
-        """Start a shim as launchers/local.py does, without that file."""
+        """Start a shim as LocalAttempt.start does, without that class."""
         self.folder.mkdir(exist_ok=True)
         env = {**spec.env, ATTEMPT_VARIABLE: str(self.folder)}
         record = {**{name: getattr(spec, name) for name in AttemptSpec.__dataclass_fields__}, "env": env}

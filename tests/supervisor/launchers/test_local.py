@@ -11,7 +11,7 @@ import pytest
 from pmssm.supervisor.files import read_object
 from pmssm.supervisor.launchers.attempt_files import ATTEMPT_VARIABLE, read_identity
 from pmssm.supervisor.launchers.base import NeverStarted
-from pmssm.supervisor.launchers.local import LocalAttempt
+from pmssm.supervisor.launchers.local_attempt import LocalAttempt
 from pmssm.supervisor.launchers.process_identity import ProcessIdentity, find_by_environment
 from pmssm.supervisor.launchers.shim import NOT_STARTED
 from pmssm.supervisor.launchers.shim_pool import ShimPool

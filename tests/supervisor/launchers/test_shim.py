@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from pmssm.supervisor.launchers.attempt_files import ATTEMPT_VARIABLE
 from pmssm.supervisor.launchers.base import NeverStarted
-from pmssm.supervisor.launchers.local import LocalAttempt
+from pmssm.supervisor.launchers.local_attempt import LocalAttempt
 from pmssm.supervisor.launchers.process_identity import ProcessIdentity
 from pmssm.supervisor.launchers.shim import NOT_STARTED
 from pmssm.supervisor.session.events import Exit

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pmssm.supervisor.launchers.local import LocalAttempt
+from pmssm.supervisor.launchers.local_attempt import LocalAttempt
 from pmssm.supervisor.launchers.shim import NOT_STARTED
 from pmssm.supervisor.launchers.shim_pool import IdleShim, ShimPool
 from support.shim_attempts import Workplace, outcome_of
