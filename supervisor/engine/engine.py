@@ -156,7 +156,7 @@ class Engine:
             now=time.time(),
             reading=reading,
             engine_pid=os.getpid(),
-            troubles=problems,
+            problems=problems,
         )
 
     async def _serve(self, linger: bool) -> None:
@@ -191,7 +191,7 @@ class Engine:
                 for action in actions:
                     self._execute(action)
             deleted = self._session.is_deleted()
-            if not deleted and any(run.pending for run in self.state.runs.values()):
+            if not deleted and any(run.wants_start for run in self.state.runs.values()):
                 with contextlib.suppress(OSError):
                     self._attempts.prepare()
             if not deleted and self._session.is_summary_due:

@@ -98,7 +98,7 @@ class Monitor:
     def problems(self, state: SessionState) -> Iterator[str]:
         """Yield a note for each running run that cannot be observed completely."""
         for name, tracker in self._trackers.items():
-            if tracker.gave_up and state.runs[name].alive:
+            if tracker.pattern_timed_out and state.runs[name].alive:
                 yield f"{name}: progress unknown, because its `progress` pattern is too slow for its log"
 
     def stalled(self, state: SessionState) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from ..gpus.models import GpuReading
-from ..gpus.slot_selection import choose_slots
+from ..gpus.slot_selection import SlotRequest, select_slots
 from ..gpus.visible_devices import GpuRequestError
 from ..session.events import SlotsChosen
 from .session_store import SessionStore
@@ -43,15 +43,14 @@ class SlotAllocator:
 
     def _select(self, reading: GpuReading, own_pids: frozenset[int]) -> None:
         settings, state = self._session.settings, self._session.state
-        selection = choose_slots(
+        request = SlotRequest.for_plan(
             self._session.plan,
-            reading,
-            requested=settings.gpus,
+            gpus=settings.gpus,
+            inherited=settings.environment.get("CUDA_VISIBLE_DEVICES"),
             parallel=settings.parallel,
             share=settings.share_gpu,
-            inherited=settings.environment.get("CUDA_VISIBLE_DEVICES"),
-            own_pids=own_pids,
         )
+        selection = select_slots(reading, request, own_pids)
         notes = (*((selection.reason,) if selection.reason else ()), *selection.notes)
         if (selection.slots, selection.mode, notes) != (state.slots, state.mode, state.notes):
             self._session.record(SlotsChosen(at=time.time(), slots=selection.slots, mode=selection.mode, notes=notes))

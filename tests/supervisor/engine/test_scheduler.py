@@ -597,7 +597,7 @@ def check_rest(simulation: Simulation) -> None:
             assert {states[root] for root in roots} <= ENDED_BADLY - {RunState.BLOCKED}
     for name, run in simulation.state.runs.items():
         others = [simulation.state.runs[dependency].last for dependency in simulation.plan.runs[name].after_end]
-        if run.last is not None and not run.held and states[name] is not RunState.BLOCKED:
+        if run.last is not None and not run.stopped_by_user and states[name] is not RunState.BLOCKED:
             assert all(other is None or other.order < run.last.order for other in others)
     assert replay(simulation.plan, simulation.events) == simulation.state
     assert decide(simulation.plan, simulation.state, now=0.0) == []
