@@ -74,15 +74,15 @@ class _Headless:
             task.add_done_callback(self._commands.discard)
 
     async def _carry_out(self, command: Down | Stop) -> None:
-        reply = await self._engine.command(command)
+        reply = await self._engine.handle(command)
         if not reply.ok and isinstance(command, Down):
             self._voice.note(f"{reply.message}; leaving, what runs goes on: `attach` or `status` finds it")
-            self._engine.leave()
+            self._engine.request_shutdown()
 
     async def _report(self) -> None:
         while True:
             await asyncio.sleep(REPORT_S)
-            snapshot = self._engine.look()
+            snapshot = self._engine.snapshot()
             self._voice.picture(snapshot)
             stalled = (
                 f"{name}: attempt {run.attempt} has stalled" for name, run in snapshot.runs.items() if run.stalled

@@ -34,9 +34,9 @@ async def get_snapshot(logs: Path, *, reopen: bool = False, stamp: str | None = 
 
     with contextlib.suppress(ConnectionLost):  # it died just then; the next one answers
         async with open_client(logs, reopen=reopen, stamp=stamp) as client:
-            return await client.look()
+            return await client.snapshot()
     async with open_client(logs, reopen=reopen, stamp=stamp) as client:
-        return await client.look()
+        return await client.snapshot()
 
 
 def dashboard_settings(ascii_only: bool, theme: str | None) -> DashboardConfig:
@@ -228,7 +228,7 @@ def down(logs: Path) -> None:
 
     async def end() -> None:
         async with open_client(logs) as client:
-            pid = (await client.look()).engine_pid
+            pid = (await client.snapshot()).engine_pid
             engine = ProcessIdentity.of(pid) if pid is not None else None
             reply = await client.command(Down())
             click.echo(reply.message)

@@ -127,7 +127,7 @@ class Box:
         return [
             pid
             for pid in _pids()
-            if os.fsencode(self.logs) in (words := _read(pid, "cmdline")) and b"engine_process" in words
+            if os.fsencode(self.logs) in (words := _read(pid, "cmdline")) and b"pmssm.supervisor.engine" in words
         ]
 
     def close(self) -> None:
