@@ -53,12 +53,12 @@ def test_a_longer_bar_never_means_less(one: float, other: float) -> None:
 
 @given(st.text(), st.integers(-2, 40), st.booleans())
 def test_fitted_text_has_exactly_its_width(text: str, width: int, right: bool) -> None:
-    assert cell_len(fmt.fit(fmt.plain(text), width, right)) == max(0, width)
+    assert cell_len(fmt.fit(fmt.plain_text(text), width, right)) == max(0, width)
 
 
 @given(st.text())
 def test_plain_text_cannot_steer_a_terminal(text: str) -> None:
-    assert fmt.plain(text).isprintable()
+    assert fmt.plain_text(text).isprintable()
 
 
 @example([1.7976931348623157e308, -9.9e291], 2)
@@ -78,4 +78,4 @@ def test_noise_gives_a_flat_sparkline() -> None:
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])))
 def test_markup_stays_text(text: str) -> None:
-    assert fmt.content([(text, fmt.BAD)]).plain == text
+    assert fmt.cell_content([(text, fmt.BAD)]).plain == text
