@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pmssm.supervisor.gpus.models import Gpu, GpuProcess
 
-from support.fake_engine import NOW, Stage, some_gpus, until, until_shown
+from support.fake_engine import NOW, FakeEngine, some_gpus, until, until_shown
 
 PICTURES = {(80, 24): "", (120, 36): "c", (200, 50): ""}  # sizes in cells, and the keys pressed before
 MOMENTS = 120  # of the GPUs' past, 2 s apart
@@ -39,16 +39,18 @@ def gpus_at(moment: int) -> tuple[Gpu, ...]:
 
 async def draw(folder: Path, size: tuple[int, int], keys: str) -> str:
     """The screen as SVG, with the reader's own monospace font in place of one from elsewhere."""
-    stage = Stage(folder)
-    app = stage.app()
+    engine = FakeEngine(folder)
+    app = engine.app()
     async with app.run_test(size=size) as pilot:
         await until_shown(pilot, "best val", "Epoch 300/2000", "█▇")
         for moment in range(MOMENTS):
-            app.resources.look(stage.picture(gpus=gpus_at(moment), gpu_taken_at=NOW - MOMENTS + moment))
-        stage.show(stage.picture(gpus=gpus_at(MOMENTS)))
+            app.panes.resources.add_snapshot(
+                engine.make_snapshot(gpus=gpus_at(moment), gpu_taken_at=NOW - MOMENTS + moment)
+            )
+        engine.publish(engine.make_snapshot(gpus=gpus_at(MOMENTS)))
         await pilot.press(*keys)
-        await until(pilot, lambda: "somebody" in str(app.gpus._lines))
-        app.key_bar.forget()
+        await until(pilot, lambda: "somebody" in str(app.panes.gpus._lines))
+        app.panes.key_bar.clear_message()
         await pilot.pause(1.0)
         svg = app.export_screenshot(title="pmssm-supervise")
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
