@@ -5,12 +5,16 @@ from typing import Any
 
 import pytest
 from pmssm.supervisor.dashboard.app import DETACHED, FINISHED, Dashboard
-from pmssm.supervisor.dashboard.bindings import GROUPS
+from pmssm.supervisor.dashboard.bindings import DETAILS, GROUPS, PANES, all_keys
+from pmssm.supervisor.dashboard.screens.run_details import RunDetailsScreen
+from pmssm.supervisor.dashboard.widgets.line_view import LineView
+from pmssm.supervisor.dashboard.widgets.runs_table import RunsTable
 from pmssm.supervisor.ipc.client import EngineUnavailable
 from pmssm.supervisor.ipc.connection import NoActiveSession
 from pmssm.supervisor.ipc.messages import Command, Down, Reply, Restart, Start, Stop
 from pmssm.supervisor.session.snapshot import RunView
 from support.fake_engine import FakeEngine, epoch_line, until, until_shown
+from textual.containers import VerticalScroll
 from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Button
@@ -282,6 +286,27 @@ async def test_tab_goes_through_all_panes(engine: FakeEngine) -> None:
             seen.append(app.focused.id if app.focused else None)
             await pilot.press("tab")
         assert seen == ["runs", "gpus", "curve", "lines"]
+
+
+def test_every_key_calls_an_action_of_its_app_or_widget() -> None:
+    owners: dict[str, type] = {"runs": RunsTable, "lines": LineView, "details": VerticalScroll, "gpus": VerticalScroll}
+    names = [(Dashboard, key.action.removeprefix("app.")) for key in all_keys()]
+    names += [(owners[pane], key.action) for pane, (_, keys) in PANES.items() for key in keys if key.action]
+    details = [key.action for key in DETAILS]
+    names += [(RunDetailsScreen, action.removeprefix("screen.")) for action in details if "screen." in action]
+    for owner, action in names:
+        assert callable(getattr(owner, f"action_{action.partition('(')[0]}")), action
+
+
+def test_no_two_keys_share_a_key_or_a_rank_in_the_key_bar() -> None:
+    for keys in (all_keys(), list(DETAILS)):
+        pressed = [name for key in keys for name in key.keys.split(",")]
+        assert len(set(pressed)) == len(pressed)
+        ranks = [key.rank for key in keys if key.bar]
+        assert len(set(ranks)) == len(ranks)
+    for _, pane_keys in PANES.values():
+        pressed = [name for key in pane_keys if key.action for name in key.keys.split(",")]
+        assert len(set(pressed)) == len(pressed)
 
 
 async def test_help_lists_every_key(engine: FakeEngine) -> None:

@@ -1,7 +1,14 @@
 """Loss curves: comparisons, metric, axis, zoom."""
 
+import asyncio
+
+from pmssm.supervisor.dashboard.data.current_session import CurrentSession
+from pmssm.supervisor.dashboard.loss_control import LossControl
+from pmssm.supervisor.dashboard.widgets.loss_plot import LossPlot
 from pmssm.supervisor.dashboard.widgets.runs_table import RunsTable
-from support.fake_engine import FakeEngine, training_log, until_shown
+from pmssm.supervisor.logs.metric_history import MetricHistories
+from support.fake_engine import FakeEngine, training_log, until, until_shown
+from textual.app import App, ComposeResult
 
 
 async def test_c_compares_runs_attempts_and_sessions(engine: FakeEngine) -> None:
@@ -39,3 +46,27 @@ async def test_plus_minus_and_l_change_what_the_plot_shows(engine: FakeEngine) -
         await pilot.press("minus", "l")
         shown = await until_shown(pilot, "logarithmic axis")
         assert "last 50%" not in shown
+
+
+async def test_loss_control_needs_no_app(engine: FakeEngine) -> None:
+    session, histories, plot = CurrentSession(), MetricHistories(), LossPlot()
+    table = RunsTable(histories.get)
+    losses = LossControl(session, histories, table, plot)
+    assert engine.snapshot is not None
+    await session.update(engine.snapshot)
+
+    class Host(App[None]):
+        def compose(self) -> ComposeResult:
+            yield table
+            yield plot
+
+    async with Host().run_test(size=(100, 40)) as pilot:
+        table.show(engine.snapshot.runs, "transformer")
+        watching = asyncio.create_task(losses.watch())
+        await until(pilot, lambda: "best val 0.051" in str(plot.border_title))
+        assert losses.next_comparison() == "loss of: all runs"
+        await until(pilot, lambda: "val_loss · all runs" in str(plot.border_title))
+        assert losses.next_metric() == "comparisons show the training loss (c compares)"
+        assert "train_loss" in str(plot.border_title)
+        assert (losses.toggle_axis(), losses.zoom_epochs(1)) == ("linear axis", "the last 50% of the epochs")
+        watching.cancel()

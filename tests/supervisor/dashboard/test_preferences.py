@@ -1,6 +1,10 @@
 """Theme, ASCII mode, keymap, command palette."""
 
+from pmssm.supervisor.dashboard.config import DashboardConfig
+from pmssm.supervisor.dashboard.preferences import Preferences
+from pmssm.supervisor.dashboard.rendering.ascii_filter import AsciiFilter
 from support.fake_engine import FakeEngine, until_shown
+from textual.app import App
 
 
 async def test_ascii_mode_draws_only_ascii(engine: FakeEngine) -> None:
@@ -38,3 +42,15 @@ async def test_the_palette_finds_a_command_by_words(engine: FakeEngine) -> None:
         await until_shown(pilot, "wrap long lines, or cut them off (w)")
         await pilot.press("down", "enter")
         await until_shown(pilot, "long lines are wrapped")
+
+
+def test_preferences_set_theme_and_keymap_of_any_app() -> None:
+    app = App[None]()
+    preferences = Preferences(app, DashboardConfig(theme="light", ascii=True, keys={"x": "d"}))
+    preferences.apply()
+    assert app.theme == "textual-light"
+    assert [type(line_filter) for line_filter in preferences.line_filters] == [AsciiFilter]
+    assert preferences.next_theme() == "theme: high-contrast"
+    assert app.theme == "high-contrast"
+    commands = [text for text, _ in preferences.palette_commands(app.run_action)]
+    assert "stop: SIGTERM, checkpoint, then SIGKILL (confirm) (d)" in commands

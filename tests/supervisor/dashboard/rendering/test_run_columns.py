@@ -2,7 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from pmssm.supervisor.dashboard.rendering.run_columns import Row, choose_columns, format_header, format_row
+from pmssm.supervisor.dashboard.rendering.run_columns import COLUMNS, Row, choose_columns, format_header, format_row
 from pmssm.supervisor.session.snapshot import RunView
 from rich.cells import cell_len
 
@@ -53,3 +53,9 @@ def test_a_run_that_cannot_run_says_why_in_place_of_figures() -> None:
     assert "3/9" in lines[1]
     assert "exit code 1: disk full" in lines[1]
     assert len({cell_len(text) for text in lines}) == 1
+
+
+def test_columns_have_unique_keys_and_ranks() -> None:
+    assert len({column.key for column in COLUMNS}) == len(COLUMNS)
+    ranks = [column.rank for column in COLUMNS if column.rank]
+    assert sorted(ranks) == sorted(set(ranks))
