@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from ..ipc.client import EngineUnavailable
+from ..errors import UserError
 from .data_options import scan_options
 from .options import CommandError, display_options, logs_option, slot_options
 from .session_commands import VERBS, dashboard_settings, get_snapshot, has_terminal, show_dashboard
@@ -28,7 +28,7 @@ def _one_line_errors() -> Iterator[None]:
 
 
 class CommandGroup(click.Group):
-    """Turns every error with a message for users into `CommandError`; all else keeps its traceback."""
+    """A group that turns every `UserError` into a `CommandError`; any other error keeps its traceback."""
 
     def make_context(
         self,
@@ -43,13 +43,6 @@ class CommandGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         """Runs the verb."""
-        from ..dashboard.config import ConfigError  # noqa: PLC0415
-        from ..gpus.visible_devices import GpuRequestError  # noqa: PLC0415
-        from ..ipc.socket_path import RuntimeFolderError  # noqa: PLC0415
-        from ..plan.errors import PlanError  # noqa: PLC0415
-        from ..session.folder import SessionError  # noqa: PLC0415
-        from ..session.journal import JournalError  # noqa: PLC0415
-
         try:
             with _one_line_errors():
                 return super().invoke(ctx)
@@ -57,15 +50,7 @@ class CommandGroup(click.Group):
             if error.filename is not None:
                 raise
             raise CommandError("the present folder was deleted; go to another one") from None
-        except (
-            EngineUnavailable,
-            JournalError,
-            PlanError,
-            RuntimeFolderError,
-            SessionError,
-            ConfigError,
-            GpuRequestError,
-        ) as error:
+        except UserError as error:
             raise CommandError(str(error)) from None
 
 
@@ -202,7 +187,7 @@ def check(
     import os  # noqa: PLC0415
 
     from ..gpus.poller import read_gpus  # noqa: PLC0415
-    from ..gpus.slot_selection import choose_slots  # noqa: PLC0415
+    from ..gpus.slot_selection import SlotRequest, select_slots  # noqa: PLC0415
     from ..plan.loader import builtin_plan, load_plan  # noqa: PLC0415
     from .check import check_data, report  # noqa: PLC0415
     from .new_session import TrainerOptions  # noqa: PLC0415
@@ -210,16 +195,15 @@ def check(
     _check_sharing(no_parallel, share_gpu)
     plan = load_plan(plan_file) if plan_file else builtin_plan()
     reading = read_gpus()
-    choice = choose_slots(
+    request = SlotRequest.for_plan(
         plan,
-        reading,
-        requested=gpus,
+        gpus=gpus,
+        inherited=os.environ.get("CUDA_VISIBLE_DEVICES"),
         parallel=not no_parallel,
         share=share_gpu,
-        inherited=os.environ.get("CUDA_VISIBLE_DEVICES"),
     )
     placements = [(name, run.slot) for name, run in plan.runs.items()]
-    click.echo("\n".join(report(reading, choice, placements)))
+    click.echo("\n".join(report(reading, select_slots(reading, request), placements)))
     asked = TrainerOptions(**options).for_prepare() + (
         [] if histogram is None else ["--histogram", str(histogram.absolute())]
     )

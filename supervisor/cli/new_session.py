@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..gpus.poller import read_gpus
-from ..gpus.slot_selection import resolve_slots
+from ..gpus.slot_selection import SlotRequest, select_slots
 from ..ipc.connection import stop_idle_engine
 from ..ipc.engine_lock import EngineLock
 from ..ipc.socket_path import socket_path
@@ -117,7 +117,8 @@ def create_session(
     _check_data(options.data)
     environment = dict(os.environ)
     if gpus is not None:
-        resolve_slots(read_gpus(), requested=gpus, parallel=parallel, inherited=environment.get("CUDA_VISIBLE_DEVICES"))
+        inherited = environment.get("CUDA_VISIBLE_DEVICES")
+        select_slots(read_gpus(), SlotRequest.for_plan(plan, gpus=gpus, inherited=inherited, parallel=parallel))
     socket_path(logs)
     folder = next_session(logs)
     placeholders = {PREPARE_OPTIONS: options.for_prepare(), TRAINING_OPTIONS: options.for_training()}

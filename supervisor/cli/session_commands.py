@@ -83,14 +83,10 @@ def web(*, logs: Path, stamp: str | None, ascii_only: bool, theme: str | None, p
     """
     from ..ipc.connection import session_to_serve  # noqa: PLC0415
     from ..web import run_web, tab_command  # noqa: PLC0415
-    from ..web.errors import WebError  # noqa: PLC0415
 
     session_to_serve(logs, reopen=True, stamp=stamp)
     command = tab_command(logs, stamp, dashboard_settings(ascii_only, theme).model_dump_json(), control=control)
-    try:
-        run_web(command, port, control=control, write=click.echo)
-    except WebError as error:
-        raise CommandError(str(error)) from None
+    run_web(command, port, control=control, write=click.echo)
 
 
 @click.command()

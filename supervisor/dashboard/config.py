@@ -10,12 +10,14 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
 
+from ..errors import UserError
+
 Theme = Literal["dark", "light", "high-contrast"]
 THEMES: tuple[Theme, ...] = ("dark", "light", "high-contrast")
 RESERVED = ("ctrl+s", "ctrl+q", "ctrl+b", "ctrl+c", "escape", "enter", "tab")  # flow control, tmux, dialogs
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError):
     """Unusable settings; the message names file, field and remedy on one line."""
 
 

@@ -18,7 +18,7 @@ from .state import progress_start_offset, run_states
 
 
 def session_table(logs: Path) -> list[list[str]]:
-    """Stamp, name, state, result and size of each session of a logs folder, oldest first."""
+    """Return stamp, name, state, result and size of each session of a logs folder, oldest first."""
     return [_session_row(folder) for folder in list_sessions(logs)]
 
 
@@ -33,10 +33,13 @@ def _session_row(folder: SessionFolder) -> list[str]:
 
 
 async def snapshot_from_files(folder: SessionFolder) -> Snapshot:
-    """The last picture of a finished session. Reads logs piece by piece, so that others have their turn.
+    """Return the last snapshot of a session without an engine.
+
+    Logs are read in pieces, so that other tasks of the event loop run in between.
 
     Raises:
-        SessionError, JournalError: the session's files are missing or damaged.
+        SessionError: The plan is missing or damaged.
+        JournalError: The journal is damaged.
     """
     plan, state = await asyncio.to_thread(replay_session, folder)
     now = time.time()

@@ -65,7 +65,7 @@ def curves_of_runs(histories: Mapping[str, MetricHistory | None], metric: str) -
 def curves_of_attempts(name: str, history: MetricHistory | None, metric: str) -> Comparison:
     """Return one loss of a run, now and as earlier attempts had it before a resume replaced their last epochs."""
     history = history or MetricHistory()
-    earlier = [Curve(f"earlier {number}", tail) for number, tail in enumerate(history.taken_back(metric), 1)]
+    earlier = [Curve(f"earlier {number}", tail) for number, tail in enumerate(history.superseded_points(metric), 1)]
     curves = [Curve("now", history.points(metric)), *reversed(earlier)]
     return Comparison(metric, _drawable(curves), f"attempts of {name}")
 

@@ -111,7 +111,7 @@ class LineView(ScrollView, can_focus=True):
         """Remove all lines and follow a new log."""
         self.follows, self.unseen, self.placeholder = True, 0, placeholder
         if self.search is not None:
-            self.search = Search(self.search.wanted, self.search.name)
+            self.search = Search(self.search.query, self.search.name)
         self.replace(Page(0, 0, []))
         self.follow()
 

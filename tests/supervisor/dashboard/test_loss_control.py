@@ -65,7 +65,7 @@ async def test_loss_control_needs_no_app(engine: FakeEngine) -> None:
         watching = asyncio.create_task(losses.watch())
         await until(pilot, lambda: "best val 0.051" in str(plot.border_title))
         assert losses.next_comparison() == "loss of: all runs"
-        await until(pilot, lambda: "val_loss · all runs" in str(plot.border_title))
+        await until(pilot, lambda: "all runs" in str(plot.border_title))
         assert losses.next_metric() == "comparisons show the training loss (c compares)"
         assert "train_loss" in str(plot.border_title)
         assert (losses.toggle_axis(), losses.zoom_epochs(1)) == ("linear axis", "the last 50% of the epochs")
