@@ -158,7 +158,7 @@ class Dashboard(App[str]):
             for bar in screen.query(KeyBar):
                 bar.show_message(plain_text(message), bad=bad)
 
-    def ask_confirmation(self, confirmation: Confirmation, on_answer: Callable[[bool | None], None]) -> None:
+    def open_confirmation(self, confirmation: Confirmation, on_answer: Callable[[bool | None], None]) -> None:
         """Open a confirmation; `on_answer` gets the answer, None if it was withdrawn."""
         self.push_screen(ConfirmScreen(confirmation), on_answer)
 

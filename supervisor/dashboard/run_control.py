@@ -37,7 +37,7 @@ class RunControlApp(Protocol):
         """Show the result of a command."""
         ...
 
-    def ask_confirmation(self, confirmation: Confirmation, on_answer: Callable[[bool | None], None]) -> None:
+    def open_confirmation(self, confirmation: Confirmation, on_answer: Callable[[bool | None], None]) -> None:
         """Open a confirmation; `on_answer` gets the answer, None if it was withdrawn."""
         ...
 
@@ -160,12 +160,12 @@ class RunControl:
             if yes:
                 self._send(commands)
             else:
-                why = "no" if yes is not None else "it has ended or started meanwhile"
-                self._app.show_message(f"{confirmation.title} {why}; nothing was done")
+                why = "Cancelled" if yes is not None else "The run has ended or started meanwhile"
+                self._app.show_message(f"{confirmation.title} {why}; nothing was done.")
 
         runs = [command.run for command in commands if not isinstance(command, Down)]
         self._confirming = (runs[0], self._attempt(runs[0])) if len(runs) == 1 else None
-        self._app.ask_confirmation(confirmation, on_answer)
+        self._app.open_confirmation(confirmation, on_answer)
 
     def _send(self, commands: Sequence[Command]) -> None:
         if self._read_only:

@@ -192,15 +192,17 @@ def _resources(context: RunContext, width: int) -> list[Line]:
     run, samples = context.run, context.samples
     room = max(10, width - 40)
     lines: list[Line] = []
-    quantities = (
+    quantities: list[tuple[str, str, str, float | None]] = [
         ("CPU", "cpu", percent(run.cpu_percent), None),
         ("RAM", "ram", memory(run.memory_mib), None),
-        ("GPU memory", "gpu_memory", memory(run.gpu_memory_mib), run.gpu_memory_expected_mib),
-    )
-    for label, name, now, expected in quantities:
+    ]
+    if run.gpu is not None:
+        expected = run.gpu_memory_expected_mib
+        quantities.append(("GPU memory", "gpu_memory", memory(run.gpu_memory_mib), expected))
+    for label, name, now, reference in quantities:
         values = samples.values(context.name, name)
         highest = max(values, default=0.0)
-        note = f" of {memory(expected)} expected" if expected else ""
+        note = f" of {memory(reference)} expected" if reference else ""
         spans: Line = [(f"  {label:<11}", DIM), (f"{now if run.state in ALIVE else '':>6}", ""), (f"{note:<18} ", DIM)]
         lines.append([*spans, (history_line(values, room, 0, highest), "")])
     return lines

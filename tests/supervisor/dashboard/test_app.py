@@ -18,7 +18,7 @@ async def test_the_first_screen_does_not_wait_for_the_engine(engine: FakeEngine)
         assert "GPUs" in shown
 
 
-async def test_a_session_that_cannot_be_reached_says_why_and_keeps_trying(engine: FakeEngine) -> None:
+async def test_an_unreachable_session_shows_why_and_is_retried(engine: FakeEngine) -> None:
     engine.disconnect(EngineUnavailable("nobody listens [/x]"))
     async with engine.app().run_test(notifications=True) as pilot:
         await until_shown(pilot, "cannot reach the engine, retrying… (nobody listens [/x])")
@@ -103,7 +103,7 @@ async def test_columns_come_and_go_with_the_width(engine: FakeEngine) -> None:
         await until(pilot, lambda: "GPU mem" not in screen_text(pilot.app))
 
 
-async def test_without_colour_states_are_words_and_the_selection_is_reversed(
+async def test_without_colour_states_are_text_and_the_selection_is_reversed(
     engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
@@ -114,7 +114,7 @@ async def test_without_colour_states_are_words_and_the_selection_is_reversed(
         assert all(segment.style is not None and segment.style.reverse for segment in strip)
 
 
-async def test_gpus_out_of_order_absent_or_stale_say_so(engine: FakeEngine) -> None:
+async def test_gpu_errors_and_stale_gpu_data_are_shown(engine: FakeEngine) -> None:
     async with engine.app().run_test(size=(120, 40), notifications=True) as pilot:
         shown = await until_shown(pilot, "n/a", "1 other process")
         assert "idle" in shown
@@ -208,7 +208,7 @@ async def test_ages_increase_without_new_snapshots(engine: FakeEngine) -> None:
         await until_shown(pilot, "for 2h01m", "2:02:05", "stale: this data is 1h00m old")
 
 
-async def test_counts_that_do_not_fit_as_words_are_signs(engine: FakeEngine) -> None:
+async def test_counts_that_do_not_fit_as_text_are_symbols(engine: FakeEngine) -> None:
     states = {"prepare": "failed", "transformer": "blocked", "transformer_tabular": "queued", "mlp": "stopped"}
     engine.publish(engine.make_snapshot(runs=engine.runs(**{name: {"state": state} for name, state in states.items()})))
     async with engine.app().run_test(size=(80, 24), notifications=True) as pilot:

@@ -32,7 +32,7 @@ async def test_s_acts_at_once_and_shows_the_answer(engine: FakeEngine) -> None:
         assert engine.commands == [Start(run="transformer")]
 
 
-async def test_x_asks_before_it_keeps_a_run_from_starting(engine: FakeEngine) -> None:
+async def test_x_needs_a_yes_before_it_keeps_a_run_from_starting(engine: FakeEngine) -> None:
     async with engine.app().run_test(notifications=True) as pilot:
         await ready(pilot)
         await pilot.press("G", "x")
@@ -67,12 +67,12 @@ async def test_a_confirmation_about_a_run_that_ends_meanwhile_is_withdrawn(engin
         await pilot.pause(0.3)
         await until_shown(pilot, "Stop transformer?")  # it is still the same attempt
         engine.publish(engine.make_snapshot(runs=engine.runs(transformer={"attempt": 9})))
-        await until_shown(pilot, "it has ended or started meanwhile; nothing was done")
+        await until_shown(pilot, "The run has ended or started meanwhile; nothing was done")
         await pilot.press("y")
         assert engine.commands == []
 
 
-async def test_r_asks_nothing_of_a_run_that_has_ended(engine: FakeEngine) -> None:
+async def test_r_restarts_an_ended_run_without_confirmation(engine: FakeEngine) -> None:
     async with engine.app().run_test(notifications=True) as pilot:
         await ready(pilot)
         await pilot.press("k", "r")
@@ -98,7 +98,7 @@ QUESTIONS = [
 
 
 @pytest.mark.parametrize(("key", "command", "texts"), QUESTIONS)
-async def test_dangerous_keys_ask_and_act_only_after_a_yes(
+async def test_dangerous_keys_act_only_after_a_yes(
     engine: FakeEngine, key: str, command: Command, texts: tuple[str, ...]
 ) -> None:
     async with engine.app().run_test(notifications=True) as pilot:
@@ -132,7 +132,7 @@ async def test_the_end_of_a_stop_is_shown_with_the_key_that_undoes_it(engine: Fa
         await until_shown(pilot, "transformer stopped; s resumes from the checkpoint")
 
 
-async def test_kill_of_a_run_that_does_not_run_says_so_and_asks_nothing(engine: FakeEngine) -> None:
+async def test_kill_of_a_run_that_does_not_run_shows_a_message_without_confirmation(engine: FakeEngine) -> None:
     async with engine.app().run_test(notifications=True) as pilot:
         await ready(pilot)
         await pilot.press("k", "X")
@@ -150,7 +150,7 @@ async def test_a_refusal_is_shown_as_an_error(engine: FakeEngine) -> None:
         assert app.panes.key_bar.has_class("error")
 
 
-async def test_a_command_without_an_engine_says_that_it_was_not_done(engine: FakeEngine) -> None:
+async def test_a_command_without_an_engine_shows_that_it_failed(engine: FakeEngine) -> None:
     async with engine.app().run_test(notifications=True) as pilot:
         await ready(pilot)
         engine.disconnect(EngineUnavailable("the engine could not start: disk full"))
@@ -158,7 +158,7 @@ async def test_a_command_without_an_engine_says_that_it_was_not_done(engine: Fak
         await until_shown(pilot, "stop failed", "disk full")
 
 
-async def test_a_read_only_screen_offers_no_key_that_acts_and_refuses_them_in_words(engine: FakeEngine) -> None:
+async def test_a_read_only_view_offers_no_key_that_controls_runs_and_rejects_them(engine: FakeEngine) -> None:
     app = Dashboard(engine, clock=lambda: engine.now, read_only=True)
     async with app.run_test() as pilot:
         await ready(pilot)
@@ -174,7 +174,7 @@ async def test_a_read_only_screen_offers_no_key_that_acts_and_refuses_them_in_wo
         assert engine.commands == []
 
 
-async def test_keys_pressed_before_there_is_a_session_say_why_nothing_happens(engine: FakeEngine) -> None:
+async def test_keys_pressed_before_there_is_a_session_show_why_nothing_happens(engine: FakeEngine) -> None:
     engine.snapshot = None
     app = engine.app()
     async with app.run_test(notifications=True) as pilot:
@@ -222,7 +222,7 @@ async def test_search_jumps_counts_and_goes_on_with_n_and_N(engine: FakeEngine) 
         await until_shown(pilot, "match 9/10", "Epoch 180/2000")
 
 
-async def test_a_search_without_match_or_without_search_says_so(engine: FakeEngine) -> None:
+async def test_a_missing_match_and_a_missing_search_are_shown(engine: FakeEngine) -> None:
     async with engine.app().run_test(notifications=True) as pilot:
         await ready(pilot)
         await pilot.press("n")
@@ -334,7 +334,7 @@ async def test_help_starts_with_the_keys_of_the_focused_pane(engine: FakeEngine)
             await pilot.press("escape")
 
 
-async def test_what_is_typed_at_once_after_a_key_goes_where_that_key_leads(engine: FakeEngine) -> None:
+async def test_keys_pressed_directly_after_a_key_go_to_the_screen_that_it_opens(engine: FakeEngine) -> None:
     app = engine.app()
     async with app.run_test(notifications=True) as pilot:
         await ready(pilot)
@@ -368,7 +368,7 @@ async def test_the_log_keeps_j_and_k_for_its_lines(engine: FakeEngine) -> None:
 
 
 @pytest.mark.parametrize("key", ["q", "ctrl+q"])
-async def test_q_leaves_and_says_that_the_runs_go_on(engine: FakeEngine, key: str) -> None:
+async def test_q_leaves_with_a_message_that_the_runs_continue(engine: FakeEngine, key: str) -> None:
     app = engine.app()
     async with app.run_test(notifications=True) as pilot:
         await ready(pilot)
@@ -377,7 +377,7 @@ async def test_q_leaves_and_says_that_the_runs_go_on(engine: FakeEngine, key: st
     assert engine.commands == []
 
 
-async def test_ctrl_c_says_how_to_leave(engine: FakeEngine) -> None:
+async def test_ctrl_c_shows_how_to_leave(engine: FakeEngine) -> None:
     async with engine.app().run_test(notifications=True) as pilot:
         await ready(pilot)
         await pilot.press("ctrl+c")
@@ -391,7 +391,7 @@ def finished(engine: FakeEngine) -> Dashboard:
     return engine.app()
 
 
-async def test_a_finished_session_says_so_and_how_to_go_on(engine: FakeEngine) -> None:
+async def test_a_finished_session_shows_its_result_and_how_to_continue(engine: FakeEngine) -> None:
     app = finished(engine)
     async with app.run_test(notifications=True) as pilot:
         await until_shown(pilot, "finished; every run succeeded", "4 succeeded", "r restarts a run, q leaves")

@@ -24,7 +24,7 @@ async def test_T_goes_through_the_themes(engine: FakeEngine) -> None:
         assert app.theme == "high-contrast"
 
 
-async def test_a_key_is_another_one_where_the_user_says_so(engine: FakeEngine) -> None:
+async def test_the_keymap_replaces_keys(engine: FakeEngine) -> None:
     async with engine.app(keys={"x": "d", "X": "x"}).run_test(size=(120, 60)) as pilot:
         await until_shown(pilot, "transformer: ▶ running", "d stop")
         await pilot.press("d")
@@ -35,7 +35,7 @@ async def test_a_key_is_another_one_where_the_user_says_so(engine: FakeEngine) -
         await until_shown(pilot, "d         stop:")
 
 
-async def test_the_palette_finds_a_command_by_words(engine: FakeEngine) -> None:
+async def test_the_palette_finds_a_command_by_its_description(engine: FakeEngine) -> None:
     async with engine.app().run_test(size=(120, 40)) as pilot:
         await until_shown(pilot, "transformer: ▶ running")
         await pilot.press("colon", *"wrap long")

@@ -27,7 +27,7 @@ class RecordingApp:
     def show_message(self, message: str, *, bad: bool = False) -> None:
         self.messages.append(f"error: {message}" if bad else message)
 
-    def ask_confirmation(self, confirmation: Confirmation, on_answer: Callable[[bool | None], None]) -> None:
+    def open_confirmation(self, confirmation: Confirmation, on_answer: Callable[[bool | None], None]) -> None:
         self.confirmations.append(confirmation)
         self.answer = on_answer
 
@@ -74,7 +74,7 @@ async def test_stop_needs_a_yes(engine: FakeEngine, yes: bool) -> None:
     app.answer(yes)
     await app.finish()
     assert engine.commands == ([Stop(run="mlp"), Stop(run="transformer")] if yes else [])
-    assert app.messages == (["2 done; done as asked"] if yes else ["Stop transformer? no; nothing was done"])
+    assert app.messages == (["2 done; done as asked"] if yes else ["Stop transformer? Cancelled; nothing was done."])
 
 
 async def test_restart_of_an_ended_run_needs_no_confirmation(engine: FakeEngine) -> None:
@@ -94,7 +94,7 @@ async def test_end_stops_the_session_after_a_yes(engine: FakeEngine) -> None:
 
 
 @pytest.mark.parametrize("command", ["start", "stop", "restart", "restart_fresh", "kill", "end_session"])
-async def test_a_read_only_view_sends_nothing_and_asks_nothing(engine: FakeEngine, command: str) -> None:
+async def test_a_read_only_view_sends_nothing_and_opens_no_confirmation(engine: FakeEngine, command: str) -> None:
     control, app = await make(engine, "transformer", read_only=True)
     getattr(control, command)()
     await app.finish()
@@ -119,7 +119,7 @@ async def test_a_confirmation_is_withdrawn_once_the_run_has_another_attempt(engi
     await session.update(engine.make_snapshot(runs=engine.runs(transformer={"attempt": 2})))
     control.withdraw_outdated_confirmation()
     control.withdraw_outdated_confirmation()
-    assert app.messages == ["Kill transformer? it has ended or started meanwhile; nothing was done"]
+    assert app.messages == ["Kill transformer? The run has ended or started meanwhile; nothing was done."]
 
 
 async def test_an_unreachable_engine_is_reported_with_the_command_that_failed(engine: FakeEngine) -> None:

@@ -21,7 +21,7 @@ def compare(name: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-async def test_running_session_looks_as_recorded(engine: FakeEngine, size: tuple[int, int]) -> None:
+async def test_running_session_matches_its_expected_screen(engine: FakeEngine, size: tuple[int, int]) -> None:
     app = engine.app()
     async with app.run_test(size=size, notifications=True) as pilot:
         await until_shown(pilot, "best val", "Epoch 300/2000")
@@ -29,7 +29,7 @@ async def test_running_session_looks_as_recorded(engine: FakeEngine, size: tuple
         compare(f"running_{size[0]}x{size[1]}", await settled(pilot))
 
 
-async def test_finished_session_looks_as_recorded(engine: FakeEngine) -> None:
+async def test_finished_session_matches_its_expected_screen(engine: FakeEngine) -> None:
     runs = engine.runs(
         transformer={"state": "failed", "exit_code": 1, "reason": "exit code 1", "ended": NOW_ENDED, "pid": None},
         transformer_tabular={"state": "succeeded", "exit_code": 0, "ended": NOW_ENDED, "pid": None},
@@ -42,7 +42,7 @@ async def test_finished_session_looks_as_recorded(engine: FakeEngine) -> None:
         compare("finished_80x24", await settled(pilot))
 
 
-async def test_help_looks_as_recorded(engine: FakeEngine) -> None:
+async def test_help_matches_its_expected_screen(engine: FakeEngine) -> None:
     app = engine.app()
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await until_shown(pilot, "best val", "Epoch 300/2000")
@@ -64,7 +64,7 @@ SCREENS_BEHIND_KEYS = {
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize("name", SCREENS_BEHIND_KEYS)
-async def test_screen_behind_a_key_looks_as_recorded(
+async def test_screen_behind_a_key_matches_its_expected_screen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, size: tuple[int, int]
 ) -> None:
     monkeypatch.chdir(tmp_path)  # so that the paths on the screen are always the same

@@ -22,7 +22,7 @@ def test_every_order_sorts_by_its_criterion() -> None:
     assert next_order("name") == "plan"
 
 
-def test_a_filter_takes_words_of_name_or_state() -> None:
+def test_a_filter_matches_name_or_state() -> None:
     assert sort_and_filter(RUNS, "plan", "RUN") == ["a", "c"]
     assert sort_and_filter(RUNS, "plan", "run c") == ["c"]
     assert sort_and_filter(RUNS, "plan", "nothing") == []

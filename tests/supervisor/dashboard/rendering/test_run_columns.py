@@ -21,7 +21,7 @@ def test_every_line_fits_the_table(width: int, names: list[str]) -> None:
     assert cell_len("".join(text for text, _ in format_row(columns, row))) <= max(width, 40)
 
 
-def test_what_matters_is_there_at_80_columns() -> None:
+def test_important_columns_are_there_at_80_columns() -> None:
     assert keys(78) == {"name", "state", "gpu", "progress", "eta", "val_loss", "trend"}
 
 
@@ -39,12 +39,12 @@ def test_a_run_on_another_gpu_than_given_is_flagged() -> None:
     assert "1!" in "".join(text for text, _ in format_row(choose_columns(78, PMSSM), row))
 
 
-def test_a_stalled_run_says_so_in_words() -> None:
+def test_a_stalled_run_is_shown_as_stalled() -> None:
     row = Row("a", RunView(state="running", stalled=True))
     assert "! stalled" in "".join(text for text, _ in format_row(choose_columns(78, PMSSM), row))
 
 
-def test_a_run_that_cannot_run_says_why_in_place_of_figures() -> None:
+def test_a_run_that_cannot_run_shows_the_reason_in_place_of_values() -> None:
     columns = choose_columns(78, PMSSM)
     blocked = RunView(state="blocked", reason="blocked by transformer (exit code 1)")
     failed = RunView(state="failed", reason="exit code 1: disk full", progress={"epoch": 3, "epochs": 9})

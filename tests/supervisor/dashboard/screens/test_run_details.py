@@ -48,7 +48,7 @@ def test_memory_is_shown_with_the_expected_memory(engine: FakeEngine) -> None:
     assert "806M of 800M expected" in details(engine, "transformer")
 
 
-def test_it_shows_the_variables_that_the_supervisor_set_and_no_others(engine: FakeEngine) -> None:
+def test_only_variables_set_by_the_supervisor_are_shown(engine: FakeEngine) -> None:
     folder = engine.folder / "transformer" / "attempt_1"
     folder.mkdir(parents=True)
     (folder / "spec.json").write_text(json.dumps({"env": {"CUDA_VISIBLE_DEVICES": "GPU-1", "TOKEN": "secret"}}))
