@@ -168,7 +168,7 @@ class RunControl:
         self._app.open_confirmation(confirmation, on_answer)
 
     def _send(self, commands: Sequence[Command]) -> None:
-        if self._read_only:
+        if commands and self._read_only:
             self._app.show_message(READ_ONLY, bad=True)
         elif commands:
             self._app.run_worker(self._send_all(commands), group="commands")
