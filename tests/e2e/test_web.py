@@ -120,7 +120,7 @@ async def test_a_tab_looks_but_does_not_touch_and_its_dashboard_ends_with_it(web
         await tab.send_json(["resize", {"width": 10**9, "height": 24}])
         for key in "xXsrRQ":
             await tab.send_json(["stdin", key])
-            await until_shown(tab, "read-only, so nothing was done")
+            await until_shown(tab, "read-only view; use `attach`")
             await tab.send_json(["stdin", "T"])  # another message in between
             await until_shown(tab, "theme: ")
     await web.until(lambda: web.dashboards() == [])
