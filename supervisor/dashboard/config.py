@@ -10,12 +10,14 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, StrictBool, ValidationError
 
+from ..errors import UserError
+
 Theme = Literal["dark", "light", "high-contrast"]
 THEMES: tuple[Theme, ...] = ("dark", "light", "high-contrast")
 TAKEN = ("ctrl+s", "ctrl+q", "ctrl+b", "ctrl+c", "escape", "enter", "tab")  # by flow control, tmux, or for good
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError, ValueError):
     """Settings that can't be used; the message names file, field and remedy on one line."""
 
 

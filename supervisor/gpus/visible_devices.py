@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..errors import UserError
 from .models import Gpu, GpuReading
 
 # What people and batch systems put into CUDA_VISIBLE_DEVICES to hide the GPUs on purpose.
 _HIDDEN = {"", "-1", "NoDevFiles"}
 
 
-class GpuRequestError(ValueError):
+class GpuRequestError(UserError, ValueError):
     """The user asked for GPUs that can't be had; the message is one line that names the option and what exists."""
 
 

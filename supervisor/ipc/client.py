@@ -7,12 +7,13 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from ..errors import UserError
 from ..session.snapshot import Snapshot
 from .messages import Command, GetSnapshot, Reply, Subscribe
 from .server import MAX_REPLY, REQUEST_DEADLINE_S, SILENCE_S
 
 
-class EngineUnavailable(ConnectionError):
+class EngineUnavailable(UserError, ConnectionError):
     """The engine does not answer, or went away while answering."""
 
 

@@ -8,10 +8,12 @@ import stat
 import tempfile
 from pathlib import Path
 
+from ..errors import UserError
+
 MAX_SOCKET_PATH = 107  # bytes; sun_path holds 108 with its final NUL
 
 
-class RuntimeFolderError(OSError):
+class RuntimeFolderError(UserError, OSError):
     """No safe place for the socket; the message says why and what to do."""
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from ..errors import UserError
 
-class PlanError(ValueError):
+
+class PlanError(UserError, ValueError):
     """A plan that can't be used; the message names file, field and remedy on one line."""
 
     def __init__(self, message: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ..errors import UserError
 from ..plan.errors import PlanError
 from ..plan.loader import load_plan
 from ..plan.schema import Plan
@@ -20,7 +21,7 @@ _SESSION_FOLDER = re.compile(r"session_(\d{8}_\d{6})", re.ASCII)
 STAMP_FORMAT = "%Y%m%d_%H%M%S"
 
 
-class SessionError(ValueError):
+class SessionError(UserError, ValueError):
     """A session that can't be made or read; the message says which and what to do."""
 
 

@@ -11,6 +11,7 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from ..errors import UserError
 from .events import Event
 
 _events: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
@@ -24,7 +25,7 @@ class JournalBusy(RuntimeError):
     """Another engine writes this journal."""
 
 
-class JournalError(ValueError):
+class JournalError(UserError, ValueError):
     """A journal damaged elsewhere than in its last line; the message names file and line."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..errors import UserError
 
-class WebError(Exception):
+
+class WebError(UserError):
     """The server can't serve; the message names the remedy on one line."""
