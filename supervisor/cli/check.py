@@ -1,12 +1,21 @@
 """`pmssm-supervise check`: the GPUs seen, what would run where, whether that is in parallel, and the data."""
 
+from __future__ import annotations
+
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
+import click
+
 from ..gpus.models import Gpu, GpuReading
-from ..gpus.slot_selection import SlotSelection, is_memory_held
+from ..gpus.poller import read_gpus
+from ..gpus.slot_selection import SlotSelection, choose_slots, is_memory_held
+from ..plan.loader import builtin_plan, load_plan
+from .session_options import PREPARE_OPTIONS, SessionOptions
 
 _HEADINGS = ("GPU", "name", "uuid", "memory used / total", "use", "used by")
 
@@ -27,8 +36,33 @@ def report(
     return [*lines, "", _verdict(choice)]
 
 
-def check_data(arguments: Sequence[str]) -> int:
-    """The exit code of the trainers' own check of scan files, which prints what it finds: 0, or 2 for bad ones."""
+def run_check(options: SessionOptions, histogram: Path | None) -> int:
+    """Print the report, and that of the trainers on the data if any option concerns these.
+
+    Returns:
+        Exit code: 0, or 2 for bad data.
+    """
+    plan = load_plan(options.plan_file) if options.plan_file else builtin_plan()
+    reading = read_gpus()
+    selection = choose_slots(
+        plan,
+        reading,
+        requested=options.gpus,
+        parallel=options.parallel,
+        share=options.share_gpu,
+        inherited=os.environ.get("CUDA_VISIBLE_DEVICES"),
+    )
+    placements = [(name, run.slot) for name, run in plan.runs.items()]
+    click.echo("\n".join(report(reading, selection, placements)))
+    arguments = options.placeholders()[PREPARE_OPTIONS]
+    if histogram is not None:
+        arguments += ["--histogram", str(histogram.absolute())]
+    return _check_data(arguments) if arguments else 0
+
+
+def _check_data(arguments: Sequence[str]) -> int:
+    """Run the trainers' own check of scan files, which prints its findings, and return its exit code."""
+    click.echo("\nData:")
     command = [sys.executable, "-P", "-m", "pmssm.trainers", "check", *arguments]
     sys.stdout.flush()
     return subprocess.run(command, check=False).returncode
