@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..session.snapshot import Snapshot
+from .compatibility import parse_reply, server_pid
 from .messages import Command, GetSnapshot, Reply, Subscribe
 from .server import MAX_REPLY, REQUEST_DEADLINE_S, SILENCE_S
 
@@ -27,6 +28,7 @@ class Client:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._pid = server_pid(writer.get_extra_info("socket"))
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -47,17 +49,17 @@ class Client:
 
     async def look(self) -> Snapshot:
         """The session as it is now."""
-        return Snapshot.model_validate_json(await self._ask(GetSnapshot()))
+        return parse_reply(Snapshot, await self._ask(GetSnapshot()), self._pid)
 
     async def command(self, command: Command) -> Reply:
         """The engine's answer to a command."""
-        return Reply.model_validate_json(await self._ask(command))
+        return parse_reply(Reply, await self._ask(command), self._pid)
 
     async def snapshots(self) -> AsyncIterator[Snapshot]:
         """The session now and at every change; ends with EngineGone. Takes the connection for itself."""
         line = await self._ask(Subscribe())
         while True:
-            yield Snapshot.model_validate_json(line)
+            yield parse_reply(Snapshot, line, self._pid)
             try:
                 line = await asyncio.wait_for(self._receive(), SILENCE_S)
             except TimeoutError:
