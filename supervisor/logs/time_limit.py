@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -37,6 +36,8 @@ def _raise_timeout(*_: object) -> NoReturn:
 
 async def in_chunks(lines: Sequence[T]) -> AsyncIterator[Sequence[T]]:
     """Some lines at a time; in between, whatever else there is to do has its turn."""
+    import asyncio  # noqa: PLC0415 - `status` of a finished session does without
+
     for start in range(0, len(lines), SLICE):
         yield lines[start : start + SLICE]
         await asyncio.sleep(0)
