@@ -1,10 +1,10 @@
-"""The base of every error that a user can mend."""
+"""Base class of every error that a user can fix."""
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """An error that the command line shows as one line, with exit code 2.
+    """An error that the command line prints as one line, with exit code 2.
 
     The message names the file, the field and the remedy.
     """

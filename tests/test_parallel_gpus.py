@@ -65,7 +65,7 @@ def test_with_one_gpu_the_runs_go_one_after_the_other_on_it(fake_nvml: Callable[
 def test_without_a_gpu_the_runs_go_one_after_the_other_on_the_cpu(fake_nvml: Callable[..., "FakeNvml"]) -> None:
     lines = check(fake_nvml(gpus=0).env)
     assert lines[-1] == (
-        "No parallel training: the NVIDIA driver knows of no GPU. The runs will train one after the other on the CPU."
+        "No parallel training: the NVIDIA driver reports no GPU. The runs will train one after the other on the CPU."
     )
     assert places(lines)["transformer"] == "CPU"
 

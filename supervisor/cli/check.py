@@ -13,8 +13,9 @@ import click
 
 from ..gpus.models import Gpu, GpuReading
 from ..gpus.poller import read_gpus
-from ..gpus.slot_selection import SlotSelection, choose_slots, is_memory_held
+from ..gpus.slot_selection import SlotSelection, is_memory_held, select_slots
 from ..plan.loader import builtin_plan, load_plan
+from .new_session import slot_request
 from .session_options import PREPARE_OPTIONS, SessionOptions
 
 _HEADINGS = ("GPU", "name", "uuid", "memory used / total", "use", "used by")
@@ -44,14 +45,7 @@ def run_check(options: SessionOptions, histogram: Path | None) -> int:
     """
     plan = load_plan(options.plan_file) if options.plan_file else builtin_plan()
     reading = read_gpus()
-    selection = choose_slots(
-        plan,
-        reading,
-        requested=options.gpus,
-        parallel=options.parallel,
-        share=options.share_gpu,
-        inherited=os.environ.get("CUDA_VISIBLE_DEVICES"),
-    )
+    selection = select_slots(reading, slot_request(options, plan, os.environ))
     placements = [(name, run.slot) for name, run in plan.runs.items()]
     click.echo("\n".join(report(reading, selection, placements)))
     arguments = options.placeholders()[PREPARE_OPTIONS]

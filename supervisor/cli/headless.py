@@ -95,7 +95,7 @@ class _Headless:
 
 def _exit_code(engine: Engine) -> int:
     runs = engine.state.runs.values()
-    if all(run.own_state is RunState.SUCCEEDED for run in runs):
+    if all(run.attempt_state is RunState.SUCCEEDED for run in runs):
         return SUCCEEDED
-    bad = [run.last.exit for run in runs if run.last and run.last.exit and run.own_state is not RunState.SUCCEEDED]
+    bad = [run.last.exit for run in runs if run.last and run.last.exit and run.attempt_state is not RunState.SUCCEEDED]
     return INPUT_ERROR if bad and all(ended.exit_code == 2 for ended in bad) else SOME_DID_NOT

@@ -6,11 +6,11 @@ import asyncio
 import glob
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..gpus.poller import read_gpus
-from ..gpus.slot_selection import resolve_slots
+from ..gpus.slot_selection import SlotRequest, select_slots
 from ..ipc.connection import stop_idle_engine
 from ..ipc.engine_lock import EngineLock
 from ..ipc.socket_path import socket_path
@@ -40,8 +40,7 @@ def create_session(logs: Path, options: SessionOptions) -> tuple[SessionFolder, 
     _check_data(options.data)
     settings = session_settings(options)
     if options.gpus is not None:
-        inherited = settings.environment.get("CUDA_VISIBLE_DEVICES")
-        resolve_slots(read_gpus(), requested=options.gpus, parallel=options.parallel, inherited=inherited)
+        select_slots(read_gpus(), slot_request(options, plan, settings.environment))
     socket_path(logs)
     folder = next_session(logs)
     resolved = resolve_plan(folder, plan, options.placeholders(), source=source)
@@ -64,6 +63,17 @@ def session_settings(options: SessionOptions) -> SessionSettings:
     """Return what the engine keeps of the options and of this shell: every option that is a field of the settings."""
     kept = {name: getattr(options, name) for name in SessionSettings.model_fields if hasattr(options, name)}
     return SessionSettings(**kept, owner=os.getuid(), environment=dict(os.environ))
+
+
+def slot_request(options: SessionOptions, plan: Plan, environment: Mapping[str, str]) -> SlotRequest:
+    """Return the slots that a session with these options asks for."""
+    return SlotRequest.for_plan(
+        plan,
+        gpus=options.gpus,
+        inherited=environment.get("CUDA_VISIBLE_DEVICES"),
+        parallel=options.parallel,
+        share=options.share_gpu,
+    )
 
 
 def _check_options(plan: Plan, options: SessionOptions, source: str) -> None:

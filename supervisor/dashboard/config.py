@@ -17,7 +17,7 @@ THEMES: tuple[Theme, ...] = ("dark", "light", "high-contrast")
 TAKEN = ("ctrl+s", "ctrl+q", "ctrl+b", "ctrl+c", "escape", "enter", "tab")  # by flow control, tmux, or for good
 
 
-class ConfigError(UserError, ValueError):
+class ConfigError(UserError):
     """Settings that can't be used; the message names file, field and remedy on one line."""
 
 

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..gpus.slot_selection import slots_wanted
+from ..gpus.slot_selection import SlotRequest
 from ..gpus.slots import Slot, cuda_environment
 from ..launchers.attempt_files import AttemptSpec
 from ..plan.schema import Plan
@@ -22,7 +22,7 @@ from ..session.session_log import log_line
 def concurrent_runs(plan: Plan, slots: Sequence[Slot]) -> int:
     """How many runs may be training at once, each with its share of the cores."""
     shared = any(slot.shared_mib is not None for slot in slots)
-    return max(1, len(slots), slots_wanted(plan)[0] if shared else 1)
+    return max(1, len(slots), SlotRequest.for_plan(plan).width if shared else 1)
 
 
 def attempt_spec(

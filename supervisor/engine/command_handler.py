@@ -30,7 +30,7 @@ def handle_command(plan: Plan, state: SessionState, command: Command, now: float
         hint = f"did you mean '{near[0]}'?" if near else f"runs are {', '.join(plan.runs)}"
         return _rejection(f"no run named {command.run!r}; {hint}")
     if isinstance(command, Stop):
-        return _stop(plan, states, command, now, starts_again=state.runs[command.run].pending)
+        return _stop(plan, states, command, now, starts_again=state.runs[command.run].wants_start)
     if isinstance(command, Start):
         return _start(plan, states, command.run, now, retrying=state.runs[command.run].retry is not None)
     return _restart(plan, states, command, now)
@@ -90,7 +90,7 @@ def _restart(plan: Plan, states: Mapping[str, RunState], command: Restart, now: 
 
 def _down(plan: Plan, state: SessionState, states: Mapping[str, RunState], now: float) -> CommandResult:
     unended = [run for run, run_state in states.items() if run_state not in ENDED]
-    to_stop = [run for run in unended if states[run] is not RunState.STOPPING or state.runs[run].pending]
+    to_stop = [run for run in unended if states[run] is not RunState.STOPPING or state.runs[run].wants_start]
     events = tuple(StopRequested(at=now, run=run, how="stop") for run in to_stop)
     alive = [run for run in unended if states[run] in ALIVE]
     if not alive:

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from ..files import ensure_room
 from ..gpus.models import GpuReading
-from ..gpus.slot_selection import choose_slots
+from ..gpus.slot_selection import SlotRequest, select_slots
 from ..gpus.slots import available_slots, free_memory, lost_slot_warnings
 from ..gpus.visible_devices import GpuRequestError
 from ..ipc.engine_lock import EngineLock
@@ -148,7 +148,7 @@ class Engine:
             now=time.time(),
             reading=observer.reading,
             engine_pid=os.getpid(),
-            troubles=troubles,
+            problems=troubles,
         )
 
     async def _serve(self, linger: bool) -> None:
@@ -196,7 +196,7 @@ class Engine:
                 for action in actions:
                     self._carry_out(action)
             gone = self._session.is_deleted()
-            if not gone and any(run.pending for run in self.state.runs.values()):
+            if not gone and any(run.wants_start for run in self.state.runs.values()):
                 with contextlib.suppress(OSError):
                     self._living.prepare()
             if not gone and self._session.is_to_be_summed_up:
@@ -278,15 +278,15 @@ class Engine:
     def _choose_slots(self, reading: GpuReading) -> None:
         assert self._observer is not None
         try:
-            choice = choose_slots(
+            settings = self._session.settings
+            request = SlotRequest.for_plan(
                 self.plan,
-                reading,
-                requested=self._session.settings.gpus,
-                parallel=self._session.settings.parallel,
-                share=self._session.settings.share_gpu,
-                inherited=self._session.settings.environment.get("CUDA_VISIBLE_DEVICES"),
-                own_pids=self._observer.own_pids,
+                gpus=settings.gpus,
+                inherited=settings.environment.get("CUDA_VISIBLE_DEVICES"),
+                parallel=settings.parallel,
+                share=settings.share_gpu,
             )
+            choice = select_slots(reading, request, self._observer.own_pids)
             notes = (*((choice.reason,) if choice.reason else ()), *choice.notes)
             if (choice.slots, choice.mode, notes) != (self.state.slots, self.state.mode, self.state.notes):
                 self._session.record(SlotsChosen(at=time.time(), slots=choice.slots, mode=choice.mode, notes=notes))

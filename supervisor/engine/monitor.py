@@ -85,7 +85,7 @@ class Monitor:
     def troubles(self, state: SessionState) -> Iterator[str]:
         """Notes about living runs of which something cannot be known."""
         for name, tracker in self._trackers.items():
-            if tracker.gave_up and state.runs[name].alive:
+            if tracker.pattern_timed_out and state.runs[name].alive:
                 yield f"{name}: progress unknown, its `progress` pattern takes too long for its log"
 
     def stalled(self, state: SessionState) -> list[str]:

@@ -100,7 +100,7 @@ def decide(
 def retry_delay(plan: RunPlan, run: Run) -> float | None:
     """Seconds to wait before a crashed run is started again; None where it is not to be."""
     attempt = run.last
-    if attempt is None or attempt.exit is None or run.pending or run.held or run.retries >= plan.retries:
+    if attempt is None or attempt.exit is None or run.wants_start or run.stopped_by_user or run.retries >= plan.retries:
         return None
     crashed = attempt.exit.signal is not None or attempt.exit.exit_code in plan.retry_exit_codes
     return plan.retry_delay_s * 2**run.retries if crashed else None

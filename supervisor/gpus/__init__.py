@@ -1,4 +1,4 @@
-"""The GPUs of this machine: readings from NVML, and the slots that a session makes of them."""
+"""GPUs of this machine: readings from NVML, and the slots of a session."""
 
 from .models import Gpu, GpuReading
 from .poller import read_gpus

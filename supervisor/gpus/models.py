@@ -1,17 +1,20 @@
-"""What NVML says about the GPUs, as plain values; no error of NVML's ever leaves this module.
+"""Readings of the GPUs as plain values.
 
-`read_gpus()` reads once, `GpuPoller` keeps a fresh reading from a thread of its own. What NVML does not
-know, or fails to tell, is None and is shown as "n/a"; a GPU that is out of order says so in `Gpu.error`.
-Importing this module does not import pynvml: that happens at the first reading.
+A value that NVML does not know or cannot read is None, and is shown as "n/a". `Gpu.error` says why a GPU cannot
+be used.
 """
 
 from pydantic import BaseModel, ConfigDict
 
 
 class GpuProcess(BaseModel):
-    """A process that computes on a GPU; `memory_mib` (MiB) is None where the driver does not tell.
+    """A process that computes on a GPU.
 
-    `user` is its owner, "" where the system does not tell; `run` is the run that it belongs to, "" for others.
+    Attributes:
+        pid: Its process id.
+        memory_mib: GPU memory that it holds, MiB; None if the driver does not report it.
+        user: Name of its owner; "" if unknown.
+        run: The run of this session that it belongs to; "" for other processes.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -23,12 +26,22 @@ class GpuProcess(BaseModel):
 
 
 class Gpu(BaseModel):
-    """One GPU, or one MIG device of a GPU, at one moment; None means unknown.
+    """One GPU, or one MIG device of a GPU, at one time; None means unknown.
 
-    `index` is NVML's, which is the order of the PCI bus; a MIG device has its GPU's index and a `mig_index`
-    of its own. `uuid` is "" when it could not be had. `processes` lists computing processes alone, and is
-    empty for everybody inside a container that hides pids. A MIG device has no utilisation (NVML keeps
-    none) and shows its whole GPU's temperature and power.
+    A MIG device has no utilization, because NVML measures none, and reports temperature and power of its whole GPU.
+
+    Attributes:
+        index: NVML index, in the order of the PCI bus; a MIG device has that of its GPU.
+        uuid: "" if it could not be read.
+        name: Name of the model.
+        mig_index: Number of the MIG device within its GPU; None for a whole GPU.
+        utilization_percent: Share of the last sample period in which a kernel ran, %.
+        memory_used_mib: Memory in use by all processes, MiB.
+        memory_total_mib: MiB.
+        temperature_c: °C.
+        power_w: W.
+        error: Why the GPU cannot be used, in words; None for a working GPU.
+        processes: Computing processes; empty for every user inside a container that hides pids.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -47,27 +60,33 @@ class Gpu(BaseModel):
 
     @property
     def label(self) -> str:
-        """The short name a user reads: `GPU 1`, or `GPU 1 MIG 0`."""
+        """The short name on screens: `GPU 1`, or `GPU 1 MIG 0`."""
         return f"GPU {self.index}" if self.mig_index is None else f"GPU {self.index} MIG {self.mig_index}"
 
     @property
     def memory_free_mib(self) -> int | None:
-        """Memory nobody holds (MiB), None if unknown."""
+        """Free memory, MiB; None if unknown."""
         if self.memory_total_mib is None or self.memory_used_mib is None:
             return None
         return max(0, self.memory_total_mib - self.memory_used_mib)
 
 
 class GpuReading(BaseModel):
-    """All GPUs at one moment. `error` is one sentence (what is wrong, what to do) when NVML can't be had."""
+    """All GPUs at one time.
+
+    Attributes:
+        gpus: The GPUs in the order of their indices.
+        error: Why NVML cannot be used and what to do, in one sentence; None if it can.
+        taken_at: When the reading started, unix time in s.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     gpus: tuple[Gpu, ...] = ()
     error: str | None = None
-    taken_at: float  # when the reading began: seconds since the epoch
+    taken_at: float
 
     @property
     def usable(self) -> tuple[Gpu, ...]:
-        """The GPUs a run can be given: those in order."""
+        """The working GPUs, which a run can be given."""
         return tuple(gpu for gpu in self.gpus if gpu.error is None)

@@ -1,4 +1,7 @@
-"""One reading of NVML after the other, through pynvml; used by gpus.py alone, which imports it late."""
+"""Readings of NVML through pynvml. No error of NVML leaves this module.
+
+`poller` imports it at the first reading, because pynvml is slow to import.
+"""
 
 import logging
 import os
@@ -18,7 +21,7 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _MIB = 1024 * 1024
 
-# Why there are no GPUs at all: what is wrong, then what to do about it.
+# Why no GPU can be read: the problem, then the remedy.
 _NO_NVML = {
     pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: (
         "NVIDIA's library libnvidia-ml.so.1 was not found: install the NVIDIA driver, "
@@ -30,9 +33,9 @@ _NO_NVML = {
     pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: (
         "NVIDIA's library and its kernel module have different versions, as after a driver update: restart the machine"
     ),
-    pynvml.NVML_ERROR_NO_PERMISSION: "no permission to talk to the NVIDIA driver: ask for access to /dev/nvidia*",
+    pynvml.NVML_ERROR_NO_PERMISSION: "no permission to use the NVIDIA driver: get access to /dev/nvidia*",
 }
-# Errors after which nothing a GPU says can be used, until NVML is started afresh.
+# Errors after which no value of a GPU is valid until NVML is initialized again.
 _OUT_OF_ORDER = {
     pynvml.NVML_ERROR_UNINITIALIZED: "the NVIDIA driver went away while it was being read",
     pynvml.NVML_ERROR_DRIVER_NOT_LOADED: "the NVIDIA driver went away while it was being read",
@@ -42,13 +45,13 @@ _OUT_OF_ORDER = {
 
 
 class Nvml:
-    """NVML, started at the first reading and kept, since starting it is slow; started afresh after trouble."""
+    """NVML, initialized at the first reading and again after an error; kept between, since that is slow."""
 
     def __init__(self) -> None:
         self._started = False
 
     def read(self) -> GpuReading:
-        """The GPUs as they are now; takes as long as the driver does."""
+        """Read all GPUs; blocks for as long as the driver does."""
         taken_at = time.time()
         try:
             if not self._started:
@@ -65,18 +68,18 @@ class Nvml:
         return GpuReading(gpus=gpus, taken_at=taken_at)
 
     def close(self) -> None:
-        """Lets go of the driver, if it was held."""
+        """Release the driver, if NVML is initialized."""
         if not self._started:
             return
         self._started = False
         try:
             pynvml.nvmlShutdown()
         except pynvml.NVMLError as error:
-            log.debug("NVML would not shut down: %s", error)
+            log.debug("NVML did not shut down: %s", error)
 
 
 def _read_gpu(index: int) -> Iterator[Gpu]:
-    """The GPU at `index`, or its MIG devices where it is split into such."""
+    """Read the GPU at `index`, or its MIG devices if MIG mode is on."""
     identity: dict[str, Any] = {"index": index}
     try:
         handle = pynvml.nvmlDeviceGetHandleByIndex(index)
@@ -93,29 +96,31 @@ def _read_gpu(index: int) -> Iterator[Gpu]:
 
 
 def _read_mig_devices(index: int, parent: object, identity: dict[str, Any], sensors: dict[str, Any]) -> Iterator[Gpu]:
-    """The MIG devices of the GPU at `index`; the GPU itself, with an error, when it has none."""
+    """Read the MIG devices of the GPU at `index`; yield the GPU itself, with an error, if it has none."""
     found = False
     for mig_index in range(_value(lambda: int(pynvml.nvmlDeviceGetMaxMigDeviceCount(parent))) or 0):
         handle = _value(partial(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, parent, mig_index))
-        if handle is None:  # a place where no MIG device has been made
+        if handle is None:  # no MIG device was created at this index
             continue
         found = True
-        name = _identity(handle)
-        error = None if name["uuid"] else "its UUID cannot be read, and CUDA knows a MIG device by no other name"
-        yield Gpu(index=index, mig_index=mig_index, **name, **sensors, **_contents(handle), error=error)
+        device = _identity(handle)
+        error = None if device["uuid"] else "its UUID cannot be read, and CUDA knows a MIG device by no other name"
+        yield Gpu(index=index, mig_index=mig_index, **device, **sensors, **_contents(handle), error=error)
     if not found:
-        yield Gpu(**identity, **sensors, error="MIG mode is on but there is no MIG device: make one or switch MIG off")
+        yield Gpu(
+            **identity, **sensors, error="MIG mode is on but there is no MIG device: create one or switch MIG off"
+        )
 
 
 def _identity(handle: object) -> dict[str, Any]:
     uuid = _value(lambda: _text(lambda: pynvml.nvmlDeviceGetUUID(handle))) or ""
     name = _value(lambda: _text(lambda: pynvml.nvmlDeviceGetName(handle))) or "unknown GPU"
-    # A comma or space in a UUID would be read as a list of GPUs by whoever gets it in CUDA_VISIBLE_DEVICES.
+    # A comma or space in a UUID would make it a list of GPUs in CUDA_VISIBLE_DEVICES.
     return {"uuid": re.sub(r"[^A-Za-z0-9/-]", "", uuid)[:80], "name": name[:64]}
 
 
 def _sensors(handle: object) -> dict[str, Any]:
-    """Temperature (°C) and power (W) of a whole GPU."""
+    """Read temperature (°C) and power (W) of a whole GPU."""
     sensor = pynvml.NVML_TEMPERATURE_GPU
     return {
         "temperature_c": _value(
@@ -127,7 +132,7 @@ def _sensors(handle: object) -> dict[str, Any]:
 
 
 def _contents(handle: object) -> dict[str, Any]:
-    """Memory (MiB) and computing processes of a GPU or MIG device."""
+    """Read memory (MiB) and computing processes of a GPU or MIG device."""
     memory = _value(
         lambda: pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2),
         lambda: pynvml.nvmlDeviceGetMemoryInfo(handle),
@@ -136,18 +141,18 @@ def _contents(handle: object) -> dict[str, Any]:
         lambda: pynvml.nvmlDeviceGetComputeRunningProcesses_v3(handle),
         lambda: pynvml.nvmlDeviceGetComputeRunningProcesses_v2(handle),
     )
-    figures: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     if memory is not None:
-        figures |= {"memory_used_mib": _mib(memory.used), "memory_total_mib": _mib(memory.total)}
+        fields |= {"memory_used_mib": _mib(memory.used), "memory_total_mib": _mib(memory.total)}
     if processes is not None:
-        figures["processes"] = tuple(
+        fields["processes"] = tuple(
             GpuProcess(pid=one.pid, memory_mib=_mib(one.usedGpuMemory), user=_owner(one.pid)) for one in processes
         )
-    return figures
+    return fields
 
 
 def _owner(pid: int) -> str:
-    """The name of the user whose process this is; "" in a container that hides it."""
+    """Return the name of the owner of a process; "" in a container that hides it."""
     try:
         return _user_name(os.stat(f"/proc/{pid}").st_uid)  # noqa: PTH116
     except OSError:
@@ -167,9 +172,10 @@ def _mib(size: int | None) -> int | None:
 
 
 def _value(*calls: Callable[[], _T]) -> _T | None:
-    """The answer of the first of `calls`, newest form first, that this driver gives; None if it gives none.
+    """Return the result of the first of `calls` that the driver supports, newest form first; None if of none.
 
-    Raises NVMLError when the GPU is out of order as a whole.
+    Raises:
+        NVMLError: The whole GPU does not work.
     """
     for call in calls:
         try:
@@ -181,7 +187,7 @@ def _value(*calls: Callable[[], _T]) -> _T | None:
 
 
 def _text(call: Callable[[], str]) -> str:
-    """The text `call` gives, bad bytes replaced, invisible characters removed: it ends up on screens."""
+    """Return the text of `call` for a screen: bad bytes replaced, invisible characters removed."""
     try:
         text = call()
     except UnicodeDecodeError as error:  # pynvml decodes strictly

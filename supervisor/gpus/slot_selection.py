@@ -1,14 +1,15 @@
-"""Which GPUs a session uses: from a reading and the user's wishes to slots. Pure: no NVML, no files, no clock.
+"""Selection of the GPUs that a session uses. Pure: no NVML, no files, no clock.
 
-A GPU is *free* when nobody else computes on it and it has room for the largest run. Inside a container NVML
-hides other people's processes, so an empty or unknown process list is not believed by itself: a GPU of
-which more than 1 GiB or more than 10 % is held then counts as in use, too.
+A GPU is *free* if no other process computes on it and it has room for the largest run. Inside a container NVML
+hides processes of other containers, so an empty or unknown process list proves nothing: a GPU of whose memory more
+than 1 GiB or more than 10 % is in use then counts as in use, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -19,7 +20,14 @@ from .visible_devices import no_gpu_reason, pci_order, requested_gpus, visible_g
 
 
 class SlotSelection(BaseModel):
-    """The slots of a session, at least one. `reason` says why the mode is sequential; "" when it is parallel."""
+    """The slots of a session.
+
+    Attributes:
+        slots: At least one.
+        mode: Whether several runs may train at once.
+        notes: Notes for the log, such as GPUs that were left out.
+        reason: Why the mode is sequential; "" if it is parallel.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -29,97 +37,136 @@ class SlotSelection(BaseModel):
     reason: str = ""
 
 
-def resolve_slots(
-    reading: GpuReading,
-    *,
-    requested: str | None,
-    parallel: bool,
-    inherited: str | None,
-    share: bool = False,
-    own_pids: frozenset[int] = frozenset(),
-    needed_mib: int = 0,
-    width: int = 2,
-    preferred: Sequence[int] = (1, 2),
-) -> SlotSelection:
-    """The slots of a session: one per GPU chosen, or a single CPU slot when there is no GPU to use.
+@dataclass(frozen=True, kw_only=True)
+class SlotRequest:
+    """What the user and the plan ask for.
 
-    `requested` is the value of `--gpus`, `inherited` that of CUDA_VISIBLE_DEVICES (None: not set), within
-    which requested indices count. Without a request at most `width` free GPUs are taken: the `preferred`
-    (NVML's indices, in this order), each replaced by the idlest other one where it is absent or in use.
-    Processes `own_pids` don't make a GPU in use; `needed_mib` (MiB) is what the largest run needs.
-    With `share` each GPU takes as many runs at once as fit into the memory that is free now.
-
-    Raises SlotError when `requested` is malformed, or names a GPU twice, or one that can't be used.
+    Attributes:
+        gpus: Value of `--gpus`: indices or UUIDs, or "none"; None selects automatically.
+        inherited: CUDA_VISIBLE_DEVICES of the user's shell, within which indices of `gpus` count; None if not set.
+        parallel: Whether several runs may train at once.
+        share: Whether a GPU takes as many runs at once as fit into its free memory.
+        width: Most slots that are selected automatically.
+        needed_mib: GPU memory that the largest run needs, MiB.
+        preferred: NVML indices of the GPUs that are selected first, in this order.
     """
-    if requested is not None and requested.strip().lower() == "none":
+
+    gpus: str | None = None
+    inherited: str | None = None
+    parallel: bool = True
+    share: bool = False
+    width: int = 2
+    needed_mib: int = 0
+    preferred: tuple[int, ...] = (1, 2)
+
+    @classmethod
+    def for_plan(
+        cls,
+        plan: Plan,
+        *,
+        gpus: str | None = None,
+        inherited: str | None = None,
+        parallel: bool = True,
+        share: bool = False,
+    ) -> Self:
+        """Return the request of a plan: as many slots as its runs can use at once, and the memory of the largest."""
+        runs = [run for run in plan.runs.values() if run.takes_slot]
+        numbered = [run.slot + 1 for run in runs if isinstance(run.slot, int)]
+        width = len(runs) if any(run.slot is None for run in runs) else max(numbered, default=1)
+        return cls(
+            gpus=gpus,
+            inherited=inherited,
+            parallel=parallel,
+            share=share,
+            width=max(1, width),
+            needed_mib=max((run.gpu_memory_mib or 0 for run in runs), default=0),
+        )
+
+
+def select_slots(reading: GpuReading, request: SlotRequest, own_pids: frozenset[int] = frozenset()) -> SlotSelection:
+    """Select the slots of a session: one per GPU, or a single CPU slot.
+
+    Without `request.gpus`, at most `request.width` free GPUs are taken, the preferred indices first; a preferred
+    GPU that is absent or busy is replaced by the idlest free one.
+
+    Args:
+        reading: The GPUs as NVML reports them.
+        request: What the user and the plan ask for.
+        own_pids: Processes of this session, which do not make a GPU busy.
+
+    Returns:
+        At least one slot, the mode (parallel or sequential) and notes for the log.
+
+    Raises:
+        GpuRequestError: `request.gpus` is malformed, names a GPU twice, or names one that cannot be used.
+    """
+    if request.gpus is not None and request.gpus.strip().lower() == "none":
         return _cpu_slot("--gpus none asks for the CPU")
-    users = _GpuOccupancy(own_pids, needed_mib)
-    choice = _exclusive(reading, users, requested, inherited, parallel=parallel, width=width, preferred=preferred)
-    return _shared(choice, reading, users, needed_mib) if share else choice
+    occupancy = _GpuOccupancy(own_pids, request.needed_mib)
+    selection = _exclusive_slots(reading, request, occupancy)
+    return _shared(selection, reading, occupancy, request.needed_mib) if request.share else selection
 
 
-def _exclusive(
-    reading: GpuReading,
-    users: _GpuOccupancy,
-    requested: str | None,
-    inherited: str | None,
-    *,
-    parallel: bool,
-    width: int,
-    preferred: Sequence[int],
-) -> SlotSelection:
-    """The choice where each slot holds one run at a time."""
-    visible, notes = visible_gpus(reading, inherited)
-    if requested is not None:
-        gpus = requested_gpus(requested, reading, visible, inherited)
-        notes += [f"{gpu.label} {why}, and is used as --gpus says" for gpu in gpus if (why := users.why_not_free(gpu))]
-        return _select(gpus, parallel, notes, f"--gpus {requested.strip()} names one GPU")
+def _exclusive_slots(reading: GpuReading, request: SlotRequest, occupancy: _GpuOccupancy) -> SlotSelection:
+    """Select slots that hold one run at a time."""
+    visible, notes = visible_gpus(reading, request.inherited)
+    if request.gpus is not None:
+        gpus = requested_gpus(request.gpus, reading, visible, request.inherited)
+        notes += [
+            f"{gpu.label} {why}; --gpus selects it all the same"
+            for gpu in gpus
+            if (why := occupancy.unavailable_reason(gpu))
+        ]
+        return _select(gpus, request.parallel, notes, f"--gpus {request.gpus.strip()} names one GPU")
     candidates = sorted({gpu for entry in visible for gpu in entry}, key=pci_order)
     usable = sorted((gpu for gpu in candidates if gpu.error is None), key=_by_idleness)
     if not usable:
-        return _cpu_slot(no_gpu_reason(reading, inherited), notes)
+        return _cpu_slot(no_gpu_reason(reading, request.inherited), notes)
     notes += [f"{gpu.label} is left out: {gpu.error}" for gpu in candidates if gpu.error is not None]
-    width = width if parallel else 1
-    return _automatic(usable, users, notes, parallel=parallel, width=width, preferred=preferred)
+    return _automatic(usable, request, occupancy, notes)
 
 
 class _GpuOccupancy:
-    """What is known about who uses a GPU."""
+    """Who uses a GPU, as far as NVML reports it."""
 
     def __init__(self, own_pids: frozenset[int], needed_mib: int) -> None:
         self._own_pids = own_pids
         self._needed_mib = needed_mib
 
-    def why_not_free(self, gpu: Gpu) -> str:
-        """What keeps `gpu` from being free, to follow its name in a sentence; "" when it is free."""
+    def unavailable_reason(self, gpu: Gpu) -> str:
+        """Return why a GPU is not free, to follow its name in a sentence; "" if it is free."""
         processes = gpu.processes or ()
         others = sum(process.pid not in self._own_pids for process in processes)
         if others:
             return f"is in use by {others} other process{'es' if others > 1 else ''}"
         if not processes and is_memory_held(gpu):
-            return f"is in use by somebody unseen ({gpu.memory_used_mib} MiB of its memory are held)"
+            return f"is in use by a hidden process ({gpu.memory_used_mib} MiB of its memory are in use)"
         if gpu.memory_free_mib is None:
             return ""
-        room = self.room(gpu) or 0
-        return "" if room >= self._needed_mib else f"has only {room} MiB free of the {self._needed_mib} MiB needed"
+        available = self.available_mib(gpu) or 0
+        enough = available >= self._needed_mib
+        return "" if enough else f"has only {available} MiB free of the {self._needed_mib} MiB needed"
 
-    def room(self, gpu: Gpu) -> int | None:
-        """MiB that our runs may have on `gpu`, counting what they hold already; None if unknown."""
+    def available_mib(self, gpu: Gpu) -> int | None:
+        """Return the memory for runs of this session, including what they hold already, MiB; None if unknown."""
         own = sum(process.memory_mib or 0 for process in gpu.processes or () if process.pid in self._own_pids)
         return None if gpu.memory_free_mib is None else gpu.memory_free_mib + own
 
 
 def is_memory_held(gpu: Gpu) -> bool:
-    """Whether so much of the memory is held (over 1 GiB, or over 10 %) that somebody must be using the GPU."""
+    """Return whether so much memory is in use (over 1 GiB, or over 10 %) that a process must hold it."""
     used, total = gpu.memory_used_mib, gpu.memory_total_mib
     return used is not None and total is not None and used > min(1024, total / 10)
 
 
 def _by_idleness(gpu: Gpu) -> tuple[int, int, int, int]:
-    """Sorts the idlest first: most free memory, then least utilisation, then lowest index; unknown is worst."""
+    """Return the key that sorts the idlest GPU first.
+
+    Most free memory, then least utilization, then lowest index; unknown values come last.
+    """
     free = gpu.memory_free_mib
-    busy = gpu.utilization_percent
-    return (1 if free is None else -free, 101 if busy is None else busy, gpu.index, gpu.mig_index or 0)
+    utilization = gpu.utilization_percent
+    return (1 if free is None else -free, 101 if utilization is None else utilization, gpu.index, gpu.mig_index or 0)
 
 
 def _cpu_slot(reason: str, notes: Sequence[str] = ()) -> SlotSelection:
@@ -127,110 +174,72 @@ def _cpu_slot(reason: str, notes: Sequence[str] = ()) -> SlotSelection:
 
 
 def _select(gpus: Sequence[Gpu], parallel: bool, notes: Sequence[str], why_one: str) -> SlotSelection:
-    """Slots on `gpus`, or on the first alone when `parallel` is not wanted; `why_one`: why `gpus` is but one."""
-    together = parallel and len(gpus) > 1
+    """Return slots on `gpus`, or on the first alone unless `parallel`; `why_one` says why there is only one GPU."""
+    several = parallel and len(gpus) > 1
     slots = tuple(
         Slot(index=at, gpu_index=gpu.index, gpu_uuid=gpu.uuid or None, name=gpu.label)
-        for at, gpu in enumerate(gpus if together else gpus[:1])
+        for at, gpu in enumerate(gpus if several else gpus[:1])
     )
-    reason = "" if together else why_one if parallel else "--no-parallel asks for one run at a time"
-    return SlotSelection(slots=slots, mode="parallel" if together else "sequential", notes=tuple(notes), reason=reason)
+    reason = "" if several else why_one if parallel else "--no-parallel asks for one run at a time"
+    return SlotSelection(slots=slots, mode="parallel" if several else "sequential", notes=tuple(notes), reason=reason)
 
 
-def _shared(choice: SlotSelection, reading: GpuReading, users: _GpuOccupancy, needed_mib: int) -> SlotSelection:
-    """`choice` with GPUs that take several runs at once; `needed_mib` is what the largest run expects."""
+def _shared(selection: SlotSelection, reading: GpuReading, occupancy: _GpuOccupancy, needed_mib: int) -> SlotSelection:
+    """Return `selection` with GPUs that hold several runs at once; the largest run needs `needed_mib` MiB."""
     gpus = {gpu.label: gpu for gpu in reading.gpus}
-    rooms = {slot.index: users.room(gpus[slot.name]) for slot in choice.slots if slot.gpu_index is not None}
-    if not rooms:
-        return choice
-    slots = tuple(slot.model_copy(update={"shared_mib": rooms[slot.index]}) for slot in choice.slots)
+    gpu_slots = [slot for slot in selection.slots if slot.gpu_index is not None]
+    if not gpu_slots:
+        return selection
+    slots = tuple(
+        slot.model_copy(update={"shared_mib": occupancy.available_mib(gpus[slot.name])}) for slot in gpu_slots
+    )
     notes = [_sharing_note(slot) for slot in slots]
-    room = slots[0].shared_mib
-    if len(slots) == 1 and (room is None or room < 2 * needed_mib):
-        crowded = f"{choice.reason}, and {slots[0].name} has no room for two of the largest run"
-        reason = choice.reason if room is None else crowded
-        return choice.model_copy(update={"slots": slots, "notes": (*choice.notes, *notes), "reason": reason})
-    return SlotSelection(slots=slots, mode="parallel", notes=(*choice.notes, *notes))
+    available = slots[0].shared_mib
+    if len(slots) == 1 and (available is None or available < 2 * needed_mib):
+        too_small = f"{selection.reason}, and {slots[0].name} has no room for two of the largest run"
+        reason = selection.reason if available is None else too_small
+        return selection.model_copy(update={"slots": slots, "notes": (*selection.notes, *notes), "reason": reason})
+    return SlotSelection(slots=slots, mode="parallel", notes=(*selection.notes, *notes))
 
 
 def _sharing_note(slot: Slot) -> str:
     if slot.shared_mib is None:
-        return f"{slot.name} does not tell how much memory is free, so one run at a time has it"
-    return f"{slot.name} is shared by as many runs as expect at most {slot.shared_mib} MiB together"
+        return f"{slot.name} does not report its free memory, so it holds one run at a time"
+    return f"{slot.name} is shared by runs that expect at most {slot.shared_mib} MiB together"
 
 
 def _automatic(
-    usable: Sequence[Gpu],
-    users: _GpuOccupancy,
-    notes: list[str],
-    *,
-    parallel: bool,
-    width: int,
-    preferred: Sequence[int],
+    usable: Sequence[Gpu], request: SlotRequest, occupancy: _GpuOccupancy, notes: list[str]
 ) -> SlotSelection:
-    """The choice nobody pinned, from `usable` (idlest first)."""
-    obstacles = {id(gpu): users.why_not_free(gpu) for gpu in usable}
+    """Select among `usable` GPUs, idlest first, where the user named none."""
+    obstacles = {id(gpu): occupancy.unavailable_reason(gpu) for gpu in usable}
     notes = notes + [f"{gpu.label} {why}" for gpu in sorted(usable, key=pci_order) if (why := obstacles[id(gpu)])]
     free = [gpu for gpu in usable if not obstacles[id(gpu)]]
     if not free:
-        notes.append(f"no GPU is free: {usable[0].label} is the idlest and is shared")
-        return _select(usable[:1], parallel, notes, "no GPU is free")
-    chosen = _preferred_or_idlest(free, width, preferred)
+        notes.append(f"no GPU is free; {usable[0].label}, the idlest, is used")
+        return _select(usable[:1], request.parallel, notes, "no GPU is free")
+    chosen = _preferred_or_idlest(free, request.width if request.parallel else 1, request.preferred)
     if len(free) > 1:
-        why_one = "one slot was asked for"
+        why_one = "the plan needs only one slot"
     else:
         why_one = f"{free[0].label} is the only {'GPU to use' if len(usable) == 1 else 'free GPU'}"
-    return _select(chosen, parallel, notes, why_one)
+    return _select(chosen, request.parallel, notes, why_one)
 
 
 def _preferred_or_idlest(free: Sequence[Gpu], width: int, preferred: Sequence[int]) -> list[Gpu]:
-    """At most `width` of `free` (idlest first): place i for preferred[i], gaps filled by the idlest others."""
-    rest = list(free)
-    places: list[Gpu | None] = []
-    for index in preferred:
-        found = next((gpu for gpu in rest if gpu.index == index), None)
-        places.append(found)
-        if found is not None:
-            rest.remove(found)
-    # A preferred GPU beyond the width goes before any other as a replacement.
-    replacements = [gpu for gpu in places[width:] if gpu is not None] + rest
-    places = places[:width] + [None] * (width - len(places))
-    filled = [gpu if gpu is not None else replacements.pop(0) if replacements else None for gpu in places]
-    return [gpu for gpu in filled if gpu is not None]
+    """Return at most `width` of the `free` GPUs, which are sorted by idleness.
 
-
-def choose_slots(
-    plan: Plan,
-    reading: GpuReading,
-    *,
-    requested: str | None,
-    parallel: bool,
-    share: bool,
-    inherited: str | None,
-    own_pids: frozenset[int] = frozenset(),
-) -> SlotSelection:
-    """The slots for the plan's runs; `requested` is the value of `--gpus`, `inherited` that of CUDA_VISIBLE_DEVICES.
-
-    Raises:
-        SlotError: `requested` names what cannot be had.
+    Position i is for GPU `preferred[i]`; the idlest other GPUs replace those that are not free.
     """
-    width, needed = slots_wanted(plan)
-    return resolve_slots(
-        reading,
-        requested=requested,
-        parallel=parallel,
-        share=share,
-        inherited=inherited,
-        own_pids=own_pids,
-        needed_mib=needed,
-        width=width,
-    )
-
-
-def slots_wanted(plan: Plan) -> tuple[int, int]:
-    """How many slots the plan can use at once, and the MiB its largest run expects on a GPU."""
-    runs = [run for run in plan.runs.values() if run.takes_slot]
-    numbered = [run.slot + 1 for run in runs if isinstance(run.slot, int)]
-    anywhere = any(run.slot is None for run in runs)
-    width = len(runs) if anywhere else max(numbered, default=1)
-    return max(1, width), max((run.gpu_memory_mib or 0 for run in runs), default=0)
+    others = list(free)
+    positions: list[Gpu | None] = []
+    for index in preferred:
+        found = next((gpu for gpu in others if gpu.index == index), None)
+        positions.append(found)
+        if found is not None:
+            others.remove(found)
+    # A preferred GPU beyond the width goes before any other as a replacement.
+    replacements = [gpu for gpu in positions[width:] if gpu is not None] + others
+    positions = positions[:width] + [None] * (width - len(positions))
+    filled = [gpu if gpu is not None else replacements.pop(0) if replacements else None for gpu in positions]
+    return [gpu for gpu in filled if gpu is not None]

@@ -1,4 +1,4 @@
-"""What a slot is, and what a run on it gets to see. Pure: no NVML, no files, no clock."""
+"""Slots, and the GPU that a run on a slot sees. Pure: no NVML, no files, no clock."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -6,9 +6,16 @@ from .models import GpuReading
 
 
 class Slot(BaseModel):
-    """A place for runs: a GPU, or the CPU (then `gpu_index` and `gpu_uuid` are None).
+    """A place for runs: one GPU, or the CPU.
 
-    It holds one run at a time unless it is shared: then as many as expect at most `shared_mib` together.
+    A slot holds one run at a time unless it is shared.
+
+    Attributes:
+        index: Number of the slot, from 0.
+        gpu_index: NVML index; None for the CPU.
+        gpu_uuid: UUID of the GPU; None for the CPU, or if it could not be read.
+        name: Name on screens: `GPU 1`, `CPU`.
+        shared_mib: If set, the slot holds several runs whose expected memory sums up to at most this many MiB.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -21,36 +28,36 @@ class Slot(BaseModel):
 
 
 def cuda_environment(slot: Slot | None) -> dict[str, str]:
-    """The variables that show a run its GPU and no other; a CPU slot, or no slot, sees no GPU."""
+    """Return the variables that limit a run to the GPU of its slot; a CPU slot, or no slot, sees no GPU."""
     if slot is None or slot.gpu_index is None:
         return {"CUDA_VISIBLE_DEVICES": ""}
-    # A GPU whose UUID can't be read is named by index, which PCI_BUS_ID makes the same as NVML's.
+    # Without a UUID the index must do; with PCI_BUS_ID, CUDA counts as NVML does.
     return {"CUDA_VISIBLE_DEVICES": slot.gpu_uuid or str(slot.gpu_index), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
 def available_slots(slots: tuple[Slot, ...] | None, reading: GpuReading | None) -> tuple[Slot, ...] | None:
-    """The slots without those whose GPU was lost meanwhile; all of them where none is left, or nobody knows."""
+    """Return the slots whose GPU still works; all of them if none is left, or if NVML cannot be read."""
     if not slots or reading is None or not reading.usable:
         return slots
-    lost = _is_lost(slots, reading)
+    lost = _lost_slots(slots, reading)
     return tuple(slot for slot in slots if slot not in lost) or slots
 
 
 def lost_slot_warnings(slots: tuple[Slot, ...] | None, reading: GpuReading | None) -> list[str]:
-    """A note on each slot whose GPU is no longer there, or no longer works, while NVML still tells of others."""
+    """Return a warning for each slot whose GPU is gone or broken, while NVML still lists other GPUs."""
     if not slots or reading is None or not reading.gpus:
         return []
-    lost = _is_lost(slots, reading)
-    which = "runs start there all the same: no other slot is left" if len(lost) == len(slots) else "no run starts there"
-    return [f"{slot.name} is lost; {which}" for slot in lost]
+    lost = _lost_slots(slots, reading)
+    effect = "runs still start there: no other slot is left" if len(lost) == len(slots) else "no run starts there"
+    return [f"{slot.name} is lost; {effect}" for slot in lost]
 
 
-def _is_lost(slots: tuple[Slot, ...], reading: GpuReading) -> list[Slot]:
+def _lost_slots(slots: tuple[Slot, ...], reading: GpuReading) -> list[Slot]:
     working = {gpu.uuid for gpu in reading.usable}
     return [slot for slot in slots if slot.gpu_uuid is not None and slot.gpu_uuid not in working]
 
 
 def free_memory(reading: GpuReading | None) -> dict[str, int]:
-    """MiB that nobody holds, by the UUID of each GPU of which that is known."""
+    """Return the free memory of each GPU, MiB, by UUID; GPUs of which it is unknown are left out."""
     gpus = reading.usable if reading else ()
     return {gpu.uuid: gpu.memory_free_mib for gpu in gpus if gpu.memory_free_mib is not None}

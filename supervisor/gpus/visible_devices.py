@@ -1,4 +1,4 @@
-"""What `--gpus` and CUDA_VISIBLE_DEVICES name: GPUs, by index or UUID. Pure."""
+"""Parser of `--gpus` and CUDA_VISIBLE_DEVICES, which name GPUs by index or UUID. Pure."""
 
 from __future__ import annotations
 
@@ -7,18 +7,25 @@ from collections.abc import Sequence
 from ..errors import UserError
 from .models import Gpu, GpuReading
 
-# What people and batch systems put into CUDA_VISIBLE_DEVICES to hide the GPUs on purpose.
+# Values with which users and batch systems hide all GPUs on purpose.
 _HIDDEN = {"", "-1", "NoDevFiles"}
 
 
-class GpuRequestError(UserError, ValueError):
-    """The user asked for GPUs that can't be had; the message is one line that names the option and what exists."""
+class GpuRequestError(UserError):
+    """A request for GPUs that cannot be used; the message is one line that names the option and what exists."""
 
 
 def visible_gpus(reading: GpuReading, inherited: str | None) -> tuple[list[tuple[Gpu, ...]], list[str]]:
-    """What index 0, 1, … stands for, and notes: a GPU, or the MIG devices of one; broken ones included.
+    """Return the GPUs that index 0, 1, … stands for, and notes for the log.
 
-    CUDA_VISIBLE_DEVICES is read as CUDA does: the list ends before the first name that is not a GPU's.
+    CUDA_VISIBLE_DEVICES is read as CUDA does: the list ends before the first name that is not that of a GPU.
+
+    Args:
+        reading: The GPUs as NVML reports them.
+        inherited: CUDA_VISIBLE_DEVICES; None if not set.
+
+    Returns:
+        For each index a GPU, or the MIG devices of one; broken GPUs are included.
     """
     indices = sorted({gpu.index for gpu in reading.gpus})
     physical = {index: tuple(gpu for gpu in reading.gpus if gpu.index == index) for index in indices}
@@ -28,7 +35,7 @@ def visible_gpus(reading: GpuReading, inherited: str | None) -> tuple[list[tuple
     for name in (part.strip() for part in inherited.split(",")):
         named = physical.get(int(name), ()) if _is_index(name) else tuple(_by_uuid(name, reading.gpus))
         if not named or (not _is_index(name) and len(named) > 1):
-            note = f"CUDA_VISIBLE_DEVICES={inherited!r}: {name!r} is no GPU of this machine; the list ends before it"
+            note = f"CUDA_VISIBLE_DEVICES={inherited!r}: {name!r} is no GPU of this machine; it ends the list"
             return visible, [] if name in _HIDDEN else [note]
         if named not in visible:
             visible.append(named)
@@ -38,26 +45,36 @@ def visible_gpus(reading: GpuReading, inherited: str | None) -> tuple[list[tuple
 def requested_gpus(
     requested: str, reading: GpuReading, visible: Sequence[tuple[Gpu, ...]], inherited: str | None
 ) -> list[Gpu]:
-    """The GPUs that `--gpus` names, in its order. Raises SlotError."""
-    wish = f"--gpus {requested.strip() if requested.strip() and requested.isprintable() else repr(requested)}"
+    """Return the GPUs that `--gpus` names, in its order.
+
+    Args:
+        requested: Value of `--gpus`.
+        reading: The GPUs as NVML reports them.
+        visible: For each index the GPUs that it stands for, as from `visible_gpus`.
+        inherited: CUDA_VISIBLE_DEVICES; None if not set.
+
+    Raises:
+        GpuRequestError: The value is malformed, names a GPU twice, or names one that cannot be used.
+    """
+    option = f"--gpus {requested.strip() if requested.strip() and requested.isprintable() else repr(requested)}"
     names = [name.strip() for name in requested.split(",")]
     if not all(names):
-        raise GpuRequestError(f"{wish}: expected indices or UUIDs with commas between them, as in 1,2, or none")
+        raise GpuRequestError(f"{option}: expected indices or UUIDs with commas between them, as in 1,2, or none")
     if not any(visible):
-        raise GpuRequestError(f"{wish}: {no_gpu_reason(reading, inherited)}")
+        raise GpuRequestError(f"{option}: {no_gpu_reason(reading, inherited)}")
     chosen: list[Gpu] = []
     for name in names:
-        gpu = _one_gpu(name, wish, visible, inherited)
+        gpu = _one_gpu(name, option, visible, inherited)
         if gpu.error is not None:
-            raise GpuRequestError(f"{wish}: {gpu.label} cannot be used: {gpu.error}")
+            raise GpuRequestError(f"{option}: {gpu.label} cannot be used: {gpu.error}")
         if gpu in chosen:
-            raise GpuRequestError(f"{wish}: {gpu.label} is named twice")
+            raise GpuRequestError(f"{option}: {gpu.label} is named twice")
         chosen.append(gpu)
     return chosen
 
 
-def _one_gpu(name: str, wish: str, visible: Sequence[tuple[Gpu, ...]], inherited: str | None) -> Gpu:
-    """The GPU called `name` in `wish`. Raises SlotError unless there is exactly one."""
+def _one_gpu(name: str, option: str, visible: Sequence[tuple[Gpu, ...]], inherited: str | None) -> Gpu:
+    """Return the GPU called `name` in `option`; raise GpuRequestError unless there is exactly one."""
     where = "this machine has" if inherited is None else f"CUDA_VISIBLE_DEVICES={inherited!r} leaves"
     if _is_index(name):
         found = visible[int(name)] if int(name) < len(visible) else ()
@@ -67,16 +84,16 @@ def _one_gpu(name: str, wish: str, visible: Sequence[tuple[Gpu, ...]], inherited
         found = tuple(_by_uuid(name, everything))
         exists = ", ".join(gpu.uuid for gpu in everything if gpu.uuid) or "none whose UUID can be read"
     else:
-        raise GpuRequestError(f"{wish}: {name!r} is neither an index nor a UUID (GPU-… or MIG-…)")
+        raise GpuRequestError(f"{option}: {name!r} is neither an index nor a UUID (GPU-… or MIG-…)")
     if not found:
-        raise GpuRequestError(f"{wish}: there is no GPU {name}; {where} {exists}")
+        raise GpuRequestError(f"{option}: there is no GPU {name}; {where} {exists}")
     if len(found) > 1:
-        raise GpuRequestError(f"{wish}: {name} could be any of {', '.join(gpu.uuid for gpu in found)}")
+        raise GpuRequestError(f"{option}: {name} could be any of {', '.join(gpu.uuid for gpu in found)}")
     return found[0]
 
 
 def _by_uuid(name: str, gpus: Sequence[Gpu]) -> list[Gpu]:
-    """The GPUs whose UUID is `name` or, as CUDA allows, begins with it."""
+    """Return the GPUs whose UUID is `name` or, as CUDA allows, begins with it."""
     if not name.startswith(("GPU-", "MIG-")):
         return []
     return [gpu for gpu in gpus if gpu.uuid == name] or [gpu for gpu in gpus if gpu.uuid.startswith(name)]
@@ -87,23 +104,23 @@ def _is_index(name: str) -> bool:
 
 
 def _hides_all(inherited: str | None) -> bool:
-    """Whether CUDA_VISIBLE_DEVICES hides every GPU on purpose."""
+    """Return whether CUDA_VISIBLE_DEVICES hides every GPU on purpose."""
     return inherited is not None and inherited.split(",")[0].strip() in _HIDDEN
 
 
 def no_gpu_reason(reading: GpuReading, inherited: str | None) -> str:
-    """Why there is no GPU to use, in words."""
+    """Return why no GPU can be used, in words."""
     if reading.error is not None:
-        return f"no GPU can be seen: {reading.error}"
+        return f"GPUs cannot be read: {reading.error}"
     if not reading.gpus:
-        return "the NVIDIA driver knows of no GPU"
+        return "the NVIDIA driver reports no GPU"
     if _hides_all(inherited):
         return f"CUDA_VISIBLE_DEVICES={inherited!r} hides every GPU"
     if inherited is not None:
-        return f"CUDA_VISIBLE_DEVICES={inherited!r} leaves no GPU that works"
+        return f"CUDA_VISIBLE_DEVICES={inherited!r} leaves no working GPU"
     return "; ".join(f"{gpu.label}: {gpu.error}" for gpu in sorted(reading.gpus, key=pci_order))
 
 
 def pci_order(gpu: Gpu) -> tuple[int, int]:
-    """Sorts GPUs as NVML counts them."""
+    """Return the key that sorts GPUs in the order of the PCI bus."""
     return (gpu.index, -1 if gpu.mig_index is None else gpu.mig_index)

@@ -1,1 +1,1 @@
-"""Read the log files of runs: follow, sanitize, page, merge, search, measure progress."""
+"""Log files of runs: follow, sanitize, page, merge, search; progress and metrics found in them."""

@@ -1,4 +1,4 @@
-"""Log files: follow one, make a line of it harmless, find progress in it.
+"""Incremental reading of a growing log, as `tail -f` does.
 
 Every byte of a log is hostile until `sanitize_line` has seen it: terminals obey escape sequences, widgets obey
 markup, and a program may write a line that never ends.
@@ -6,55 +6,53 @@ markup, and a program may write a line that never ends.
 
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path
 
+from .log_file import LogFile, OpenLogFile
 from .sanitize import MAX_LINE, sanitize_line
 
 CHUNK = 1 << 20  # bytes read at a time
 MAX_BACKLOG = 8 << 20  # bytes; a follower further behind than this jumps to the newest CHUNK
 
 
-def _shown_part(unended: bytes) -> bytes:
-    """Of a line that does not end, what would be shown: the start of what follows its last \\r."""
-    text = unended.rstrip(b"\r")
-    return text.rpartition(b"\r")[2][: 8 * MAX_LINE] + (b"\r" if text != unended else b"")
-
-
 class LogFollower:
-    """Reads what is new in a file that another process appends to.
+    """Reader of the new lines of a file that another process appends to.
 
-    Survives a file that does not exist yet, is truncated, replaced, or is no regular file; never blocks; never
-    holds more than a chunk and one cut line in memory.
+    The file may not exist yet, be truncated, replaced, or be no regular file. A follower never blocks and never holds
+    more than a chunk and one shortened line in memory.
+
+    Args:
+        path: The log.
+        offset: Where to start, bytes.
+        max_backlog: A follower that is further behind than this many bytes jumps to the newest chunk; infinity reads
+            everything.
+
+    Attributes:
+        offset: Bytes read so far.
     """
 
     def __init__(self, path: Path, offset: int = 0, max_backlog: float = MAX_BACKLOG) -> None:
-        """Reads from `offset` on. More than `max_backlog` bytes behind it jumps ahead; infinity reads everything."""
-        self.path = path
-        self.offset = offset  # bytes read so far
+        self._log = LogFile(path)
+        self.offset = offset
         self._max_backlog = max_backlog
-        self._partial = b""  # the beginning of a line whose end is not written yet
+        self._partial = b""  # the start of a line whose end is not written yet
         self._inode: int | None = None
 
     @classmethod
-    def near_end(cls, path: Path, keep: int = CHUNK) -> LogFollower:
-        """A follower that starts at most `keep` bytes before the end, at the beginning of a line."""
-        try:
-            offset = max(0, path.stat().st_size - keep)
-        except OSError:
-            offset = 0
-        follower = cls(path, offset)
-        if offset:
-            follower._drop_first_line()
+    def from_tail(cls, path: Path, keep: int = CHUNK) -> LogFollower:
+        """Return a follower that starts at the first line in the last `keep` bytes of the file."""
+        follower = cls(path)
+        with follower._log.open() as file:
+            if file is not None and file.size > keep:
+                follower._skip_to(file, file.size - keep)
         return follower
 
     def read(self) -> list[str]:
-        """The complete lines that came since the last call, cleaned; at most one chunk's worth."""
+        """Return the complete lines written since the last call, sanitized; at most one chunk of them."""
         return [sanitize_line(line) for line in self._raw_lines()]
 
     def _raw_lines(self) -> list[bytes]:
-        for _ in range(MAX_BACKLOG // CHUNK + 1):  # a line longer than a chunk is not the end of what is new
+        for _ in range(MAX_BACKLOG // CHUNK + 1):  # a chunk may end within a very long line
             data = self._read_chunk()
             if not data:
                 break
@@ -65,36 +63,25 @@ class LogFollower:
         return []
 
     def _read_chunk(self) -> bytes:
-        try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
-            return b""
-        try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
+        with self._log.open() as file:
+            if file is None:
                 return b""
-            if self._inode not in (None, status.st_ino) or status.st_size < self.offset:
+            if self._inode not in (None, file.inode) or file.size < self.offset:  # replaced or truncated
                 self.offset, self._partial = 0, b""
-            self._inode = status.st_ino
-            if status.st_size - self.offset > self._max_backlog:
-                self._skip_to(descriptor, status.st_size - CHUNK)
-            data = os.pread(descriptor, CHUNK, self.offset)
-        except OSError:
-            return b""
-        finally:
-            os.close(descriptor)
+            self._inode = file.inode
+            if file.size - self.offset > self._max_backlog:
+                self._skip_to(file, file.size - CHUNK)
+            data = file.read(self.offset, CHUNK)
         self.offset += len(data)
         return data
 
-    def _skip_to(self, descriptor: int, offset: int) -> None:
-        start = os.pread(descriptor, 16 * MAX_LINE, offset)
-        self.offset = offset + start.find(b"\n") + 1
+    def _skip_to(self, file: OpenLogFile, offset: int) -> None:
+        """Go on at the first line that begins after `offset`, or right there if none begins soon."""
+        self.offset = offset + file.read(offset, 16 * MAX_LINE).find(b"\n") + 1
         self._partial = b""
 
-    def _drop_first_line(self) -> None:
-        try:
-            with self.path.open("rb") as file:
-                file.seek(self.offset)
-                self.offset += file.read(16 * MAX_LINE).find(b"\n") + 1
-        except OSError:
-            pass
+
+def _shown_part(unfinished: bytes) -> bytes:
+    """Return the part of an unfinished line that would be shown: the start of the text after its last CR."""
+    text = unfinished.rstrip(b"\r")
+    return text.rpartition(b"\r")[2][: 8 * MAX_LINE] + (b"\r" if text != unfinished else b"")

@@ -1,4 +1,4 @@
-"""The last meaningful line of a run's log."""
+"""The last meaningful line in the log of a failed run."""
 
 from __future__ import annotations
 
@@ -7,25 +7,27 @@ from pathlib import Path
 
 from .follower import LogFollower
 
-TAIL_BYTES = 1 << 14  # bytes at the end of a log in which they are looked for
-
-
+TAIL_BYTES = 1 << 14  # bytes at the end of a log that are searched
 MAX_MESSAGE = 300  # characters
 
-
-# What trainers and supervisor put before a message: time, level, name.
+# Trainers and supervisor write time, level and name before a message.
 _PREFIX = re.compile(r"\S+ \S+ \[\w+ *\] \S+ +\| ")
 
 
 def last_message(path: Path, offset: int) -> str | None:
-    """The last error of an attempt whose header lies at `offset`, or else its last line; without time and name."""
-    follower = LogFollower.near_end(path, TAIL_BYTES)
+    """Return the last error of an attempt, or else its last line, without time and name; None if it wrote nothing.
+
+    Args:
+        path: The log of the run.
+        offset: Where the attempt starts in it: its first line is the header, bytes.
+    """
+    follower = LogFollower.from_tail(path, TAIL_BYTES)
     if follower.offset <= offset:
         follower = LogFollower(path, offset)
         lines = follower.read()[1:]  # without the header
     else:
         lines = follower.read()
-    spoken = [line for line in lines if line.strip()]
-    errors = [line for line in spoken if "[error" in line]
-    words = (errors or spoken)[-1:]
-    return _PREFIX.sub("", words[0].strip(), count=1)[:MAX_MESSAGE] if words else None
+    written = [line for line in lines if line.strip()]
+    errors = [line for line in written if "[error" in line]
+    last = (errors or written)[-1:]
+    return _PREFIX.sub("", last[0].strip(), count=1)[:MAX_MESSAGE] if last else None

@@ -1,4 +1,4 @@
-"""What is shown of a log line, and how it is wrapped. Pure."""
+"""Forms of a log line on screen: shortened, or with the name of its run. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ _DAY_AND_TIME = 20
 
 
 def abbreviate(line: str, length: str) -> str:
-    """A log line as `whole`; `short`, without date, run name and the level `info`; or `bare`, without time as well."""
+    """Return a log line in one of the LENGTHS.
+
+    `short` is without date, run name and the level `info`; `bare` is also without time.
+    """
     prefix = _PREFIX.match(line) if length != "whole" else None
     if prefix is None:
         return line
@@ -23,16 +26,22 @@ def abbreviate(line: str, length: str) -> str:
 
 
 def with_run_prefix(name: str, width: int, line: str) -> str:
-    """A line among those of other logs: day, time, the log's name in `width` cells, and what it says."""
+    """Return a line of a merged log: day, time, name of its log, message.
+
+    Args:
+        name: Name of the log.
+        width: Characters that the name is padded to.
+        line: The sanitized line.
+    """
     stamp = _STAMP.match(line)
-    who = name[:MAX_NAME].ljust(width)
+    label = name[:MAX_NAME].ljust(width)
     if stamp is None:
-        return f"{'':{_DAY_AND_TIME}}{who} {line}"
-    return f"{stamp['day']} {stamp['time']} {who} {_level(stamp['level'])}{line[stamp.end() :]}"
+        return f"{'':{_DAY_AND_TIME}}{label} {line}"
+    return f"{stamp['day']} {stamp['time']} {label} {_level(stamp['level'])}{line[stamp.end() :]}"
 
 
 def abbreviate_prefixed(line: str, length: str) -> str:
-    """What `with_run_prefix` made, in one of the LENGTHS."""
+    """Return a line of a merged log, as from `with_run_prefix`, in one of the LENGTHS."""
     return line[{"short": _DAY, "bare": _DAY_AND_TIME}.get(length, 0) :]
 
 

@@ -1,8 +1,10 @@
-"""What several logs held at one time, as one text in the order of time. Blocks on the disk: for threads.
+"""The existing lines of several logs as one text, ordered by time.
 
-Lines are in the order of their moments, within a moment in that of the logs. A place in the text is the number of
-bytes above it: where a moment begins is the sum of where it begins in each log, so any place is found by bisection,
-and no more is read than what is shown.
+Lines are ordered by timestamp; lines of one timestamp, by log. An offset in the text is the number of bytes before
+it. The lines of a timestamp start at the sum of their start offsets in all logs, so any offset is found by bisection,
+and no more is read than is shown.
+
+Every call blocks on the disk: an asyncio program makes it in a thread.
 """
 
 from __future__ import annotations
@@ -13,91 +15,104 @@ from functools import lru_cache
 from itertools import accumulate
 
 from .log_file import LogFile, split_lines
-from .segments import NOTHING, LineBlock, Segments
+from .segments import EMPTY, LineBlock, RawLine, Segments
 from .timestamps import timestamp_index
 
-_MOST_AT_ONCE = 1 << 19  # bytes of one moment that are put in order; more of them are taken log by log
+_MAX_SORTED = 1 << 19  # bytes of one timestamp that are sorted; more of them are concatenated log by log
 
 
 class MergedHistory:
-    """The first so many bytes of some logs."""
+    """The first bytes of several logs as one text.
+
+    Args:
+        logs: The logs.
+        sizes: How many bytes of each log belong to the text; whole lines.
+
+    Attributes:
+        end: Offset of the end of the text.
+    """
 
     def __init__(self, logs: Sequence[LogFile], sizes: Sequence[int]) -> None:
         self._logs = logs
         self._sizes = tuple(sizes)
         self.end = sum(sizes)
-        self._times = [timestamp_index(log, size) for log, size in zip(logs, sizes, strict=True)]
-        written = [times for times, size in zip(self._times, sizes, strict=True) if size]
-        self._first = min((times.first for times in written), default=0)
-        self._last = max((times.last for times in written), default=0)
-        self._cuts = lru_cache(256)(self._new_cuts)
-        self._start = lru_cache(1 << 14)(lambda moment: sum(self._cuts(moment)))
+        self._indexes = [timestamp_index(log, size) for log, size in zip(logs, sizes, strict=True)]
+        written = [index for index, size in zip(self._indexes, sizes, strict=True) if size]
+        self._first = min((index.first for index in written), default=0)
+        self._last = max((index.last for index in written), default=0)
+        self._log_offsets = lru_cache(256)(self._find_log_offsets)
+        self._start = lru_cache(1 << 14)(lambda timestamp: sum(self._log_offsets(timestamp)))
 
-    def before(self, place: int, want: int) -> LineBlock:
-        """The lines just above a place, about `want` bytes of them."""
-        if place <= 0:
-            return NOTHING
-        moment = self._moment(place - 1)
-        if self._is_long(moment):
-            return self._pieces(moment).before(place, want)
-        first = self._moment(max(0, place - want))
-        if first < moment and self._is_long(first):
+    def before(self, offset: int, size: int) -> LineBlock:
+        """Return about `size` bytes of lines just before an offset."""
+        if offset <= 0:
+            return EMPTY
+        timestamp = self._timestamp_at(offset - 1)
+        if self._is_long(timestamp):
+            return self._segments(timestamp).before(offset, size)
+        first = self._timestamp_at(max(0, offset - size))
+        if first < timestamp and self._is_long(first):
             first += 1
-        lines = [line for line in self._merged(first, moment + 1) if line[0] < place]
-        return LineBlock(self._start(first), place, lines)
+        lines = [line for line in self._sorted_lines(first, timestamp + 1) if line[0] < offset]
+        return LineBlock(self._start(first), offset, lines)
 
-    def after(self, place: int, want: int) -> LineBlock:
-        """The lines from a place on, about `want` bytes of them."""
-        if place >= self.end:
-            return LineBlock(place, place, [])
-        moment = self._moment(place)
-        if self._is_long(moment):
-            return self._pieces(moment).after(place, want)
-        last = self._moment(min(place + want, self.end - 1))
-        end = last if last > moment and self._is_long(last) else last + 1
-        return LineBlock(place, self._start(end), [line for line in self._merged(moment, end) if line[0] >= place])
+    def after(self, offset: int, size: int) -> LineBlock:
+        """Return about `size` bytes of lines from an offset on."""
+        if offset >= self.end:
+            return LineBlock(offset, offset, [])
+        timestamp = self._timestamp_at(offset)
+        if self._is_long(timestamp):
+            return self._segments(timestamp).after(offset, size)
+        last = self._timestamp_at(min(offset + size, self.end - 1))
+        end = last if last > timestamp and self._is_long(last) else last + 1
+        lines = [line for line in self._sorted_lines(timestamp, end) if line[0] >= offset]
+        return LineBlock(offset, self._start(end), lines)
 
-    def line_at(self, place: int) -> int:
-        """Where the line begins that a place lies in."""
-        if place <= 0 or place >= self.end:
-            return max(0, min(place, self.end))
-        moment = self._moment(place)
-        if self._is_long(moment):
-            return self._pieces(moment).line_at(place)
-        return max((at for at, _, _ in self._merged(moment, moment + 1) if at <= place), default=self._start(moment))
+    def line_start(self, offset: int) -> int:
+        """Return where the line that contains an offset starts."""
+        if offset <= 0 or offset >= self.end:
+            return max(0, min(offset, self.end))
+        timestamp = self._timestamp_at(offset)
+        if self._is_long(timestamp):
+            return self._segments(timestamp).line_start(offset)
+        starts = (start for start, _, _ in self._sorted_lines(timestamp, timestamp + 1) if start <= offset)
+        return max(starts, default=self._start(timestamp))
 
-    def _new_cuts(self, moment: int) -> tuple[int, ...]:
-        """Where a moment begins in each log."""
-        if moment <= self._first:
+    def _find_log_offsets(self, timestamp: int) -> tuple[int, ...]:
+        """Return where the lines of a timestamp start in each log."""
+        if timestamp <= self._first:
             return (0,) * len(self._sizes)
-        if moment > self._last:
+        if timestamp > self._last:
             return self._sizes
-        return tuple(times.cut(moment) if size else 0 for times, size in zip(self._times, self._sizes, strict=True))
+        sized = zip(self._indexes, self._sizes, strict=True)
+        return tuple(index.offset_of(timestamp) if size else 0 for index, size in sized)
 
-    def _moment(self, place: int) -> int:
-        """The moment in which a place lies."""
-        return self._first - 1 + bisect_right(range(self._first, self._last + 1), place, key=self._start)
+    def _timestamp_at(self, offset: int) -> int:
+        """Return the timestamp whose lines contain an offset."""
+        return self._first - 1 + bisect_right(range(self._first, self._last + 1), offset, key=self._start)
 
-    def _is_long(self, moment: int) -> bool:
-        return self._start(moment + 1) - self._start(moment) > _MOST_AT_ONCE
+    def _is_long(self, timestamp: int) -> bool:
+        return self._start(timestamp + 1) - self._start(timestamp) > _MAX_SORTED
 
-    def _pieces(self, moment: int) -> Segments:
-        """What the logs say in a moment, one after the other."""
-        pieces = Segments(self._logs, self._start(moment))
-        for log, (start, end) in enumerate(zip(self._cuts(moment), self._cuts(moment + 1), strict=True)):
-            pieces.add(log, start, end - start)
-        return pieces
+    def _segments(self, timestamp: int) -> Segments:
+        """Return the lines of a timestamp, log after log."""
+        segments = Segments(self._logs, self._start(timestamp))
+        bounds = zip(self._log_offsets(timestamp), self._log_offsets(timestamp + 1), strict=True)
+        for log, (start, end) in enumerate(bounds):
+            segments.add(log, start, end - start)
+        return segments
 
-    def _merged(self, first: int, end: int) -> list[tuple[int, int, bytes]]:
-        """The lines of the moments from `first` up to `end`, in order."""
-        timed: list[tuple[int, int, bytes]] = []
-        for log, (start, stop) in enumerate(zip(self._cuts(first), self._cuts(end), strict=True)):
+    def _sorted_lines(self, first: int, end: int) -> list[RawLine]:
+        """Return the lines with timestamps from `first` to before `end`, in order."""
+        timed: list[tuple[int, int, bytes]] = []  # timestamp, number of the log, bytes
+        for log, (start, stop) in enumerate(zip(self._log_offsets(first), self._log_offsets(end), strict=True)):
             if start < stop:
                 lines = split_lines(self._logs[log].read(start, stop - start))
-                # Never falling, and never outside, so that what a log says keeps its order whatever times it tells.
-                moments = accumulate(self._times[log].of(start, lines), max, initial=first)
-                next(moments)
-                timed += ((min(moment, end - 1), log, raw) for moment, raw in zip(moments, lines, strict=True))
+                # Never decreasing and never outside the range, so that the lines of a log keep their order even if
+                # its clock was set back.
+                timestamps = accumulate(self._indexes[log].line_timestamps(start, lines), max, initial=first)
+                next(timestamps)
+                timed += ((min(at, end - 1), log, raw) for at, raw in zip(timestamps, lines, strict=True))
         timed.sort(key=lambda line: line[0])
-        places = accumulate((len(raw) + 1 for _, _, raw in timed), initial=self._start(first))
-        return [(place, log, raw) for place, (_, log, raw) in zip(places, timed, strict=False)]
+        offsets = accumulate((len(raw) + 1 for _, _, raw in timed), initial=self._start(first))
+        return [(offset, log, raw) for offset, (_, log, raw) in zip(offsets, timed, strict=False)]

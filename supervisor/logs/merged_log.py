@@ -1,4 +1,7 @@
-"""The logs of all runs and of the session as one, by time, however long they are."""
+"""All logs of a session as one text: existing lines by time, then new lines as they arrive.
+
+Every call blocks on the disk: an asyncio program makes it in a thread.
+"""
 
 from __future__ import annotations
 
@@ -16,133 +19,144 @@ from .sanitize import sanitize_line
 from .segments import LineBlock, Segments
 from .timestamps import EARLIEST, timestamps_of
 
-CHUNK = 1 << 20  # bytes of one log that are taken in at a time
-MERGED_AT_ONCE = 1 << 18  # bytes of news that are put in order; more of them are taken log by log
-MAX_PIECES = 1_000_000  # of news; then all begins anew with these as the past, too
-_OFTEN = 64  # logs; of more of them only those that grow are looked at each time
-_SELDOM = 16  # turns
+CHUNK = 1 << 20  # bytes of one log that are read at a time
+MAX_SORTED = 1 << 18  # bytes of new lines that are sorted by time; more of them are appended log by log
+MAX_SEGMENTS = 1_000_000  # of new lines; then the text is rebuilt, with these as part of the history
+_ALL_POLLED = 64  # logs; of more logs only those that grow are polled each time
+_SLOW_POLL = 16  # polls; how often the other logs are polled, and logs that did not exist yet
 
 
 class MergedLog:
-    """What the logs held at first, in the order of their times; below it what came since, as it came.
+    """The history of several logs, ordered by time, and below it the lines that were written since.
 
-    Places are numbers of bytes above a line.
+    Implements `LogPages`. An offset is the number of bytes before a line.
+
+    Args:
+        paths: The log files by the name that is shown before their lines.
     """
 
     def __init__(self, paths: Mapping[str, Path]) -> None:
         self._paths = paths
         self._width = min(MAX_NAME, max(map(len, paths), default=0))
         self._identity = 0
-        self._turn = 0
-        self._lock = threading.RLock()  # one thread reads what is in view while another one searches
-        self._begin()
+        self._polls = 0
+        self._lock = threading.RLock()  # one thread reads the lines in view while another one searches
+        self._rebuild()
 
     def state(self) -> tuple[int, int]:
-        """Takes in what is new; which time all began anew, and the place after the newest line."""
+        """Read what is new; return the identity of the text, which a rebuild changes, and the offset of its end."""
         with self._lock:
-            self._look_at_logs()
-            if len(self._news) > MAX_PIECES:
-                self._begin()
-            return self._identity, self._news.end
+            self._poll()
+            if len(self._appended) > MAX_SEGMENTS:
+                self._rebuild()
+            return self._identity, self._appended.end
 
-    def _look_at_logs(self) -> None:
-        self._turn += 1
-        if self._turn % _SELDOM == 0:
-            self._find_logs()
-        news: list[tuple[int, int, bytes]] = []
-        for index, log in enumerate(self._logs):
-            if len(self._logs) > _OFTEN and index not in self._growing and (self._turn + index) % _SELDOM:
-                continue
-            inode, size = log.state()
-            if inode != self._inodes[index] or size < self._taken[index]:
-                self._begin()
-                return
-            data = log.after(self._taken[index], CHUNK) if size > self._taken[index] else b""
-            (self._growing.add if data else self._growing.discard)(index)
-            if data:
-                news.append((index, self._taken[index], data))
-                self._taken[index] += len(data)
-        self._take_in(news)
+    def tail(self) -> Page:
+        """Return the newest lines."""
+        _, end = self.state()
+        return self.before(end)
 
-    def _begin(self) -> None:
-        """Takes all that there is for the past."""
+    def before(self, offset: int) -> Page:
+        """Return the lines just before the offset of a line."""
+        with self._lock:
+            return self._page(self._before(offset, PAGE))
+
+    def after(self, offset: int) -> Page:
+        """Return the lines from the offset of a line on."""
+        with self._lock:
+            return self._page(self._after(offset, PAGE))
+
+    def around(self, offset: int) -> Page:
+        """Return the lines around any offset."""
+        with self._lock:
+            offset = self._part(offset).line_start(offset)
+            above, below = self._before(offset, PAGE // 2), self._after(offset, PAGE // 2)
+            start = above.start if above.lines else offset
+            return self._page(LineBlock(start, below.end, above.lines + below.lines))
+
+    def count(self, start: int, end: int) -> int:
+        """Return how many of the newest lines end between two offsets."""
+        with self._lock:
+            return sum(lines for offset, lines in self._counts if start < offset <= end)
+
+    def _rebuild(self) -> None:
+        """Make all lines that exist now the history."""
         self._identity += 1
         self._names: list[str] = []
         self._logs: list[LogFile] = []
         self._inodes: list[int] = []
-        self._taken: list[int] = []  # bytes of each log
+        self._read_sizes: list[int] = []  # bytes of each log that are part of the text
         self._growing: set[int] = set()
-        self._counts: deque[tuple[int, int]] = deque(maxlen=64)  # where news end, and how many lines they are
+        self._counts: deque[tuple[int, int]] = deque(maxlen=64)  # offset after new lines, and their number
         self._find_logs()
-        sizes = [log.line_at(log.state()[1]) for log in self._logs]
-        self._taken[:] = sizes
-        self._past = MergedHistory(self._logs[:], sizes)
-        self._news = Segments(self._logs, self._past.end)
+        sizes = [log.line_start(log.state()[1]) for log in self._logs]
+        self._read_sizes[:] = sizes
+        self._history = MergedHistory(self._logs[:], sizes)
+        self._appended = Segments(self._logs, self._history.end)
 
     def _find_logs(self) -> None:
-        """Adds the logs that have come to be."""
+        """Add the logs that exist now and did not before."""
         known = set(self._names)
         for name, path in self._paths.items():
             if name not in known and (inode := LogFile(path).state()[0]):
                 self._names.append(name)
                 self._logs.append(LogFile(path))
                 self._inodes.append(inode)
-                self._taken.append(0)
+                self._read_sizes.append(0)
 
-    def _take_in(self, news: list[tuple[int, int, bytes]]) -> None:
-        if sum(len(data) for _, _, data in news) > MERGED_AT_ONCE:
-            for index, offset, data in news:
-                self._news.add(index, offset, len(data))
+    def _poll(self) -> None:
+        """Append the new lines of all logs; rebuild the text if a log was truncated or replaced."""
+        self._polls += 1
+        if self._polls % _SLOW_POLL == 0:
+            self._find_logs()
+        new: list[tuple[int, int, bytes]] = []
+        for index, log in enumerate(self._logs):
+            is_slow = len(self._logs) > _ALL_POLLED and index not in self._growing
+            if is_slow and (self._polls + index) % _SLOW_POLL:
+                continue
+            inode, size = log.state()
+            if inode != self._inodes[index] or size < self._read_sizes[index]:
+                self._rebuild()
+                return
+            data = log.lines_after(self._read_sizes[index], CHUNK) if size > self._read_sizes[index] else b""
+            (self._growing.add if data else self._growing.discard)(index)
+            if data:
+                new.append((index, self._read_sizes[index], data))
+                self._read_sizes[index] += len(data)
+        self._append(new)
+
+    def _append(self, new: list[tuple[int, int, bytes]]) -> None:
+        """Append new lines, ordered by time; `new` holds number, offset and bytes of each log that has grown."""
+        if sum(len(data) for _, _, data in new) > MAX_SORTED:
+            for index, offset, data in new:
+                self._appended.add(index, offset, len(data))
         else:
             timed: list[tuple[int, int, int]] = []
             offsets = {}
-            for index, offset, data in news:
+            for index, offset, data in new:
                 lines = split_lines(data)
                 offsets[index] = offset
-                moments = timestamps_of(lines, EARLIEST)
-                timed += ((moment, index, len(raw) + 1) for moment, raw in zip(moments, lines, strict=True))
-            timed.sort(key=lambda line: line[0])  # stable: what one log says keeps its order
+                timestamps = timestamps_of(lines, EARLIEST)
+                timed += ((at, index, len(raw) + 1) for at, raw in zip(timestamps, lines, strict=True))
+            timed.sort(key=lambda line: line[0])  # stable: the lines of one log keep their order
             for index, same in groupby(timed, key=lambda line: line[1]):
                 length = sum(line[2] for line in same)
-                self._news.add(index, offsets[index], length)
+                self._appended.add(index, offsets[index], length)
                 offsets[index] += length
-        if news:
-            self._counts.append((self._news.end, sum(data.count(b"\n") for _, _, data in news)))
+        if new:
+            self._counts.append((self._appended.end, sum(data.count(b"\n") for _, _, data in new)))
 
-    def tail(self) -> Page:
-        _, end = self.state()
-        return self.before(end)
+    def _part(self, offset: int) -> MergedHistory | Segments:
+        return self._history if offset < self._history.end else self._appended
 
-    def before(self, place: int) -> Page:
-        with self._lock:
-            return self._page(self._before(place, PAGE))
+    def _before(self, offset: int, size: int) -> LineBlock:
+        return self._part(offset - 1).before(offset, size)
 
-    def after(self, place: int) -> Page:
-        with self._lock:
-            return self._page(self._after(place, PAGE))
+    def _after(self, offset: int, size: int) -> LineBlock:
+        return self._part(offset).after(offset, size)
 
-    def around(self, place: int) -> Page:
-        with self._lock:
-            place = self._part(place).line_at(place)
-            above, below = self._before(place, PAGE // 2), self._after(place, PAGE // 2)
-            return self._page(LineBlock(above.start if above.lines else place, below.end, above.lines + below.lines))
+    def _page(self, block: LineBlock) -> Page:
+        return Page(block.start, block.end, [(offset, self._format(log, raw)) for offset, log, raw in block.lines])
 
-    def count(self, start: int, end: int) -> int:
-        """Lines of the latest news."""
-        with self._lock:
-            return sum(lines for at, lines in self._counts if start < at <= end)
-
-    def _part(self, place: int) -> MergedHistory | Segments:
-        return self._past if place < self._past.end else self._news
-
-    def _before(self, place: int, want: int) -> LineBlock:
-        return self._part(place - 1).before(place, want)
-
-    def _after(self, place: int, want: int) -> LineBlock:
-        return self._part(place).after(place, want)
-
-    def _page(self, text: LineBlock) -> Page:
-        return Page(text.start, text.end, [(place, self._told(log, raw)) for place, log, raw in text.lines])
-
-    def _told(self, log: int, raw: bytes) -> str:
+    def _format(self, log: int, raw: bytes) -> str:
         return with_run_prefix(self._names[log], self._width, sanitize_line(raw))

@@ -1,4 +1,4 @@
-"""How far a run is, from its log, and how long it still takes."""
+"""Progress of a run, read from its log: newest values, remaining time, stalls."""
 
 from __future__ import annotations
 
@@ -15,30 +15,49 @@ from .time_limit import regex_time_limit
 
 READS_PER_UPDATE = 12  # chunks; more than a follower's backlog, so that an update always catches up
 PACE_SAMPLES = 20
-STALL_FACTOR = 20.0  # times its own pace
+STALL_FACTOR = 20.0  # multiples of the median time per epoch
 STALL_MINIMUM_S = 120.0
 
 
 class ProgressTracker:
-    """The progress of a run up to its newest attempt: `values` holds the newest number of each group of the pattern."""
+    """The progress of a run up to its newest attempt.
+
+    Args:
+        pattern: Regular expression whose named groups are numbers; None for a run without progress.
+        log: The log of the run.
+        offset: Where the progress starts in the log, bytes.
+        stall_after_s: Silence that counts as a stall, s; by default it is derived from the pace of the run.
+        resumes: Whether the log already contains lines of earlier attempts, which say nothing about the pace.
+
+    Attributes:
+        values: The newest number of each group of the pattern.
+        pattern_timed_out: Whether a search took too long, so that there is no more progress.
+    """
 
     def __init__(
         self, pattern: str | None, log: Path, offset: int, stall_after_s: float | None = None, *, resumes: bool = False
     ) -> None:
-        """Reads `log` from `offset` on; with `resumes` what it says already is of earlier attempts and has no pace."""
         self.values: dict[str, int | float] = {}
-        self.gave_up = False  # the pattern takes too long, so that there is no progress to be had
+        self.pattern_timed_out = False
         self._pattern = re.compile(pattern) if pattern else None
         self._follower = LogFollower(log, offset)
-        self._paces: deque[float] = deque(maxlen=PACE_SAMPLES)  # s per epoch
-        self._last: tuple[float, float] | None = None  # when the newest epoch was seen, and which it was
-        self._last_line: float | None = None  # when the newest line was seen
+        self._paces: deque[float] = deque(maxlen=PACE_SAMPLES)  # s per epoch, newest last
+        self._last: tuple[float, float] | None = None  # when the newest epoch was read (s), and its number
+        self._last_line: float | None = None  # when the newest line was read, s
         self._stall_after_s = stall_after_s
         self._has_earlier = resumes
 
     def update(self, now: float, budget_s: float = math.inf) -> bool:
-        """Reads what is new in the log; whether the progress has changed. Ends after `budget_s`, all read or not."""
-        if self._pattern is None or self.gave_up:
+        """Read the new lines of the log.
+
+        Args:
+            now: Time of this update, s; from the same clock in all calls.
+            budget_s: Seconds after which reading stops; the next update goes on from there.
+
+        Returns:
+            Whether the progress has changed.
+        """
+        if self._pattern is None or self.pattern_timed_out:
             return False
         before = dict(self.values)
         deadline = time.monotonic() + budget_s
@@ -52,39 +71,42 @@ class ProgressTracker:
                     for line in lines:
                         self.values.update(parse_progress(self._pattern, line))
             except TimeoutError:
-                self.gave_up = True
+                self.pattern_timed_out = True
                 self._paces.clear()
                 return True
             if time.monotonic() > deadline:
                 break
         has_earlier, self._has_earlier = self._has_earlier, False
         if self.values.get("epoch") != before.get("epoch") and not has_earlier:
-            self._note_epoch(now, float(self.values["epoch"]))
+            self._record_epoch(now, float(self.values["epoch"]))
         return self.values != before
 
     def eta_s(self, now: float) -> float | None:
-        """Seconds still to go, from the median of the recent paces; None while that is unknown."""
+        """Return the remaining time at `now` from the median of recent times per epoch, s; None while unknown."""
         epoch, epochs = self.values.get("epoch"), self.values.get("epochs")
         if epoch is None or epochs is None or not self._paces or self._last is None:
             return None
-        since = now - self._last[0]
-        return max(0.0, (epochs - epoch) * median(self._paces) - since)
+        elapsed = now - self._last[0]
+        return max(0.0, (epochs - epoch) * median(self._paces) - elapsed)
 
     def stalled(self, now: float) -> bool:
-        """Whether no line came for far longer than the run's own pace. Before its second epoch a run has no pace."""
+        """Return whether the log has been silent for far longer than an epoch takes.
+
+        A run is never stalled before its second epoch, when its pace is unknown.
+        """
         if not self._paces or self._last_line is None or self.values.get("epoch") == self.values.get("epochs"):
             return False
         patience = self._stall_after_s or max(STALL_MINIMUM_S, STALL_FACTOR * median(self._paces))
         return now - self._last_line > patience
 
-    def _note_epoch(self, now: float, epoch: float) -> None:
+    def _record_epoch(self, now: float, epoch: float) -> None:
         if self._last is not None and epoch > self._last[1] and now > self._last[0]:
             self._paces.append((now - self._last[0]) / (epoch - self._last[1]))
         self._last = (now, epoch)
 
 
 def parse_progress(pattern: re.Pattern[str], line: str) -> dict[str, int | float]:
-    """The numbers that the pattern's named groups find in a cleaned line, without those that are not finite."""
+    """Return the finite numbers that the named groups of a pattern match in a sanitized line."""
     match = pattern.search(line)
     if match is None:
         return {}

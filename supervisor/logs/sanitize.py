@@ -1,11 +1,10 @@
-"""Make one raw log line safe to show."""
+"""Sanitizer that makes one raw log line safe to show."""
 
 from __future__ import annotations
 
 import re
 
 MAX_LINE = 4096  # characters kept of a line
-
 
 # ECMA-48: control sequences, then strings (OSC, DCS, SOS, PM, APC; ended by BEL or ST, or cut off by the end of
 # the line), then any other escape. Each introducer has a 7-bit and an 8-bit (C1) form.
@@ -18,11 +17,11 @@ _ESCAPES = re.compile(
 
 
 def sanitize_line(raw: bytes) -> str:
-    """The text a terminal would show for one line of a log, and nothing that could steer the terminal.
+    """Return the text that a terminal would show for one line of a log, without anything that controls the terminal.
 
-    Escape sequences and characters without a glyph (controls, bidirectional and zero-width marks) are gone, bad
-    UTF-8 shows as U+FFFD, only what follows the last carriage return is kept, and a line longer than `MAX_LINE`
-    ends in an ellipsis.
+    Escape sequences and characters without a glyph (controls, bidirectional and zero-width marks) are removed, bad
+    UTF-8 becomes U+FFFD, only the text after the last carriage return is kept, and a line longer than `MAX_LINE`
+    characters ends in an ellipsis.
     """
     segment = raw.rstrip(b"\r\n").rpartition(b"\r")[2]
     text = segment[: 8 * MAX_LINE].decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""Searching the lines of a log."""
+"""Incremental search over the lines of a log."""
 
 from __future__ import annotations
 
@@ -9,97 +9,120 @@ from collections.abc import Sequence
 from .time_limit import in_chunks, regex_time_limit
 
 ERRORS = (
-    r"(?=[\[ETFCoSKNn])"  # what each of these begins with: five times faster on lines without any
+    r"(?=[\[ETFCoSKNn])"  # first character of each alternative: five times faster on lines without a match
     r"(?:\[(error|critical) *\]|\b(Error|Exception|Traceback|FATAL|CRITICAL|ERROR)\b|Error: |out of memory"
     r"|Segmentation fault|\bKilled\b|\b[Nn]a[Nn] loss)"
 )
 
 
 class Search:
-    """Which lines match a pattern; lines have places that never change while the log grows."""
+    """The lines that match a query. The offset of a line never changes while the log grows.
 
-    def __init__(self, wanted: str, name: str = "") -> None:
-        """Looks for a regular expression, or for the text itself where it is none; capitals make it case-sensitive.
+    Args:
+        query: A regular expression, or a plain text if it is not a valid one; capitals make it case-sensitive.
+        name: Shown instead of the query.
 
-        `name` is shown in place of the pattern.
-        """
-        flags = re.NOFLAG if any(char.isupper() for char in wanted) else re.IGNORECASE
-        self.wanted = wanted
-        self.name = name or f"'{wanted}'"
-        self.literal = False  # whether `wanted` was no regular expression
-        self.done = 1.0  # which part of the log has been searched
+    Attributes:
+        query: As given.
+        name: Shown on screen.
+        literal: Whether the query is searched as plain text.
+        pattern: The compiled query.
+        progress: Fraction of the log that has been searched.
+        timed_out: Whether a line took too long, so that the search was given up.
+        matches: Offsets of the matching lines, ascending.
+        current: Offset of the match that was shown last; None before the first one.
+    """
+
+    def __init__(self, query: str, name: str = "") -> None:
+        flags = re.NOFLAG if any(char.isupper() for char in query) else re.IGNORECASE
+        self.query = query
+        self.name = name or f"'{query}'"
+        self.literal = False
+        self.progress = 1.0
         try:
-            self.pattern = re.compile(wanted, flags)
+            self.pattern = re.compile(query, flags)
         except re.error:
             self.literal = True
-            self.pattern = re.compile(re.escape(wanted), flags)
-        self.gave_up = False  # the pattern takes too long
+            self.pattern = re.compile(re.escape(query), flags)
+        self.timed_out = False
         self.matches: list[int] = []
-        self.current: int | None = None  # place of the line last jumped to
+        self.current: int | None = None
 
-    async def look_through(self, lines: Sequence[tuple[int, str]]) -> bool:
-        """Takes in which of these lines, given with their places, match; whether any does. Lines as for `add`."""
-        places: list[int] = []
+    async def search_lines(self, lines: Sequence[tuple[int, str]]) -> bool:
+        """Search lines, given with their offsets, and add those that match.
+
+        Args:
+            lines: They must all lie before, or all after, the lines that were searched earlier.
+
+        Returns:
+            Whether any line matches.
+        """
+        found: list[int] = []
         try:
             async for some in in_chunks(lines):
                 with regex_time_limit():
-                    places += [place for place, line in some if self.pattern.search(line)]
+                    found += [offset for offset, line in some if self.pattern.search(line)]
         except TimeoutError:
-            self.gave_up = True
-        self.add(places)
-        return bool(places)
+            self.timed_out = True
+        self.add(found)
+        return bool(found)
 
-    def add(self, places: Sequence[int]) -> None:
-        """Takes in matches that all lie above or all lie below those known."""
-        if places and self.matches and places[0] < self.matches[0]:
-            self.matches[:0] = places
+    def add(self, offsets: Sequence[int]) -> None:
+        """Add matches that all lie before, or all after, those known."""
+        if offsets and self.matches and offsets[0] < self.matches[0]:
+            self.matches[:0] = offsets
         else:
-            self.matches += places
+            self.matches += offsets
 
     def clear(self) -> None:
-        """Forgets all matches: the log began anew."""
+        """Drop all matches, because the log was replaced."""
         self.matches.clear()
         self.current = None
 
-    def at_or_before(self, place: int) -> int | None:
-        """The match nearest above a place, itself included; the newest one where there is none above."""
-        index = bisect_right(self.matches, place) - 1
-        return self._take(index if index >= 0 else len(self.matches) - 1)
+    def at_or_before(self, offset: int) -> int | None:
+        """Go to the last match at or before an offset, or to the newest one; return its offset, None if none."""
+        index = bisect_right(self.matches, offset) - 1
+        return self._go_to(index if index >= 0 else len(self.matches) - 1)
 
-    def step(self, direction: int, place: int | None = None) -> int | None:
-        """The next match downwards (1) or upwards (-1), around the end, from a place or where the last jump led."""
-        start = self.current if place is None else place
+    def step(self, direction: int, offset: int | None = None) -> int | None:
+        """Go to the next match and return its offset; None if there is none.
+
+        Args:
+            direction: 1 for the next match, -1 for the previous one; after the last comes the first.
+            offset: Where to start; by default at the current match.
+        """
+        start = self.current if offset is None else offset
         if start is None:
-            return self._take(len(self.matches) - 1)
+            return self._go_to(len(self.matches) - 1)
         if direction > 0:
-            after = bisect_right if place is None else bisect_left  # a match at the place itself is the next one
-            return self._take(after(self.matches, start) % max(1, len(self.matches)))
-        return self._take(bisect_left(self.matches, start) - 1)
+            after = bisect_right if offset is None else bisect_left  # a match at the offset itself counts
+            return self._go_to(after(self.matches, start) % max(1, len(self.matches)))
+        return self._go_to(bisect_left(self.matches, start) - 1)
 
-    def _take(self, index: int) -> int | None:
+    def _go_to(self, index: int) -> int | None:
         self.current = self.matches[index] if self.matches else None
         return self.current
 
     def spans(self, line: str) -> list[tuple[int, int]]:
-        """Where in a line the pattern matches, as (start, end)."""
-        if self.gave_up:
+        """Return the (start, end) of each match in a line, in characters."""
+        if self.timed_out:
             return []
         try:
             with regex_time_limit():
                 return [match.span() for match in self.pattern.finditer(line) if match.end() > match.start()]
         except TimeoutError:
-            self.gave_up = True
+            self.timed_out = True
             return []
 
     def describe(self) -> str:
-        """The search in words: what, which of how many matches, how much is left to search."""
-        if self.gave_up:
-            return f"gave up looking for {self.name}: it takes too long"
-        how = " as text (not a regular expression)" if self.literal else ""
-        so_far = f"{self.done:.0%} searched: " if self.done < 1 else ""
+        """Return the state of the search for the title: query, number of matches, how much is searched."""
+        if self.timed_out:
+            return f"gave up searching for {self.name}: it takes too long"
+        literal = " as text (not a regular expression)" if self.literal else ""
+        so_far = f"{self.progress:.0%} searched: " if self.progress < 1 else ""
         if not self.matches:
-            return f"{so_far}no match for {self.name}{how}"
+            return f"{so_far}no match for {self.name}{literal}"
         if self.current is None:
-            return f"{so_far}{len(self.matches)} matches for {self.name}{how}"
-        place = bisect_left(self.matches, self.current) + 1
-        return f"{so_far}match {place}/{len(self.matches)} for {self.name}{how}"
+            return f"{so_far}{len(self.matches)} matches for {self.name}{literal}"
+        number = bisect_left(self.matches, self.current) + 1
+        return f"{so_far}match {number}/{len(self.matches)} for {self.name}{literal}"

@@ -1,4 +1,7 @@
-"""A text that is put together from pieces of logs. Blocks on the disk: for threads."""
+"""A text that is concatenated from segments of logs.
+
+Every call blocks on the disk: an asyncio program makes it in a thread.
+"""
 
 from __future__ import annotations
 
@@ -9,100 +12,111 @@ from typing import NamedTuple
 
 from .log_file import LogFile, split_lines
 
+RawLine = tuple[int, int, bytes]
+"""The offset of a line in the text, the number of its log, and its bytes."""
+
 
 class LineBlock(NamedTuple):
-    """Whole lines between two places, each as its place, the number of its log, and its bytes."""
+    """Whole lines between two offsets of the text."""
 
     start: int
     end: int
-    lines: list[tuple[int, int, bytes]]
+    lines: list[RawLine]
 
 
-NOTHING = LineBlock(0, 0, [])
+EMPTY = LineBlock(0, 0, [])
 
 
 class Segments:
-    """Pieces of logs in a row, each of whole lines. A place is `start` plus the bytes of the pieces above it."""
+    """Segments of logs in a row, each of whole lines.
+
+    The offset of a line is `start` plus the bytes of the text before it. One segment takes 24 bytes of memory.
+
+    Args:
+        logs: The logs, which segments name by number.
+        start: Offset of the first segment.
+    """
 
     def __init__(self, logs: Sequence[LogFile], start: int) -> None:
         self._logs = logs
-        self._starts = array("q", [start])  # of each piece, and where the last one ends
-        self._which = array("q")  # the number of its log
-        self._offsets = array("q")  # where it begins there
+        self._starts = array("q", [start])  # offset of each segment, and of the end of the last one
+        self._log_numbers = array("q")
+        self._log_offsets = array("q")  # where the segment starts in its log
 
     def __len__(self) -> int:
-        return len(self._which)
+        return len(self._log_numbers)
 
     @property
     def end(self) -> int:
-        """The place where the last piece ends."""
+        """The offset where the last segment ends."""
         return self._starts[-1]
 
-    def add(self, log: int, offset: int, length: int) -> None:
-        """Takes in the bytes that follow."""
+    def add(self, log: int, log_offset: int, length: int) -> None:
+        """Append the next `length` bytes, which start at `log_offset` of a log."""
         if not length:
             return
-        if self._which and self._which[-1] == log and self._offsets[-1] + self._length(len(self) - 1) == offset:
+        last = len(self) - 1
+        if last >= 0 and self._log_numbers[last] == log and self._log_offsets[last] + self._length(last) == log_offset:
             self._starts[-1] += length
         else:
-            self._which.append(log)
-            self._offsets.append(offset)
+            self._log_numbers.append(log)
+            self._log_offsets.append(log_offset)
             self._starts.append(self.end + length)
 
-    def before(self, place: int, want: int) -> LineBlock:
-        """The lines just above a place, about `want` bytes of them."""
-        index, parts, start = self._at(place - 1), list[list[tuple[int, int, bytes]]](), place
-        while index >= 0 and (not parts or place - start < want):
-            data = self._end_of(index, start - self._starts[index], want)
+    def before(self, offset: int, size: int) -> LineBlock:
+        """Return about `size` bytes of lines just before an offset."""
+        index, parts, start = self._index_at(offset - 1), list[list[RawLine]](), offset
+        while index >= 0 and (not parts or offset - start < size):
+            data = self._end_of(index, start - self._starts[index], size)
             start -= len(data)
             parts.append(self._lines(index, start, data))
             if start > self._starts[index] or not data:
                 break
             index -= 1
-        return LineBlock(start, place, [line for part in reversed(parts) for line in part])
+        return LineBlock(start, offset, [line for part in reversed(parts) for line in part])
 
-    def after(self, place: int, want: int) -> LineBlock:
-        """The lines from a place on, about `want` bytes of them."""
-        index, lines, end = self._at(place), list[tuple[int, int, bytes]](), place
-        while index < len(self) and end - place < want:
-            into = end - self._starts[index]
-            data = self._log(index).after(self._offsets[index] + into, min(want, self._length(index) - into))
-            data = data[: self._length(index) - into]
+    def after(self, offset: int, size: int) -> LineBlock:
+        """Return about `size` bytes of lines from an offset on."""
+        index, lines, end = self._index_at(offset), list[RawLine](), offset
+        while index < len(self) and end - offset < size:
+            skipped = end - self._starts[index]
+            remaining = self._length(index) - skipped
+            data = self._log(index).lines_after(self._log_offsets[index] + skipped, min(size, remaining))[:remaining]
             if not data:
                 break
             lines += self._lines(index, end, data)
             end += len(data)
-            index = self._at(end)
-        return LineBlock(place, end, lines)
+            index = self._index_at(end)
+        return LineBlock(offset, end, lines)
 
-    def _end_of(self, index: int, length: int, want: int) -> bytes:
-        """About the last `want` of a piece's first bytes."""
-        offset = self._offsets[index]
-        if length <= want:
-            return self._log(index).read(offset, length)
-        begin, data = self._log(index).before(offset + length, want)
-        return data[max(0, offset - begin) :]
-
-    def line_at(self, place: int) -> int:
-        """Where the line begins that a place lies in."""
-        if place >= self.end:
+    def line_start(self, offset: int) -> int:
+        """Return where the line that contains an offset starts."""
+        if offset >= self.end:
             return self.end
-        index = self._at(place)
-        shift = self._starts[index] - self._offsets[index]
-        return max(self._starts[index], self._log(index).line_at(place - shift) + shift)
+        index = self._index_at(offset)
+        shift = self._starts[index] - self._log_offsets[index]
+        return max(self._starts[index], self._log(index).line_start(offset - shift) + shift)
 
-    def _at(self, place: int) -> int:
-        return bisect_right(self._starts, place) - 1
+    def _end_of(self, index: int, length: int, size: int) -> bytes:
+        """Return about `size` bytes of lines at the end of the first `length` bytes of a segment."""
+        log_offset = self._log_offsets[index]
+        if length <= size:
+            return self._log(index).read(log_offset, length)
+        start, data = self._log(index).lines_before(log_offset + length, size)
+        return data[max(0, log_offset - start) :]
+
+    def _index_at(self, offset: int) -> int:
+        return bisect_right(self._starts, offset) - 1
 
     def _length(self, index: int) -> int:
         return self._starts[index + 1] - self._starts[index]
 
     def _log(self, index: int) -> LogFile:
-        return self._logs[self._which[index]]
+        return self._logs[self._log_numbers[index]]
 
-    def _lines(self, index: int, place: int, data: bytes) -> list[tuple[int, int, bytes]]:
+    def _lines(self, index: int, offset: int, data: bytes) -> list[RawLine]:
         lines = []
         for raw in split_lines(data):
-            lines.append((place, self._which[index], raw))
-            place += len(raw) + 1
+            lines.append((offset, self._log_numbers[index], raw))
+            offset += len(raw) + 1
         return lines

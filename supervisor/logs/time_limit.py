@@ -1,4 +1,7 @@
-"""Searches for patterns that people give: some take years for some lines, and cannot be interrupted otherwise."""
+"""Time limit for user-supplied regular expressions, which may backtrack exponentially.
+
+Python cannot interrupt a search of `re` otherwise.
+"""
 
 from __future__ import annotations
 
@@ -7,27 +10,27 @@ import signal
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import NoReturn, TypeVar
 
-LIMIT_S = 0.5
-SLICE = 256
+LIMIT_S = 0.5  # of CPU time
+CHUNK_LINES = 256
 
 T = TypeVar("T")
 
 
 @contextlib.contextmanager
 def regex_time_limit() -> Iterator[None]:
-    """Ends what is in it once the process has used `LIMIT_S` of the processor. For the main thread alone.
+    """Interrupt the `with` block after LIMIT_S seconds of CPU time. For the main thread only.
 
     Raises:
-        TimeoutError: it was ended.
-        ValueError: this is another thread, where no signal arrives.
+        TimeoutError: The block was interrupted.
+        ValueError: This is another thread, which receives no signals.
     """
-    before = signal.signal(signal.SIGVTALRM, _raise_timeout)
+    previous = signal.signal(signal.SIGVTALRM, _raise_timeout)
     signal.setitimer(signal.ITIMER_VIRTUAL, LIMIT_S)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
+        signal.signal(signal.SIGVTALRM, previous)
 
 
 def _raise_timeout(*_: object) -> NoReturn:
@@ -35,9 +38,9 @@ def _raise_timeout(*_: object) -> NoReturn:
 
 
 async def in_chunks(lines: Sequence[T]) -> AsyncIterator[Sequence[T]]:
-    """Some lines at a time; in between, whatever else there is to do has its turn."""
+    """Yield a few lines at a time; other tasks of the event loop run in between."""
     import asyncio  # noqa: PLC0415 - `status` of a finished session does without
 
-    for start in range(0, len(lines), SLICE):
-        yield lines[start : start + SLICE]
+    for start in range(0, len(lines), CHUNK_LINES):
+        yield lines[start : start + CHUNK_LINES]
         await asyncio.sleep(0)

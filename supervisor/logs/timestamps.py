@@ -1,6 +1,7 @@
-"""When the lines of a log were written, and where in it those of a moment begin. Blocks on the disk: for threads.
+"""Timestamps of log lines, and an index from timestamp to offset.
 
-Moments are whole seconds of the wall clock, counted as if it were UTC.
+A timestamp is a whole second of the wall clock, counted as if it were UTC. Every call on a log blocks on the disk: an
+asyncio program makes it in a thread.
 """
 
 from __future__ import annotations
@@ -18,33 +19,41 @@ from typing import NamedTuple, Protocol
 from .log_file import LogFile
 
 BLOCK = 1 << 16  # bytes
-EARLIEST = -(1 << 40)  # before any moment
-_LOOKED_AT = 1 << 12  # bytes at the beginning of a block, where its first time mostly is
-_STAMP_LENGTH = 80  # bytes; a time with colours around it
+EARLIEST = -(1 << 40)  # before any timestamp
+_BLOCK_START = 1 << 12  # bytes at the start of a block, where its first timestamp usually is
+_STAMP_LENGTH = 80  # bytes; a timestamp with colours around it
 _NEAR = 8  # blocks
-_KEPT = 1024  # blocks
-# At the beginning of a line, maybe coloured.
+_CACHED = 1024  # blocks
+# At the start of a line, possibly coloured.
 _STAMP = re.compile(rb"(?<=\n)(?:\x1b\[[\d;]*m){0,3}(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)")
-_HEADER = re.compile(rb" \[\w+ *\] \S+ +\| attempt ")  # follows the time in the line that begins an attempt
+_HEADER = re.compile(rb" \[\w+ *\] \S+ +\| attempt ")  # follows the timestamp in the first line of an attempt
 
 
 class TimestampIndex(Protocol):
-    """The times of the lines in the beginning of a log, from the `first` to the `last`."""
+    """The timestamps of the lines in the first bytes of a log.
+
+    Attributes:
+        first: The earliest timestamp.
+        last: The latest timestamp.
+    """
 
     first: int
     last: int
 
-    def cut(self, moment: int) -> int:
-        """Where the first line of that moment or a later one begins; never falls as the moment rises."""
+    def offset_of(self, timestamp: int) -> int:
+        """Return where the first line of that or a later timestamp starts; never decreases with `timestamp`."""
         ...
 
-    def of(self, start: int, lines: Iterable[bytes]) -> list[int]:
-        """The moment of each of the lines that begin at `start`."""
+    def line_timestamps(self, start: int, lines: Iterable[bytes]) -> list[int]:
+        """Return the timestamp of each of the lines that start at offset `start`."""
         ...
 
 
 def timestamp_index(log: LogFile, size: int) -> TimestampIndex:
-    """The times that lines of a log's first `size` bytes begin with; where they have none, times as by even growth."""
+    """Return an index of the first `size` bytes of a log.
+
+    If its lines have no timestamps, it is assumed to have grown evenly.
+    """
     stamped = ParsedTimestamps(log, size)
     if stamped.has_own:
         return stamped
@@ -53,117 +62,134 @@ def timestamp_index(log: LogFile, size: int) -> TimestampIndex:
 
 
 class ParsedTimestamps:
-    """The times that lines begin with. A line without one belongs to the last line above it that has one."""
+    """The timestamps at the start of lines. A line without one has that of the last line before it that has one.
+
+    Attributes:
+        first: The first timestamp of the log.
+        last: The latest timestamp in its first and last block.
+        has_own: Whether lines other than the headers of attempts have timestamps.
+    """
 
     def __init__(self, log: LogFile, size: int) -> None:
         self._log = log
         self._size = size
         self._blocks = -(-size // BLOCK)
-        self._first: dict[int, tuple[int, int] | None] = {}  # of blocks that were looked at: moment and place
-        self._stamps = lru_cache(_KEPT)(self._all_stamps)
+        self._first: dict[int, tuple[int, int] | None] = {}  # of each block that was read: timestamp and offset
+        self._stamps = lru_cache(_CACHED)(self._all_stamps)
         ends = [self._stamps(block) for block in sorted({0, self._blocks - 1}) if size]
-        moments = [moment for stamps in ends for moment in stamps.moments]
-        self.first, self.last = (moments[0], max(moments)) if moments else (-EARLIEST, EARLIEST)
-        self.has_own = any(stamps.has_own for stamps in ends)  # whether lines beside the headers of attempts have times
+        found = [timestamp for stamps in ends for timestamp in stamps.timestamps]
+        self.first, self.last = (found[0], max(found)) if found else (-EARLIEST, EARLIEST)
+        self.has_own = any(stamps.has_own for stamps in ends)
 
-    def cut(self, moment: int) -> int:
-        # Always the same way through the blocks, so that cuts are in order even where the times are not.
-        block = bisect_left(range(self._blocks), True, key=lambda block: self._begins_at_or_after(block, moment))
+    def offset_of(self, timestamp: int) -> int:
+        """Return where the first line of that or a later timestamp starts."""
+        # Always the same bisection, so that offsets never decrease even where the timestamps do.
+        block = bisect_left(range(self._blocks), True, key=lambda block: self._starts_at_or_after(block, timestamp))
         for above in range(block - 1, max(-1, block - 1 - _NEAR), -1):
             stamps = self._stamps(above)
-            if stamps.moments:
-                late = (place for at, place in zip(stamps.moments, stamps.places, strict=True) if at >= moment)
-                place = next(late, None)
-                if place is not None:
-                    return place
+            if stamps.timestamps:
+                pairs = zip(stamps.timestamps, stamps.offsets, strict=True)
+                offset = next((offset for at, offset in pairs if at >= timestamp), None)
+                if offset is not None:
+                    return offset
                 break
         first = self._first_stamp(block)
         return first[1] if first is not None else self._size
 
-    def of(self, start: int, lines: Iterable[bytes]) -> list[int]:  # noqa: ARG002 - the lines tell
+    def line_timestamps(self, start: int, lines: Iterable[bytes]) -> list[int]:  # noqa: ARG002 - as the protocol
+        """Return the timestamp of each line; EARLIEST before the first one."""
         return timestamps_of(lines, EARLIEST)
 
-    def _begins_at_or_after(self, block: int, moment: int) -> bool:
+    def _starts_at_or_after(self, block: int, timestamp: int) -> bool:
         first = self._first_stamp(block)
-        return first is not None and first[0] >= moment
+        return first is not None and first[0] >= timestamp
 
     def _first_stamp(self, block: int) -> tuple[int, int] | None:
-        """The first time in a block, and where its line begins."""
+        """Return the first timestamp in a block, and the offset of its line."""
         if block >= self._blocks:
             return None
         if block not in self._first:
-            some = self._stamps_within(block, _LOOKED_AT)
-            stamps = some if some.moments else self._stamps(block)
-            self._first[block] = (stamps.moments[0], stamps.places[0]) if stamps.moments else None
+            some = self._stamps_within(block, _BLOCK_START)
+            stamps = some if some.timestamps else self._stamps(block)
+            self._first[block] = (stamps.timestamps[0], stamps.offsets[0]) if stamps.timestamps else None
         return self._first[block]
 
-    def _all_stamps(self, block: int) -> _TimestampSearch:
+    def _all_stamps(self, block: int) -> _BlockTimestamps:
         return self._stamps_within(block, BLOCK)
 
-    def _stamps_within(self, block: int, length: int) -> _TimestampSearch:
+    def _stamps_within(self, block: int, length: int) -> _BlockTimestamps:
         start = block * BLOCK
         end = min(start + length, self._size)
         before = b"\n" if start == 0 else b""
         data = before + self._log.read(max(0, start - 1), end - start + 1 - len(before) + _STAMP_LENGTH)
-        stamps = _TimestampSearch(array("q"), array("q"), [])
+        stamps = _BlockTimestamps(array("q"), array("q"), [])
         for match in _STAMP.finditer(data):
-            place = start + match.start() - 1
-            moment = timestamp_of(match[1])
-            if place >= end:
+            offset = start + match.start() - 1
+            timestamp = timestamp_of(match[1])
+            if offset >= end:
                 break
-            if moment is not None:
-                stamps.moments.append(moment)
-                stamps.places.append(place)
+            if timestamp is not None:
+                stamps.timestamps.append(timestamp)
+                stamps.offsets.append(offset)
                 if not stamps.own and not _HEADER.match(data, match.end()):
-                    stamps.own.append(place)
+                    stamps.own.append(offset)
         return stamps
 
 
-class _TimestampSearch(NamedTuple):
-    """The times in a block, where their lines begin, and where the first of them is that begins no attempt."""
+class _BlockTimestamps(NamedTuple):
+    """The timestamps in a block.
 
-    moments: array[int]
-    places: array[int]
+    Attributes:
+        timestamps: All of them, in the order of the log.
+        offsets: Where their lines start.
+        own: Offset of the first one that is not in the header of an attempt; empty if there is none.
+    """
+
+    timestamps: array[int]
+    offsets: array[int]
     own: list[int]
 
     @property
     def has_own(self) -> bool:
+        """Whether a line other than the header of an attempt has a timestamp."""
         return bool(self.own)
 
 
 class InterpolatedTimestamps:
-    """Times as if a log had grown evenly from its first time to its last change."""
+    """Timestamps of a log without any, as if it had grown evenly from its first timestamp to its last change."""
 
     def __init__(self, log: LogFile, size: int, first: int, last: int) -> None:
         self._log = log
         self._size = size
         self.first, self.last = first, last
 
-    def cut(self, moment: int) -> int:
-        place = -(-(moment - self.first) * self._size // (self.last - self.first + 1))
-        return min(self._size, self._log.line_from(max(0, place)))
+    def offset_of(self, timestamp: int) -> int:
+        """Return where the first line of that or a later timestamp starts."""
+        offset = -(-(timestamp - self.first) * self._size // (self.last - self.first + 1))
+        return min(self._size, self._log.next_line_start(max(0, offset)))
 
-    def of(self, start: int, lines: Iterable[bytes]) -> list[int]:
-        moments = []
+    def line_timestamps(self, start: int, lines: Iterable[bytes]) -> list[int]:
+        """Return the interpolated timestamp of each of the lines that start at offset `start`."""
+        timestamps = []
         for raw in lines:
-            moments.append(self.first + start * (self.last - self.first + 1) // max(1, self._size))
+            timestamps.append(self.first + start * (self.last - self.first + 1) // max(1, self._size))
             start += len(raw) + 1
-        return moments
+        return timestamps
 
 
 def timestamps_of(lines: Iterable[bytes], before: int) -> list[int]:
-    """The moment that each line begins with, or else that of the line above; `before` is that above the first one."""
-    moments = []
+    """Return the timestamp of each line, or that of the line before it; `before` is that of the line before all."""
+    timestamps = []
     for raw in lines:
         match = _STAMP.match(b"\n" + raw[:_STAMP_LENGTH], 1)
         before = (timestamp_of(match[1]) if match else None) or before
-        moments.append(before)
-    return moments
+        timestamps.append(before)
+    return timestamps
 
 
 @lru_cache(1 << 14)
 def timestamp_of(stamp: bytes) -> int | None:
-    """The moment of a time in text; None where there is no such day or hour."""
+    """Return the timestamp of a date and time in text; None if there is no such day or hour."""
     try:
         return int(datetime.fromisoformat(stamp.decode()).replace(tzinfo=UTC).timestamp())
     except ValueError:

@@ -1,4 +1,4 @@
-"""The plan file: what to run, after what, and where."""
+"""The plan file: which commands run, in which order, and on which GPU."""
 
 from .errors import PlanError
 from .loader import builtin_plan, load_plan

@@ -1,4 +1,4 @@
-"""Read a plan file: TOML to a checked `Plan`, with one remedy per error."""
+"""Loader of plan files: TOML to a checked `Plan`, with one remedy per error."""
 
 from __future__ import annotations
 
@@ -19,15 +19,30 @@ MAX_PLAN = 16 << 20  # bytes
 
 
 def builtin_plan() -> Plan:
-    """The pMSSM plan that ships inside the package."""
+    """Return the pMSSM plan that is part of the package."""
     return parse_plan(resources.files(__package__).joinpath("pmssm.toml").read_text(), "the built-in plan")
 
 
 def load_plan(path: Path) -> Plan:
-    """The checked plan of a TOML file.
+    """Load and check the plan in a TOML file.
+
+    Matrices are expanded; placeholders such as `{output}` stay until a session is created.
+
+    Args:
+        path: The plan file.
+
+    Returns:
+        The checked plan.
 
     Raises:
-        PlanError: unreadable file, bad TOML, unknown key, unknown run, cycle.
+        PlanError: The file is unreadable or not valid TOML, has an unknown key or run, or its runs wait in a circle.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from pmssm.supervisor.plan import load_plan
+        >>> plan = load_plan(Path("examples/plans/sweep.toml"))
+        >>> list(plan.runs)[:2]
+        ['prepare', 'mlp-seed1-learning_rate0.0001']
     """
     try:
         with path.open("rb") as file:
@@ -42,10 +57,14 @@ def load_plan(path: Path) -> Plan:
 
 
 def parse_plan(text: str, source: str) -> Plan:
-    """The checked plan in `text`; `source` names it in errors.
+    """Parse and check the plan in `text`.
+
+    Args:
+        text: A plan in TOML.
+        source: Name of the plan in errors.
 
     Raises:
-        PlanError: bad TOML, unknown key, unknown run, cycle.
+        PlanError: The text is not valid TOML, has an unknown key or run, or its runs wait in a circle.
     """
     try:
         plan = Plan.model_validate(tomllib.loads(text))
@@ -62,7 +81,7 @@ def parse_plan(text: str, source: str) -> Plan:
     return plan
 
 
-_REMEDIES = {  # pydantic's words for programmers, in those of TOML
+_REMEDIES = {  # by pydantic's type of error, in the terms of TOML
     "missing": "is required",
     "too_short": "must not be empty",
     "string_type": "must be a string, in quotes",
@@ -78,10 +97,10 @@ _REMEDIES = {  # pydantic's words for programmers, in those of TOML
 
 def _first_problem(error: ValidationError) -> str:
     problems = error.errors()
-    # A misspelt key is unknown, and the right one missing: the former says more.
+    # A misspelt key is reported as unknown, and the correct one as missing: the former helps more.
     problem = next((each for each in problems if each["type"] == "extra_forbidden"), problems[0])
     parts = [str(part) for part in problem["loc"]]
-    kinds = {"constrained-int", "literal['none']", "int", "[key]"}  # pydantic's words, not the file's
+    kinds = {"constrained-int", "literal['none']", "int", "[key]"}  # added by pydantic, not in the file
     field = ".".join(part for part in parts if part not in kinds)
     if problem["type"] == "extra_forbidden":
         return f"{field}: unknown key{did_you_mean(parts[-1], _known_keys(parts))}"
@@ -120,5 +139,5 @@ def _check_order(plan: Plan, source: str) -> None:
 
 
 def dump_plan(plan: Plan) -> str:
-    """The plan as TOML that `load_plan` reads back to an equal plan."""
+    """Return the plan as TOML, from which `load_plan` reads an equal plan."""
     return tomli_w.dumps(plan.model_dump(mode="json", exclude_none=True), multiline_strings=False)

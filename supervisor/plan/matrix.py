@@ -1,4 +1,4 @@
-"""From a run with a matrix to one run for each combination of its values. Pure."""
+"""Expansion of a run with a matrix into one run for each combination of its values. Pure."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import product
 
+from ..errors import UserError
 from .placeholders import PLACEHOLDER
 from .schema import Plan, RunPlan, Value
 
 MAX_RUNS = 256
 MAX_NAME = 64
 SEED_KEY = "seed"
-"""Runs that differ in this key alone repeat one measurement: they form a group."""
+"""Runs that differ only in this key repeat one measurement and form a group."""
 
 
-class MatrixError(ValueError):
-    """A matrix that can't be expanded; the message names the field and the remedy."""
+class MatrixError(UserError):
+    """A matrix that cannot be expanded; the message names the field and the remedy."""
 
 
 def expand_matrices(plan: Plan) -> Plan:
-    """The plan without matrices: each run that has one becomes a run for each combination, in its place.
+    """Replace each run that has a matrix by one run for each combination of values.
 
-    `{key}` in its command, env, cwd and fresh_args becomes the value. Who waits for it, waits for all of them.
+    `{key}` in its command, env, cwd and fresh_args becomes the value. A run that waits for it waits for all of them.
 
     Raises:
-        MatrixError: a key that no argument takes up, names that clash or are too long, too many runs.
+        MatrixError: No argument uses a key, names clash or are too long, or there are too many combinations.
     """
     if not any(run.matrix for run in plan.runs.values()):
         return plan
@@ -43,25 +44,20 @@ def expand_matrices(plan: Plan) -> Plan:
 
 
 def _expand_run(name: str, run: RunPlan) -> dict[str, RunPlan]:
-    count = math.prod(len(values) for values in run.matrix.values())
-    if count > MAX_RUNS:
-        raise MatrixError(f"runs.{name}.matrix: {count} combinations, at most {MAX_RUNS} can be run; give fewer values")
-    for key in run.matrix:
-        texts = (*run.command, *run.fresh_args, *run.env.values(), run.cwd or "")
-        if not any(match[1] == key for text in texts for match in PLACEHOLDER.finditer(text)):
-            option = f"--{key.replace('_', '-')}"
-            raise MatrixError(f"runs.{name}.matrix.{key}: nothing takes it up, so its runs would all be the same; "
-                              f'add "{option}", "{{{key}}}" to the command')  # fmt: skip
+    """Return one run for each combination of the matrix, by name."""
+    _check_matrix(name, run)
     expanded: dict[str, RunPlan] = {}
     for combination in product(*run.matrix.values()):
         values = dict(zip(run.matrix, combination, strict=True))
-        one = _run_name(name, values)
-        if one in expanded:
-            raise MatrixError(f"runs.{name}.matrix: two runs would be called '{one}'; give values that differ")
-        if len(one) > MAX_NAME:
-            raise MatrixError(f"runs.{name}.matrix: '{one}' is longer than {MAX_NAME} characters; shorten the keys")
+        full_name = _run_name(name, values)
+        if full_name in expanded:
+            raise MatrixError(f"runs.{name}.matrix: two runs would be called '{full_name}'; give values that differ")
+        if len(full_name) > MAX_NAME:
+            raise MatrixError(
+                f"runs.{name}.matrix: '{full_name}' is longer than {MAX_NAME} characters; shorten the keys"
+            )
         group = _run_name(name, {key: value for key, value in values.items() if key != SEED_KEY})
-        expanded[one] = run.model_copy(
+        expanded[full_name] = run.model_copy(
             update={
                 "command": _fill(run.command, values),
                 "fresh_args": _fill(run.fresh_args, values),
@@ -74,8 +70,24 @@ def _expand_run(name: str, run: RunPlan) -> dict[str, RunPlan]:
     return expanded
 
 
+def _check_matrix(name: str, run: RunPlan) -> None:
+    """Raise MatrixError for too many combinations, or a key that no argument uses."""
+    count = math.prod(len(values) for values in run.matrix.values())
+    if count > MAX_RUNS:
+        raise MatrixError(f"runs.{name}.matrix: has {count} combinations, more than {MAX_RUNS}; give fewer values")
+    for key in run.matrix:
+        texts = (*run.command, *run.fresh_args, *run.env.values(), run.cwd or "")
+        if not any(match[1] == key for text in texts for match in PLACEHOLDER.finditer(text)):
+            option = f"--{key.replace('_', '-')}"
+            raise MatrixError(f"runs.{name}.matrix.{key}: no argument uses it, so all its runs would be identical; "
+                              f'add "{option}", "{{{key}}}" to the command')  # fmt: skip
+
+
 def _run_name(base: str, values: Mapping[str, Value]) -> str:
-    """`mlp-seed1-learning_rate0.001`; a value that is no number, or would run into the key's own, after a dash."""
+    """Return a name such as `mlp-seed1-learning_rate0.001`.
+
+    A dash separates key and value where the value is no number, or the key ends in a digit.
+    """
     parts = [base]
     for key, value in values.items():
         text = re.sub(r"[^A-Za-z0-9_.-]", "_", str(value))
@@ -84,7 +96,7 @@ def _run_name(base: str, values: Mapping[str, Value]) -> str:
 
 
 def _fill(texts: Sequence[str], values: Mapping[str, Value]) -> tuple[str, ...]:
-    """The texts with the placeholders of the matrix filled in; all others stay, for later."""
+    """Substitute the placeholders of the matrix; all others stay for later."""
 
     def value_of(match: re.Match[str]) -> str:
         if match[1] not in values:
@@ -95,9 +107,9 @@ def _fill(texts: Sequence[str], values: Mapping[str, Value]) -> tuple[str, ...]:
 
 
 def _expand_dependencies(run: RunPlan, names: Mapping[str, Sequence[str]]) -> RunPlan:
-    """The run, waiting for all that the runs it waits for have become."""
-    every = {
-        field: tuple(one for name in waited for one in names[name])
-        for field, waited in (("after", run.after), ("after_end", run.after_end))
+    """Replace each dependency by the runs that its matrix expanded to."""
+    expanded = {
+        field: tuple(one for name in dependencies for one in names[name])
+        for field, dependencies in (("after", run.after), ("after_end", run.after_end))
     }
-    return run.model_copy(update=every)
+    return run.model_copy(update=expanded)

@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from .errors import PlanError, did_you_mean
-
-if TYPE_CHECKING:
-    pass
-
 
 OWN_PLACEHOLDERS = frozenset(
     {"python", "session", "output", "logs", "stamp", "run", "prepare_options", "training_options"}
 )
-
+"""Names that a matrix may not use."""
 
 PLACEHOLDER = re.compile(r"\{\{|\}\}|\{(\w+)\}")
-
-
 _TOKEN = re.compile(r"\{\{|\}\}|\{(\w+)\}|[{}]")
 
-
 Placeholders = Mapping[str, str | Sequence[str]]
+"""The value of each placeholder; a list stands for several arguments."""
 
 
 def expand_arguments(arguments: Sequence[str], values: Placeholders, field: str) -> tuple[str, ...]:
+    """Fill the placeholders of a command line.
+
+    An argument that is the placeholder of a list becomes as many arguments as the list has.
+
+    Args:
+        arguments: The arguments as the plan has them.
+        values: The value of each placeholder.
+        field: Name of the field in errors.
+
+    Raises:
+        PlanError: An unknown placeholder, a single brace, or a list inside an argument.
+    """
     expanded: list[str] = []
     for argument in arguments:
         name = argument[1:-1] if re.fullmatch(r"\{\w+\}", argument) else ""
@@ -39,6 +44,8 @@ def expand_arguments(arguments: Sequence[str], values: Placeholders, field: str)
 
 
 def expand_text(text: str, values: Placeholders, field: str) -> str:
+    """Fill the placeholders of one text; arguments and errors as in `expand_arguments`."""
+
     def value_of(match: re.Match[str]) -> str:
         if match[0] in ("{{", "}}"):
             return match[0][0]

@@ -1,4 +1,4 @@
-"""Fill the placeholders of a plan for one session."""
+"""Substitution of all placeholders of a plan, for one session."""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ from .schema import Plan
 def fill_placeholders(
     plan: Plan, common: Placeholders, per_run: Mapping[str, Placeholders], *, cwd: Path, source: str
 ) -> Plan:
-    """The plan with every placeholder filled in and every `cwd` absolute; `source` names the plan in errors.
+    """Fill every placeholder of a plan, and make every `cwd` absolute.
 
-    A placeholder that stands for a list must be a whole argument; it becomes as many arguments as the list has.
+    Args:
+        plan: The plan as loaded.
+        common: Placeholders of all runs.
+        per_run: Further placeholders of each run, by its name.
+        cwd: Folder that a relative `cwd` of the plan refers to.
+        source: Name of the plan in errors.
 
     Raises:
-        PlanError: unknown placeholder, single brace, a list inside an argument.
+        PlanError: An unknown placeholder, a single brace, or a list inside an argument.
     """
     runs = {}
     for name, run in plan.runs.items():

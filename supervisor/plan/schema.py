@@ -1,4 +1,4 @@
-"""The plan file: what to run, after what, and where."""
+"""Pydantic models of a plan file, and the checks of their fields."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _check_pattern(pattern: str) -> str:
 
 def _reject_nul(text: str) -> str:
     if "\0" in text:
-        raise ValueError("has a NUL character, which no program can be given")
+        raise ValueError("has a NUL character, which no argument can contain")
     return text
 
 
@@ -51,16 +51,16 @@ def _check_group_name(name: str) -> str:
 
 Text = Annotated[str, AfterValidator(_reject_nul)]
 Variable = Annotated[str, AfterValidator(_check_variable_name)]
-
-
 Value = str | int | float
-
-
 Matrix = Mapping[str, tuple[Value, ...]]
 
 
 def validate_matrix(given: object) -> dict[str, tuple[Value, ...]]:
-    """The matrix of a plan file, its lists as tuples. Raises ValueError for anything but lists of texts and numbers."""
+    """Check the matrix of a plan file and return it with tuples for lists.
+
+    Raises:
+        ValueError: It is not a table of lists of texts and finite numbers.
+    """
     if not isinstance(given, Mapping):
         raise ValueError("must be a table of lists, as in matrix.seed = [1, 2, 3]")
     for key, values in given.items():
@@ -83,17 +83,34 @@ def _number(value: str | int | float) -> float:
 
 
 class RunPlan(BaseModel):
-    """One run: a command, what it waits for, and where it wants to run."""
+    """One run: its command, dependencies, slot and retries.
+
+    Attributes:
+        command: Program and arguments, with placeholders.
+        after: Runs that must have succeeded before this one starts.
+        after_end: Runs that must have ended before this one starts, successful or not.
+        matrix: Values of placeholders; the run is expanded to one run for each combination.
+        group: Runs of one group are summarized as mean and standard deviation.
+        slot: Number of the slot, "none" to run without one, None for any slot.
+        gpu_memory_mib: Memory that the run is expected to need on a GPU, MiB.
+        stop_grace_s: Seconds between SIGTERM and SIGKILL.
+        env: Environment variables, added to those of the user's shell.
+        cwd: Working folder; by default the folder where the session was started.
+        progress: Regular expression whose named groups are numbers of a log line, such as `epoch` and `train_loss`.
+        fresh_args: Arguments that make the command start from scratch instead of from its checkpoint.
+        retries: New attempts after crashes.
+        retry_exit_codes: Exit codes that are crashes; death by a signal always is one.
+        retry_delay_s: Seconds before the first retry; the delay doubles with each retry.
+        stall_after_s: Seconds without output after which the run counts as stalled; None: from its own pace.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     command: tuple[Text, ...] = Field(min_length=1)
-    after: tuple[str, ...] = ()  # all of these must have succeeded
-    after_end: tuple[str, ...] = ()  # all of these must have ended, however
+    after: tuple[str, ...] = ()
+    after_end: tuple[str, ...] = ()
     matrix: Annotated[dict[str, tuple[Value, ...]], BeforeValidator(validate_matrix)] = Field(default_factory=dict)
-    group: Annotated[str, AfterValidator(_check_group_name)] | None = (
-        None  # whose results are summed up as mean and deviation
-    )
+    group: Annotated[str, AfterValidator(_check_group_name)] | None = None
     slot: Annotated[int, Field(ge=0, strict=True)] | Literal["none"] | None = None
     gpu_memory_mib: int | None = Field(default=None, ge=0, strict=True)
     stop_grace_s: float = Field(default=30.0, ge=0, le=MAX_GRACE_S, strict=True)
@@ -101,29 +118,29 @@ class RunPlan(BaseModel):
     cwd: Text | None = None
     progress: Annotated[str, AfterValidator(_check_pattern)] | None = None
     fresh_args: tuple[Text, ...] = ()
-    retries: int = Field(default=0, ge=0)  # new attempts after crashes
-    retry_exit_codes: tuple[Annotated[int, Field(ge=1, le=255)], ...] = ()  # that are crashes, as every signal is
-    retry_delay_s: float = Field(default=10.0, ge=0, le=86_400)  # before the first retry; doubles each time
-    stall_after_s: float | None = Field(default=None, gt=0)  # silence that counts as stalled; None: from its own pace
+    retries: int = Field(default=0, ge=0)
+    retry_exit_codes: tuple[Annotated[int, Field(ge=1, le=255)], ...] = ()
+    retry_delay_s: float = Field(default=10.0, ge=0, le=86_400)
+    stall_after_s: float | None = Field(default=None, gt=0)
 
     @property
     def takes_slot(self) -> bool:
-        """Whether the run occupies a slot; one that does not runs at once and sees no GPU."""
+        """Return whether the run occupies a slot; one that does not starts at once and sees no GPU."""
         return self.slot != "none"
 
     @property
     def has_metrics(self) -> bool:
-        """Whether its log tells of more than how far it is: of losses, say."""
+        """Return whether its log reports more than progress, for example losses."""
         return self.progress is not None and not re.compile(self.progress).groupindex.keys() <= {"epoch", "epochs"}
 
     @property
     def waits_for(self) -> tuple[str, ...]:
-        """Every run that must come before this one."""
+        """All runs that must end before this one starts."""
         return (*self.after, *self.after_end)
 
 
 class SessionPlan(BaseModel):
-    """What concerns the session as a whole."""
+    """The settings of the session as a whole."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -131,7 +148,7 @@ class SessionPlan(BaseModel):
 
 
 class Plan(BaseModel):
-    """All runs of a session, in the order of the file, which is also their order of precedence."""
+    """All runs of a session; their order in the file is their order of precedence."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -140,5 +157,5 @@ class Plan(BaseModel):
 
     @cached_property
     def dependencies_first(self) -> tuple[str, ...]:
-        """The names of all runs, each after those that it waits for."""
+        """The names of all runs, each after its dependencies."""
         return tuple(TopologicalSorter({name: run.waits_for for name, run in self.runs.items()}).static_order())

@@ -1,4 +1,4 @@
-"""Write a new session folder, complete or not at all."""
+"""Creation of a session folder, complete or not at all."""
 
 from __future__ import annotations
 
@@ -18,29 +18,40 @@ from .folder import STAMP_FORMAT, SessionError, SessionFolder, SessionSettings, 
 
 
 def next_session(logs: Path) -> SessionFolder:
-    """Where the next session would lie; its stamp is later than that of every other session there."""
-    moment = datetime.now()
+    """Return the folder of a new session; its stamp is later than that of every other session there."""
+    created = datetime.now()
     latest = latest_session(logs)
     newest = parse_stamp(latest.stamp) if latest is not None else None
     if newest is not None:
-        moment = max(moment, newest + timedelta(seconds=1))
-    return SessionFolder(logs, moment.strftime(STAMP_FORMAT))
+        created = max(created, newest + timedelta(seconds=1))
+    return SessionFolder(logs, created.strftime(STAMP_FORMAT))
 
 
 def resolve_plan(folder: SessionFolder, plan: Plan, options: Placeholders, *, source: str) -> Plan:
-    """The plan as the session will run it from the present folder; `source` names it in errors.
+    """Fill all placeholders of a plan, for a session that is started in the current folder.
+
+    Args:
+        folder: The session.
+        plan: The plan as loaded.
+        options: Placeholders for the options of the command line.
+        source: Name of the plan in errors.
 
     Raises:
-        PlanError: a placeholder that means nothing.
+        PlanError: The plan has an unknown placeholder.
     """
     return fill_placeholders(plan, *_placeholders(folder, plan, options), cwd=Path.cwd(), source=source)
 
 
 def write_session(folder: SessionFolder, plan: Plan, settings: SessionSettings) -> None:
-    """Puts a new session with its resolved plan on disk, complete or not at all.
+    """Write a new session folder, complete or not at all.
+
+    Args:
+        folder: The session.
+        plan: Its plan, with all placeholders filled.
+        settings: Its settings.
 
     Raises:
-        SessionError: the logs folder cannot be written.
+        SessionError: The logs folder cannot be written, or is not suitable.
     """
     temporary = folder.logs / f".{folder.path.name}.new"
     try:
@@ -50,29 +61,27 @@ def write_session(folder: SessionFolder, plan: Plan, settings: SessionSettings) 
             (temporary / name).mkdir(mode=0o700)
         _check_links(temporary)
         write_atomic(temporary / folder.plan.name, dump_plan(plan))
-        # Not pydantic's JSON: a variable of the environment need not be UTF-8.
+        # Not pydantic's JSON: an environment variable need not be UTF-8.
         write_atomic(temporary / folder.settings.name, json.dumps(settings.model_dump()))
         temporary.rename(folder.path)
         sync_folder(folder.logs)
     except UnicodeEncodeError:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise SessionError(f"{str(folder.logs)!a}: a path that is not UTF-8; use folders whose names are") from None
+        raise SessionError(f"{str(folder.logs)!a}: this path is not UTF-8; use folders with UTF-8 names") from None
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        where = error.filename or folder.logs
-        raise SessionError(
-            f"{where}: cannot write there: {error.strerror}; choose another folder with --logs"
-        ) from None
+        path = error.filename or folder.logs
+        raise SessionError(f"{path}: cannot write there: {error.strerror}; choose another folder with --logs") from None
 
 
 def _check_links(folder: Path) -> None:
-    """Attempts are claimed by a hard link, which some file systems lack; each would fail, with less to say."""
+    """Raise SessionError if the file system lacks hard links, by which attempts are claimed."""
     (folder / ".file").touch()
     try:
         (folder / ".link").hardlink_to(folder / ".file")
     except OSError:
         shutil.rmtree(folder, ignore_errors=True)
-        message = f"{folder.parent}: its file system has no hard links; choose a folder on another one with --logs"
+        message = f"{folder.parent}: its file system has no hard links; choose another folder with --logs"
         raise SessionError(message) from None
     (folder / ".link").unlink()
     (folder / ".file").unlink()
@@ -81,6 +90,7 @@ def _check_links(folder: Path) -> None:
 def _placeholders(
     folder: SessionFolder, plan: Plan, options: Placeholders
 ) -> tuple[Placeholders, Mapping[str, Placeholders]]:
+    """Return the placeholders of all runs, and those of each run."""
     common = {
         **options,
         "python": sys.executable,

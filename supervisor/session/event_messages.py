@@ -1,4 +1,4 @@
-"""The session's log: what an event means, in a line for people. Pure."""
+"""Lines of the session's log for each event. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Line = tuple[str, LogLevel]
 
 
 def event_messages(event: Event, plan: Plan, state: SessionState) -> Iterator[Line]:
-    """The lines for an event that has just led to `state`."""
+    """Yield the log lines for an event that has just led to `state`."""
     match event:
         case EngineStarted():
             yield f"engine started (pid {event.pid})", "info"
@@ -36,21 +36,21 @@ def event_messages(event: Event, plan: Plan, state: SessionState) -> Iterator[Li
             for note in event.notes:
                 yield note, "warning"
         case AttemptStarting():
-            where = f" on {event.slot.name}" if event.slot else ""
+            slot = f" on {event.slot.name}" if event.slot else ""
             again = " from the beginning" if event.fresh else ""
-            yield f"{event.run}: starting attempt {event.attempt}{where}{again}", "info"
+            yield f"{event.run}: starting attempt {event.attempt}{slot}{again}", "info"
         case AttemptStarted():
             yield f"{event.run}: running as pid {event.pid}", "info"
         case AttemptVoided():
-            yield f"{event.run}: attempt {event.attempt} never began; starting it again", "warning"
+            yield f"{event.run}: attempt {event.attempt} was not started; starting it again", "warning"
         case AttemptEnded():
             yield from _end_message(event, plan, state)
         case StopRequested():
             yield f"{event.run}: {event.how} requested", "info"
         case RestartRequested():
             stalled = f"{event.run}: has stalled; restarting it from its checkpoint"
-            asked = f"{event.run}: restart requested{' from the beginning' if event.fresh else ''}"
-            yield (stalled, "warning") if event.cause == "stall" else (asked, "info")
+            requested = f"{event.run}: restart requested{' from the beginning' if event.fresh else ''}"
+            yield (stalled, "warning") if event.cause == "stall" else (requested, "info")
         case RetryScheduled():
             tries = f"retry {state.runs[event.run].retries} of {plan.runs[event.run].retries}"
             yield f"{event.run}: crashed; {tries} in {event.delay_s:g} s", "warning"
@@ -61,13 +61,13 @@ def event_messages(event: Event, plan: Plan, state: SessionState) -> Iterator[Li
 def _end_message(event: AttemptEnded, plan: Plan, state: SessionState) -> Iterator[Line]:
     run = state.runs[event.run]
     seconds = f"after {event.exit.ended - run.last.started:.1f} s" if run.last else ""
-    if run.own_state in (RunState.FAILED, RunState.LOST):
+    if run.attempt_state in (RunState.FAILED, RunState.LOST):
         states = run_states(plan, state)
-        yield f"{event.run}: {run.own_state} {seconds} ({describe_exit(run)})", "error"
+        yield f"{event.run}: {run.attempt_state} {seconds} ({describe_exit(run)})", "error"
         for name, other in states.items():
             if other is RunState.BLOCKED and event.run in blockers(plan, states, name):
                 yield f"{name}: {explain_state(name, plan, state, states)}", "warning"
     else:
-        yield f"{event.run}: {run.own_state} {seconds}", "info"
-    if event.exit.leftovers:
-        yield f"{event.run}: ended {event.exit.leftovers} processes that it left behind", "warning"
+        yield f"{event.run}: {run.attempt_state} {seconds}", "info"
+    if count := event.exit.leftovers:
+        yield f"{event.run}: terminated {count} leftover process{'' if count == 1 else 'es'}", "warning"

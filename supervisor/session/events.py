@@ -1,4 +1,4 @@
-"""What can happen to a session, as the journal keeps it."""
+"""Events of a session, which are the records of its journal."""
 
 from __future__ import annotations
 
@@ -13,21 +13,35 @@ Mode = Literal["parallel", "sequential"]
 
 
 class Exit(BaseModel):
-    """How an attempt ended. Neither exit code nor signal: nobody saw it end (`lost`)."""
+    """How an attempt ended. Without exit code, signal and error its end was not observed, and it is lost.
+
+    Attributes:
+        ended: Unix time, s.
+        exit_code: Exit code of the command, if it exited.
+        signal: Number of the signal that killed it, if any.
+        stop: The stop that had been requested by then.
+        user_s: CPU time in user mode, s.
+        system_s: CPU time in the kernel, s.
+        max_rss_mib: Peak resident memory of the largest process, MiB.
+        leftovers: Number of processes that outlived the command and were terminated.
+        error: Why the command could not be started.
+        last_words: The last error in the log of a failed attempt, or its last line.
+        unseen: Why the end was not observed, where that is known.
+    """
 
     model_config = ConfigDict(frozen=True)
 
-    ended: float  # unix time, s
+    ended: float
     exit_code: int | None = None
     signal: int | None = None
-    stop: StopKind | None = None  # what it had been told by then
+    stop: StopKind | None = None
     user_s: float | None = None
     system_s: float | None = None
     max_rss_mib: float | None = None
-    leftovers: int = 0  # processes that outlived the command and were ended
-    error: str | None = None  # why the command could not be started
-    last_words: str | None = None  # of its log, where it failed: most often why
-    unseen: str | None = None  # why nobody saw it end, where that is known
+    leftovers: int = 0
+    error: str | None = None
+    last_words: str | None = None
+    unseen: str | None = None
 
 
 class _Event(BaseModel):
@@ -36,14 +50,14 @@ class _Event(BaseModel):
 
 
 class EngineStarted(_Event):
-    """An engine took the session over: at its beginning, after a crash, or to go on with a finished one."""
+    """The start of an engine: for a new session, after a crash, or to resume a finished session."""
 
     kind: Literal["engine_started"] = "engine_started"
     pid: int
 
 
 class SlotsChosen(_Event):
-    """The places where runs may run, for as long as anything is running."""
+    """The selection of slots, which stays valid while any run is alive."""
 
     kind: Literal["slots_chosen"] = "slots_chosen"
     slots: tuple[Slot, ...]
@@ -52,7 +66,7 @@ class SlotsChosen(_Event):
 
 
 class AttemptStarting(_Event):
-    """A decision to start; on disk before the shim is spawned, so that a start is never forgotten."""
+    """The decision to start an attempt; on disk before its shim is spawned, so that no start is forgotten."""
 
     kind: Literal["attempt_starting"] = "attempt_starting"
     run: str
@@ -63,17 +77,17 @@ class AttemptStarting(_Event):
 
 
 class AttemptStarted(_Event):
-    """The trainer's process exists."""
+    """The start of the command's process."""
 
     kind: Literal["attempt_started"] = "attempt_started"
     run: str
     attempt: int
     pid: int
-    started: float
+    started: float  # unix time, s
 
 
 class AttemptVoided(_Event):
-    """A start that an engine decided on and did not live to carry out."""
+    """A start that was decided but not carried out, because the engine died first."""
 
     kind: Literal["attempt_voided"] = "attempt_voided"
     run: str
@@ -81,7 +95,7 @@ class AttemptVoided(_Event):
 
 
 class AttemptEnded(_Event):
-    """Nothing of the attempt lives any more."""
+    """The end of an attempt: none of its processes is left."""
 
     kind: Literal["attempt_ended"] = "attempt_ended"
     run: str
@@ -90,7 +104,7 @@ class AttemptEnded(_Event):
 
 
 class StopRequested(_Event):
-    """Somebody wants the run to end, and not to start by itself."""
+    """The user's request to stop a run; it does not start again on its own."""
 
     kind: Literal["stop_requested"] = "stop_requested"
     run: str
@@ -98,7 +112,7 @@ class StopRequested(_Event):
 
 
 class RestartRequested(_Event):
-    """A new attempt is wanted, after the present one if there is one: by somebody, or because the run stalled."""
+    """A request for a new attempt, after the present one if any: by the user, or because the run stalled."""
 
     kind: Literal["restart_requested"] = "restart_requested"
     run: str
@@ -107,7 +121,7 @@ class RestartRequested(_Event):
 
 
 class RetryScheduled(_Event):
-    """The run crashed and will start again by itself, `delay_s` after this."""
+    """The crash of a run that will start again, `delay_s` seconds after this event."""
 
     kind: Literal["retry_scheduled"] = "retry_scheduled"
     run: str
@@ -115,7 +129,7 @@ class RetryScheduled(_Event):
 
 
 class SessionFinished(_Event):
-    """Nothing runs and nothing more will start by itself."""
+    """The end of a session: nothing is alive and nothing will start on its own."""
 
     kind: Literal["session_finished"] = "session_finished"
 

@@ -1,4 +1,4 @@
-"""Sessions on disk: their folders, their files, and how a new one comes to be."""
+"""Files and settings of a session on disk; the sessions of a logs folder."""
 
 from __future__ import annotations
 
@@ -21,75 +21,100 @@ _SESSION_FOLDER = re.compile(r"session_(\d{8}_\d{6})", re.ASCII)
 STAMP_FORMAT = "%Y%m%d_%H%M%S"
 
 
-class SessionError(UserError, ValueError):
-    """A session that can't be made or read; the message says which and what to do."""
+class SessionError(UserError):
+    """A session that cannot be created or read; the message names it and the remedy."""
 
 
 class SessionSettings(BaseModel):
-    """What a session needs to go on from another shell, days later."""
+    """The settings of a session, with which it is resumed from another shell, even days later.
+
+    Attributes:
+        parallel: Whether several runs may train at once.
+        gpus: `--gpus` as given; None if absent.
+        share_gpu: Whether several runs share a GPU while their expected memory fits.
+        stall_restarts: How often a stalled run is restarted.
+        on_finish: Shell command for a failed run or the end of the session.
+        threads: CPU threads of each run; None divides the cores between the slots.
+        owner: uid of the user who created the session, who may not own its files on a network disk.
+        environment: Environment variables of the shell that created the session.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     parallel: bool
-    gpus: str | None  # --gpus as given
-    share_gpu: bool = False  # several runs on one GPU, while their expected memory fits
-    stall_restarts: int = 0  # how often a run that has stalled is restarted
-    on_finish: str | None = None  # a shell command for when a run has failed or the session has finished
-    threads: int | None  # per run; None divides the cores between the slots
-    owner: int | None = None  # uid of who began the session; of files on a network disk it may be somebody else's
-    environment: dict[str, str]  # of the shell that began the session
+    gpus: str | None
+    share_gpu: bool = False
+    stall_restarts: int = 0
+    on_finish: str | None = None
+    threads: int | None
+    owner: int | None = None
+    environment: dict[str, str]
 
 
 @dataclass(frozen=True)
 class SessionFolder:
-    """Where each file of a session lies. The layout is described in README's table of log files."""
+    """The paths of a session.
+
+    Attributes:
+        logs: The logs folder, which holds all sessions.
+        stamp: Date and time of its creation, as in `20260122_153100`.
+    """
 
     logs: Path
     stamp: str
 
     @property
     def path(self) -> Path:
+        """The session folder."""
         return self.logs / f"session_{self.stamp}"
 
     @property
     def log(self) -> Path:
+        """The log of the session itself: the decisions of the supervisor."""
         return self.logs / f"training_{self.stamp}.log"
 
     @property
     def plan(self) -> Path:
+        """The plan with all placeholders filled."""
         return self.path / "plan.toml"
 
     @property
     def settings(self) -> Path:
+        """The `SessionSettings`, as JSON."""
         return self.path / "settings.json"
 
     @property
     def journal(self) -> Path:
+        """All events, as JSON lines."""
         return self.path / "journal.jsonl"
 
     @property
     def summary(self) -> Path:
+        """States and results of all runs, as JSON."""
         return self.path / "summary.json"
 
     @property
     def engine_output(self) -> Path:
-        """What a detached engine wrote to its standard error; empty unless something went wrong."""
+        """The standard error of a detached engine; empty unless something went wrong."""
         return self.path / "engine.log"
 
     def run_log(self, run: str) -> Path:
+        """Return the log of a run, which all its attempts append to."""
         return self.logs / f"{run}_{self.stamp}.log"
 
     def run_folder(self, run: str) -> Path:
+        """Return the output folder of a run."""
         return self.path / run
 
     def attempt_folder(self, run: str, attempt: int) -> Path:
+        """Return the folder with the records of an attempt."""
         return self.run_folder(run) / f"attempt_{attempt}"
 
     def load_plan(self) -> Plan:
-        """The plan as it was resolved at the session's beginning.
+        """Load the plan with all placeholders filled.
 
         Raises:
-            SessionError: it cannot be read any more.
+            SessionError: It cannot be read.
         """
         try:
             return load_plan(self.plan)
@@ -97,10 +122,10 @@ class SessionFolder:
             raise SessionError(str(error)) from None
 
     def load_settings(self) -> SessionSettings:
-        """The settings of the session's beginning.
+        """Load the settings with which the session was created.
 
         Raises:
-            SessionError: they cannot be read any more.
+            SessionError: They cannot be read.
         """
         try:
             return SessionSettings.model_validate(json.loads(self.settings.read_bytes()))
@@ -113,7 +138,7 @@ class SessionFolder:
 
 
 def list_sessions(logs: Path) -> list[SessionFolder]:
-    """The sessions of a logs folder, oldest first."""
+    """Return the sessions of a logs folder, oldest first."""
     try:
         names = sorted(entry.name for entry in logs.iterdir())
     except OSError:
@@ -123,13 +148,13 @@ def list_sessions(logs: Path) -> list[SessionFolder]:
 
 
 def latest_session(logs: Path) -> SessionFolder | None:
-    """The newest session of a logs folder."""
+    """Return the newest session of a logs folder; None if it has none."""
     sessions = list_sessions(logs)
     return sessions[-1] if sessions else None
 
 
 def parse_stamp(stamp: str) -> datetime | None:
-    """When a session began; None for a stamp that is no date."""
+    """Return when a session was created; None for a stamp that is no date."""
     try:
         return datetime.strptime(stamp, STAMP_FORMAT)
     except ValueError:
@@ -137,10 +162,10 @@ def parse_stamp(stamp: str) -> datetime | None:
 
 
 def folder_size(folder: Path) -> int:
-    """Bytes of all files below a folder; links are not followed, and what vanishes meanwhile does not count."""
+    """Return the size of all files in a folder, bytes; links are not followed, vanished files do not count."""
     total = 0
-    for where, _, names in os.walk(folder):
+    for parent, _, names in os.walk(folder):
         for name in names:
             with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(where, name)).st_size  # noqa: PTH118 (thousands of files)
+                total += os.lstat(os.path.join(parent, name)).st_size  # noqa: PTH118 (thousands of files)
     return total

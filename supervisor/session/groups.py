@@ -1,4 +1,4 @@
-"""Runs that repeat one measurement, such as a training with three seeds: their results as mean ± standard deviation."""
+"""Mean ± standard deviation of the results of runs that repeat one measurement, such as three seeds."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from typing import Any
 
 from ..formatting import table
 
-Figures = dict[str, dict[str, float | int]]
+GroupMetrics = dict[str, dict[str, float | int]]
+"""`mean`, `deviation` and `count` of each metric."""
 
 
-def group_metrics(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, Figures]:
-    """For each group of two results or more, each figure's mean, (sample) standard deviation and count.
+def group_metrics(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, GroupMetrics]:
+    """Return mean, sample standard deviation and count of each metric, for each group of two or more results.
 
-    `runs`: those of a summary, each with its `group` and `result`. Whole numbers that are the same everywhere are left
-    out: they are settings, not measurements.
+    Integers that are equal in all runs are left out: they are settings, not measurements.
+
+    Args:
+        runs: The runs of a summary, each with its `group` and `result`.
     """
     members: dict[str, list[Mapping[str, Any]]] = {}
     for run in runs.values():
@@ -25,29 +28,29 @@ def group_metrics(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, Figures]:
     return {group: _metrics(results) for group, results in members.items() if len(results) > 1}
 
 
-def _metrics(results: Sequence[Mapping[str, Any]]) -> Figures:
-    figures: Figures = {}
+def _metrics(results: Sequence[Mapping[str, Any]]) -> GroupMetrics:
+    metrics: GroupMetrics = {}
     for key in dict.fromkeys(key for result in results for key in result):
         values = [value for result in results if (value := _number(result.get(key))) is not None]
-        settled = len(set(values)) == 1 and all(isinstance(result.get(key), int) for result in results)
-        if len(values) > 1 and not settled:
-            figures[key] = {"mean": fmean(values), "deviation": stdev(values), "count": len(values)}
-    return figures
+        constant = len(set(values)) == 1 and all(isinstance(result.get(key), int) for result in results)
+        if len(values) > 1 and not constant:
+            metrics[key] = {"mean": fmean(values), "deviation": stdev(values), "count": len(values)}
+    return metrics
 
 
 def _number(value: object) -> float | None:
-    """A number whose square is one, too."""
+    """Return a finite number whose square is finite, too; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if math.isfinite(value) and abs(value) < 1e100 else None
 
 
-def groups_table(groups: Mapping[str, Figures]) -> list[str]:
-    """The lines of a table, one row a figure and one column a group; none where there are no groups."""
-    keys = dict.fromkeys(key for figures in groups.values() for key in figures)
-    rows = [[key.replace("_", " "), *(_cell(figures.get(key)) for figures in groups.values())] for key in keys]
+def groups_table(groups: Mapping[str, GroupMetrics]) -> list[str]:
+    """Return the lines of a table with one row per metric and one column per group; none without groups."""
+    keys = dict.fromkeys(key for metrics in groups.values() for key in metrics)
+    rows = [[key.replace("_", " "), *(_cell(metrics.get(key)) for metrics in groups.values())] for key in keys]
     return table(["mean ± deviation", *groups], rows) if rows else []
 
 
-def _cell(figure: Mapping[str, float | int] | None) -> str:
-    return "" if figure is None else f"{figure['mean']:.4g} ± {figure['deviation']:.2g} ({figure['count']})"
+def _cell(metric: Mapping[str, float | int] | None) -> str:
+    return "" if metric is None else f"{metric['mean']:.4g} ± {metric['deviation']:.2g} ({metric['count']})"

@@ -1,4 +1,4 @@
-"""Every event of a session, on disk before it is acted on."""
+"""Append-only file of all events of a session; each is on disk before it takes effect."""
 
 from __future__ import annotations
 
@@ -16,24 +16,23 @@ from .events import Event
 
 _events: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
 
-
-RESERVE = 1 << 16  # bytes kept free for the journal, so that on a full disk ends are noted and stops obeyed
+RESERVE = 1 << 16  # bytes preallocated, so that exits and stops are still recorded on a full disk
 FALLOC_FL_KEEP_SIZE = 1
 
 
 class JournalBusy(RuntimeError):
-    """Another engine writes this journal."""
+    """The journal is being written by another engine."""
 
 
-class JournalError(UserError, ValueError):
-    """A journal damaged elsewhere than in its last line; the message names file and line."""
+class JournalError(UserError):
+    """A journal that cannot be read, or is damaged before its last line; the message names file and line."""
 
 
 def read_journal(path: Path) -> list[Event]:
-    """The events of a session, oldest first; a torn last line never happened.
+    """Read the events of a session, oldest first; an incomplete last line is ignored.
 
     Raises:
-        JournalError: a line in the middle cannot be read.
+        JournalError: Another line is damaged, or the file may not be read.
     """
     events: list[Event] = []
     for number, line in enumerate(_whole_lines(path), start=1):
@@ -41,12 +40,12 @@ def read_journal(path: Path) -> list[Event]:
             events.append(_events.validate_json(line))
         except ValidationError as error:
             problem = error.errors()[0]["msg"]
-            raise JournalError(f"{path}: line {number} is damaged ({problem}); the session cannot go on") from None
+            raise JournalError(f"{path}: line {number} is damaged ({problem}); the session cannot be resumed") from None
     return events
 
 
 def is_closed(path: Path) -> bool:
-    """Whether the session of this journal has finished, told from its text: quick in a folder of many sessions."""
+    """Return whether the session has finished, from the text alone, which is quick for many sessions."""
     text = b"\n".join(_whole_lines(path))
     return text.rfind(b'"kind":"session_finished"') > text.rfind(b'"kind":"restart_requested"')
 
@@ -61,18 +60,19 @@ def _whole_lines(path: Path) -> list[bytes]:
     except FileNotFoundError:
         return []
     except PermissionError as error:
-        raise JournalError(f"{path}: cannot be read ({error.strerror}); only whoever began the session can") from None
+        raise JournalError(
+            f"{path}: cannot be read ({error.strerror}); only the user who started the session can"
+        ) from None
 
 
 class Journal:
-    """The journal of the engine that owns the session."""
+    """The journal of a session, opened for writing by the engine that owns it.
+
+    Raises:
+        JournalBusy: Another engine writes it; the lock file of the logs folder must have been deleted.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Opens the journal for writing.
-
-        Raises:
-            JournalBusy: another engine writes it, although the lock of the logs folder was free: it was deleted.
-        """
         self._path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -83,14 +83,14 @@ class Journal:
         self._size = sum(len(line) + 1 for line in _whole_lines(path))
         self._reserved_to = 0
         if os.fstat(self._descriptor).st_size != self._size:
-            os.ftruncate(self._descriptor, self._size)  # what an engine died writing must not run into our first line
+            os.ftruncate(self._descriptor, self._size)  # remove a line that an engine did not finish
         self._reserve()
 
     def append(self, event: Event) -> None:
-        """Writes the event through to the disk.
+        """Write an event through to the disk.
 
         Raises:
-            OSError: it could not be written; nothing of it remains.
+            OSError: It could not be written; nothing of it remains.
         """
         line = event.model_dump_json(exclude_none=True).encode() + b"\n"
         try:
@@ -106,7 +106,7 @@ class Journal:
         self._reserve()
 
     def is_deleted(self) -> bool:
-        """Whether it is not where others look for it any more: deleted, or moved with its folder."""
+        """Return whether the file was deleted, or moved with its folder."""
         try:
             return self._path.stat().st_ino != os.fstat(self._descriptor).st_ino
         except FileNotFoundError:
@@ -115,11 +115,11 @@ class Journal:
             return error.errno == errno.ESTALE  # NFS, where another machine deleted it
 
     def _reserve(self) -> None:
-        """Asks for the next blocks early. Not all file systems can; a full disk then stops us at once."""
+        """Allocate the next blocks early; on file systems without fallocate, a full disk stops writing at once."""
         if self._reserved_to - self._size < RESERVE // 2:
             reserve = _libc.fallocate(self._descriptor, FALLOC_FL_KEEP_SIZE, self._size, RESERVE)
             self._reserved_to = self._size + RESERVE if reserve == 0 else self._reserved_to
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         os.close(self._descriptor)

@@ -1,4 +1,4 @@
-"""A session as its files tell it, when no engine lives to be asked."""
+"""Lookup of the session that a client means, and its state, from files alone."""
 
 from __future__ import annotations
 
@@ -12,21 +12,28 @@ from .state import SessionState, replay
 
 
 def is_finished(folder: SessionFolder) -> bool:
-    """Whether nothing of the session runs, or will start by itself.
+    """Return whether nothing of the session is alive or will start on its own.
 
     Raises:
-        SessionError, JournalError: the session's files are missing or damaged.
+        SessionError: The plan is missing or damaged.
+        JournalError: The journal is damaged.
     """
     return replay_session(folder)[1].finished
 
 
 def replay_session(folder: SessionFolder) -> tuple[Plan, SessionState]:
+    """Read plan and state of a session from its files.
+
+    Raises:
+        SessionError: The plan is missing or damaged.
+        JournalError: The journal is damaged.
+    """
     plan = folder.load_plan()
     return plan, replay(plan, read_journal(folder.journal))
 
 
 def current_session(logs: Path) -> SessionFolder | None:
-    """The session that clients mean: the newest, or an earlier one that somebody goes on with."""
+    """Return the session that clients mean: the newest, or an earlier one that was resumed; None if there is none."""
     sessions = list_sessions(logs)
     if sessions and is_closed(sessions[-1].journal):
         return next(filter(_is_unfinished, sessions[:-1]), sessions[-1])
@@ -41,23 +48,23 @@ def _is_unfinished(folder: SessionFolder) -> bool:
 
 
 def named_session(logs: Path, stamp: str) -> SessionFolder:
-    """The session with that stamp.
+    """Return the session with that stamp.
 
     Raises:
-        SessionError: there is none.
+        SessionError: There is none.
     """
     stamps = [folder.stamp for folder in list_sessions(logs)]
     if stamp not in stamps:
         near = difflib.get_close_matches(stamp, stamps, n=1, cutoff=0.0)
-        hint = f"did you mean {near[0]}? `pmssm-supervise sessions` lists them" if near else "there is none at all"
+        hint = f"did you mean {near[0]}? `pmssm-supervise sessions` lists them" if near else "there are no sessions"
         raise SessionError(f"{logs}: no session {stamp!r}; {hint}")
     return SessionFolder(logs, stamp)
 
 
 def find_session(logs: Path, stamp: str | None) -> SessionFolder | None:
-    """The session with that stamp, or the current one for None.
+    """Return the session with that stamp, or the current one for None.
 
     Raises:
-        SessionError: there is none with that stamp.
+        SessionError: There is none with that stamp.
     """
     return current_session(logs) if stamp is None else named_session(logs, stamp)

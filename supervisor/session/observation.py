@@ -8,16 +8,29 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class ResourceUsage:
-    """What the processes of one run take together."""
+    """Resources that the processes of one run use together.
+
+    Attributes:
+        pids: All processes of the run.
+        cpu_percent: % of one core; None at the first measurement.
+        memory_mib: Resident memory, MiB.
+    """
 
     pids: frozenset[int]
-    cpu_percent: float | None  # of one core; None at the first look
-    memory_mib: float  # resident
+    cpu_percent: float | None
+    memory_mib: float
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What is measured of one run, beside what the journal knows."""
+    """Measurements of one run, which are not in the journal.
+
+    Attributes:
+        progress: The newest number of each group of its progress pattern.
+        eta_s: Remaining time, s; None while unknown.
+        stalled: Whether its log has been silent for too long.
+        usage: Resources of its processes; None if not measured.
+    """
 
     progress: Mapping[str, int | float] = field(default_factory=dict)
     eta_s: float | None = None

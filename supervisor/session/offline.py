@@ -19,7 +19,7 @@ from .state import SessionState, progress_start_offset, run_states
 
 
 def session_table(logs: Path) -> list[list[str]]:
-    """Stamp, name, state, result and size of each session of a logs folder, oldest first."""
+    """Return stamp, name, state, result and size of each session of a logs folder, oldest first."""
     return [_session_row(folder) for folder in list_sessions(logs)]
 
 
@@ -34,10 +34,11 @@ def _session_row(folder: SessionFolder) -> list[str]:
 
 
 def read_snapshot(folder: SessionFolder) -> Snapshot:
-    """Return the snapshot of a session without an engine.
+    """Return the last snapshot of a session without an engine.
 
     Raises:
-        SessionError, JournalError: The session's files are missing or damaged.
+        SessionError: The plan is missing or damaged.
+        JournalError: The journal is damaged.
     """
     plan, state = replay_session(folder)
     now = time.time()
@@ -46,10 +47,13 @@ def read_snapshot(folder: SessionFolder) -> Snapshot:
 
 
 async def snapshot_from_files(folder: SessionFolder) -> Snapshot:
-    """Return the same as `read_snapshot`; other tasks run between the pieces of the logs that it reads.
+    """Return what `read_snapshot` returns.
+
+    Logs are read in pieces, so that other tasks of the event loop run in between.
 
     Raises:
-        SessionError, JournalError: The session's files are missing or damaged.
+        SessionError: The plan is missing or damaged.
+        JournalError: The journal is damaged.
     """
     import asyncio  # noqa: PLC0415 - `status` does without, which saves it a sixth of its time
 

@@ -1,4 +1,4 @@
-"""The session's own log file, one line per decision."""
+"""The log of the session itself, one line per decision, for people."""
 
 from __future__ import annotations
 
@@ -11,21 +11,28 @@ LogLevel = Literal["info", "warning", "error"]
 
 
 def log_line(name: str, text: str, level: LogLevel = "info", at: float | None = None) -> str:
-    """One line in the format that trainers and supervisor share."""
-    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
-    return f"{moment} [{level:<9}] {name:<20} | {text}"
+    """Return a line in the format that trainers and supervisor share.
+
+    Args:
+        name: The run, or `supervisor`.
+        text: The message.
+        level: Its level.
+        at: Unix time, s; by default now.
+    """
+    stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+    return f"{stamp} [{level:<9}] {name:<20} | {text}"
 
 
 class SessionLog:
-    """The session's decisions, one line each, in training_<stamp>.log."""
+    """Writer of training_<stamp>.log."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def write(self, text: str, level: LogLevel = "info") -> None:
-        """Appends a line; a full disk costs the line, never the session."""
+        """Append a line; on a full disk it is lost."""
         try:
-            # Somebody may have put a FIFO there: it must not block us.
+            # O_NONBLOCK: the path may be a FIFO, which must not block the engine.
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
             descriptor = os.open(self._path, flags, 0o600)
             try:

@@ -1,4 +1,4 @@
-"""What a client sees of a session: one immutable picture."""
+"""Immutable views of a session, which clients receive."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class _View(BaseModel):
 
 
 class AttemptView(_View):
-    """One past or present attempt of a run. Times are unix seconds."""
+    """One past or present attempt of a run. Times are unix times in s."""
 
     number: int
     started: float
@@ -22,16 +22,16 @@ class AttemptView(_View):
     exit_code: int | None = None
     signal: int | None = None
     error: str | None = None
-    gpu: int | None = None
-    fresh: bool = False
+    gpu: int | None = None  # NVML index
+    fresh: bool = False  # started from scratch
 
 
 class RunView(_View):
-    """One run. Times are unix seconds, memory MiB; None where not known or not applicable."""
+    """One run. Times are unix times in s, memory is in MiB; None means unknown or not applicable."""
 
     state: RunState
     attempt: int = 0  # number of the latest attempt; 0 before the first
-    pid: int | None = None  # of the command itself; None unless alive
+    pid: int | None = None  # of the command; None unless alive
     gpu: int | None = None  # NVML index
     cuda_visible_devices: str | None = None  # as given to the latest attempt
     exit_code: int | None = None
@@ -39,22 +39,22 @@ class RunView(_View):
     started: float | None = None
     ended: float | None = None
     log: str = ""  # absolute path
-    log_offset: int = 0  # where the latest attempt begins in the log
+    log_offset: int = 0  # where the latest attempt starts in the log, bytes
     progress: dict[str, int | float] = {}
-    eta_s: float | None = None
+    eta_s: float | None = None  # remaining time
     blocked_by: tuple[str, ...] = ()
-    reason: str = ""  # in words: what it waits for, why it is blocked, how it ended
+    reason: str = ""  # for people: what it waits for, why it is blocked, how it ended
     cpu_percent: float | None = None  # of one core, whole process tree
     memory_mib: float | None = None  # resident, whole process tree
-    gpu_memory_mib: int | None = None  # used on the GPU by the run's processes, from NVML
-    gpu_memory_expected_mib: int | None = None
+    gpu_memory_mib: int | None = None  # used by its processes on all GPUs, from NVML
+    gpu_memory_expected_mib: int | None = None  # from the plan
     gpu_actual: tuple[int, ...] | None = None  # GPUs on which NVML sees the run's processes; None: not known
     stalled: bool = False
     attempts: tuple[AttemptView, ...] = ()
 
 
 class Snapshot(_View):
-    """The whole session at one moment."""
+    """The whole session at one time. Times are unix times in s."""
 
     session: str  # the stamp
     name: str
@@ -62,12 +62,12 @@ class Snapshot(_View):
     mode: Mode | None  # None until the slots are chosen
     logs: str  # the logs folder, absolute
     folder: str  # the session folder, absolute
-    engine_pid: int | None  # None: read from the files, no engine lives
+    engine_pid: int | None  # None: read from files, without an engine
     taken_at: float
     started: float | None = None
     ended: float | None = None
     notes: tuple[str, ...] = ()
     runs: dict[str, RunView]
     gpus: tuple[Gpu, ...] = ()
-    gpu_error: str | None = None  # why there are no GPU figures
-    gpu_taken_at: float | None = None  # when the figures were read; old ones are stale
+    gpu_error: str | None = None  # why the GPUs could not be read
+    gpu_taken_at: float | None = None  # when the GPUs were read

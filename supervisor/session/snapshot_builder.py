@@ -1,9 +1,9 @@
-"""Snapshots of a session, drawn from its state and from what is measured. Pure, but for a memory of what is final."""
+"""Builder of snapshots from state and observations. Pure, except for a cache of ended runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..gpus.models import Gpu, GpuReading
 from ..gpus.slots import Slot, cuda_environment
@@ -11,21 +11,18 @@ from ..plan.schema import Plan
 from .events import Exit
 from .explain import explain_state
 from .folder import SessionFolder
-from .observation import Observation
+from .observation import Observation, ResourceUsage
 from .snapshot import AttemptView, RunView, Snapshot
 from .state import ENDED, Attempt, Run, RunState, SessionState, blockers, run_states
 
-if TYPE_CHECKING:
-    from .observation import ResourceUsage  # it imports psutil, which clients have no use for
-
 
 class SnapshotBuilder:
-    """Draws snapshots of one session. Runs that have ended look the same in all of them and are drawn once."""
+    """Builder of the snapshots of one session; the view of an ended run is built once."""
 
     def __init__(self, plan: Plan, folder: SessionFolder) -> None:
         self._plan = plan
         self._folder = folder
-        self._final: dict[str, tuple[Run, RunView]] = {}  # the view of a run as it was when that was drawn
+        self._final: dict[str, tuple[Run, RunView]] = {}  # the view, and the run that it shows
 
     def snapshot(
         self,
@@ -35,9 +32,18 @@ class SnapshotBuilder:
         now: float,
         reading: GpuReading | None,
         engine_pid: int | None,
-        troubles: Iterable[str] = (),
+        problems: Iterable[str] = (),
     ) -> Snapshot:
-        """The session in `state`; `observe` measures a run, `troubles` are what keeps the engine from going on."""
+        """Build a snapshot.
+
+        Args:
+            state: State of the session.
+            observe: Returns the measurements of a run.
+            now: Unix time, s.
+            reading: The newest reading of the GPUs, if any.
+            engine_pid: None without an engine.
+            problems: What keeps the engine from working, shown before the other notes.
+        """
         states = run_states(self._plan, state)
         return Snapshot(
             session=self._folder.stamp,
@@ -50,18 +56,14 @@ class SnapshotBuilder:
             taken_at=now,
             started=state.started,
             ended=state.ended,
-            notes=(*troubles, *state.notes),
-            runs={name: self._run(name, state, states, observe, reading) for name in self._plan.runs},
+            notes=(*problems, *state.notes),
+            runs={name: self._run_view(name, state, states, observe, reading) for name in self._plan.runs},
             gpus=_with_runs(reading.gpus, state, observe) if reading else (),
-            gpu_error=reading.error
-            if reading
-            else "NVML was not asked"
-            if engine_pid is None
-            else "NVML has not answered yet",
+            gpu_error=_gpu_error(reading, engine_pid),
             gpu_taken_at=reading.taken_at if reading else None,
         )
 
-    def _run(
+    def _run_view(
         self,
         name: str,
         state: SessionState,
@@ -73,17 +75,17 @@ class SnapshotBuilder:
         known, view = self._final.get(name, (None, None))
         if known is run and view is not None and view.state is states[name]:
             return view
-        view = self._draw(name, state, states, observe(name), reading)
+        view = self._build_run_view(name, state, states, observe(name), reading)
         if states[name] in ENDED:
             self._final[name] = (run, view)
         return view
 
-    def _draw(
+    def _build_run_view(
         self,
         name: str,
         state: SessionState,
         states: Mapping[str, RunState],
-        seen: Observation,
+        observation: Observation,
         reading: GpuReading | None,
     ) -> RunView:
         run, plan = state.runs[name], self._plan
@@ -96,14 +98,22 @@ class SnapshotBuilder:
             "reason": explain_state(name, plan, state, states),
             "attempts": tuple(_attempt_view(attempt) for attempt in run.attempts),
         }
-        return RunView(**common) if last is None else RunView(**common, **_attempt_fields(last, seen, reading))
+        return RunView(**common) if last is None else RunView(**common, **_attempt_fields(last, observation, reading))
 
 
-def _attempt_fields(last: Attempt, seen: Observation, reading: GpuReading | None) -> dict[str, Any]:
-    """What a view says of the latest attempt."""
+def _gpu_error(reading: GpuReading | None, engine_pid: int | None) -> str | None:
+    """Return why the GPUs are unknown; None if they are known."""
+    if reading is not None:
+        return reading.error
+    return "NVML is read only while an engine runs" if engine_pid is None else "NVML has not answered yet"
+
+
+def _attempt_fields(last: Attempt, observation: Observation, reading: GpuReading | None) -> dict[str, Any]:
+    """Return the fields of a view that concern the latest attempt."""
     alive = last.exit is None
     ended = last.exit or Exit(ended=0.0)
-    used, on = _on_gpus(seen.usage, reading) if alive else (None, None)
+    usage = observation.usage
+    used, on = _gpu_usage(usage, reading) if alive else (None, None)
     return {
         "attempt": last.number,
         "pid": last.pid if alive else None,
@@ -114,18 +124,18 @@ def _attempt_fields(last: Attempt, seen: Observation, reading: GpuReading | None
         "started": last.started,
         "ended": last.exit.ended if last.exit else None,
         "log_offset": last.log_offset,
-        "progress": dict(seen.progress),
-        "eta_s": seen.eta_s if alive else None,
-        "stalled": seen.stalled and alive,
-        "cpu_percent": seen.usage.cpu_percent if seen.usage else None,
-        "memory_mib": seen.usage.memory_mib if seen.usage else None,
+        "progress": dict(observation.progress),
+        "eta_s": observation.eta_s if alive else None,
+        "stalled": observation.stalled and alive,
+        "cpu_percent": usage.cpu_percent if usage else None,
+        "memory_mib": usage.memory_mib if usage else None,
         "gpu_memory_mib": used,
         "gpu_actual": on,
     }
 
 
 def _with_runs(gpus: tuple[Gpu, ...], state: SessionState, observe: Callable[[str], Observation]) -> tuple[Gpu, ...]:
-    """The GPUs, with the names of the runs at those of their processes that belong to one."""
+    """Return the GPUs, with the name of its run at each process of this session."""
     if not any(gpu.processes for gpu in gpus):
         return gpus
     usages = {name: observe(name).usage for name, run in state.runs.items() if run.alive}
@@ -143,7 +153,7 @@ def _with_runs(gpus: tuple[Gpu, ...], state: SessionState, observe: Callable[[st
 
 
 def _gpu_index(slot: Slot, reading: GpuReading | None) -> int | None:
-    """The present number of the slot's GPU: a driver that is loaded anew may count in another order."""
+    """Return the present index of a slot's GPU: a driver that was reloaded may count in another order."""
     known = {gpu.uuid: gpu.index for gpu in reading.gpus} if reading else {}
     return known.get(slot.gpu_uuid or "", slot.gpu_index) if slot.gpu_uuid else slot.gpu_index
 
@@ -162,12 +172,12 @@ def _attempt_view(attempt: Attempt) -> AttemptView:
     )
 
 
-def _on_gpus(usage: ResourceUsage | None, reading: GpuReading | None) -> tuple[int | None, tuple[int, ...] | None]:
-    """MiB that the run's processes hold on all GPUs, and on which; (None, None) where NVML shows none of them."""
+def _gpu_usage(usage: ResourceUsage | None, reading: GpuReading | None) -> tuple[int | None, tuple[int, ...] | None]:
+    """Return the memory of a run's processes on all GPUs (MiB) and their indices; None if NVML lists none of them."""
     if usage is None or reading is None:
         return None, None
-    mine = [(gpu.index, p.memory_mib) for gpu in reading.gpus for p in gpu.processes or () if p.pid in usage.pids]
-    if not mine:
+    found = [(gpu.index, p.memory_mib) for gpu in reading.gpus for p in gpu.processes or () if p.pid in usage.pids]
+    if not found:
         return None, None
-    memories = [memory for _, memory in mine if memory is not None]
-    return sum(memories) if memories else None, tuple(sorted({index for index, _ in mine}))
+    memories = [memory for _, memory in found if memory is not None]
+    return sum(memories) if memories else None, tuple(sorted({index for index, _ in found}))

@@ -1,4 +1,4 @@
-"""The state that the events of a session add up to. Pure."""
+"""State of a session, computed from its events. Pure."""
 
 from __future__ import annotations
 
@@ -45,19 +45,31 @@ class RunState(StrEnum):
 ENDED_BADLY = frozenset({RunState.BLOCKED, RunState.FAILED, RunState.STOPPED, RunState.LOST})
 ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.STOPPED, RunState.LOST})
 ALIVE = frozenset({RunState.RUNNING, RunState.STOPPING})
-OVER = ENDED | {RunState.BLOCKED}  # nothing more comes of it by itself
+SETTLED = ENDED | {RunState.BLOCKED}  # does not change on its own
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One start of a run."""
+    """One start of a run.
+
+    Attributes:
+        number: 1 for the first attempt of the run.
+        slot: Where it runs; None for a run without slot.
+        fresh: Whether it starts from scratch instead of from a checkpoint.
+        started: Unix time, s.
+        log_offset: Where it starts in the log of the run, bytes.
+        order: How many attempts of all runs were started before it.
+        pid: Of the command; None until it has started.
+        stop: The stop that was requested, if any.
+        exit: How it ended; None while it is alive.
+    """
 
     number: int
     slot: Slot | None
     fresh: bool
     started: float
     log_offset: int
-    order: int = 0  # how many attempts of all runs were begun before it
+    order: int = 0
     pid: int | None = None
     stop: StopKind | None = None
     exit: Exit | None = None
@@ -65,36 +77,46 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Run:
-    """What is known of a run."""
+    """The state of a run.
+
+    Attributes:
+        attempts: All attempts, oldest first.
+        wants_start: Whether it starts as soon as dependencies and slots permit.
+        fresh_next: Whether the next attempt starts from scratch.
+        stopped_by_user: Whether the user stopped it; only the user starts it again.
+        retries: Retries after crashes since the last restart by the user.
+        stall_restarts: Restarts after stalls since the last restart by the user.
+        retry: The retry that it waits for.
+    """
 
     attempts: tuple[Attempt, ...] = ()
-    pending: bool = True  # wants to start as soon as it may
+    wants_start: bool = True
     fresh_next: bool = False
-    held: bool = False  # somebody stopped it, so nothing but somebody starts it again
-    retries: int = 0  # after crashes, since somebody last restarted it
-    stall_restarts: int = 0  # likewise
-    retry: RetryScheduled | None = None  # what it waits for before its next attempt
+    stopped_by_user: bool = False
+    retries: int = 0
+    stall_restarts: int = 0
+    retry: RetryScheduled | None = None
 
     @property
     def last(self) -> Attempt | None:
-        """The newest attempt, which is the only one that can be alive."""
+        """The newest attempt, the only one that can be alive; None before the first."""
         return self.attempts[-1] if self.attempts else None
 
     @property
     def alive(self) -> bool:
-        """Whether anything of the run may still live."""
+        """Whether any process of the run may still be alive."""
         return self.last is not None and self.last.exit is None
 
     @cached_property
-    def own_state(self) -> RunState:
-        """How its latest attempt is doing, whatever the run waits for next."""
+    def attempt_state(self) -> RunState:
+        """The state of the latest attempt, whatever the run waits for next."""
         attempt = self.last
         if attempt is None:
             return RunState.STOPPED
         if attempt.exit is None:
             return RunState.RUNNING if attempt.stop is None else RunState.STOPPING
         if attempt.exit.exit_code == 0 and None in (attempt.stop, attempt.exit.stop):
-            return RunState.SUCCEEDED  # by itself, be it that somebody was about to stop it
+            return RunState.SUCCEEDED  # even if a stop was requested at the same time
         if attempt.exit.exit_code is None and attempt.exit.signal is None and attempt.exit.error is None:
             return RunState.LOST
         return RunState.STOPPED if attempt.stop is not None else RunState.FAILED
@@ -102,25 +124,36 @@ class Run:
 
 @dataclass(frozen=True)
 class SessionState:
-    """A session as its events left it."""
+    """The state of a session after its events so far.
+
+    Attributes:
+        runs: The runs by name.
+        slots: The slots; None until they are selected.
+        mode: parallel or sequential; None until the slots are selected.
+        notes: Notes on the selection of slots.
+        attempts_started: How many attempts of all runs were started.
+        finished: Whether nothing is alive and nothing will start on its own.
+        started: Unix time, s.
+        ended: Unix time, s; None unless finished.
+    """
 
     runs: Mapping[str, Run]
     slots: tuple[Slot, ...] | None = None
     mode: Mode | None = None
     notes: tuple[str, ...] = ()
-    begun: int = 0  # attempts of all runs
+    attempts_started: int = 0
     finished: bool = False
     started: float | None = None
     ended: float | None = None
 
 
 def initial_state(plan: Plan) -> SessionState:
-    """The session before anything happened: every run wants to start."""
+    """Return the state before the first event: every run wants to start."""
     return SessionState(runs={name: Run() for name in plan.runs})
 
 
 def replay(plan: Plan, events: Iterable[Event]) -> SessionState:
-    """The state after all `events`."""
+    """Return the state after all `events`."""
     state = initial_state(plan)
     for event in events:
         state = reduce(state, event)
@@ -128,7 +161,7 @@ def replay(plan: Plan, events: Iterable[Event]) -> SessionState:
 
 
 def reduce(state: SessionState, event: Event) -> SessionState:
-    """The state after one more event."""
+    """Return the state after one more event."""
     match event:
         case EngineStarted():
             return replace(state, started=state.started or event.at)
@@ -139,42 +172,43 @@ def reduce(state: SessionState, event: Event) -> SessionState:
         case RestartRequested():
             return replace(_reduce_one(state, event), finished=False, ended=None)
         case AttemptStarting():
-            return replace(_reduce_one(state, event), begun=state.begun + 1)
+            return replace(_reduce_one(state, event), attempts_started=state.attempts_started + 1)
         case _:
             return _reduce_one(state, event)
 
 
 def _reduce_one(state: SessionState, event: RunEvent) -> SessionState:
-    return replace(state, runs={**state.runs, event.run: _reduce_run(state.runs[event.run], event, state.begun)})
+    run = _reduce_run(state.runs[event.run], event, state.attempts_started)
+    return replace(state, runs={**state.runs, event.run: run})
 
 
-def _reduce_run(run: Run, event: RunEvent, begun: int) -> Run:
+def _reduce_run(run: Run, event: RunEvent, attempts_started: int) -> Run:
     match event:
         case AttemptStarting():
-            attempt = Attempt(event.attempt, event.slot, event.fresh, event.at, event.log_offset, begun)
-            return replace(run, attempts=(*run.attempts, attempt), pending=False, fresh_next=False, retry=None)
+            attempt = Attempt(event.attempt, event.slot, event.fresh, event.at, event.log_offset, attempts_started)
+            return replace(run, attempts=(*run.attempts, attempt), wants_start=False, fresh_next=False, retry=None)
         case AttemptStarted():
             return _with_last(run, pid=event.pid, started=event.started)
         case AttemptVoided():
-            # It keeps its number: its folder was claimed against a late shim, so no other attempt can have it.
+            # It keeps its number: its folder is claimed against a late shim, so no other attempt can use it.
             attempt = run.attempts[-1]
-            ended = _with_last(run, exit=Exit(ended=event.at, error="never began: its engine died first"))
-            pending, fresh = run.pending or attempt.stop is None, run.fresh_next or attempt.fresh
-            return replace(ended, pending=pending, fresh_next=fresh)
+            ended = _with_last(run, exit=Exit(ended=event.at, error="not started: its engine died first"))
+            wants_start = run.wants_start or attempt.stop is None
+            return replace(ended, wants_start=wants_start, fresh_next=run.fresh_next or attempt.fresh)
         case AttemptEnded():
             return _with_last(run, exit=event.exit)
         case StopRequested():
-            held = replace(run, pending=False, retry=None, held=True)
+            stopped = replace(run, wants_start=False, retry=None, stopped_by_user=True)
             killed = run.last is not None and run.last.stop == "kill"
-            return _with_last(held, stop="kill" if killed else event.how) if run.alive else held
+            return _with_last(stopped, stop="kill" if killed else event.how) if run.alive else stopped
         case RestartRequested():
             return _reduce_restart(run, event)
         case RetryScheduled():
-            return replace(run, pending=True, retry=event, retries=run.retries + 1)
+            return replace(run, wants_start=True, retry=event, retries=run.retries + 1)
 
 
 def _reduce_restart(run: Run, event: RestartRequested) -> Run:
-    again = replace(run, pending=True, fresh_next=event.fresh, retry=None, held=False)
+    again = replace(run, wants_start=True, fresh_next=event.fresh, retry=None, stopped_by_user=False)
     if event.cause == "user":
         again = replace(again, retries=0, stall_restarts=0)
     else:
@@ -188,20 +222,20 @@ def _with_last(run: Run, **changes: object) -> Run:
 
 
 def run_states(plan: Plan, state: SessionState) -> dict[str, RunState]:
-    """The state of every run. Dependencies decide between `waiting`, `blocked` and `queued`."""
+    """Return the state of every run; its dependencies decide between `waiting`, `blocked` and `queued`."""
     states: dict[str, RunState] = {}
     for name in plan.dependencies_first:
         run = state.runs[name]
-        if not run.alive and (run.pending or _is_outdated(plan.runs[name], state, run)):
+        if not run.alive and (run.wants_start or _is_outdated(plan.runs[name], state, run)):
             states[name] = _pending_state(plan.runs[name], states)
         else:
-            states[name] = run.own_state
+            states[name] = run.attempt_state
     return {name: states[name] for name in plan.runs}
 
 
 def _is_outdated(plan: RunPlan, state: SessionState, run: Run) -> bool:
-    """Whether a run that sums up others began before one of those did, and so has to run again."""
-    if run.last is None or run.held:
+    """Return whether a run must run again, because one of its `after_end` dependencies started after it."""
+    if run.last is None or run.stopped_by_user:
         return False
     others = [state.runs[dependency].last for dependency in plan.after_end]
     return any(other is not None and other.order > run.last.order for other in others)
@@ -214,29 +248,29 @@ def _pending_state(plan: RunPlan, states: Mapping[str, RunState]) -> RunState:
 
 
 def unfinished_dependencies(plan: RunPlan, states: Mapping[str, RunState]) -> list[str]:
-    """The runs that must still succeed, or end, before this one may start."""
+    """Return the runs that must still succeed, or end, before this one may start."""
     unsuccessful = [dependency for dependency in plan.after if states[dependency] is not RunState.SUCCEEDED]
-    return unsuccessful + [dependency for dependency in plan.after_end if states[dependency] not in OVER]
+    return unsuccessful + [dependency for dependency in plan.after_end if states[dependency] not in SETTLED]
 
 
 def blockers(plan: Plan, states: Mapping[str, RunState], name: str) -> tuple[str, ...]:
-    """The runs at the root of why `name` is blocked: those that themselves ended badly."""
+    """Return the runs that `name` is blocked by in the end: those that failed, were stopped or lost."""
     roots: list[str] = []
     seen: set[str] = set()
-    ahead = list(reversed(plan.runs[name].after))
-    while ahead:
-        dependency = ahead.pop()
+    to_visit = list(reversed(plan.runs[name].after))
+    while to_visit:
+        dependency = to_visit.pop()
         if dependency in seen:
             continue
         seen.add(dependency)
         if states[dependency] is RunState.BLOCKED:
-            ahead += reversed(plan.runs[dependency].after)
+            to_visit += reversed(plan.runs[dependency].after)
         elif states[dependency] in ENDED_BADLY:
             roots.append(dependency)
     return tuple(roots)
 
 
 def progress_start_offset(attempts: Sequence[Attempt]) -> int:
-    """Where in a run's log its present progress begins: at the newest attempt that started from scratch."""
+    """Return where the current progress of a run starts in its log: at the newest attempt from scratch, bytes."""
     fresh = [attempt.log_offset for attempt in attempts if attempt.fresh]
     return fresh[-1] if fresh else attempts[0].log_offset if attempts else 0

@@ -1,4 +1,4 @@
-"""The result of a session: summary.json, and the same as a table."""
+"""Summary of a session: summary.json, and the same as tables."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ from .folder import SessionFolder
 from .groups import group_metrics, groups_table
 from .state import Run, RunState, SessionState, run_states
 
-RESULT_FILE = "result.json"  # a flat JSON object that a run may leave in its output folder
-PAGE_FILE = "report.html"  # a page that a run may leave there, for a browser
+RESULT_FILE = "result.json"  # a flat JSON object that a run may write to its output folder
+PAGE_FILE = "report.html"  # an HTML page that a run may write there
+MAX_RESULT_BYTES = 1 << 16
 MAX_RESULT_KEYS = 64
-COLUMNS = 4  # runs side by side in the table of results
-TERMINAL = 80  # columns; the table of the main job's three trainings fits
+MAX_COLUMNS = 4  # runs side by side in the table of results
+TERMINAL_WIDTH = 80  # characters; the table of the three built-in trainings fits
 
 Scalar = str | int | float | bool | None
 
 
 def build_summary(folder: SessionFolder, plan: Plan, state: SessionState) -> dict[str, Any]:
-    """Each run's state, times, resources, what it left in its result.json, and groups of runs: for JSON."""
+    """Return states, times, resources and results of all runs, and of groups of runs, ready for JSON."""
     states = run_states(plan, state)
     runs = {
         name: {
             "state": states[name],
             "group": plan.runs[name].group,
-            **_facts(run),
+            **_resources(run),
             "result": _result(folder, name),
         }
         for name, run in state.runs.items()
@@ -49,15 +50,16 @@ def build_summary(folder: SessionFolder, plan: Plan, state: SessionState) -> dic
 
 
 def write_summary(folder: SessionFolder, plan: Plan, state: SessionState) -> None:
-    """Writes summary.json.
+    """Write summary.json.
 
     Raises:
-        OSError: it could not be written.
+        OSError: It could not be written.
     """
     write_atomic(folder.summary, json.dumps(build_summary(folder, plan, state), indent=2) + "\n")
 
 
-def _facts(run: Run) -> dict[str, Scalar]:
+def _resources(run: Run) -> dict[str, Scalar]:
+    """Return how a run ended and what it used."""
     last = run.last
     exits = [attempt.exit for attempt in run.attempts if attempt.exit is not None]
     peaks = [ended.max_rss_mib for ended in exits if ended.max_rss_mib is not None]
@@ -72,13 +74,13 @@ def _facts(run: Run) -> dict[str, Scalar]:
 
 
 def _result(folder: SessionFolder, run: str) -> dict[str, Scalar]:
-    """The scalars of the run's result.json; it is the run's word, so sizes are bounded and texts cleaned."""
+    """Return the scalars of the run's result.json, which is untrusted: sizes are limited and texts sanitized."""
     path = folder.run_folder(run) / RESULT_FILE
     try:
         status = path.stat()
     except OSError:
         return {}
-    if not stat.S_ISREG(status.st_mode) or status.st_size > 1 << 16:
+    if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_RESULT_BYTES:
         return {}
     found = read_object(path) or {}
     return {
@@ -93,19 +95,19 @@ def _sanitize(text: str) -> str:
 
 
 def read_summary(folder: SessionFolder) -> Mapping[str, Any]:
-    """The session's summary.json; no runs before the first one has ended."""
+    """Read summary.json; it has no runs before the first one has ended."""
     return read_object(folder.summary) or {"runs": {}}
 
 
 def page_lines(summary: Mapping[str, Any], folder: Path) -> list[str]:
-    """A line on each page that a run of the session in `folder` has left for a browser."""
+    """Return a line for each HTML page that a run of the session in `folder` has written."""
     succeeded = [name for name, run in summary["runs"].items() if run["state"] == RunState.SUCCEEDED]
     pages = {name: folder / name / PAGE_FILE for name in succeeded}
     return [f"{name}: {page}" for name, page in pages.items() if page.is_file()]
 
 
 def runs_table(summary: Mapping[str, Any]) -> list[str]:
-    """The lines of a table that says what became of each run."""
+    """Return the lines of a table of how each run ended."""
     head = ["run", "state", "exit", "attempts", "gpu", "wall time", "peak memory"]
     body = [
         [
@@ -123,14 +125,14 @@ def runs_table(summary: Mapping[str, Any]) -> list[str]:
 
 
 def results_table(summary: Mapping[str, Any]) -> list[str]:
-    """The lines of a table of the results that runs left, run beside run, and of their groups; none without results."""
+    """Return the lines of a table of results, run beside run, and of groups of runs; none without results."""
     results = {name: run["result"] for name, run in summary["runs"].items() if run["result"]}
     lines: list[str] = []
-    for first in range(0, len(results), COLUMNS):
-        names = list(results)[first : first + COLUMNS]
+    for first in range(0, len(results), MAX_COLUMNS):
+        names = list(results)[first : first + MAX_COLUMNS]
         keys = dict.fromkeys(key for name in names for key in results[name])
         rows = [[key.replace("_", " "), *(_cell(results[name].get(key)) for name in names)] for key in keys]
-        lines += ([""] if lines else []) + table(["", *names], rows, within=TERMINAL)
+        lines += ([""] if lines else []) + table(["", *names], rows, within=TERMINAL_WIDTH)
     groups = groups_table(summary.get("groups", {}))
     return [*lines, "", *groups] if groups else lines
 

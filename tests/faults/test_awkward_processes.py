@@ -85,7 +85,7 @@ def test_what_a_run_leaves_behind_is_ended_before_its_slot_goes_to_the_next(box:
     assert not is_alive(int((box.folder / "a.pid").read_text()))
     beat = (box.folder / "a.beat").read_text() or "0"  # it may have been killed between opening and writing
     assert float(beat) <= float((box.folder / "b.began").read_text())
-    assert "that it left behind" in box.log("training")
+    assert "leftover process" in box.log("training")
     assert box.living() == []
 
 

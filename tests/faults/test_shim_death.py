@@ -41,7 +41,10 @@ def test_a_run_whose_shim_was_killed_is_lost_even_when_it_ends_well_and_can_be_r
     ended = exit_of(box, "a")
     assert ended.get("exit_code") is None and ended.get("signal") is None
     status = box.status()
-    assert status["runs"]["a"]["state"] == "lost" and "nobody knows how it ended" in status["runs"]["a"]["reason"]
+    assert (
+        status["runs"]["a"]["state"] == "lost"
+        and "exit status unknown: its shim was killed" in status["runs"]["a"]["reason"]
+    )
     assert status["runs"]["b"] | {"state": "blocked", "blocked_by": ["a"]} == status["runs"]["b"]
     box.ok("restart", "a")
     assert exit_of(box, "b")["exit_code"] == 0

@@ -56,7 +56,7 @@ def curves_of_runs(histories: Mapping[str, MetricHistory | None], metric: str) -
 def curves_of_attempts(name: str, history: MetricHistory | None, metric: str) -> Comparison:
     """One loss of a run, and how it went in earlier attempts before they were taken back."""
     history = history or MetricHistory()
-    earlier = [Curve(f"before {number}", tail) for number, tail in enumerate(history.taken_back(metric), 1)]
+    earlier = [Curve(f"before {number}", tail) for number, tail in enumerate(history.superseded_points(metric), 1)]
     curves = [Curve("now", history.points(metric)), *reversed(earlier)]
     return Comparison(metric, _drawable(curves), f"attempts of {name}")
 

@@ -108,7 +108,7 @@ class LineView(ScrollView, can_focus=True):
         """Starts over with another text, following it."""
         self.follows, self.unseen, self.placeholder = True, 0, placeholder
         if self.search is not None:
-            self.search = Search(self.search.wanted, self.search.name)
+            self.search = Search(self.search.query, self.search.name)
         self.replace(Page(0, 0, []))
         self.follow()
 

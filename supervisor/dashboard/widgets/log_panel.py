@@ -160,7 +160,7 @@ class LogPanel(Vertical):
 
     def find_error(self, direction: int) -> str:
         """Goes to the next line that tells of an error; what is in the way, where there is none."""
-        if self.lines.search is not None and self.lines.search.wanted == ERRORS:
+        if self.lines.search is not None and self.lines.search.query == ERRORS:
             return self.find_next(direction)
         self.find(ERRORS, "errors")
         return ""
@@ -174,22 +174,22 @@ class LogPanel(Vertical):
         if pages is None:
             return
         above = below = bottom = self.lines.bottom
-        search.done = 0.0
+        search.progress = 0.0
         self.lines.refresh()
         while True:
             is_above = above > 0
             find = pages.before if is_above else pages.after
             page = await asyncio.to_thread(find, above if is_above else below)
-            found = await search.look_through(page.lines)
+            found = await search.search_lines(page.lines)
             above, below = (page.start, below) if is_above else (0, page.end)
-            search.done = 1.0 if page.end == page.start else (below - above) / max(1, self._log_end)
+            search.progress = 1.0 if page.end == page.start else (below - above) / max(1, self._log_end)
             if jumps and found:
                 jumps = False
                 place = search.at_or_before(bottom - 1)
                 assert place is not None
                 self._go_to(place, centred=True)
             self._retitle()
-            if search.gave_up:
+            if search.timed_out:
                 self.lines.refresh()
                 return
             if page.start == page.end:

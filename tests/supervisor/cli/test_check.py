@@ -2,7 +2,7 @@
 
 from pmssm.supervisor.cli.check import report
 from pmssm.supervisor.gpus.models import Gpu, GpuProcess, GpuReading
-from pmssm.supervisor.gpus.slot_selection import resolve_slots
+from pmssm.supervisor.gpus.slot_selection import SlotRequest, select_slots
 
 RUNS = [
     ("prepare", "none"),
@@ -16,7 +16,7 @@ RUNS = [
 
 def lines_for(*gpus: Gpu, error: str | None = None, requested: str | None = None) -> list[str]:
     reading = GpuReading(gpus=gpus, error=error, taken_at=0)
-    return report(reading, resolve_slots(reading, requested=requested, parallel=True, inherited=None), RUNS)
+    return report(reading, select_slots(reading, SlotRequest(gpus=requested)), RUNS)
 
 
 def gpu(index: int, **told: object) -> Gpu:
@@ -60,7 +60,7 @@ def test_no_gpu_is_no_table() -> None:
     lines = lines_for(error="no driver: install it")
     assert lines[:2] == ["GPUs:", "  none seen"]
     assert lines[-1] == (
-        "No parallel training: no GPU can be seen: no driver: install it. "
+        "No parallel training: GPUs cannot be read: no driver: install it. "
         "The runs will train one after the other on the CPU."
     )
 

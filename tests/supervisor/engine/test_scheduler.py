@@ -595,7 +595,7 @@ def check_rest(world: World) -> None:
             assert {states[root] for root in roots} <= ENDED_BADLY - {RunState.BLOCKED}
     for name, run in world.state.runs.items():
         others = [world.state.runs[dependency].last for dependency in world.plan.runs[name].after_end]
-        if run.last is not None and not run.held and states[name] is not RunState.BLOCKED:
+        if run.last is not None and not run.stopped_by_user and states[name] is not RunState.BLOCKED:
             assert all(other is None or other.order < run.last.order for other in others)
     assert replay(world.plan, world.events) == world.state
     assert decide(world.plan, world.state, now=0.0) == []

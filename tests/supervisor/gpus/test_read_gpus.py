@@ -1,4 +1,4 @@
-"""What read_gpus and GpuPoller make of everything NVML can answer, through the real pynvml and a fake library."""
+"""read_gpus and GpuPoller for all answers of NVML, through the real pynvml and a fake library."""
 
 import os
 import pwd
@@ -40,7 +40,7 @@ class Program:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
-    def ask(self) -> str:
+    def request_line(self) -> str:
         assert self._process.stdin is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
@@ -51,7 +51,7 @@ class Program:
         return self._process.stdout.readline().strip()
 
     def reading(self) -> GpuReading:
-        return GpuReading.model_validate_json(self.ask())
+        return GpuReading.model_validate_json(self.request_line())
 
     def gpus(self) -> tuple[Gpu, ...]:
         """The GPUs, without the owners of processes: a made-up pid may be anybody's."""
@@ -155,7 +155,7 @@ def test_processes_are_unknown_where_the_list_cannot_be_had(machine: FakeNvml, r
     assert [gpu.processes for gpu in reader.gpus()] == [None]
 
 
-def test_nobody_and_unknown_are_told_apart(machine: FakeNvml, reader: Program) -> None:
+def test_no_process_and_unknown_processes_are_distinguished(machine: FakeNvml, reader: Program) -> None:
     machine.set(fake_gpu(0, used_mib=9000))
     assert [gpu.processes for gpu in reader.gpus()] == [()]
 
@@ -192,24 +192,24 @@ def test_a_gpu_without_a_handle_still_appears_by_index(machine: FakeNvml, reader
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "expected"),
     [
         ("DRIVER_NOT_LOADED", "the NVIDIA driver is not loaded: load it (sudo modprobe nvidia) or restart"),
         ("LIB_RM_VERSION_MISMATCH", "different versions, as after a driver update: restart the machine"),
         ("LIBRARY_NOT_FOUND", "libnvidia-ml.so.1 was not found: install the NVIDIA driver"),
-        ("NO_PERMISSION", "no permission to talk to the NVIDIA driver: ask for access"),
+        ("NO_PERMISSION", "no permission to use the NVIDIA driver: get access"),
         ("UNKNOWN", "NVML failed (Unknown Error): see what nvidia-smi"),
     ],
 )
 @pytest.mark.parametrize("function", ["nvmlInitWithFlags", "nvmlDeviceGetCount_v2"])
 def test_a_driver_in_trouble_is_one_sentence_with_a_remedy(
-    machine: FakeNvml, reader: Program, function: str, error: str, told: str
+    machine: FakeNvml, reader: Program, function: str, error: str, expected: str
 ) -> None:
     machine.set(fake_gpu(0), errors={function: error})
     reading = reader.reading()
     assert reading.gpus == ()
     assert reading.error is not None
-    assert told in reading.error
+    assert expected in reading.error
     assert "\n" not in reading.error
     machine.set(fake_gpu(0))
     assert reader.reading().error is None
@@ -233,7 +233,7 @@ def test_this_machine_can_be_read_whatever_it_has() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "shown"),
+    ("raw", "shown"),
     [
         (b"\x1b[31mRed\x1b[0m \x07GPU", "[31mRed[0m GPU"),
         (b"bad \xff\xfe bytes", "bad \N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER} bytes"),
@@ -242,8 +242,8 @@ def test_this_machine_can_be_read_whatever_it_has() -> None:
         (b"x" * 90, "x" * 64),
     ],
 )
-def test_a_name_is_made_harmless(machine: FakeNvml, reader: Program, told: bytes, shown: str) -> None:
-    machine.set(fake_gpu(0, name=told))
+def test_a_name_is_made_harmless(machine: FakeNvml, reader: Program, raw: bytes, shown: str) -> None:
+    machine.set(fake_gpu(0, name=raw))
     assert [gpu.name for gpu in reader.gpus()] == [shown]
 
 
@@ -268,7 +268,7 @@ def test_mig_devices_take_the_place_of_their_gpu(machine: FakeNvml, reader: Prog
 def test_a_gpu_in_mig_mode_without_mig_devices_is_not_usable(machine: FakeNvml, reader: Program) -> None:
     machine.set(fake_gpu(0, mig=(None, None)))
     (gpu,) = reader.gpus()
-    assert gpu.error == "MIG mode is on but there is no MIG device: make one or switch MIG off"
+    assert gpu.error == "MIG mode is on but there is no MIG device: create one or switch MIG off"
 
 
 def test_a_mig_device_without_a_uuid_is_not_usable(machine: FakeNvml, reader: Program) -> None:
@@ -280,7 +280,7 @@ def poll_until(poller: Program, wanted: Callable[[GpuReading, float], bool]) -> 
     """The first reading and age that are as `wanted`, before the deadline."""
     deadline = time.monotonic() + DEADLINE_S
     while time.monotonic() < deadline:
-        latest, age = poller.ask(), float(poller.next_line())
+        latest, age = poller.request_line(), float(poller.next_line())
         if latest and wanted(reading := GpuReading.model_validate_json(latest), age):
             return reading
     raise AssertionError(f"not within {DEADLINE_S} s")
@@ -302,7 +302,7 @@ def test_nothing_waits_for_a_driver_that_hangs_from_the_start(fake_nvml: Callabl
     fake.set(fake_gpu(0), hangs={"nvmlInitWithFlags": 3600})
     code = POLLER + "print('ended', flush=True)"
     with program(code, fake.env) as poller:
-        assert (poller.ask(), poller.next_line()) == ("", "0")
+        assert (poller.request_line(), poller.next_line()) == ("", "0")
 
 
 def test_a_single_reading_does_not_wait_for_ever_either(fake_nvml: Callable[..., FakeNvml]) -> None:

@@ -1,137 +1,15 @@
-"""Cleaning and following logs: known attacks one by one, then arbitrary bytes in arbitrary pieces."""
+"""Following a log: arbitrary bytes in arbitrary pieces, files that are truncated, replaced, or no files at all."""
 
 import os
-import re
 import tracemalloc
-import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from pmssm.supervisor.logs import follower as logs
+from pmssm.supervisor.logs import follower as follower_module
 from pmssm.supervisor.logs.follower import CHUNK, MAX_BACKLOG, LogFollower
-from pmssm.supervisor.logs.progress import parse_progress
-from pmssm.supervisor.logs.sanitize import MAX_LINE, sanitize_line
-
-EPOCH = re.compile(r"Epoch (?P<epoch>\d+)(?:/(?P<epochs>\d+))? \| Train MSE = (?P<train_loss>\S+)")
-
-# Bytes in which attacks are likelier than in uniform ones.
-INTRODUCERS = [b"\x1b", b"[", b"]", b"P", b"\\", b"\x07", b"\x9b", b"\xc2\x9b", b"\xc2\x9d", b"\xc2\x90"]
-OTHERS = [b"\r", b"\t", b"\xff", b"\x00", b"\x0b", b"\x7f", b" ", b"0;1m", b"8;;http://x", b"text"]
-UNICODE = [char.encode() for char in "\u202e\u200b\ufeff\U000e0041\u2028\u00adé日"]
-NASTY = st.lists(st.sampled_from(INTRODUCERS + OTHERS + UNICODE), max_size=40).map(b"".join)
-
-
-# clean_line
-
-
-@given(st.binary(max_size=300) | NASTY)
-@example(b"\x1b" * 3 + b"[31m")
-@example(b"\x1b\x1b[0m[31mred")
-def test_nothing_that_steers_a_terminal_survives_cleaning(raw: bytes) -> None:
-    text = sanitize_line(raw)
-    assert text.isprintable()
-    assert {unicodedata.category(char) for char in text}.isdisjoint({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-    assert len(text) <= MAX_LINE
-
-
-@given(st.binary(max_size=300) | NASTY | st.text(min_size=MAX_LINE, max_size=MAX_LINE + 50).map(str.encode))
-def test_cleaning_a_clean_line_changes_nothing(raw: bytes) -> None:
-    text = sanitize_line(raw)
-    assert sanitize_line(text.encode()) == text
-
-
-@given(st.text(st.characters(categories=["L", "N", "P", "S"]), max_size=200))
-def test_printable_text_is_left_as_it_is(text: str) -> None:
-    assert sanitize_line(text.encode()) == text
-
-
-@pytest.mark.parametrize(
-    ("raw", "shown"),
-    [
-        (b"\x1b[1;31mred\x1b[0m plain", "red plain"),
-        (b"\x1b[2J\x1b[10;10Hover the screen", "over the screen"),
-        (b"\x1b[?1049hother screen", "other screen"),
-        (b"\x1b]8;;https://evil.example\x1b\\click\x1b]8;;\x1b\\ me", "click me"),
-        (b"\x1b]8;;https://evil.example\x07click\x1b]8;;\x07 me", "click me"),
-        (b"\x1b]52;c;ZXZpbA==\x07clipboard", "clipboard"),
-        (b"\x1b]0;title\x9cstill the title", ""),  # a lone 0x9c is no character of UTF-8, so it ends nothing
-        ("\x1b]0;title\x9cafter".encode(), "after"),
-        (b"\x1bP1$r0m\x1b\\after DCS", "after DCS"),
-        (b"\x1b_APC\x1b\\\x1b^PM\x1b\\\x1bXSOS\x1b\\after", "after"),
-        ("\x9b31mC1\x9d52;c;x\x07 done".encode(), "C1 done"),
-        (b"before\x1b]52;c;never ended", "before"),
-        (b"before\x1b[31", "before"),
-        (b"before\x1b", "before"),
-        (b"\x1bcreset\x1b(0charset\x1b7saved", "resetcharsetsaved"),
-        (b" 10%\r 50%\r100%", "100%"),
-        (b" 10%\r 50%\r100%\r\n", "100%"),
-        (b"windows\r\n", "windows"),
-        (b"a\x00b\x07c\x08d\x7fe", "abcde"),
-        (b"a\tb", "a       b"),
-        (b"bad \xff\xfe utf-8 \xc3", "bad \ufffd\ufffd utf-8 \ufffd"),
-        ("right\u202eto\u2066left\u200ezero\u200bwidth\ufeffmark\u2060".encode(), "righttoleftzerowidthmark"),
-        ("line\u2028separator\x85next".encode(), "line separator next"),
-        (b"[/x] [bold]markup[/] is only text", "[/x] [bold]markup[/] is only text"),
-        (b"\\x1b[31m written out", "\\x1b[31m written out"),
-        (b"", ""),
-    ],
-)
-def test_known_attacks_leave_their_text_alone(raw: bytes, shown: str) -> None:
-    assert sanitize_line(raw) == shown
-
-
-def test_a_line_of_ten_megabytes_ends_in_an_ellipsis() -> None:
-    text = sanitize_line(b"x" * 10_000_000)
-    assert text == "x" * (MAX_LINE - 1) + "…"
-
-
-@pytest.mark.parametrize("unit", [b"\x1b[31m", b"\x1b]8;;", b"\t", b"\xff", b"\x1b", b"\r", b"ab\x00"])
-def test_ten_megabytes_of_one_attack_are_bounded_too(unit: bytes) -> None:
-    text = sanitize_line(unit * (10_000_000 // len(unit)))
-    assert len(text) <= MAX_LINE
-    assert text.isprintable()
-
-
-def test_a_line_of_exactly_the_limit_is_whole() -> None:
-    assert sanitize_line(b"x" * MAX_LINE) == "x" * MAX_LINE
-
-
-# parse_progress
-
-
-def test_progress_finds_the_numbers_of_the_groups() -> None:
-    line = "2026-01-22 15:31:00 [info     ] transformer          | Epoch 0100/2000 | Train MSE = 1.5e-4"
-    assert parse_progress(EPOCH, line) == {"epoch": 100, "epochs": 2000, "train_loss": 1.5e-4}
-
-
-def test_a_group_that_took_no_part_is_absent() -> None:
-    assert parse_progress(EPOCH, "Epoch 7 | Train MSE = 0.5") == {"epoch": 7, "train_loss": 0.5}
-
-
-def test_a_line_without_progress_gives_none() -> None:
-    assert parse_progress(EPOCH, "loading data") == {}
-
-
-@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e999", "9" * 400, "soon", "0x10", "1__0", "", "--1"])
-def test_what_is_no_finite_number_is_left_out(text: str) -> None:
-    assert parse_progress(re.compile(r"loss=(?P<loss>.*)"), f"loss={text}") == {}
-
-
-@pytest.mark.parametrize("text", ["0.123456789012345678901234567890", "-1234567.12345678901234", "1e-300"])
-def test_a_number_with_many_digits_is_still_a_number(text: str) -> None:
-    assert parse_progress(re.compile(r"loss=(?P<loss>\S+)"), f"loss={text}") == {"loss": float(text)}
-
-
-@given(st.text(max_size=60))
-def test_whatever_a_group_matches_progress_is_finite_and_fits_the_wire(text: str) -> None:
-    for number in parse_progress(re.compile(r"(?P<value>.*)", re.DOTALL), text).values():
-        assert abs(number) < float("inf")
-        assert isinstance(number, float) or abs(number) < 2**63
-
-
-# LogFollower
+from pmssm.supervisor.logs.sanitize import sanitize_line
 
 
 def drain(follower: LogFollower) -> list[str]:
@@ -165,8 +43,8 @@ def test_a_log_written_in_any_pieces_reads_as_if_written_at_once(
     follower = LogFollower(path)
     lines: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(logs, "CHUNK", chunk)
-        patch.setattr(logs, "MAX_LINE", 10_000)  # a cut line shows its beginning; here every line is whole
+        patch.setattr(follower_module, "CHUNK", chunk)
+        patch.setattr(follower_module, "MAX_LINE", 10_000)  # a cut line shows its beginning; here every line is whole
         for piece in pieces:
             append(path, piece)
             lines += drain(follower)
@@ -293,18 +171,18 @@ def test_a_follower_far_behind_jumps_to_the_newest_lines(tmp_path: Path) -> None
     assert lines == [f"{number:07d}" for number in range(count - len(lines), count)]  # whole lines, none missing
 
 
-def test_near_end_begins_with_a_whole_line(tmp_path: Path) -> None:
+def test_a_follower_from_the_tail_starts_with_a_whole_line(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     path.write_bytes(b"".join(b"line %d\n" % number for number in range(100)))
-    assert drain(LogFollower.near_end(path, keep=20)) == ["line 98", "line 99"]
+    assert drain(LogFollower.from_tail(path, keep=20)) == ["line 98", "line 99"]
 
 
-def test_near_end_of_a_short_or_absent_file_is_its_beginning(tmp_path: Path) -> None:
+def test_a_follower_from_the_tail_of_a_short_or_absent_file_starts_at_its_beginning(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
-    follower = LogFollower.near_end(path)
+    follower = LogFollower.from_tail(path)
     path.write_bytes(b"only\n")
     assert drain(follower) == ["only"]
-    assert drain(LogFollower.near_end(path)) == ["only"]
+    assert drain(LogFollower.from_tail(path)) == ["only"]
 
 
 def test_a_follower_that_starts_at_an_offset_skips_what_is_before(tmp_path: Path) -> None:

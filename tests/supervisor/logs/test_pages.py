@@ -1,4 +1,4 @@
-"""Any part of a log at once."""
+"""A log as pages: any part of it at once."""
 
 import asyncio
 import os
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
-from pmssm.supervisor.logs.log_file import LONGEST
+from pmssm.supervisor.logs.log_file import MAX_LINE_BYTES
 from pmssm.supervisor.logs.pages import PAGE, PagedLog
 from pmssm.supervisor.logs.sanitize import sanitize_line
 from pmssm.supervisor.logs.search import Search
@@ -18,12 +18,12 @@ def written(tmp_path: Path, text: bytes) -> PagedLog:
 
 
 async def all_matches(log: PagedLog, search: Search) -> list[int]:
-    """The places that a search finds from the end upwards."""
-    place = log.tail().end
-    while place:
-        page = log.before(place)
-        await search.look_through(page.lines)
-        place = page.start
+    """Return the offsets that a search finds from the end upwards."""
+    offset = log.tail().end
+    while offset:
+        page = log.before(offset)
+        await search.search_lines(page.lines)
+        offset = page.start
     return search.matches
 
 
@@ -34,14 +34,14 @@ def test_pages_upwards_and_downwards_give_every_line_once(tmp_path: Path) -> Non
     while page.lines:
         upwards[:0] = [line for _, line in page.lines]
         page = log.before(page.start)
-    downwards, place = [], 0
-    while (page := log.after(place)).lines:
+    downwards, offset = [], 0
+    while (page := log.after(offset)).lines:
         downwards += [line for _, line in page.lines]
-        place = page.end
+        offset = page.end
     assert upwards == downwards == lines
 
 
-def test_a_place_in_the_middle_of_5_gigabytes_is_there_at_once(tmp_path: Path) -> None:
+def test_an_offset_in_the_middle_of_5_gigabytes_is_read_at_once(tmp_path: Path) -> None:
     path = tmp_path / "log"
     with path.open("wb") as file:
         file.seek(5 << 30)  # a hole, so that it takes no room
@@ -51,7 +51,7 @@ def test_a_place_in_the_middle_of_5_gigabytes_is_there_at_once(tmp_path: Path) -
 
 
 def test_a_line_without_end_is_cut_and_costs_bounded_memory(tmp_path: Path) -> None:
-    log = written(tmp_path, b"x" * (LONGEST + 10 * PAGE) + b"\nlast\n")
+    log = written(tmp_path, b"x" * (MAX_LINE_BYTES + 10 * PAGE) + b"\nlast\n")
     page = log.tail()
     assert page.lines[-1][1] == "last"
     above = log.before(page.lines[-1][0])
@@ -65,7 +65,7 @@ def test_a_line_that_is_not_complete_yet_is_not_shown(tmp_path: Path) -> None:
     assert log.after(4).lines == []
 
 
-def test_what_is_no_file_is_empty_and_blocks_nobody(tmp_path: Path) -> None:
+def test_a_log_that_is_no_file_is_empty_and_blocks_no_reader(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     for name in ("fifo", "absent"):
         log = PagedLog(tmp_path / name)
@@ -78,12 +78,12 @@ lines_of_any_kind = st.lists(st.one_of(st.text("ab é", max_size=6), st.just("\x
 
 @given(st.sampled_from(["a", "a.b", "^a", "b$", "[^a]b", "é", r"\w\s"]), lines_of_any_kind)
 def test_a_search_finds_the_lines_that_match_as_they_are_shown(
-    tmp_path_factory: object, wanted: str, lines: list[str]
+    tmp_path_factory: object, query: str, lines: list[str]
 ) -> None:
     raw = [line.encode() for line in lines]
     log = written(tmp_path_factory.mktemp("log"), b"".join(line + b"\n" for line in raw))  # type: ignore[attr-defined]
-    search, place, expected = Search(wanted), 0, []
+    search, offset, expected = Search(query), 0, []
     for line in raw:
-        expected += [place] if search.pattern.search(sanitize_line(line)) else []
-        place += len(line) + 1
+        expected += [offset] if search.pattern.search(sanitize_line(line)) else []
+        offset += len(line) + 1
     assert asyncio.run(all_matches(log, search)) == expected

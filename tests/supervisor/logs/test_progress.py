@@ -1,13 +1,16 @@
-"""How far a run is, and how long it takes, from its log."""
+"""Progress, remaining time and stalls of a run, from its log."""
 
+import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pmssm.supervisor.logs.follower import CHUNK, MAX_BACKLOG
-from pmssm.supervisor.logs.progress import STALL_FACTOR, STALL_MINIMUM_S, ProgressTracker
-from pmssm.supervisor.session.state import Attempt, progress_start_offset
+from pmssm.supervisor.logs.progress import STALL_FACTOR, STALL_MINIMUM_S, ProgressTracker, parse_progress
 
 PATTERN = r"Training for (?P<epochs>\d+) epochs|Epoch (?P<epoch>\d+) \| loss = (?P<loss>\S+)"
+EPOCH_PATTERN = re.compile(r"Epoch (?P<epoch>\d+)(?:/(?P<epochs>\d+))? \| Train MSE = (?P<train_loss>\S+)")
 
 
 @pytest.fixture
@@ -49,7 +52,7 @@ def test_a_pattern_that_takes_too_long_is_given_up_and_the_run_is_not_stalled_fo
         write(log, f"Epoch {now:.0f}")
         tracker.update(now)
     write(log, "a" * 60 + "!")
-    assert tracker.update(3.0) and tracker.gave_up
+    assert tracker.update(3.0) and tracker.pattern_timed_out
     write(log, "Epoch 3")
     assert not tracker.update(4.0)
     assert tracker.values == {"epoch": 2}
@@ -107,28 +110,28 @@ def test_one_update_sees_past_a_line_of_several_chunks(log: Path) -> None:
     assert tracker.values["epoch"] == 7
 
 
-def test_time_to_go_comes_from_the_pace_and_runs_down_between_epochs(log: Path) -> None:
+def test_remaining_time_comes_from_the_pace_and_runs_down_between_epochs(log: Path) -> None:
     tracker, now = trained(log, epochs=10, pace=3.0, of=100)
     assert tracker.eta_s(now) == pytest.approx(270)
     assert tracker.eta_s(now + 2) == pytest.approx(268)
     assert tracker.eta_s(now + 1000) == 0
 
 
-def test_one_slow_epoch_does_not_spoil_the_time_to_go(log: Path) -> None:
+def test_one_slow_epoch_does_not_spoil_the_remaining_time(log: Path) -> None:
     tracker, now = trained(log, epochs=10, pace=3.0)
     write(log, epoch(11))
     tracker.update(now + 500)
     assert tracker.eta_s(now + 500) == pytest.approx(89 * 3)
 
 
-def test_several_epochs_at_one_look_share_its_time(log: Path) -> None:
+def test_several_epochs_in_one_update_share_its_time(log: Path) -> None:
     tracker, now = trained(log, epochs=2, pace=10.0)
     write(log, *(epoch(number) for number in range(3, 13)))
     tracker.update(now + 10)  # 1 s each
     assert tracker.eta_s(now + 10) == pytest.approx(88 * (10 + 1) / 2)  # the median of the two
 
 
-def test_time_to_go_is_unknown_before_a_pace_and_without_a_goal(log: Path) -> None:
+def test_remaining_time_is_unknown_before_a_pace_and_without_a_goal(log: Path) -> None:
     tracker, now = trained(log, epochs=1, pace=3.0)
     assert tracker.eta_s(now) is None
     goalless = ProgressTracker(PATTERN, log.with_name("b.log"), 0)
@@ -181,7 +184,7 @@ def test_epochs_that_begin_again_keep_the_pace(log: Path) -> None:
     assert tracker.eta_s(now + 3) == pytest.approx(99 * 3)
 
 
-def test_a_resumed_run_keeps_its_progress_until_it_tells_of_more(log: Path) -> None:
+def test_a_resumed_run_keeps_its_progress_until_it_reports_more(log: Path) -> None:
     write(log, "Training for 9 epochs", epoch(7))
     tracker = ProgressTracker(PATTERN, log, 0, resumes=True)
     tracker.update(1000.0)
@@ -192,13 +195,34 @@ def test_a_resumed_run_keeps_its_progress_until_it_tells_of_more(log: Path) -> N
         assert (tracker.eta_s(now) is None) == (number == 8)  # how long it took to begin again is no pace
 
 
-def test_progress_begins_at_the_newest_attempt_that_started_from_scratch() -> None:
-    def attempt(number: int, offset: int, *, fresh: bool) -> Attempt:
-        return Attempt(number=number, slot=None, fresh=fresh, started=0.0, log_offset=offset)
+# The numbers of one line
 
-    assert progress_start_offset([]) == 0
-    assert progress_start_offset([attempt(1, 5, fresh=False), attempt(2, 50, fresh=False)]) == 5
-    assert (
-        progress_start_offset([attempt(1, 5, fresh=False), attempt(2, 50, fresh=True), attempt(3, 70, fresh=False)])
-        == 50
-    )
+
+def test_progress_finds_the_numbers_of_the_groups() -> None:
+    line = "2026-01-22 15:31:00 [info     ] transformer          | Epoch 0100/2000 | Train MSE = 1.5e-4"
+    assert parse_progress(EPOCH_PATTERN, line) == {"epoch": 100, "epochs": 2000, "train_loss": 1.5e-4}
+
+
+def test_a_group_that_took_no_part_is_absent() -> None:
+    assert parse_progress(EPOCH_PATTERN, "Epoch 7 | Train MSE = 0.5") == {"epoch": 7, "train_loss": 0.5}
+
+
+def test_a_line_without_progress_gives_none() -> None:
+    assert parse_progress(EPOCH_PATTERN, "loading data") == {}
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e999", "9" * 400, "soon", "0x10", "1__0", "", "--1"])
+def test_what_is_no_finite_number_is_left_out(text: str) -> None:
+    assert parse_progress(re.compile(r"loss=(?P<loss>.*)"), f"loss={text}") == {}
+
+
+@pytest.mark.parametrize("text", ["0.123456789012345678901234567890", "-1234567.12345678901234", "1e-300"])
+def test_a_number_with_many_digits_is_still_a_number(text: str) -> None:
+    assert parse_progress(re.compile(r"loss=(?P<loss>\S+)"), f"loss={text}") == {"loss": float(text)}
+
+
+@given(st.text(max_size=60))
+def test_whatever_a_group_matches_progress_is_finite_and_fits_the_wire(text: str) -> None:
+    for number in parse_progress(re.compile(r"(?P<value>.*)", re.DOTALL), text).values():
+        assert abs(number) < float("inf")
+        assert isinstance(number, float) or abs(number) < 2**63

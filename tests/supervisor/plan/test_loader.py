@@ -1,4 +1,4 @@
-"""The plan file: what is read, what is refused and in which words, and what placeholders become."""
+"""Plan files: what is read, the error of each bad file, and how placeholders are filled."""
 
 import re
 import string
@@ -14,12 +14,12 @@ from pmssm.supervisor.plan.schema import RESERVED_NAMES, Plan, RunPlan, SessionP
 
 BAD_PLANS = Path(__file__).parent / "bad_plans"
 
-# What is said after `FILE: `, for each file of bad_plans.
+# The error after `FILE: `, for each file of bad_plans.
 REFUSALS = {
     "after_is_text": 'runs.b.after: must be a list of strings, as in ["one", "two"]',
     "bad_regex": "runs.a.progress: not a regular expression: missing ), unterminated subpattern at position 0",
     "command_has_a_number": "runs.a.command.1: must be a string, in quotes",
-    "command_has_nul": "runs.a.command.1: has a NUL character, which no program can be given",
+    "command_has_nul": "runs.a.command.1: has a NUL character, which no argument can contain",
     "command_is_empty": "runs.a.command: must not be empty",
     "command_is_text": 'runs.a.command: must be a list of strings, as in ["one", "two"]',
     "cycle": "runs wait for each other in a circle: a → c → b → a; remove one 'after'",
@@ -70,10 +70,10 @@ REFUSALS = {
     "group_with_a_space": "runs.a.group: not a usable name; use letters, digits",
     "matrix_is_a_list": "runs.a.matrix: must be a table of lists, as in matrix.seed = [1, 2, 3]",
     "matrix_is_empty": "runs.a.matrix: seed is empty, so there would be no run; give a value, or remove it",
-    "matrix_is_too_large": "runs.a.matrix: 343 combinations, at most 256 can be run; give fewer values",
+    "matrix_is_too_large": "runs.a.matrix: has 343 combinations, more than 256; give fewer values",
     "matrix_key_has_a_dash": "runs.a.matrix: 'learning-rate' can't be a placeholder; use letters, digits and '_'",
     "matrix_key_is_a_placeholder": "runs.a.matrix: 'output' is a placeholder with a meaning of its own",
-    "matrix_key_is_unused": "runs.a.matrix.seed: nothing takes it up, so its runs would all be the same",
+    "matrix_key_is_unused": "runs.a.matrix.seed: no argument uses it, so all its runs would be identical",
     "matrix_name_too_long": "runs.a.matrix: 'a-the_name_of_a_very_long_parameter_that_goes_on_and_on",
     "matrix_names_clash_with_a_run": "runs.a.matrix: there is another run named 'a-seed2'; rename one, or its values",
     "matrix_value_is_a_bool": "runs.a.matrix: fast: True is neither a text nor a finite number",

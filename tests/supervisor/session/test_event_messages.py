@@ -1,37 +1,15 @@
-"""The session's log: each event in a line for people."""
+"""The lines of the session's log for each event."""
 
 import pytest
-from pmssm.supervisor.gpus.slots import Slot
 from pmssm.supervisor.session.event_messages import event_messages
-from pmssm.supervisor.session.events import (
-    AttemptEnded,
-    AttemptStarted,
-    AttemptStarting,
-    AttemptVoided,
-    EngineStarted,
-    Event,
-    Exit,
-    RestartRequested,
-    SessionFinished,
-    SlotsChosen,
-    StopRequested,
-)
+from pmssm.supervisor.session.events import EngineStarted, Event, SessionFinished, SlotsChosen
 from pmssm.supervisor.session.state import replay
+from support.events import GPU, ended, restart_requested, started, starting, stop_requested, voided
 from support.simulation import PMSSM
 
-GPU = Slot(index=0, gpu_index=1, gpu_uuid="GPU-1", name="GPU 1")
 
-
-def start(run: str, number: int = 1, *, fresh: bool = False) -> AttemptStarting:
-    return AttemptStarting(at=10, run=run, attempt=number, slot=GPU, fresh=fresh, log_offset=0)
-
-
-def end(run: str, **how: object) -> AttemptEnded:
-    return AttemptEnded(at=12, run=run, attempt=1, exit=Exit.model_validate({"ended": 12.5, **how}))
-
-
-def story(*events: Event) -> list[tuple[str, str]]:
-    """What is told of the last of `events`."""
+def messages(*events: Event) -> list[tuple[str, str]]:
+    """Return the messages for the last of `events`."""
     return list(event_messages(events[-1], PMSSM, replay(PMSSM, events)))
 
 
@@ -43,72 +21,72 @@ def story(*events: Event) -> list[tuple[str, str]]:
             [SlotsChosen(at=1, slots=(GPU,), mode="sequential", notes=("only one GPU",))],
             [("sequential: GPU 1", "info"), ("only one GPU", "warning")],
         ),
-        ([start("mlp")], [("mlp: starting attempt 1 on GPU 1", "info")]),
-        ([start("mlp", 2, fresh=True)], [("mlp: starting attempt 2 on GPU 1 from the beginning", "info")]),
+        ([starting("mlp")], [("mlp: starting attempt 1 on GPU 1", "info")]),
+        ([starting("mlp", 2, fresh=True)], [("mlp: starting attempt 2 on GPU 1 from the beginning", "info")]),
         (
-            [start("mlp"), AttemptStarted(at=11, run="mlp", attempt=1, pid=7, started=10.5)],
+            [starting("mlp"), started("mlp", pid=7)],
             [("mlp: running as pid 7", "info")],
         ),
         (
-            [start("mlp"), AttemptVoided(at=11, run="mlp", attempt=1)],
-            [("mlp: attempt 1 never began; starting it again", "warning")],
+            [starting("mlp"), voided("mlp")],
+            [("mlp: attempt 1 was not started; starting it again", "warning")],
         ),
-        ([start("mlp"), end("mlp", exit_code=0)], [("mlp: succeeded after 2.5 s", "info")]),
-        ([start("mlp"), end("mlp", exit_code=2)], [("mlp: failed after 2.5 s (exit code 2)", "error")]),
-        ([start("mlp"), end("mlp", signal=11)], [("mlp: failed after 2.5 s (SIGSEGV)", "error")]),
+        ([starting("mlp"), ended("mlp", exit_code=0)], [("mlp: succeeded after 2.5 s", "info")]),
+        ([starting("mlp"), ended("mlp", exit_code=2)], [("mlp: failed after 2.5 s (exit code 2)", "error")]),
+        ([starting("mlp"), ended("mlp", signal=11)], [("mlp: failed after 2.5 s (SIGSEGV)", "error")]),
         (
-            [start("mlp"), end("mlp", exit_code=127, error="cannot start mlp: No such file")],
+            [starting("mlp"), ended("mlp", exit_code=127, error="cannot start mlp: No such file")],
             [("mlp: failed after 2.5 s (cannot start mlp: No such file)", "error")],
         ),
         (
-            [start("mlp"), end("mlp", exit_code=0, leftovers=3)],
+            [starting("mlp"), ended("mlp", exit_code=0, leftovers=3)],
             [
                 ("mlp: succeeded after 2.5 s", "info"),
-                ("mlp: ended 3 processes that it left behind", "warning"),
+                ("mlp: terminated 3 leftover processes", "warning"),
             ],
         ),
         (
-            [start("transformer"), end("transformer", exit_code=1)],
+            [starting("transformer"), ended("transformer", exit_code=1)],
             [
                 ("transformer: failed after 2.5 s (exit code 1)", "error"),
                 ("mlp: blocked by transformer (exit code 1)", "warning"),
             ],
         ),
-        ([start("mlp"), StopRequested(at=11, run="mlp", how="kill")], [("mlp: kill requested", "info")]),
+        ([starting("mlp"), stop_requested("mlp", "kill")], [("mlp: kill requested", "info")]),
         (
-            [start("mlp"), StopRequested(at=11, run="mlp", how="stop"), end("mlp", exit_code=143)],
+            [starting("mlp"), stop_requested("mlp"), ended("mlp", exit_code=143)],
             [("mlp: stopped after 2.5 s", "info")],
         ),
         (
-            [RestartRequested(at=11, run="mlp", fresh=True)],
+            [restart_requested("mlp", fresh=True)],
             [("mlp: restart requested from the beginning", "info")],
         ),
     ],
 )
-def test_an_event_is_told_in_a_line(events: list[Event], lines: list[tuple[str, str]]) -> None:
-    assert story(*events) == lines
+def test_an_event_is_logged_in_a_line(events: list[Event], lines: list[tuple[str, str]]) -> None:
+    assert messages(*events) == lines
 
 
 def test_a_lost_run_is_an_error_that_says_what_is_known() -> None:
-    ((line, level),) = story(start("mlp"), end("mlp"))
+    ((line, level),) = messages(starting("mlp"), ended("mlp"))
     assert level == "error"
     assert line.startswith("mlp: lost after 2.5 s (")
-    assert "nobody knows how it ended" in line
+    assert "exit status unknown: its shim was killed" in line
 
 
 def test_the_end_of_the_session_counts_the_states() -> None:
     events = [
-        *(event for run in ("prepare", "transformer_tabular") for event in (start(run), end(run, exit_code=0))),
-        start("transformer"),
-        end("transformer", exit_code=1),
+        *(event for run in ("prepare", "transformer_tabular") for event in (starting(run), ended(run, exit_code=0))),
+        starting("transformer"),
+        ended("transformer", exit_code=1),
         SessionFinished(at=20),
     ]
-    assert story(*events) == [("session finished: 2 succeeded, 1 failed, 1 blocked", "info")]
+    assert messages(*events) == [("session finished: 2 succeeded, 1 failed, 1 blocked", "info")]
 
 
-def test_a_run_that_was_blocked_by_another_before_is_not_told_of_again() -> None:
-    events: list[Event] = [start("transformer"), end("transformer", exit_code=1), start("transformer_tabular")]
-    lines = story(*events, end("transformer_tabular", exit_code=1))
+def test_a_run_that_was_blocked_by_another_before_is_not_reported_again() -> None:
+    events: list[Event] = [starting("transformer"), ended("transformer", exit_code=1), starting("transformer_tabular")]
+    lines = messages(*events, ended("transformer_tabular", exit_code=1))
     assert lines[-1] == ("mlp: blocked by transformer (exit code 1), transformer_tabular (exit code 1)", "warning")
-    lonely = story(start("mlp"), end("mlp", exit_code=1))
+    lonely = messages(starting("mlp"), ended("mlp", exit_code=1))
     assert len(lonely) == 1

@@ -8,34 +8,22 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pmssm.supervisor.gpus.slots import Slot
-from pmssm.supervisor.session.events import (
-    AttemptEnded,
-    AttemptStarted,
-    AttemptStarting,
-    AttemptVoided,
-    EngineStarted,
-    Event,
-    Exit,
-    RestartRequested,
-    SessionFinished,
-    SlotsChosen,
-    StopRequested,
-)
+from pmssm.supervisor.session.events import EngineStarted, Event, RetryScheduled, SessionFinished, SlotsChosen
 from pmssm.supervisor.session.journal import Journal, JournalError, read_journal
+from support.events import GPU, ended, restart_requested, started, starting, stop_requested, voided
 
-GPU = Slot(index=0, gpu_index=1, gpu_uuid="GPU-1", name="GPU 1")
 EVERY_KIND: list[Event] = [
     EngineStarted(at=1.0, pid=1),
     SlotsChosen(at=1.1, slots=(GPU,), mode="sequential", notes=('a note with "quotes", ümlauts\u2028and\r\nlines',)),
-    AttemptStarting(at=2.0, run="a", attempt=1, slot=GPU, fresh=False, log_offset=0),
-    AttemptStarted(at=2.1, run="a", attempt=1, pid=4242, started=2.05),
-    StopRequested(at=3.0, run="a", how="kill"),
-    RestartRequested(at=3.1, run="a", fresh=True),
-    AttemptEnded(at=4.0, run="a", attempt=1, exit=Exit(ended=3.9, signal=9, leftovers=2, max_rss_mib=12.5)),
-    AttemptStarting(at=4.1, run="a", attempt=2, slot=None, fresh=True, log_offset=123),
-    AttemptVoided(at=5.0, run="a", attempt=2),
-    SessionFinished(at=6.0),
+    starting(),
+    started(),
+    stop_requested(how="kill"),
+    restart_requested(fresh=True),
+    ended(signal=9, leftovers=2, max_rss_mib=12.5),
+    starting(number=2, slot=None, fresh=True, log_offset=123),
+    voided(number=2),
+    RetryScheduled(at=41.0, run="a", delay_s=10.0),
+    SessionFinished(at=60.0),
 ]
 
 
@@ -104,7 +92,7 @@ def test_a_damaged_line_in_the_middle_is_named(path: Path, damage: bytes) -> Non
     lines = path.read_bytes().split(b"\n")
     lines[3] = damage
     path.write_bytes(b"\n".join(lines))
-    with pytest.raises(JournalError, match=r"journal\.jsonl: line 4 is damaged \(.+\); the session cannot go on$"):
+    with pytest.raises(JournalError, match=r"journal\.jsonl: line 4 is damaged \(.+\); the session cannot be resumed$"):
         read_journal(path)
 
 

@@ -1,43 +1,21 @@
-"""What events add up to: the state of each run, event by event."""
+"""The state of each run, event by event."""
 
 import pytest
-from pmssm.supervisor.gpus.slots import Slot
 from pmssm.supervisor.plan.schema import Plan
-from pmssm.supervisor.session.events import (
-    AttemptEnded,
-    AttemptStarted,
-    AttemptStarting,
-    AttemptVoided,
-    EngineStarted,
-    Event,
-    Exit,
-    RestartRequested,
-    SessionFinished,
-    SlotsChosen,
-    StopRequested,
+from pmssm.supervisor.session.events import EngineStarted, Event, SessionFinished, SlotsChosen
+from pmssm.supervisor.session.state import (
+    Attempt,
+    RunState,
+    initial_state,
+    progress_start_offset,
+    reduce,
+    replay,
+    run_states,
 )
-from pmssm.supervisor.session.state import RunState, initial_state, reduce, replay, run_states
+from support.events import GPU, ended, restart_requested, started, starting, stop_requested, voided
 from support.simulation import PMSSM, plan_of
 
 ONE = plan_of(a=((), 0))
-GPU = Slot(index=0, gpu_index=1, gpu_uuid="GPU-1", name="GPU 1")
-
-
-def starting(number: int = 1, run: str = "a", *, fresh: bool = False) -> AttemptStarting:
-    return AttemptStarting(at=number * 10, run=run, attempt=number, slot=GPU, fresh=fresh, log_offset=7)
-
-
-def ended(number: int = 1, run: str = "a", **how: object) -> AttemptEnded:
-    exit_record = Exit.model_validate({"ended": number * 10 + 5, **how})
-    return AttemptEnded(at=number * 10 + 6, run=run, attempt=number, exit=exit_record)
-
-
-def stop(how: str = "stop") -> StopRequested:
-    return StopRequested.model_validate({"at": 12, "run": "a", "how": how})
-
-
-def restart(*, fresh: bool = False) -> RestartRequested:
-    return RestartRequested(at=12, run="a", fresh=fresh)
 
 
 def state_of(*events: Event, plan: Plan = ONE, run: str = "a") -> RunState:
@@ -49,31 +27,31 @@ def state_of(*events: Event, plan: Plan = ONE, run: str = "a") -> RunState:
     [
         ([], RunState.QUEUED),
         ([starting()], RunState.RUNNING),
-        ([starting(), stop()], RunState.STOPPING),
-        ([starting(), stop("kill")], RunState.STOPPING),
-        ([starting(), restart()], RunState.STOPPING),
+        ([starting(), stop_requested()], RunState.STOPPING),
+        ([starting(), stop_requested(how="kill")], RunState.STOPPING),
+        ([starting(), restart_requested()], RunState.STOPPING),
         ([starting(), ended(exit_code=0)], RunState.SUCCEEDED),
         ([starting(), ended(exit_code=1)], RunState.FAILED),
         ([starting(), ended(signal=11)], RunState.FAILED),
         ([starting(), ended(exit_code=127, error="cannot start it")], RunState.FAILED),
         ([starting(), ended()], RunState.LOST),
-        ([starting(), stop(), ended(exit_code=143)], RunState.STOPPED),
-        ([starting(), stop("kill"), ended(signal=9)], RunState.STOPPED),
-        ([starting(), stop(), ended(exit_code=0)], RunState.SUCCEEDED),  # it was quicker than the stop
-        ([starting(), stop(), ended(exit_code=0, stop="stop")], RunState.STOPPED),
-        ([starting(), ended(exit_code=0, stop="stop")], RunState.SUCCEEDED),  # somebody else's signal
-        ([starting(), stop(), ended()], RunState.LOST),
-        ([stop()], RunState.STOPPED),
-        ([stop(), restart()], RunState.QUEUED),
-        ([starting(), ended(exit_code=1), restart()], RunState.QUEUED),
-        ([starting(), restart(), ended(exit_code=143)], RunState.QUEUED),
-        ([starting(), restart(), stop(), ended(exit_code=143)], RunState.STOPPED),
-        ([starting(), AttemptVoided(at=1, run="a", attempt=1)], RunState.QUEUED),
-        ([starting(), stop(), AttemptVoided(at=1, run="a", attempt=1)], RunState.STOPPED),
-        ([starting(), stop(), AttemptVoided(at=1, run="a", attempt=1), restart()], RunState.QUEUED),
+        ([starting(), stop_requested(), ended(exit_code=143)], RunState.STOPPED),
+        ([starting(), stop_requested(how="kill"), ended(signal=9)], RunState.STOPPED),
+        ([starting(), stop_requested(), ended(exit_code=0)], RunState.SUCCEEDED),  # it ended before the stop
+        ([starting(), stop_requested(), ended(exit_code=0, stop="stop")], RunState.STOPPED),
+        ([starting(), ended(exit_code=0, stop="stop")], RunState.SUCCEEDED),  # a signal of another process
+        ([starting(), stop_requested(), ended()], RunState.LOST),
+        ([stop_requested()], RunState.STOPPED),
+        ([stop_requested(), restart_requested()], RunState.QUEUED),
+        ([starting(), ended(exit_code=1), restart_requested()], RunState.QUEUED),
+        ([starting(), restart_requested(), ended(exit_code=143)], RunState.QUEUED),
+        ([starting(), restart_requested(), stop_requested(), ended(exit_code=143)], RunState.STOPPED),
+        ([starting(), voided()], RunState.QUEUED),
+        ([starting(), stop_requested(), voided()], RunState.STOPPED),
+        ([starting(), stop_requested(), voided(), restart_requested()], RunState.QUEUED),
     ],
 )
-def test_the_state_of_a_run_is_what_its_events_say(events: list[Event], state: RunState) -> None:
+def test_the_state_of_a_run_follows_from_its_events(events: list[Event], state: RunState) -> None:
     assert state_of(*events) is state
 
 
@@ -102,11 +80,11 @@ def test_a_blocked_run_waits_again_once_its_dependency_is_restarted() -> None:
     plan = plan_of(a=((), 0), b=(("a",), 0), c=(("b",), 0))
     events: list[Event] = [starting(), ended(exit_code=1)]
     assert state_of(*events, plan=plan, run="c") is RunState.BLOCKED
-    assert state_of(*events, restart(), plan=plan, run="c") is RunState.WAITING
+    assert state_of(*events, restart_requested(), plan=plan, run="c") is RunState.WAITING
 
 
 def test_an_attempt_keeps_what_was_decided_and_learns_what_happened() -> None:
-    events: list[Event] = [starting(fresh=True), AttemptStarted(at=11, run="a", attempt=1, pid=4242, started=10.5)]
+    events: list[Event] = [starting(fresh=True, log_offset=7), started()]
     attempt = replay(ONE, events).runs["a"].last
     assert attempt is not None
     assert (attempt.number, attempt.slot, attempt.fresh, attempt.log_offset) == (1, GPU, True, 7)
@@ -114,7 +92,7 @@ def test_an_attempt_keeps_what_was_decided_and_learns_what_happened() -> None:
 
 
 def test_a_kill_stays_a_kill_when_a_stop_follows() -> None:
-    attempt = replay(ONE, [starting(), stop("kill"), stop()]).runs["a"].last
+    attempt = replay(ONE, [starting(), stop_requested(how="kill"), stop_requested()]).runs["a"].last
     assert attempt is not None
     assert attempt.stop == "kill"
 
@@ -127,7 +105,7 @@ def test_the_first_engine_marks_the_beginning_and_later_ones_do_not() -> None:
 def test_a_restart_reopens_a_finished_session() -> None:
     finished = replay(ONE, [starting(), ended(exit_code=1), SessionFinished(at=30)])
     assert (finished.finished, finished.ended) == (True, 30)
-    reopened = reduce(finished, restart())
+    reopened = reduce(finished, restart_requested())
     assert (reopened.finished, reopened.ended) == (False, None)
 
 
@@ -138,3 +116,15 @@ def test_chosen_slots_are_kept_with_mode_and_notes() -> None:
 
 def test_states_come_in_the_order_of_the_plan() -> None:
     assert list(run_states(PMSSM, initial_state(PMSSM))) == list(PMSSM.runs)
+
+
+def test_progress_begins_at_the_newest_attempt_that_started_from_scratch() -> None:
+    def attempt(number: int, offset: int, *, fresh: bool) -> Attempt:
+        return Attempt(number=number, slot=None, fresh=fresh, started=0.0, log_offset=offset)
+
+    assert progress_start_offset([]) == 0
+    assert progress_start_offset([attempt(1, 5, fresh=False), attempt(2, 50, fresh=False)]) == 5
+    assert (
+        progress_start_offset([attempt(1, 5, fresh=False), attempt(2, 50, fresh=True), attempt(3, 70, fresh=False)])
+        == 50
+    )

@@ -9,21 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pmssm.supervisor.gpus.slots import Slot
 from pmssm.supervisor.logs.sanitize import MAX_LINE
-from pmssm.supervisor.session.events import AttemptEnded, AttemptStarting, EngineStarted, Event, Exit, SlotsChosen
+from pmssm.supervisor.session.events import EngineStarted, Event, SlotsChosen
 from pmssm.supervisor.session.folder import SessionFolder
 from pmssm.supervisor.session.state import initial_state, replay
 from pmssm.supervisor.session.summary import RESULT_FILE, read_summary, results_table, runs_table, write_summary
+from support.events import ended, starting
 from support.simulation import plan_of
 
 PLAN = plan_of(a=((), 0), b=(("a",), 0))
 GPU = Slot(index=0, gpu_index=2, gpu_uuid="GPU-2", name="GPU 2")
 
 
-def attempt(number: int, started: float, **ended: object) -> list[Event]:
-    return [
-        AttemptStarting(at=started, run="a", attempt=number, slot=GPU, fresh=False, log_offset=0),
-        AttemptEnded(at=started, run="a", attempt=number, exit=Exit.model_validate(ended)),
-    ]
+def attempt(number: int, at: float, **exit_record: object) -> list[Event]:
+    return [starting(number=number, at=at, slot=GPU), ended(number=number, at=at, **exit_record)]
 
 
 EVENTS: list[Event] = [

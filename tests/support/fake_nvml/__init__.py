@@ -1,4 +1,4 @@
-"""A machine with made-up GPUs: the real pynvml reads them through a fake libnvidia-ml.so.1 (nvml.c).
+"""A machine with fake GPUs, which the real pynvml reads through a fake libnvidia-ml.so.1 (nvml.c).
 
 fake = fake_nvml(gpus=3)                          # the fixture, in tests/conftest.py
 subprocess.run([...], env=fake.env)
@@ -16,11 +16,13 @@ import pynvml
 
 @dataclass(frozen=True, kw_only=True)
 class FakeGpu:
-    """What NVML tells about one GPU, or one MIG device.
+    """The values that NVML returns for one GPU, or one MIG device.
 
-    `errors` maps an NVML function, or "*" for all of them, to the error it returns ("GPU_IS_LOST");
-    `hangs` maps one to seconds. `processes` maps pids to MiB (None: the driver does not tell).
-    `mig`: the MIG devices when MIG mode is on, None for an empty place.
+    Attributes:
+        errors: NVML function, or "*" for all of them, to the error that it returns, such as "GPU_IS_LOST".
+        hangs: NVML function to the seconds for which it hangs.
+        processes: pid to memory in MiB; None if the driver does not report it.
+        mig: The MIG devices if MIG mode is on; None for an index without one.
     """
 
     uuid: str
@@ -36,7 +38,7 @@ class FakeGpu:
     mig: tuple["FakeGpu | None", ...] | None = None
 
     def lines(self, device: str) -> list[bytes]:
-        """This GPU's part of the file that nvml.c reads, `device` being its name there."""
+        """Return the lines for this GPU in the file that nvml.c reads, where it is called `device`."""
         processes = ",".join(f"{pid}:{'-' if mib is None else mib}" for pid, mib in self.processes.items())
         lines = [b"%s name %s" % (device.encode(), self.name)]
         lines += [
@@ -51,7 +53,7 @@ class FakeGpu:
                 "processes": processes,
             }.items()
         ]
-        lines += _troubles(device, self.errors, self.hangs)
+        lines += _faults(device, self.errors, self.hangs)
         if self.mig is not None:
             lines.append(f"{device} mig {len(self.mig)}".encode())
             for at, part in enumerate(self.mig):
@@ -59,13 +61,13 @@ class FakeGpu:
         return lines
 
 
-def fake_gpu(number: int, **told: object) -> FakeGpu:
-    """The fake GPU with serial `number`, which makes its UUID; `told` as in FakeGpu."""
-    return FakeGpu(**{"uuid": f"GPU-{number:08x}-0000-4000-8000-{number:012x}", **told})  # type: ignore[arg-type]
+def fake_gpu(number: int, **fields: object) -> FakeGpu:
+    """Return a fake GPU whose UUID has the serial `number`; `fields` as in FakeGpu."""
+    return FakeGpu(**{"uuid": f"GPU-{number:08x}-0000-4000-8000-{number:012x}", **fields})  # type: ignore[arg-type]
 
 
 class FakeNvml:
-    """The file that a fake libnvidia-ml.so.1 obeys, and the environment in which programs find both."""
+    """The file that the fake libnvidia-ml.so.1 reads, and the environment in which programs find both."""
 
     def __init__(self, library: Path, config: Path) -> None:
         self._config = config
@@ -75,12 +77,12 @@ class FakeNvml:
     def set(
         self, *gpus: FakeGpu, errors: Mapping[str, str] | None = None, hangs: Mapping[str, int] | None = None
     ) -> None:
-        """Makes these the GPUs of the machine, in this order, from the next NVML call on.
+        """Set the GPUs of the machine, in this order, from the next NVML call on.
 
-        `errors` and `hangs` concern the functions that are not about one GPU: nvmlInitWithFlags,
+        `errors` and `hangs` apply to the functions that do not concern one GPU: nvmlInitWithFlags,
         nvmlShutdown, nvmlDeviceGetCount_v2.
         """
-        lines = [b"nvml gpus %d" % len(gpus), *_troubles("nvml", errors or {}, hangs or {})]
+        lines = [b"nvml gpus %d" % len(gpus), *_faults("nvml", errors or {}, hangs or {})]
         for index, gpu in enumerate(gpus):
             lines += gpu.lines(str(index))
         side_file = self._config.with_suffix(".new")
@@ -89,7 +91,7 @@ class FakeNvml:
 
 
 def build(folder: Path) -> Path:
-    """The path of a libnvidia-ml.so.1 newly compiled into `folder`."""
+    """Compile libnvidia-ml.so.1 into `folder` and return its path."""
     library = folder / "libnvidia-ml.so.1"
     source = Path(__file__).with_name("nvml.c")
     flags = ["-shared", "-fPIC", "-O1", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-Wl,-soname,libnvidia-ml.so.1"]
@@ -97,7 +99,7 @@ def build(folder: Path) -> Path:
     return library
 
 
-def _troubles(device: str, errors: Mapping[str, str], hangs: Mapping[str, int]) -> list[bytes]:
+def _faults(device: str, errors: Mapping[str, str], hangs: Mapping[str, int]) -> list[bytes]:
     codes = {function: getattr(pynvml, f"NVML_ERROR_{name}") for function, name in errors.items()}
     lines = [f"{device} error.{function} {code}" for function, code in codes.items()]
     lines += [f"{device} hang.{function} {seconds}" for function, seconds in hangs.items()]

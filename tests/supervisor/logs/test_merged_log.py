@@ -1,4 +1,4 @@
-"""All logs as one text by time: every line once, from any place, however long the logs are."""
+"""All logs as one text by time: every line once, from any offset, however long the logs are."""
 
 import os
 import time
@@ -8,19 +8,18 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pmssm.supervisor.logs import merged_history as merged_past
-from pmssm.supervisor.logs import merged_log
+from pmssm.supervisor.logs import merged_history, merged_log
 from pmssm.supervisor.logs.line_format import abbreviate_prefixed
 from pmssm.supervisor.logs.merged_log import MergedLog
 from pmssm.supervisor.logs.pages import Page
 from pmssm.supervisor.logs.search import Search
 
-BEGAN = 1_769_000_000
+START = 1_769_000_000
 
 
 def line(second: int, name: str, text: str) -> str:
     """A line as trainers write it, `second` seconds after a fixed time."""
-    at = datetime.fromtimestamp(BEGAN + second, UTC)
+    at = datetime.fromtimestamp(START + second, UTC)
     return f"{at:%Y-%m-%d %H:%M:%S} [info     ] {name:<20} | {text}\n"
 
 
@@ -39,11 +38,11 @@ def upwards(log: MergedLog) -> list[str]:
 
 def downwards(log: MergedLog) -> list[str]:
     """All lines, by pages from the beginning."""
-    place, lines = 0, list[str]()
-    while (page := log.after(place)).lines:
+    offset, lines = 0, list[str]()
+    while (page := log.after(offset)).lines:
         lines += words(page)
-        place = page.end
-    assert place == log.state()[1]
+        offset = page.end
+    assert offset == log.state()[1]
     return lines
 
 
@@ -67,7 +66,7 @@ def test_lines_are_in_the_order_of_their_times_and_those_without_one_stay_with_t
     }
 
 
-def test_news_come_below_and_are_paged_back_through_like_the_rest(
+def test_new_lines_come_below_and_pages_go_back_through_them_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(merged_log, "PAGE", 200)
@@ -92,7 +91,7 @@ def test_news_come_below_and_are_paged_back_through_like_the_rest(
     assert log.state()[0] == identity
 
 
-def test_a_log_that_comes_to_be_later_is_shown_from_its_first_line(tmp_path: Path) -> None:
+def test_a_log_that_is_created_later_is_shown_from_its_first_line(tmp_path: Path) -> None:
     one, late = tmp_path / "one", tmp_path / "late"
     one.write_text(line(1, "one", "first"))
     log = MergedLog({"one": one, "late": late})
@@ -103,7 +102,7 @@ def test_a_log_that_comes_to_be_later_is_shown_from_its_first_line(tmp_path: Pat
     assert upwards(log) == ["first", "second"]
 
 
-def test_a_log_that_is_cut_short_or_replaced_begins_all_anew(tmp_path: Path) -> None:
+def test_a_truncated_or_replaced_log_rebuilds_the_text(tmp_path: Path) -> None:
     one = tmp_path / "one"
     one.write_text(line(1, "one", "first") + line(2, "one", "second"))
     log = MergedLog({"one": one})
@@ -113,12 +112,12 @@ def test_a_log_that_is_cut_short_or_replaced_begins_all_anew(tmp_path: Path) -> 
     assert upwards(log) == ["third"]
 
 
-def test_lines_of_programs_that_tell_no_time_are_spread_over_the_time_they_took(tmp_path: Path) -> None:
+def test_lines_without_timestamps_are_spread_over_the_time_the_program_took(tmp_path: Path) -> None:
     plain, timed = tmp_path / "plain", tmp_path / "timed"
     attempt = line(0, "plain", "attempt 1 on the CPU: sh")
     plain.write_text(attempt + "".join(f"plain{number:04}\n" for number in range(1000)))
     timed.write_text("".join(line(second, "timed", f"timed{second:04}") for second in range(1000)))
-    ended = datetime.fromtimestamp(BEGAN + 1000, UTC).replace(tzinfo=None).timestamp()
+    ended = datetime.fromtimestamp(START + 1000, UTC).replace(tzinfo=None).timestamp()
     os.utime(plain, (ended, ended))
     lines = upwards(MergedLog({"plain": plain, "timed": timed}))
     for number in range(0, 1000, 100):
@@ -127,7 +126,7 @@ def test_lines_of_programs_that_tell_no_time_are_spread_over_the_time_they_took(
 
 lines_of_a_log = st.lists(
     st.tuples(st.integers(-3, 9), st.booleans(), st.integers(0, 120)), max_size=60
-)  # seconds since the line before, whether it tells the time, its length
+)  # seconds since the line before, whether it has a timestamp, its length
 
 
 @given(st.lists(lines_of_a_log, max_size=4), st.integers(100, 3000), st.sampled_from([300, 1 << 19]), st.booleans())
@@ -138,18 +137,18 @@ def test_pages_upwards_and_downwards_give_every_line_once_and_in_order(
     paths, expected = {}, list[tuple[int, str]]()
     for number, steps in enumerate(logs):
         at, at_above, text = number, number, ""
-        for at_line, (step, tells, length) in enumerate(steps):
+        for at_line, (step, is_stamped, length) in enumerate(steps):
             at += step if back else abs(step)  # clocks may be set back
             word = f"{'x' * length}-{number}-{at_line}"
-            at_above = at if tells or not at_line else at_above
-            text += line(at, "name", word) if tells or not at_line else f"{word}\n"
+            at_above = at if is_stamped or not at_line else at_above
+            text += line(at, "name", word) if is_stamped or not at_line else f"{word}\n"
             expected.append((at_above, word))
         paths[f"log{number}"] = folder / f"log{number}"
         paths[f"log{number}"].write_text(text)
     expected.sort(key=lambda timed: timed[0])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(merged_log, "PAGE", page)
-        patch.setattr(merged_past, "_MOST_AT_ONCE", most)
+        patch.setattr(merged_history, "_MAX_SORTED", most)
         log = MergedLog(paths)
         up, down = upwards(log), downwards(log)
         assert sorted(up) == sorted(down) == sorted(word for _, word in expected)
@@ -162,16 +161,16 @@ def test_pages_upwards_and_downwards_give_every_line_once_and_in_order(
             assert [at for at, _ in page_there.lines[:1]] == [page_there.start] * bool(page_there.lines)
 
 
-async def test_a_search_finds_lines_of_all_logs_by_what_is_shown_of_them(tmp_path: Path) -> None:
+async def test_a_search_finds_lines_of_all_logs_by_the_text_that_is_shown(tmp_path: Path) -> None:
     paths = {name: tmp_path / name for name in ("one", "two")}
     for name, path in paths.items():
         path.write_text("".join(line(second, name, f"epoch {second}") for second in range(100)))
     log = MergedLog(paths)
     _, end = log.state()
     upwards, downwards = Search("two .*epoch 5"), Search("two .*epoch 5")
-    assert await upwards.look_through(log.before(end).lines)
+    assert await upwards.search_lines(log.before(end).lines)
     assert len(upwards.matches) == 11
     page = log.around(upwards.matches[0])
     assert dict(page.lines)[upwards.matches[0]].endswith("two epoch 5")
-    assert await downwards.look_through(log.after(0).lines)
+    assert await downwards.search_lines(log.after(0).lines)
     assert downwards.matches == upwards.matches

@@ -6,7 +6,7 @@ from pmssm.supervisor.logs.search import ERRORS, Search
 
 
 def matching(search: Search, *lines: str) -> list[int]:
-    return [place for place, line in enumerate(lines) if search.pattern.search(line)]
+    return [offset for offset, line in enumerate(lines) if search.pattern.search(line)]
 
 
 def test_steps_go_round_in_both_directions() -> None:
@@ -55,27 +55,27 @@ def test_errors_of_all_kinds_are_found_and_ordinary_lines_are_not() -> None:
     assert found == list(range(len(errors)))
 
 
-def test_a_step_from_a_place_takes_the_match_there_or_the_next_one() -> None:
+def test_a_step_from_an_offset_takes_the_match_there_or_the_next_one() -> None:
     search = Search("a")
     search.add([10, 20, 30])
-    assert [search.step(1, place) for place in (5, 20, 21, 31)] == [10, 20, 30, 10]
-    assert [search.step(-1, place) for place in (5, 20, 21, 31)] == [30, 10, 20, 30]
+    assert [search.step(1, offset) for offset in (5, 20, 21, 31)] == [10, 20, 30, 10]
+    assert [search.step(-1, offset) for offset in (5, 20, 21, 31)] == [30, 10, 20, 30]
 
 
 async def test_a_search_that_would_take_years_is_given_up_and_says_so() -> None:
     search = Search("(a|aa)+b$")
-    assert not await search.look_through([(0, "aab!"), (5, "a" * 60 + "!")])
-    assert search.gave_up
-    assert "gave up looking for" in search.describe()
+    assert not await search.search_lines([(0, "aab!"), (5, "a" * 60 + "!")])
+    assert search.timed_out
+    assert "gave up searching for" in search.describe()
     assert search.spans("a" * 60) == []
     drawn = Search("(a|aa)+b$")
     assert drawn.spans("a" * 60) == []
-    assert drawn.gave_up
+    assert drawn.timed_out
 
 
 @given(st.text(max_size=8), st.lists(st.text(max_size=20), max_size=20))
-def test_no_search_raises_and_its_spans_lie_in_the_line(wanted: str, lines: list[str]) -> None:
-    search = Search(wanted)
+def test_no_search_raises_and_its_spans_lie_in_the_line(query: str, lines: list[str]) -> None:
+    search = Search(query)
     for text in lines:
         assert all(0 <= start < end <= len(text) for start, end in search.spans(text))
     assert "match" in search.describe()
