@@ -1,7 +1,7 @@
 """Options declared as fields of a frozen dataclass, so that an option and its value are one line apart.
 
-A field says all about its option: its names, its type, its help, the heading in `--help`, and which commands of a plan
-receive it. Adding an option means adding a field.
+A field has everything about its option: name, type, help, heading in `--help`, and which commands of a plan receive it.
+Adding an option means adding a field.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ def start_session(logs: Path, options: SessionOptions, foreground: ForegroundOpt
     """Create the session and start its engine.
 
     Returns:
-        Exit code; with --headless it says how the runs ended.
+        Exit code; with --headless that of `run_headless`.
 
     Raises:
         CommandError: Options that exclude each other, or no terminal for the dashboard.

@@ -332,10 +332,10 @@ def test_a_client_waits_for_an_engine_that_is_just_leaving(session: Box) -> None
     fcntl.flock(lock, fcntl.LOCK_EX)
     client = session.start("status", "--json")
     wait_until(
-        lambda: b"engine_process" in b"".join(children_of(client.pid).values()),
+        lambda: b"pmssm.supervisor.engine" in b"".join(children_of(client.pid).values()),
         what="an engine that finds the lock taken",
     )
-    wait_until(lambda: b"engine_process" not in b"".join(children_of(client.pid).values()), what="its end")
+    wait_until(lambda: b"pmssm.supervisor.engine" not in b"".join(children_of(client.pid).values()), what="its end")
     os.close(lock)
     output, _ = client.communicate(timeout=60)
     assert client.returncode == 0, output
