@@ -76,19 +76,19 @@ def test_a_training_stopped_killed_and_resumed_is_bit_for_bit_the_uninterrupted_
     assert whole.stderr == ""
 
     broken = (*settings, "--output", tmp_path / "broken", "--checkpoint-seconds", 0.2)
-    status, said = interrupt(start_cli, broken, signal.SIGTERM, "Epoch 0001")
-    assert status == 143, said
-    assert "Checkpoint saved at epoch 000" in said
-    assert "Stopped by SIGTERM" in said
+    status, output = interrupt(start_cli, broken, signal.SIGTERM, "Epoch 0001")
+    assert status == 143, output
+    assert "Checkpoint saved at epoch 000" in output
+    assert "Stopped by SIGTERM" in output
 
-    status, said = interrupt(start_cli, broken, signal.SIGKILL, "Epoch 0002")
+    status, output = interrupt(start_cli, broken, signal.SIGKILL, "Epoch 0002")
     assert status == -signal.SIGKILL
-    assert "Resumed at epoch 000" in said
-    assert f"Training for {SETTINGS[name][1]} epochs" in said
+    assert "Resumed at epoch 000" in output
+    assert f"Training for {SETTINGS[name][1]} epochs" in output
 
     if name == "transformer":
         longer = cli(*broken, "--epochs", 9)
-        assert "with epochs, which the cosine schedule spans, 3, this one has 9; go back to 3, or" in only_line(longer)
+        assert "with epochs, which the cosine schedule spans, 3, this one has 9; use 3, or" in only_line(longer)
 
     resumed = cli(*broken)
     assert resumed.returncode == 0, resumed
@@ -187,12 +187,9 @@ def test_a_start_on_a_finished_training_writes_the_same_results_again(
 
 def test_a_checkpoint_of_other_settings_is_refused(trained: tuple[Path, str], prepared: Path, cli: Run) -> None:
     done = cli("mlp", "--data", prepared, "--output", trained[0], "--epochs", 3, "--seed", 7)
-    assert (
-        "checkpoint.pt: belongs to a training with seed 42, this one has 7; go back to 42, or start over"
-        in only_line(done)
-    )
+    assert "checkpoint.pt: belongs to a training with seed 42, this one has 7; use 42, or start over" in only_line(done)
     done = cli("mlp", "--data", prepared, "--output", trained[0], "--epochs", 2)
-    assert "has 3 epochs behind it, --epochs 2 asks for fewer" in only_line(done)
+    assert "already has 3 epochs, more than --epochs 2" in only_line(done)
 
 
 def test_more_epochs_and_a_damaged_checkpoint_and_fresh(prepared: Path, tmp_path: Path, cli: Run) -> None:
@@ -230,7 +227,7 @@ def test_sigint_ends_with_130_and_a_second_trainer_is_kept_out(
     arguments = ("mlp", "--data", prepared, "--output", tmp_path, "--threads", 1)
     first = start_cli(*arguments)
     wait_for(first, "Epoch 0001")
-    assert "another trainer is at work here" in only_line(cli(*arguments))
+    assert "another trainer uses this folder" in only_line(cli(*arguments))
     first.send_signal(signal.SIGINT)
     rest, _ = first.communicate(timeout=60)
     assert first.returncode == 130
@@ -240,11 +237,11 @@ def test_sigint_ends_with_130_and_a_second_trainer_is_kept_out(
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("mlp", "--data", "{tmp}", "--output", "{tmp}/out"), "holds no prepared data"),
+        (("mlp", "--data", "{tmp}", "--output", "{tmp}/out"), "contains no prepared data"),
         (("mlp", "--data", "{data}", "--output", "{tmp}/file/out"), "Not a directory"),
         (("prepare", "--testing", "--output", "{tmp}/file/out"), "Not a directory"),
         (("prepare", "--output", "/proc/out", "--testing"), "/proc/out"),
-        (("mlp", "--data", "{data}", "--output", "{tmp}/out", "--device", "cuda"), "PyTorch sees no CUDA GPU"),
+        (("mlp", "--data", "{data}", "--output", "{tmp}/out", "--device", "cuda"), "PyTorch finds no CUDA GPU"),
         (("prepare", "--output", "{tmp}/out", "--data", "{tmp}/none*.root"), "none*.root': no ROOT, CSV"),
     ],
 )

@@ -13,7 +13,7 @@ from pmssm.trainers.data.targets import find_target
 from pmssm.trainers.report.page import HEADS, ranking, recommendation, seed_table
 from pmssm.trainers.report.plots import residuals, true_against_predicted
 from pmssm.trainers.report.scores import PointScores, is_significant, score
-from pmssm.trainers.report.trainings import Run as Training
+from pmssm.trainers.report.trainings import TrainedRun
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -33,11 +33,11 @@ def test_a_lead_is_clear_only_beyond_the_statistical_error() -> None:
     assert not is_significant(noise, np.roll(noise, 1))
 
 
-def trainings(**kinds: str) -> tuple[list[Training], dict[str, PointScores], np.ndarray]:
+def trainings(**kinds: str) -> tuple[list[TrainedRun], dict[str, PointScores], np.ndarray]:
     """Trainings of those names and kinds, the first the best, their figures, and the true values."""
     true = np.geomspace(1e-4, 0.9, 50)
     runs = [
-        Training(name, true * (1.1 + 0.1 * number), np.full(50, 0.1 + 0.1 * number), kind=kind)
+        TrainedRun(name, true * (1.1 + 0.1 * number), np.full(50, 0.1 + 0.1 * number), kind=kind)
         for number, (name, kind) in enumerate(kinds.items())
     ]
     figures = {run.name: score(true, *(part for part in (run.predicted, run.squares) if part is not None))
@@ -61,9 +61,7 @@ def test_where_the_logarithm_was_learned_the_report_says_what_its_figures_are_of
     target = find_target("relic_density", transform="log", above=None, below=None)
     assert "the smallest normalised error of ln(Ωh² / 0.12) (0.1000)" in recommendation(runs, figures, target)
     note = ranking(runs, figures, HEADS, target)["note"]
-    assert (
-        "of z-scores of ln(Ωh² / 0.12); it ranks, is what was trained on, and chose each training's best epoch" in note
-    )
+    assert "ranking is by normalised MSE, of z-scores of ln(Ωh² / 0.12). The trainings minimised it" in note
     for picture in (
         true_against_predicted(runs[0], true, target),
         residuals(runs[0], true, true[:, None], ["IN_mu"], target),

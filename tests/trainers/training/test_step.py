@@ -13,10 +13,11 @@ from pmssm.trainers.training.adamw import FlatAdamW
 from pmssm.trainers.training.checkpoint import Checkpoints
 from pmssm.trainers.training.cuda_graph import warm_up
 from pmssm.trainers.training.flat_parameters import FlatParameters
-from pmssm.trainers.training.loop import Trainer, TrainingConfig
+from pmssm.trainers.training.loop import Trainer
 from pmssm.trainers.training.metrics import MetricsWriter
+from pmssm.trainers.training.state import TrainingConfig
 from pmssm.trainers.training.step import TrainingData, TrainingStep, epoch_order
-from pmssm.trainers.training.train import TrainingJob, build_models, precision_of
+from pmssm.trainers.training.train import TrainingJob, build_models, resolve_precision
 from torch import Tensor, nn
 
 NAMES = ["transformer", "transformer_tabular", "mlp"]
@@ -92,7 +93,7 @@ def test_a_batch_in_parts_gives_the_trajectory_of_a_whole_one_to_1e_12(name: str
         step = TrainingStep(points, optimizer, 200, parts=parts)
         assert step.parts == parts
         for epoch in range(3):
-            step.begin([42], epoch, row=0)
+            step.start_epoch([42], epoch, row=0)
             step(200)
             step(100)
         losses.append(step.loss_sum.item())
@@ -127,14 +128,14 @@ def test_a_warm_up_leaves_everything_as_it_was() -> None:
     )
     cold.optimizer.load(warm.optimizer.state())
     for training in (warm, cold):
-        training.step.begin([42], epoch=0, row=0)
+        training.step.start_epoch([42], epoch=0, row=0)
     for rows in (32, 32, 6):
         warm_up(warm.step, rows)
         warm.step(rows)
         cold.step(rows)
     for ours, theirs in zip(warm.step.buffers(), cold.step.buffers(), strict=True):
         assert torch.equal(ours, theirs)
-    assert int(warm.step.ahead[0]) == 70
+    assert int(warm.step.next_positions[0]) == 70
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -155,7 +156,7 @@ def test_in_bf16_the_body_has_half_the_digits_of_what_is_kept_and_the_ends_have_
     model = RECIPES[name].build()
     weights = FlatParameters([model], Precision.BF16)
     weights.flat.mul_(1 + 1e-3)
-    weights.refresh()
+    weights.update_bf16_copy()
     for (label, kept), used in zip(model.named_parameters(), weights.parameters, strict=True):
         in_body = label.startswith(model.body)
         assert used.dtype == (torch.bfloat16 if in_body else torch.float32)
@@ -177,13 +178,13 @@ def test_bf16_stops_and_resumes_to_the_same_bits_alone_and_as_an_ensemble(tmp_pa
 
 
 def test_an_ensemble_of_a_model_that_is_one_already_is_refused() -> None:
-    with pytest.raises(OptionError, match="--ensemble 2: tabm is an ensemble by itself; leave the option out"):
+    with pytest.raises(OptionError, match="--ensemble 2: tabm is already an ensemble; remove the option"):
         build_models("tabm", settings("tabm", ensemble=2), CPU)
 
 
 def test_a_precision_that_a_cpu_lacks_is_refused() -> None:
     assert choose_precision("fp32", CPU) is Precision.FP32
-    with pytest.raises(OptionError, match="--precision tf32: a CPU has none; give --precision fp32"):
+    with pytest.raises(OptionError, match="--precision tf32: CPUs do not support it; use --precision fp32"):
         choose_precision("tf32", CPU)
 
 
@@ -193,12 +194,12 @@ def test_by_itself_a_cpu_computes_in_bf16_where_it_has_that(
 ) -> None:
     monkeypatch.setattr("pmssm.trainers.precision.cpu_has_bf16", lambda: has)
     assert choose_precision("auto", CPU) is chosen
-    assert precision_of(job("mlp", "auto"), CPU) is chosen
-    assert precision_of(job("transformer_tabular_plr", "auto"), CPU) is Precision.FP32
+    assert resolve_precision(job("mlp", "auto"), CPU) is chosen
+    assert resolve_precision(job("transformer_tabular_plr", "auto"), CPU) is Precision.FP32
 
 
 def test_a_model_that_has_no_part_for_bf16_computes_in_fp32_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    assert precision_of(job("tabm", "bf16"), CPU) is Precision.FP32
+    assert resolve_precision(job("tabm", "bf16"), CPU) is Precision.FP32
     assert "tabm computes in fp32 alone: --precision bf16 has no effect" in caplog.text
 
 
