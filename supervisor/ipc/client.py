@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..session.snapshot import Snapshot
+from .compatibility import parse_reply, server_pid
 from .messages import Command, GetSnapshot, Reply, Subscribe
 from .server import MAX_REPLY, REQUEST_DEADLINE_S, SILENCE_S
 
@@ -27,6 +28,7 @@ class Client:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._pid = server_pid(writer.get_extra_info("socket"))
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -51,7 +53,7 @@ class Client:
         Raises:
             EngineUnavailable: The engine does not answer, or closed the connection.
         """
-        return Snapshot.model_validate_json(await self._request(GetSnapshot()))
+        return parse_reply(Snapshot, await self._request(GetSnapshot()), self._pid)
 
     async def command(self, command: Command) -> Reply:
         """Send a command and return the engine's reply.
@@ -59,7 +61,7 @@ class Client:
         Raises:
             EngineUnavailable: The engine does not answer, or closed the connection.
         """
-        return Reply.model_validate_json(await self._request(command))
+        return parse_reply(Reply, await self._request(command), self._pid)
 
     async def snapshots(self) -> AsyncIterator[Snapshot]:
         """Yield the session now and at every change; the connection cannot be used for anything else.
@@ -69,7 +71,7 @@ class Client:
         """
         line = await self._request(Subscribe())
         while True:
-            yield Snapshot.model_validate_json(line)
+            yield parse_reply(Snapshot, line, self._pid)
             try:
                 line = await asyncio.wait_for(self._receive(), SILENCE_S)
             except TimeoutError:

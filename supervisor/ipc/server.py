@@ -17,6 +17,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from ..session.snapshot import Snapshot
+from .compatibility import NOT_A_REQUEST
 from .engine_lock import EngineLock
 from .messages import Command, GetSnapshot, Reply, Subscribe, requests
 from .socket_path import socket_path
@@ -187,7 +188,7 @@ class Server:
             try:
                 request = requests.validate_json(line)
             except ValidationError as error:
-                await _send(writer, Reply(ok=False, message=f"not a request: {error.errors()[0]['msg']}"))
+                await _send(writer, Reply(ok=False, message=f"{NOT_A_REQUEST}: {error.errors()[0]['msg']}"))
                 return
             if isinstance(request, Subscribe):
                 await self._stream(reader, writer)

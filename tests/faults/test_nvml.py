@@ -57,7 +57,7 @@ def test_an_nvml_that_fails_as_a_whole_is_reported_with_its_reason_and_comes_bac
     status = box.wait(lambda status: status["gpu_error"])
     assert expected in status["gpu_error"] and status["gpus"] == []
     assert [status["runs"][run]["gpu"] for run in ("one", "two")] == [1, 2]
-    assert f"no GPU figures: {status['gpu_error']}" in box.ok("status")
+    assert f"no GPU readings: {status['gpu_error']}" in box.ok("status")
     fake.set(*GPUS)
     box.wait(lambda status: len(status["gpus"]) == 3 and status["gpu_error"] is None)
     fake.set(*GPUS, errors=errors)

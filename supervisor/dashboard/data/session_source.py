@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from pydantic import ValidationError
-
 from ...ipc.client import EngineUnavailable
+from ...ipc.compatibility import EngineIncompatible
 from ...ipc.connection import NoActiveSession, open_client
 from ...ipc.messages import Command, Reply
 from ...ipc.socket_path import RuntimeFolderError
@@ -83,12 +82,8 @@ class EngineSource:
         try:
             async with open_client(self._logs, reopen=reopen, stamp=self._stamp) as client:
                 yield client
-        except (SessionError, JournalError, RuntimeFolderError) as error:
+        except (SessionError, JournalError, RuntimeFolderError, EngineIncompatible) as error:
             raise EngineUnavailable(str(error)) from None
-        except ValidationError as error:
-            raise EngineUnavailable(
-                f"cannot read the engine's message ({error.title}); it may run another version"
-            ) from None
 
     async def read_recorded(self) -> Snapshot | None:
         """Return the session's last snapshot, or None if its files cannot be read."""

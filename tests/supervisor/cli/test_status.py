@@ -56,7 +56,7 @@ def test_what_nvml_does_not_tell_is_not_invented() -> None:
 
 def test_a_live_session_without_gpu_figures_says_why() -> None:
     lines = status_lines(snapshot(gpus=(), gpu_error="NVML has not answered yet"))
-    assert "no GPU figures: NVML has not answered yet" in lines
+    assert "no GPU readings: NVML has not answered yet" in lines
 
 
 def test_a_session_without_engine_says_so_and_nothing_of_gpus() -> None:
