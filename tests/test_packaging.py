@@ -5,7 +5,6 @@ import subprocess
 import sys
 import tomllib
 import venv
-from collections.abc import Mapping
 from pathlib import Path
 
 import pexpect
@@ -28,20 +27,15 @@ def python_with_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
-def _environment(python: Path) -> dict[str, str]:
-    """The variables with which that interpreter finds our dependencies, behind its own packages.
-
-    It does not find our editable install: `.pth` files count in an environment's own folder only.
-    """
-    (own,) = (python.parent.parent / "lib").glob("python*/site-packages")
-    ours = [entry for entry in sys.path if entry.endswith("site-packages")]
-    return {"PYTHONPATH": os.pathsep.join([str(own), *ours])}
+def _environment() -> dict[str, str]:
+    """Return an environment in which the wheel finds our dependencies, but not our editable install."""
+    sites = [entry for entry in sys.path if entry.endswith("site-packages")]  # here, .pth files have no effect
+    return {"PYTHONPATH": os.pathsep.join(sites), "PATH": os.environ["PATH"]}
 
 
-def _say(python: Path, program: str) -> str:
-    """What a program prints there."""
-    command = [python, "-c", program]
-    done = subprocess.run(command, env=_environment(python), capture_output=True, text=True, timeout=60, check=False)
+def _output(*command: str | Path, cwd: Path | None = None) -> str:
+    """Return what a command that must succeed prints in that environment."""
+    done = subprocess.run(command, cwd=cwd, env=_environment(), capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -50,7 +44,7 @@ BOTH = "import supervisor, pmssm.supervisor as ours; print(ours.__file__, superv
 
 
 def test_the_wheel_lives_beside_the_package_supervisor(python_with_wheel: Path) -> None:
-    ours, theirs = _say(python_with_wheel, BOTH).splitlines()
+    ours, theirs = _output(python_with_wheel, "-c", BOTH).splitlines()
     assert Path(ours).is_relative_to(python_with_wheel.parent.parent)
     assert "pmssm" not in theirs
 
@@ -71,56 +65,42 @@ print(sum(entry.name.endswith(".root") for entry in (files("pmssm.trainers.data"
 print(sum(entry.name.endswith(".tcss") for entry in files("pmssm.supervisor.dashboard").iterdir()))
 print(sum(entry.name.startswith("page.") for entry in (files("pmssm.supervisor.web") / "static").iterdir()))
 """
-    told = _say(python_with_wheel, program).splitlines()
-    assert told == ["prepare transformer transformer_tabular mlp report", "3", "1", "3"]
+    lines = _output(python_with_wheel, "-c", program).splitlines()
+    assert lines == ["prepare transformer transformer_tabular mlp report", "3", "1", "3"]
 
 
-def test_every_folder_with_modules_is_a_package_of_the_wheel() -> None:
-    options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    folders = {module.parent for half in options["package-dir"].values() for module in (ROOT / half).rglob("*.py")}
-    assert sorted(options["packages"]) == sorted(f"pmssm.{'.'.join(path.relative_to(ROOT).parts)}" for path in folders)
-
-
-@pytest.fixture
-def installed(
-    python_with_wheel: Path, env_without_nvml: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[str, dict[str, str]]:
-    """The command that the wheel installs, and an environment for it on a machine without GPUs."""
-    runtime = {"XDG_RUNTIME_DIR": str(tmp_path_factory.mktemp("r")), "TERM": "xterm-256color"}
-    return str(python_with_wheel.with_name("pmssm-supervise")), {
-        **env_without_nvml,
-        **_environment(python_with_wheel),
-        **runtime,
+def test_the_list_of_packages_is_that_of_the_folders() -> None:
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = {
+        ".".join((name, *path.parent.relative_to(ROOT / top).parts))
+        for name, top in tool["package-dir"].items()
+        for path in (ROOT / top).rglob("*.py")
     }
+    assert sorted(tool["packages"]) == sorted(folders)
 
 
-def test_the_installed_command_knows_its_version_and_checks_the_machine(
-    installed: tuple[str, dict[str, str]], tmp_path: Path
-) -> None:
-    command, env = installed
-
-    def output(*arguments: str) -> str:
-        return subprocess.run(
-            [command, *arguments], env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
-        ).stdout
-
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["version"] in output("--version")
-    assert "transformer_tabular" in output("check")
+def test_the_wheel_has_the_command_and_the_module(python_with_wheel: Path) -> None:
+    command = python_with_wheel.with_name("pmssm-supervise")
+    assert _output(command, "--version").startswith("pmssm-supervise, version ")
+    usage = "Train the pMSSM surrogates in parallel"
+    assert usage in _output(command, "--help")
+    assert usage in _output(python_with_wheel, "-m", "pmssm.supervisor", "--help")
 
 
-def test_the_installed_command_shows_the_dashboard(installed: tuple[str, dict[str, str]], tmp_path: Path) -> None:
-    command, env = installed
-    (tmp_path / "plan.toml").write_text('[runs.sleeper]\ncommand = ["sleep", "600"]\n')
-    arguments = ["--plan", "plan.toml"]
-    screen = pexpect.spawn(command, arguments, cwd=str(tmp_path), env=env, dimensions=(24, 80), timeout=60)
+def test_the_wheel_runs_a_session_and_shows_it_in_the_dashboard(python_with_wheel: Path, tmp_path: Path) -> None:
+    command = python_with_wheel.with_name("pmssm-supervise")
+    (tmp_path / "plan.toml").write_text('[runs.alpha]\ncommand = ["true"]\n')
+    assert "1 succeeded" in _output(command, "--headless", "--plan", "plan.toml", cwd=tmp_path)
+    env = {**_environment(), "TERM": "xterm-256color"}
+    terminal = pexpect.spawn(
+        str(command), ["attach"], cwd=str(tmp_path), env=env, dimensions=(24, 100), encoding="utf-8", timeout=60
+    )
     try:
-        screen.expect("sleeper")
-        screen.expect("running")
-        screen.send("q")
-        screen.expect(pexpect.EOF)
-        screen.close()
-        assert screen.exitstatus == 0
+        terminal.expect_exact("alpha")
+        terminal.expect_exact("succeeded")
+        terminal.send("q")
+        terminal.expect(pexpect.EOF)
+        terminal.wait()
+        assert terminal.exitstatus == 0
     finally:
-        screen.close(force=True)
-        subprocess.run([command, "down"], env=env, cwd=tmp_path, check=True, timeout=60)
+        terminal.close(force=True)

@@ -9,7 +9,7 @@ from types import FrameType
 
 
 class Stopped(SystemExit):
-    """A signal ends the program, with exit code 128 + its number.
+    """Exit of the program by a signal, with exit code 128 + its number.
 
     Args:
         signum: Number of the signal.

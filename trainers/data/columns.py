@@ -31,7 +31,7 @@ class Column:
     """One number per row.
 
     Attributes:
-        name: Our name of the column.
+        name: Name of the column in this package.
         names: Possible names in a file, the preferred one first.
         required: A file without this column is an error; otherwise its values are nan.
     """
@@ -53,13 +53,13 @@ def parameter_columns(branches: Sequence[str] = (), *, also: Sequence[Column] = 
     Raises:
         OptionError: An item of `branches` is neither.
     """
-    short = [name.removeprefix("IN_") for name in PARAMETERS]
+    short_names = [name.removeprefix("IN_") for name in PARAMETERS]
     others = {column.name: column for column in also}
     by_parameter: dict[str, str] = {}
     patterns: list[str] = []
     for item in branches:
         name, equals, branch = item.partition("=")
-        if equals and branch and name.removeprefix("IN_") in short:
+        if equals and branch and name.removeprefix("IN_") in short_names:
             by_parameter[name.removeprefix("IN_")] = branch
         elif equals and branch and name in others:
             others[name] = replace(others[name], names=(branch,))
@@ -67,13 +67,20 @@ def parameter_columns(branches: Sequence[str] = (), *, also: Sequence[Column] = 
             patterns.append(item)
         else:
             raise OptionError(f"--branches {item!r}: use a pattern with one star, such as 'IN_*', or NAME=BRANCH, "
-                              f"where NAME is one of {', '.join([*short, *others])}")  # fmt: skip
+                              f"where NAME is one of {', '.join([*short_names, *others])}")  # fmt: skip
     parameters = (
-        Column(name, (by_parameter[bare],) if bare in by_parameter else _spellings(bare, patterns or ["IN_*", "*"]))
-        for name, bare in zip(PARAMETERS, short, strict=True)
+        Column(
+            name,
+            (by_parameter[short_name],)
+            if short_name in by_parameter
+            else _spellings(short_name, patterns or ["IN_*", "*"]),
+        )
+        for name, short_name in zip(PARAMETERS, short_names, strict=True)
     )
     return (*parameters, *others.values())
 
 
-def _spellings(bare: str, patterns: Sequence[str]) -> tuple[str, ...]:
-    return tuple(pattern.replace("*", spelling) for pattern in patterns for spelling in SPELLINGS.get(bare, (bare,)))
+def _spellings(short_name: str, patterns: Sequence[str]) -> tuple[str, ...]:
+    return tuple(
+        pattern.replace("*", spelling) for pattern in patterns for spelling in SPELLINGS.get(short_name, (short_name,))
+    )

@@ -16,7 +16,7 @@ PREDICTION_ROWS = {"cpu": 256, "cuda": 8192}
 
 
 class Interrupted(Exception):
-    """A signal arrived during predictions; not an error.
+    """Interruption of predictions by a signal; not an error.
 
     Attributes:
         signum: Number of the signal.

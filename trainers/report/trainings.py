@@ -65,9 +65,7 @@ def find_runs(session: Path, prepared: PreparedData, report: Path) -> list[Train
     states = _states(session)
     folders = {path.name: path for path in session.iterdir() if path.is_dir() and path.resolve() != report.resolve()}
     trained = [name for name, path in folders.items() if (path / "metrics.csv").exists()]
-    without_folder = [
-        name for name, state in states.items() if state not in ("succeeded", "running") and name in states
-    ]
+    without_folder = [name for name, state in states.items() if state not in ("succeeded", "running")]
     names = dict.fromkeys(sorted(trained) + [name for name in without_folder if name not in ("prepare", report.name)])
     runs = []
     for number, name in enumerate(names, start=1):

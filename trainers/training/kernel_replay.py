@@ -27,7 +27,7 @@ class ReplayedStep:
     """A step that is recorded once per number of rows, then replayed to the same bits.
 
     Only kernel calls are recorded; Python control flow runs once, while recording. If a batch is divided
-    into parts, each part has its own thread and its share of the cores. Threads that share every kernel
+    into slices, each slice has its own thread and its share of the cores. Threads that share every kernel
     wait for each other hundreds of times per step, and for any other process on the machine; threads with
     their own rows wait once.
 
@@ -37,12 +37,12 @@ class ReplayedStep:
 
     def __init__(self, step: TrainingStep) -> None:
         self.step = step
-        self._pools = [StoragePool() for _ in range(step.parts)]
+        self._pools = [StoragePool() for _ in range(step.slices)]
         self._tapes: dict[int, list[list[KernelTape]]] = {}
         self._cores = torch.get_num_threads()
-        self._threads_per_part = max(1, self._cores // step.parts)
+        self._threads_per_slice = max(1, self._cores // step.slices)
         self._executor = ThreadPoolExecutor(
-            max(1, step.parts - 1), "part", torch.set_num_threads, (self._threads_per_part,)
+            max(1, step.slices - 1), "slice", torch.set_num_threads, (self._threads_per_slice,)
         )
 
     def __call__(self, rows: int) -> None:
@@ -78,7 +78,7 @@ class ReplayedStep:
         if tasks == 1:
             yield
             return
-        torch.set_num_threads(self._threads_per_part)
+        torch.set_num_threads(self._threads_per_slice)
         try:
             yield
         finally:
@@ -120,7 +120,7 @@ class StoragePool:
         self.free = [storage for storage in self.free if storage is not best]
         return best
 
-    def give_back(self, storage: UntypedStorage) -> None:
+    def release(self, storage: UntypedStorage) -> None:
         """Make `storage` available to the next user."""
         self.free.append(storage)
 
@@ -190,7 +190,7 @@ class KernelTape:
             taken |= given
             uses.subtract(call.read_storages | call.new_storages)
             for number in [number for number in taken if not uses[number]]:
-                pool.give_back(tensors.storages[number])
+                pool.release(tensors.storages[number])
                 taken.remove(number)
 
     def play(self) -> None:

@@ -78,7 +78,7 @@ class Trainer:
         on_gpu = data.train_inputs.device.type == "cuda"
         splits_batch = not on_gpu and getattr(self.model, "splits_batch", False)
         self.step = TrainingStep(
-            data, self.optimizer, settings.batch_size, parts=torch.get_num_threads() if splits_batch else 1
+            data, self.optimizer, settings.batch_size, slices=torch.get_num_threads() if splits_batch else 1
         )
         self.take_step: Callable[[int], None] = CudaGraphStep(self.step) if on_gpu else ReplayedStep(self.step)
         count = len(self.models)

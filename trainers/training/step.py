@@ -52,13 +52,13 @@ class BatchSlice(NamedTuple):
 class TrainingStep:
     """One update of all models, each with its own order of the rows.
 
-    A batch is divided into up to `parts` slices of at least MIN_SLICE_ROWS rows, whose gradients are added.
+    A batch is divided into up to `slices` slices of at least MIN_SLICE_ROWS rows, whose gradients are added.
 
     Args:
         data: z-scores; also an attribute.
         optimizer: Holds the parameters; also an attribute.
         batch_size: Largest number of rows of a step.
-        parts: Largest number of slices per batch; also an attribute, limited by `batch_size`.
+        slices: Largest number of slices per batch; also an attribute, limited by `batch_size`.
 
     Attributes:
         forward: Maps inputs (models, k, 19) to predictions (models, k).
@@ -67,17 +67,17 @@ class TrainingStep:
         loss_sum: Sum of the squared errors since it was last zeroed, shape (models,), float64.
     """
 
-    def __init__(self, data: TrainingData, optimizer: FlatAdamW, batch_size: int, parts: int = 1) -> None:
+    def __init__(self, data: TrainingData, optimizer: FlatAdamW, batch_size: int, slices: int = 1) -> None:
         self.data = data
         self.optimizer = optimizer
-        self.parts = _slice_count(batch_size, parts)
+        self.slices = _slice_count(batch_size, slices)
         self.forward: Callable[[Tensor], Tensor] = optimizer.weights.forward
         count, device = len(optimizer.weights.models), data.train_inputs.device
         self.order = torch.zeros(count, len(data.train_inputs), dtype=torch.int64, device=device)
         self.next_positions = torch.arange(batch_size, device=device)
         self.loss_sum = torch.zeros(count, dtype=torch.float64, device=device)
-        self._errors = data.train_targets.new_zeros(self.parts, count)
-        others = [torch.zeros_like(optimizer.gradient) for _ in range(self.parts - 1)]
+        self._errors = data.train_targets.new_zeros(self.slices, count)
+        others = [torch.zeros_like(optimizer.gradient) for _ in range(self.slices - 1)]
         self._gradients = [optimizer.gradient, *others]
 
     def compile(self) -> None:
@@ -117,34 +117,36 @@ class TrainingStep:
 
         The stages run one after another; the tasks of one stage may run at the same time.
         """
-        count = _slice_count(rows, self.parts)
-        parts = [BatchSlice(i, rows * i // count, rows * (i + 1) // count, rows) for i in range(count)]
+        count = _slice_count(rows, self.slices)
+        slices = [BatchSlice(i, rows * i // count, rows * (i + 1) // count, rows) for i in range(count)]
         return [
             [self.optimizer.weights.update_bf16_copy],
-            [partial(self._forward_backward, part) for part in parts],
+            [partial(self._forward_backward, batch_slice) for batch_slice in slices],
             [partial(self._update, rows, count)],
         ]
 
-    def _forward_backward(self, part: BatchSlice) -> None:
+    def _forward_backward(self, batch_slice: BatchSlice) -> None:
         """Compute squared errors and gradient of one slice."""
-        chosen = self.order.index_select(1, self.next_positions[part.start : part.end])  # (models, rows of the slice)
+        chosen = self.order.index_select(
+            1, self.next_positions[batch_slice.start : batch_slice.end]
+        )  # (models, rows of the slice)
         inputs, targets = (_gather_rows(table, chosen) for table in (self.data.train_inputs, self.data.train_targets))
-        predictions = self.forward(inputs)  # (models, rows of the slice), or (models, rows of the part, members)
+        predictions = self.forward(inputs)  # (models, rows of the slice[, members])
         if predictions.ndim == 3:  # TabM trains each member on its own error
             targets = targets.unsqueeze(-1)
         residuals = predictions.detach() - targets
         # Gradient of the mean squared error. Autograd would need ten kernels, each as slow on a CPU as this one.
-        grad_output = residuals * (2 / (part.rows * predictions[0, 0].numel()))
-        self.optimizer.weights.backward_into(self._gradients[part.number], predictions, grad_output)
+        grad_output = residuals * (2 / (batch_slice.rows * predictions[0, 0].numel()))
+        self.optimizer.weights.backward_into(self._gradients[batch_slice.number], predictions, grad_output)
         squares = residuals.square()
         squares = squares.mean(dim=2) if squares.ndim == 3 else squares
-        torch.sum(squares, dim=1, out=self._errors[part.number])
+        torch.sum(squares, dim=1, out=self._errors[batch_slice.number])
 
-    def _update(self, rows: int, parts: int) -> None:
-        for gradient in self._gradients[1:parts]:
+    def _update(self, rows: int, slices: int) -> None:
+        for gradient in self._gradients[1:slices]:
             self.optimizer.gradient.add_(gradient)
         self.optimizer.step()
-        for errors in self._errors[:parts]:
+        for errors in self._errors[:slices]:
             self.loss_sum.add_(errors)
         self.next_positions.add_(rows)
 

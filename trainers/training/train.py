@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import fcntl
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +14,23 @@ import torch
 from torch import nn
 
 from ..data.prepared import PreparedData, load_prepared
-from ..data.targets import Target
 from ..device import choose_device, device_name
 from ..errors import CheckpointError, OptionError, TrainingError
-from ..files import write_atomic
-from ..inference.model_file import to_saved
 from ..log import LOGGER
 from ..models.recipes import RECIPES
 from ..precision import Precision, choose_precision
 from ..signals import StopRequest
 from .checkpoint import Checkpoints
-from .evaluation import PhysicalMse, Scores, evaluate
+from .evaluation import PhysicalMse
 from .loop import Trainer
 from .metrics import MetricsWriter
+from .results import RESULTS, model_title, write_results
 from .startup_timer import StartupTimer
 from .state import TrainingConfig
 from .step import TrainingData
 
 TESTING_ROWS = 1_024
 """Largest number of training rows, and of validation rows, with `--testing`."""
-
-RESULTS = ("result.json", "model.pt", "loss_curve.png", "true_vs_predicted.png")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +106,7 @@ def train(job: TrainingJob, settings: TrainingConfig, stop: StopRequest, startup
         if not training.finished():
             training.run(checkpoints, metrics)
         training.use_best()
-        write_results(job, training, prepared, metrics)
+        write_results(job.output, job.name, training, prepared, metrics)
 
 
 def resolve_precision(job: TrainingJob, device: torch.device) -> Precision:
@@ -244,61 +239,3 @@ def resume(job: TrainingJob, training: Trainer, checkpoints: Checkpoints, metric
     LOGGER.info("Training for %d epochs", epochs)
     if state is not None:
         LOGGER.info("Resumed at epoch %04d", progress.epoch + 1)
-
-
-def write_results(job: TrainingJob, training: Trainer, prepared: PreparedData, metrics: MetricsWriter) -> None:
-    """Write model, metrics and plots of the best weights, and result.json last."""
-    from .plots import loss_curve, true_vs_predicted  # noqa: PLC0415 (500 ms, only needed at the end)
-
-    progress, models, output = training.progress, training.models, job.output
-    if progress.epoch < training.settings.epochs:
-        LOGGER.info("Early stopping: no better validation MSE for %d epochs", progress.epoch - progress.best_epoch)
-    for model in models:
-        model.eval()
-    scores = evaluate(models, training.data, prepared.scaling, prepared.target)
-    settings = {**asdict(training.settings), "precision": str(training.settings.precision)}
-    saved = to_saved(job.name, models, prepared, settings)
-    write_atomic(output / "model.pt", lambda file: torch.save(saved, file))
-    metrics.rewrite(progress.rows)
-    loss_curve(output / "loss_curve.png", model_title(training), progress.rows, progress.best_epoch, prepared.target)
-    true_vs_predicted(output / "true_vs_predicted.png", model_title(training), scores, prepared.target)
-    summary = json.dumps(result_summary(training, scores, prepared.target), indent=1) + "\n"
-    write_atomic(output / "result.json", lambda file: file.write(summary.encode()))
-    LOGGER.info("Best epoch %04d | Val MSE = %.6f (normalised), %.6e (%s) | R² = %s", progress.best_epoch,
-                scores.mse_normalised, scores.mse, prepared.target.label,
-                "n/a" if scores.r2 is None else f"{scores.r2:.4f}")  # fmt: skip
-    LOGGER.info("Results in %s", output)
-
-
-def model_title(training: Trainer) -> str:
-    """Return the name of the model for logs and plots."""
-    count = len(training.models)
-    return type(training.models[0]).__name__ + (f" × {count}" if count > 1 else "")
-
-
-def result_summary(training: Trainer, scores: Scores, target: Target) -> dict[str, Any]:
-    """Return the contents of result.json.
-
-    Errors are those of the best weights on the validation part.
-    """
-    progress, model = training.progress, training.models[0]
-    members = {"ensemble": len(training.models), "val_mse_normalised_std": scores.mse_normalised_std}
-    return {
-        "model": type(model).__name__,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "epochs": progress.epoch,
-        "best_epoch": progress.best_epoch,
-        "target": target.name,
-        "y_transform": target.transform,
-        "val_mse_normalised": scores.mse_normalised,
-        **(members if len(training.models) > 1 else {}),
-        "r2_normalised": scores.r2_normalised,
-        "val_mse": scores.mse,
-        "val_mae": scores.mae,
-        "median_relative_error": scores.median_relative_error,
-        "r2": scores.r2,
-        "wall_time_s": round(progress.seconds, 3),
-        "peak_memory_mib": round(progress.peak_memory_mib, 1),
-        "device": device_name(training.data.train_inputs.device),
-        "precision": str(training.settings.precision),
-    }

@@ -12,9 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
+from pmssm.trainers.cli.main import commands
+from pmssm.trainers.cli.train_commands import make_command
 from pmssm.trainers.data.prepared import load_prepared
+from pmssm.trainers.data.reading import FORMATS
+from pmssm.trainers.data.targets import TARGETS
 from pmssm.trainers.inference.model_file import load_surrogate
 from pmssm.trainers.inference.surrogate import OutsideTrainingWarning
+from pmssm.trainers.models.recipes import RECIPES, Recipe
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -116,8 +122,8 @@ def test_the_log_has_the_documented_lines(trained: tuple[Path, str]) -> None:
         re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \[info     \] mlp                  \| ", line) for line in lines
     )
     assert any(line.endswith("| Training for 3 epochs") for line in lines)
-    figures = r"Train MSE = \d+\.\d{6} \| Val MSE = \d+\.\d{6} \| LR = 1\.000000e-04"
-    epochs = [line for line in lines if re.search(rf"\| Epoch \d{{4}} \| {figures}$", line)]
+    scores = r"Train MSE = \d+\.\d{6} \| Val MSE = \d+\.\d{6} \| LR = 1\.000000e-04"
+    epochs = [line for line in lines if re.search(rf"\| Epoch \d{{4}} \| {scores}$", line)]
     assert [line.split("| Epoch ")[1][:4] for line in epochs] == ["0001", "0002", "0003"]
 
 
@@ -156,7 +162,7 @@ def test_a_finished_training_leaves_model_metrics_plots_and_a_flat_result(
     assert 1 - mse / np.var(meta.val_targets) == pytest.approx(result["r2"], abs=1e-5)
 
 
-def test_the_surrogate_takes_physical_points_and_says_when_they_lie_outside(
+def test_the_surrogate_takes_physical_points_and_warns_of_those_outside_the_training_range(
     trained: tuple[Path, str], make_rows: Callable[..., np.ndarray]
 ) -> None:
     surrogate = load_surrogate(trained[0] / "model.pt")
@@ -292,3 +298,25 @@ def test_testing_runs_prepare_and_a_trainer_on_a_few_rows(tmp_path: Path, cli: R
     assert done.returncode == 0, done
     assert "1,024 rows to train" in done.stdout
     assert "Training for 2 epochs" in done.stdout
+
+
+def test_each_recipe_has_a_command_with_its_learning_rate_and_what_a_resume_needs() -> None:
+    assert set(RECIPES) < set(commands.commands)
+    for name, schedule in {"mlp": "a resume may use more --epochs", "tabm": "a resume needs the same --epochs"}.items():
+        help_text = " ".join(CliRunner().invoke(commands, [name, "--help"]).output.split())
+        assert RECIPES[name].summary in help_text
+        assert f"[default: {RECIPES[name].learning_rate}; x>0]" in help_text
+        assert schedule in help_text
+
+
+def test_a_recipe_alone_makes_a_command() -> None:
+    recipe = Recipe("mlp:PMSSMFeedForward", "a model of tomorrow", 0.5, 0.0, cosine=True, clip_norm=None)
+    assert "Train a model of tomorrow." in CliRunner().invoke(make_command("tomorrow", recipe), ["--help"]).output
+
+
+def test_the_help_of_prepare_names_every_format_and_target() -> None:
+    help_text = CliRunner().invoke(commands, ["prepare", "--help"]).output
+    for each in FORMATS:
+        assert each.name in help_text
+    for target in TARGETS.values():
+        assert target.branch in help_text

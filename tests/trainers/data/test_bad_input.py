@@ -62,7 +62,7 @@ def test_parquet_without_its_library_names_what_to_install(tmp_path: Path, monke
 # What looks odd and is read all the same
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_name_and_the_log_says_so(
+def test_a_byte_order_mark_is_no_part_of_the_first_name_and_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "scan.csv").write_text(f"{NAMES}\n{ROW}\n", encoding="utf-8-sig")
@@ -103,7 +103,7 @@ def with_names(spelling: Callable[[str], str]) -> dict[str, np.ndarray]:
         (lambda name: {"IN_At": "trilinear"}.get(name, name.lower()[3:] + "_in"), ("*_in", "At=trilinear")),
     ],
 )
-def test_parameters_are_found_with_or_without_prefix_and_as_branches_says(
+def test_parameters_are_found_with_or_without_prefix_and_by_the_branches_option(
     spelling: Callable[[str], str], branches: tuple[str, ...], tmp_path: Path
 ) -> None:
     expected = np.column_stack(list(columns().values()))
@@ -177,8 +177,8 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def test_a_damaged_file_is_refused_in_one_line_or_gives_as_many_numbers(whole: Path, data: st.DataObject) -> None:
     content = bytearray(whole.read_bytes())
     for _ in range(data.draw(st.integers(1, 3))):
-        place = data.draw(st.integers(0, len(content) - 1))
-        content[place : place + data.draw(st.integers(0, 8))] = data.draw(st.binary(max_size=8))
+        start = data.draw(st.integers(0, len(content) - 1))
+        content[start : start + data.draw(st.integers(0, 8))] = data.draw(st.binary(max_size=8))
     with file_of(whole.suffix, bytes(content)) as path:
         try:
             rows = read(path)

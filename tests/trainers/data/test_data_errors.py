@@ -50,7 +50,7 @@ def test_an_empty_csv_file_and_one_with_a_header_alone(tmp_path: Path, csv_file:
     assert "scan.csv: contains no rows" in refusal(tmp_path, csv_file(tmp_path / "scan.csv", make_rows(0)))
 
 
-def test_a_missing_branch_with_names_that_look_like_it(tmp_path: Path, root_file: Write) -> None:
+def test_a_missing_branch_with_similar_names(tmp_path: Path, root_file: Write) -> None:
     message = refusal(tmp_path, root_file(tmp_path / "scan.root", rename={"IN_tanb": "IN_tanbeta"}))
     assert "scan.root: no branch named 'IN_tanb' (did you mean 'IN_tanbeta'" in message
 

@@ -33,7 +33,7 @@ def report_text(*patterns: object, **selection: object) -> str:
     return "\n".join([*report_lines(meta), *warning_lines(meta)])
 
 
-def test_a_point_that_two_files_share_is_kept_once_and_the_report_says_so(
+def test_a_point_that_two_files_share_is_kept_once_and_is_in_the_report(
     tmp_path: Path, root_file: Write, csv_file: Write, make_rows: Make
 ) -> None:
     rows = make_rows(100)
@@ -64,7 +64,7 @@ def test_the_first_of_equal_points_is_found_and_no_other(rows: np.ndarray) -> No
     assert first.tolist() == [points.index(point) for point in points]
 
 
-def test_many_different_points_are_no_copies() -> None:
+def test_many_different_points_are_no_duplicates() -> None:
     rows = np.random.default_rng(1).uniform(-2000, 2000, (100_000, 2)).round(0)
     distinct = len(np.unique(rows.astype(np.float32), axis=0))
     assert len(np.unique(first_occurrences(point_keys(rows)))) == distinct

@@ -89,7 +89,7 @@ def test_points_with_nan_are_predicted_as_nan_and_lie_outside(model: Path, point
     assert table["outside_training_range"].tolist() == [False, False, True, False, False]
 
 
-def test_the_command_says_how_many_points_lie_outside_and_where(
+def test_the_command_counts_the_points_outside_by_parameter(
     model: Path, points: Floats, tmp_path: Path, cli: Run
 ) -> None:
     done = cli("predict", model, "--input", write_points(tmp_path / "p.csv", points), "--output", tmp_path / "o.csv")
@@ -136,7 +136,7 @@ def test_a_bad_file_leaves_the_output_as_it_was_and_gives_one_line(
         (("in.csv", "none/out.csv"), "none does not exist"),
     ],
 )
-def test_files_that_cannot_be_meant_are_refused(
+def test_files_with_a_wrong_name_or_place_are_rejected(
     names: tuple[str, str], expected: str, model: Path, points: Floats, tmp_path: Path
 ) -> None:
     source, output = names

@@ -99,7 +99,7 @@ def test_threads_that_share_the_rows_change_every_buffer_to_the_bits_that_one_pa
     with threads(3):
         replayed, computed = trainings(name, how, rows=700)
         computed.take_step = compute
-        assert replayed.step.parts == 3
+        assert replayed.step.slices == 3
         for training in (replayed, computed):
             train(training, 192, 192, 192, 124)
             train(training, 192, 192, 192, 124)

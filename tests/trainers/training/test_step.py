@@ -63,7 +63,7 @@ def trained(folder: Path, name: str, how: TrainingConfig, *, on: TrainingData | 
     return training
 
 
-def figures(training: Trainer) -> list[float]:
+def epoch_losses(training: Trainer) -> list[float]:
     return [value for row in training.progress.rows for value in (row.train_mse, row.val_mse)]
 
 
@@ -90,8 +90,8 @@ def test_a_batch_in_parts_gives_the_trajectory_of_a_whole_one_to_1e_12(name: str
     for parts in (1, 3):
         weights = FlatParameters([model.double() for model in build_models(name, how, CPU)])
         optimizer = FlatAdamW(weights, learning_rate=1e-3, weight_decay=0.1, clip_norm=1.0)
-        step = TrainingStep(points, optimizer, 200, parts=parts)
-        assert step.parts == parts
+        step = TrainingStep(points, optimizer, 200, slices=parts)
+        assert step.slices == parts
         for epoch in range(3):
             step.start_epoch([42], epoch, row=0)
             step(200)
@@ -107,7 +107,7 @@ def test_an_ensemble_stops_and_resumes_to_the_same_bits(tmp_path: Path) -> None:
     trained(tmp_path, "tiny", replace(how, epochs=2))  # a constant learning rate: the first half is that of the whole
     resumed = trained(tmp_path, "tiny", how)
     assert torch.equal(resumed.optimizer.flat, whole.optimizer.flat)
-    assert figures(resumed) == figures(whole)
+    assert epoch_losses(resumed) == epoch_losses(whole)
 
 
 def test_patience_runs_out_for_each_model_of_an_ensemble_by_itself(tmp_path: Path) -> None:
@@ -147,8 +147,8 @@ def test_bf16_keeps_weights_and_losses_in_fp32_and_stays_close_to_it(name: str, 
         tmp_path / "half", name, settings(name, epochs=2, learning_rate=1e-4, precision=Precision.BF16), on=on
     )
     assert half.optimizer.flat.dtype == half.optimizer.moments["exp_avg"].dtype == torch.float32
-    assert figures(half) == pytest.approx(figures(full), rel=0.05)
-    assert figures(half) != figures(full)
+    assert epoch_losses(half) == pytest.approx(epoch_losses(full), rel=0.05)
+    assert epoch_losses(half) != epoch_losses(full)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -174,7 +174,7 @@ def test_bf16_stops_and_resumes_to_the_same_bits_alone_and_as_an_ensemble(tmp_pa
         trained(halves_folder, "mlp", replace(how, epochs=1), on=on)
         resumed = trained(halves_folder, "mlp", how, on=on)
         assert torch.equal(resumed.optimizer.flat, whole.optimizer.flat)
-        assert figures(resumed) == figures(whole)
+        assert epoch_losses(resumed) == epoch_losses(whole)
 
 
 def test_an_ensemble_of_a_model_that_is_one_already_is_refused() -> None:
@@ -198,7 +198,7 @@ def test_by_itself_a_cpu_computes_in_bf16_where_it_has_that(
     assert resolve_precision(job("transformer_tabular_plr", "auto"), CPU) is Precision.FP32
 
 
-def test_a_model_that_has_no_part_for_bf16_computes_in_fp32_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_model_without_a_part_for_bf16_computes_in_fp32_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     assert resolve_precision(job("tabm", "bf16"), CPU) is Precision.FP32
     assert "tabm computes in fp32 alone: --precision bf16 has no effect" in caplog.text
 

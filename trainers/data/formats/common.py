@@ -31,7 +31,7 @@ def find_columns(path: Path, columns: Sequence[Column], present: Sequence[str], 
         kind: `column`, `branch` or `array`, for messages.
 
     Returns:
-        Name in the file by our name.
+        Names in the file, by the `name` of the column.
 
     Raises:
         DataError: A required column is missing, or a column occurs twice. The message lists similar names.
