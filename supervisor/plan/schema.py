@@ -85,43 +85,64 @@ def _number(value: str | int | float) -> float:
 class RunPlan(BaseModel):
     """One run: its command, dependencies, slot and retries.
 
-    Attributes:
-        command: Program and arguments, with placeholders.
-        after: Runs that must have succeeded before this one starts.
-        after_end: Runs that must have ended before this one starts, successful or not.
-        matrix: Values of placeholders; the run is expanded to one run for each combination.
-        group: Runs of one group are summarized as mean and standard deviation.
-        slot: Number of the slot, "none" to run without one, None for any slot.
-        gpu_memory_mib: Memory that the run is expected to need on a GPU, MiB.
-        stop_grace_s: Seconds between SIGTERM and SIGKILL.
-        env: Environment variables, added to those of the user's shell.
-        cwd: Working folder; by default the folder where the session was started.
-        progress: Regular expression whose named groups are numbers of a log line, such as `epoch` and `train_loss`.
-        fresh_args: Arguments that make the command start from scratch instead of from its checkpoint.
-        retries: New attempts after crashes.
-        retry_exit_codes: Exit codes that are crashes; death by a signal always is one.
-        retry_delay_s: Seconds before the first retry; the delay doubles with each retry.
-        stall_after_s: Seconds without output after which the run counts as stalled; None: from its own pace.
+    The descriptions of the fields are also the reference page of the plan file.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    command: tuple[Text, ...] = Field(min_length=1)
-    after: tuple[str, ...] = ()
-    after_end: tuple[str, ...] = ()
-    matrix: Annotated[dict[str, tuple[Value, ...]], BeforeValidator(validate_matrix)] = Field(default_factory=dict)
-    group: Annotated[str, AfterValidator(_check_group_name)] | None = None
-    slot: Annotated[int, Field(ge=0, strict=True)] | Literal["none"] | None = None
-    gpu_memory_mib: int | None = Field(default=None, ge=0, strict=True)
-    stop_grace_s: float = Field(default=30.0, ge=0, le=MAX_GRACE_S, strict=True)
-    env: dict[Variable, Text] = Field(default_factory=dict)
-    cwd: Text | None = None
-    progress: Annotated[str, AfterValidator(_check_pattern)] | None = None
-    fresh_args: tuple[Text, ...] = ()
-    retries: int = Field(default=0, ge=0)
-    retry_exit_codes: tuple[Annotated[int, Field(ge=1, le=255)], ...] = ()
-    retry_delay_s: float = Field(default=10.0, ge=0, le=86_400)
-    stall_after_s: float | None = Field(default=None, gt=0)
+    command: tuple[Text, ...] = Field(min_length=1, description="Program and arguments; never given to a shell.")
+    after: tuple[str, ...] = Field(
+        default=(), description="Runs that must have exited with code 0 before this one starts."
+    )
+    after_end: tuple[str, ...] = Field(
+        default=(), description="Runs that must have ended, successful or not, before this one starts."
+    )
+    matrix: Annotated[dict[str, tuple[Value, ...]], BeforeValidator(validate_matrix)] = Field(
+        default_factory=dict, description="Lists of values by name. Each combination becomes one run."
+    )
+    group: Annotated[str, AfterValidator(_check_group_name)] | None = Field(
+        default=None, description="Name of a group. Results of its runs are given as mean ± standard deviation."
+    )
+    slot: Annotated[int, Field(ge=0, strict=True)] | Literal["none"] | None = Field(
+        default=None,
+        description="Preferred slot, modulo the number of slots. "
+        '`"none"`: needs no slot, starts at once and sees no GPU. Left out: any free slot.',
+    )
+    gpu_memory_mib: int | None = Field(
+        default=None,
+        ge=0,
+        strict=True,
+        description="Expected GPU memory, MiB. A GPU with less free memory is not chosen; `--share-gpu` adds it up.",
+    )
+    stop_grace_s: float = Field(
+        default=30.0, ge=0, le=MAX_GRACE_S, strict=True, description="Time between SIGTERM and SIGKILL, s."
+    )
+    env: dict[Variable, Text] = Field(
+        default_factory=dict, description="Environment variables, added to those of the user's shell."
+    )
+    cwd: Text | None = Field(
+        default=None, description="Working folder. Left out: the folder where the session was started."
+    )
+    progress: Annotated[str, AfterValidator(_check_pattern)] | None = Field(
+        default=None,
+        description="Regular expression with named groups, searched for in each line of the log. "
+        "Groups `epoch`, `epochs`, `train_loss` and `val_loss` feed the progress bar and the curves.",
+    )
+    fresh_args: tuple[Text, ...] = Field(
+        default=(), description="Arguments added by `restart --fresh`, which needs them."
+    )
+    retries: int = Field(default=0, ge=0, description="New attempts after crashes.")
+    retry_exit_codes: tuple[Annotated[int, Field(ge=1, le=255)], ...] = Field(
+        default=(), description="Exit codes that count as a crash. A signal always does."
+    )
+    retry_delay_s: float = Field(
+        default=10.0, ge=0, le=86_400, description="Delay before the first retry, s. It doubles each time."
+    )
+    stall_after_s: float | None = Field(
+        default=None,
+        gt=0,
+        description="Silence that counts as stalled, s. Left out: 20 times the run's own time per epoch, at least 120.",
+    )
 
     @property
     def takes_slot(self) -> bool:
@@ -144,7 +165,7 @@ class SessionPlan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(default="session", min_length=1, max_length=64)
+    name: str = Field(default="session", min_length=1, max_length=64, description="Name shown beside the stamp.")
 
 
 class Plan(BaseModel):

@@ -1,0 +1,39 @@
+"""Sphinx configuration: `sphinx-build -W -b html docs build/docs`."""
+
+import re
+from importlib.metadata import version as installed_version
+
+from sphinx.application import Sphinx
+
+project = "pmssm-supervise"
+author = copyright = "pmssm-supervise contributors"
+release = version = installed_version("pmssm-supervise")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinxcontrib.mermaid"]
+nitpicky = False  # types of numpy and torch have no pages here
+
+myst_fence_as_directive = {"mermaid"}  # fenced blocks that also render where the repository is read
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+autodoc_preserve_defaults = True
+
+html_theme = "furo"
+html_title = f"pmssm-supervise {release}"
+html_copy_source = False
+
+_LINK_TO_PAGE_OUTSIDE = re.compile(
+    r"\[([^]]+)\]\((?:\.\./)+((?:benchmarks|supervisor|trainers)/[^)#]*|[A-Z]+\.md)(?:#[^)]*)?\)"
+)
+
+
+def _name_pages_outside(_app: Sphinx, _page: str, source: list[str]) -> None:
+    """Replace links to files that are no part of the site: name them by their path in the repository."""
+    source[0] = _LINK_TO_PAGE_OUTSIDE.sub(r"\1 (`\2`)", source[0])
+
+
+def setup(app: Sphinx) -> None:
+    """Connect the extension of this file."""
+    app.connect("source-read", _name_pages_outside)
