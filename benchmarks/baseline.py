@@ -1,13 +1,14 @@
-"""The lab's own loop, re-created as the thing to be compared with.
+"""The training loop of the lab, rebuilt as the reference for benchmarks.
 
-`DataLoader` with per-item `__getitem__` and collate, models as DESIGN's table writes them, eager fp32, `.item()` every
-step, AdamW with one tensor a parameter, validation batch by batch. Defaults of PyTorch everywhere else.
+`DataLoader` with per-item `__getitem__` and collate, models as in the table of the design, eager fp32,
+`.item()` in every step, AdamW with one tensor per parameter, validation batch by batch. All other settings
+are PyTorch's defaults.
 """
 
 from __future__ import annotations
 
 import torch
-from pmssm.trainers.training.loop import TrainingConfig
+from pmssm.trainers.training.state import TrainingConfig
 from pmssm.trainers.training.step import TrainingData
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,7 +18,7 @@ FEATURES, WIDTH = 19, 128
 
 
 def encoder() -> nn.TransformerEncoder:
-    """Three pre-norm layers without dropout."""
+    """Return three pre-norm layers without dropout."""
     layer = nn.TransformerEncoderLayer(WIDTH, 4, 512, dropout=0.0, batch_first=True, norm_first=True)
     return nn.TransformerEncoder(layer, 3, enable_nested_tensor=False)
 
@@ -36,7 +37,7 @@ class Transformer(nn.Module):
         )
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """`inputs`: (batch, 19); result (batch,)."""
+        """Map inputs of shape (batch, 19) to predictions of shape (batch,)."""
         tokens = self.embedding(inputs.unsqueeze(-1)) + self.position
         tokens = self.encoder(torch.cat([self.cls.expand(len(inputs), -1, -1), tokens], dim=1))
         result: Tensor = self.head(tokens[:, 0]).squeeze(-1)
@@ -58,7 +59,7 @@ class TransformerTabular(nn.Module):
         )
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """`inputs`: (batch, 19); result (batch,)."""
+        """Map inputs of shape (batch, 19) to predictions of shape (batch,)."""
         tokens = torch.stack([embed(inputs[:, i : i + 1]) for i, embed in enumerate(self.embeddings)], dim=1)
         tokens = self.encoder(tokens)
         pooled = (torch.softmax(self.pool(tokens), dim=1) * tokens).sum(dim=1)
@@ -77,7 +78,7 @@ class FeedForward(nn.Module):
         self.body = nn.Sequential(*layers, nn.Linear(512, 1))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """`inputs`: (batch, 19); result (batch,)."""
+        """Map inputs of shape (batch, 19) to predictions of shape (batch,)."""
         result: Tensor = self.body(self.embedding(inputs.unsqueeze(-1)).flatten(1)).squeeze(-1)
         return result
 
@@ -90,7 +91,7 @@ MODELS: dict[str, type[nn.Module]] = {
 
 
 class Points(Dataset[tuple[Tensor, Tensor]]):
-    """One point at a time."""
+    """Data set that returns one point at a time."""
 
     def __init__(self, inputs: Tensor, targets: Tensor) -> None:
         self.inputs, self.targets = inputs, targets
@@ -103,7 +104,14 @@ class Points(Dataset[tuple[Tensor, Tensor]]):
 
 
 class Baseline:
-    """One model on its way through the epochs; `data` lies in main memory."""
+    """Training of one model by the loop of the lab.
+
+    Args:
+        name: Name of the model.
+        data: z-scores, in main memory.
+        settings: How to train.
+        device: Device of the model.
+    """
 
     def __init__(self, name: str, data: TrainingData, settings: TrainingConfig, device: torch.device) -> None:
         torch.manual_seed(settings.seed)
@@ -122,7 +130,7 @@ class Baseline:
         )
 
     def epoch(self) -> tuple[float, float]:
-        """Training and validation loss of one epoch."""
+        """Train one epoch and return training and validation loss."""
         self.model.train()
         total = 0.0
         for inputs, targets in self.train_batches:
@@ -138,7 +146,7 @@ class Baseline:
         return total / len(self.train_batches.dataset), val / len(self.val_batches.dataset)  # type: ignore[arg-type]
 
     def step(self, inputs: Tensor, targets: Tensor) -> float:
-        """The loss of one batch, before the update it causes."""
+        """Train on one batch and return its loss before the update."""
         self.optimizer.zero_grad()
         loss = F.mse_loss(self.model(inputs), targets)
         loss.backward()  # type: ignore[no-untyped-call]

@@ -1,11 +1,10 @@
-"""What the dashboard costs and how quick it is: `python benchmarks/dashboard.py [--rest-seconds 60]`. Prints a table.
+"""Cost and latency of the dashboard: `python benchmarks/dashboard.py [--rest-seconds 60]`.
 
-A session of four runs in a temporary folder, without NVML, seen through a pseudo-terminal of 120 × 36 cells:
+It prints a table for four runs in a temporary folder, without NVML, in a pseudo-terminal of 120 × 36 cells:
 
-- first paint: from the start of `attach` to the first words on the screen, and to the runs;
-- key to repaint: from `M` (mark all runs) to the words that answer it; with a quiet log, and with one that gets
-  100,000 lines a second;
-- at rest: CPU, memory and bytes to the terminal while no run has news; and while one prints an epoch every 2 s;
+- first paint: from the start of `attach` to the first text on the screen, and to the runs;
+- key to repaint: from `M` (mark all runs) to its message; with a quiet log, and with 100,000 lines per second;
+- at rest: CPU, memory and bytes to the terminal while no run prints; and while one prints an epoch every 2 s;
 - a log of 5 GB: from its selection to its last line on the screen.
 """
 
@@ -50,20 +49,20 @@ class Screen:
         self.process = pexpect.spawn(str(COMMAND), ["attach"], cwd=str(folder), env=env, dimensions=(36, 120))
         self.received = 0
 
-    def until(self, pattern: bytes) -> float:
-        """Seconds until the terminal is sent what the pattern matches."""
-        began = time.perf_counter()
+    def wait_for(self, pattern: bytes) -> float:
+        """Return the seconds until the output matches `pattern`."""
+        start = time.perf_counter()
         data = b""
         while not re.search(pattern, data):
             data = data[-4096:] + self._read(1.0)
-            assert time.perf_counter() - began < DEADLINE_S, f"{pattern!r} never came"
-        return time.perf_counter() - began
+            assert time.perf_counter() - start < DEADLINE_S, f"{pattern!r} never came"
+        return time.perf_counter() - start
 
-    def listen(self, seconds: float) -> None:
-        """Reads what comes in that time."""
+    def read_for(self, seconds: float) -> None:
+        """Read the output for `seconds`."""
         end = time.perf_counter() + seconds
-        while (left := end - time.perf_counter()) > 0:
-            self._read(left)
+        while (remaining := end - time.perf_counter()) > 0:
+            self._read(remaining)
 
     def _read(self, timeout: float) -> bytes:
         try:
@@ -73,66 +72,67 @@ class Screen:
         self.received += len(data)
         return data
 
-    def keys(self) -> list[float]:
-        """Milliseconds from key to answer, many times."""
+    def key_latencies(self) -> list[float]:
+        """Press a key many times; return the milliseconds to each answer."""
         times = []
         for number in range(KEYS):
-            self.listen(0.25)
+            self.read_for(0.25)
             self.process.send("M")
-            times.append(1000 * self.until(b"no run is marked" if number % 2 else b"4 runs marked"))
+            times.append(1000 * self.wait_for(b"no run is marked" if number % 2 else b"4 runs marked"))
         return times
 
 
 def first_paint(folder: Path, env: dict[str, str]) -> tuple[list[float], list[float]]:
-    """Seconds to the first words and to the runs, a few times after one that warms up."""
-    words, runs = [], []
+    """Return the seconds to the first text and to the runs, a few times after one warm-up."""
+    first_text, runs = [], []
     for number in range(6):
         screen = Screen(folder, env)
-        to_words = screen.until(b"contacting the engine")
-        to_runs = to_words + screen.until(b"calm")
+        text_seconds = screen.wait_for(b"contacting the engine")
+        runs_seconds = text_seconds + screen.wait_for(b"calm")
         if number:
-            words.append(to_words)
-            runs.append(to_runs)
+            first_text.append(text_seconds)
+            runs.append(runs_seconds)
         screen.process.send("q")
         screen.process.expect(pexpect.EOF)
         screen.process.wait()
-    return words, runs
+    return first_text, runs
 
 
 def at_rest(screen: Screen, seconds: float) -> tuple[float, float, float]:
-    """Percent of a core, MiB and bytes a second of a dashboard that nobody touches."""
-    screen.listen(5)
+    """Return percent of a core, MiB, and bytes per second of a dashboard without input."""
+    screen.read_for(5)
     pid = int(screen.process.pid or 0)
     before, received = cpu_seconds(pid), screen.received
-    screen.listen(seconds)
+    screen.read_for(seconds)
     share = 100 * (cpu_seconds(pid) - before) / seconds
     resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
     return share, resident / 2**20, (screen.received - received) / seconds
 
 
 def cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def huge_log(folder: Path, screen: Screen) -> float:
-    """Milliseconds from the selection of a run with a log of 5 GB to its end on the screen."""
+    """Return the milliseconds from the selection of a run with a log of 5 GB to its last line."""
     (log,) = folder.glob("logs/large_*.log")
     with log.open("ab") as file:
-        file.truncate(5 << 30)  # a hole takes no room
+        file.truncate(5 << 30)  # a hole needs no disk space
         file.seek(0, os.SEEK_END)
         file.write(b"\n" + b"before the end\n" * 2000 + b"the end of 5 GB\n")
     screen.process.send("j")
-    return 1000 * screen.until(b"the end of 5 GB")
+    return 1000 * screen.wait_for(b"the end of 5 GB")
 
 
-def told(times: list[float]) -> str:
-    """Median and 95th percentile."""
+def format_times(times: list[float]) -> str:
+    """Return median and 95th percentile."""
     return f"{statistics.median(times):.0f} / {statistics.quantiles(times, n=20)[-1]:.0f}"
 
 
 def main() -> None:
-    """Measures and prints the table."""
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rest-seconds", type=float, default=60.0)
     seconds = parser.parse_args().rest_seconds
@@ -145,7 +145,9 @@ def main() -> None:
             "large": ["sh", "-c", EPOCHS],
             "busy": ["sh", "-c", BUSY],
         }
-        plan = "\n".join(f'[runs.{run}]\ncommand = {words!r}\nslot = "none"\n{PROGRESS}' for run, words in runs.items())
+        plan = "\n".join(
+            f'[runs.{run}]\ncommand = {command!r}\nslot = "none"\n{PROGRESS}' for run, command in runs.items()
+        )
         (folder / "plan.toml").write_text(plan)
         env = {**os.environ, "TERM": "xterm-256color", "CUDA_VISIBLE_DEVICES": "", "XDG_CONFIG_HOME": name}
         subprocess.run(
@@ -158,31 +160,31 @@ def main() -> None:
 
 
 def measure(folder: Path, env: dict[str, str], seconds: float) -> None:
-    """Prints the table, line by line."""
-    words, runs = first_paint(folder, env)
-    print(f"first words on the screen                 {statistics.median(words):8.2f} s")
-    print(f"first picture of the runs                 {statistics.median(runs):8.2f} s")
+    """Print the table, line by line."""
+    first_text, runs = first_paint(folder, env)
+    print(f"first text on the screen                  {statistics.median(first_text):8.2f} s")
+    print(f"runs on the screen                        {statistics.median(runs):8.2f} s")
     screen = Screen(folder, env)
-    screen.until(b"calm")
+    screen.wait_for(b"calm")
     share, resident, rate = at_rest(screen, seconds)
     print(f"at rest: CPU                              {share:8.2f} % of a core")
     print(f"at rest: memory                           {resident:8.1f} MiB")
-    print(f"at rest: to the terminal                  {rate:8.0f} B/s")
+    print(f"at rest: output to the terminal           {rate:8.0f} B/s")
     screen.process.send("G")
-    screen.until(b"log of busy")
+    screen.wait_for(b"log of busy")
     share, _, rate = at_rest(screen, seconds)
     print(f"an epoch every 2 s: CPU, to the terminal  {share:8.2f} % of a core, {rate:.0f} B/s")
     screen.process.send("g")
-    print(f"key to repaint, quiet: median / p95       {told(screen.keys()):>8} ms")
+    print(f"key to repaint, quiet: median / p95       {format_times(screen.key_latencies()):>8} ms")
     screen.process.send("j")
     (folder / "go").touch()
-    screen.until(b"a line of the flood")
-    print(f"key to repaint, flood: median / p95       {told(screen.keys()):>8} ms")
+    screen.wait_for(b"a line of the flood")
+    print(f"key to repaint, flood: median / p95       {format_times(screen.key_latencies()):>8} ms")
     (folder / "go").unlink()
     print(f"end of a log of 5 GB on the screen        {huge_log(folder, screen):8.0f} ms")
     screen.process.send("q")
     screen.process.expect(pexpect.EOF)
-    print(f"load average meanwhile                    {os.getloadavg()[0]:8.1f}")
+    print(f"load average                              {os.getloadavg()[0]:8.1f}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""What the supervisor itself costs: `python benchmarks/engine.py [--rest-seconds 600]`. Prints a table.
+"""Cost of the supervisor: `python benchmarks/engine.py [--rest-seconds 600]`.
 
-Three sessions of commands that do nothing, each in a temporary folder:
+It prints a table for three sessions of commands that do nothing, each in a temporary folder:
 
-- a chain of runs of 0.1 s, each waiting for the one before: from a run's exit to its successor's exec;
-- many short runs on eight GPUs of the tests' fake NVML: wall time, beside the ideal (eight lanes without a gap) and
-  beside the same commands started by `xargs -P 8`;
-- three runs that print an epoch every 2 s: CPU time and memory of an engine that nobody looks at.
+- a chain of runs of 0.1 s, each after the one before: from the exit of a run to the exec of its successor;
+- many short runs on eight GPUs of the tests' fake NVML: wall time, compared with the ideal (eight slots without a
+  gap) and with the same commands started by `xargs -P 8`;
+- three runs that print an epoch every 2 s: CPU time and memory of an engine without clients.
 """
 
 from __future__ import annotations
@@ -32,24 +32,27 @@ EPOCHS = "i=0; while :; do i=$((i+1)); echo Epoch $i/2000 loss 0.$i; sleep 2; do
 PROGRESS = r"progress = 'Epoch (?P<epoch>\d+)/(?P<epochs>\d+) loss (?P<val_loss>\S+)'"
 
 
-def session(folder: Path, plan: str, how: str, env: dict[str, str] = NO_GPU) -> float:
-    """Runs a plan; the seconds that its start took (`--detach`), or all of it (`--headless`)."""
+def session(folder: Path, plan: str, mode: str, env: dict[str, str] = NO_GPU) -> float:
+    """Run a plan; return the seconds of its start (`--detach`) or of all of it (`--headless`)."""
     (folder / "plan.toml").write_text(plan)
-    began = time.perf_counter()
-    command: list[str | Path] = [COMMAND, how, "--plan", "plan.toml"]
+    start = time.perf_counter()
+    command: list[str | Path] = [COMMAND, mode, "--plan", "plan.toml"]
     subprocess.run(command, cwd=folder, env=env, stdout=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - began
+    return time.perf_counter() - start
 
 
 def events(folder: Path, kind: str) -> dict[str, dict[str, Any]]:
-    """The last event of a kind of each run."""
+    """Return the last event of one kind, by run."""
     (journal,) = folder.glob("logs/session_*/journal.jsonl")
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
     return {event["run"]: event for event in lines if event["kind"] == kind}
 
 
 def handover(folder: Path, length: int) -> list[float]:
-    """Milliseconds from each run's exit to the exec of its successor; runs of 0.1 s, so that the next shim is warm."""
+    """Return the milliseconds from the exit of each run to the exec of its successor.
+
+    Runs take 0.1 s, so that the next shim is already started.
+    """
     runs = [
         f'[runs.r{n}]\ncommand = ["sleep", "0.1"]\nslot = "none"\nafter = {[f"r{n - 1}"] if n else []}'
         for n in range(length)
@@ -60,20 +63,23 @@ def handover(folder: Path, length: int) -> list[float]:
     return [1000 * (started[after]["started"] - ended[before]["exit"]["ended"]) for before, after in pairs]
 
 
-def crowd(folder: Path, count: int) -> tuple[float, float]:
-    """Seconds for `count` runs of SHORT_RUN_S on the slots, and for as many bare commands as many at a time."""
+def short_runs(folder: Path, count: int) -> tuple[float, float]:
+    """Return the seconds for `count` runs of SHORT_RUN_S, and for as many bare commands.
+
+    `xargs` runs as many bare commands at the same time as there are slots.
+    """
     fake = FakeNvml(build(folder), folder / "nvml.conf")
     fake.set(*map(fake_gpu, range(SLOTS)))
     plan = "\n".join(f'[runs.r{n}]\ncommand = ["sleep", "{SHORT_RUN_S}"]' for n in range(count))
     supervised = session(folder, plan, "--headless", fake.env)
-    began = time.perf_counter()
+    start = time.perf_counter()
     xargs = ["xargs", "-P", str(SLOTS), "-I", "{}", "sleep", str(SHORT_RUN_S)]
     subprocess.run(xargs, input="\n".join(map(str, range(count))), text=True, check=True)
-    return supervised, time.perf_counter() - began
+    return supervised, time.perf_counter() - start
 
 
 def at_rest(folder: Path, seconds: float) -> tuple[float, float]:
-    """Percent of a core and MiB that an engine takes beside three running runs."""
+    """Return percent of a core and MiB of an engine with three running runs."""
     plan = "\n".join(f'[runs.{n}]\ncommand = ["sh", "-c", "{EPOCHS}"]\nslot = "none"\n{PROGRESS}' for n in "abc")
     session(folder, plan, "--detach")
     status = subprocess.run([COMMAND, "status", "--json"], cwd=folder, capture_output=True, check=True)
@@ -88,27 +94,27 @@ def at_rest(folder: Path, seconds: float) -> tuple[float, float]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time of a process so far."""
+    """Return the CPU time of a process so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rest-seconds", type=float, default=60, help="how long to watch the engine at rest")
+    parser.add_argument("--rest-seconds", type=float, default=60, help="duration of the measurement at rest")
     parser.add_argument("--chain", type=int, default=100, help="runs of the chain")
-    parser.add_argument("--crowd", type=int, default=1000, help="short runs")
+    parser.add_argument("--short-runs", type=int, default=1000, help="short runs")
     options = parser.parse_args()
     folders = [Path(tempfile.mkdtemp(prefix="engine-")) for _ in range(3)]
     delays = sorted(handover(folders[0], options.chain))
-    supervised, bare = crowd(folders[1], options.crowd)
+    supervised, bare = short_runs(folders[1], options.short_runs)
     share, resident = at_rest(folders[2], options.rest_seconds)
     print(f"load average: {os.getloadavg()[0]:.1f}, cores: {len(os.sched_getaffinity(0))}\n")
     print(f"exit to successor's exec   median {statistics.median(delays):.1f} ms, "
-          f"p95 {delays[int(0.95 * len(delays))]:.1f} ms, {len(delays)} hand-overs")  # fmt: skip
-    ideal = options.crowd * SHORT_RUN_S / SLOTS
-    print(f"{options.crowd} runs of {SHORT_RUN_S} s on {SLOTS} slots  {supervised:.1f} s; "
+          f"p95 {delays[int(0.95 * len(delays))]:.1f} ms, {len(delays)} pairs")  # fmt: skip
+    ideal = options.short_runs * SHORT_RUN_S / SLOTS
+    print(f"{options.short_runs} runs of {SHORT_RUN_S} s on {SLOTS} slots  {supervised:.1f} s; "
           f"ideal {ideal:.1f} s, xargs -P {SLOTS} {bare:.1f} s")  # fmt: skip
     print(f"engine at rest             {share:.2f} % of a core, {resident:.0f} MiB, over {options.rest_seconds:.0f} s")
 

@@ -1,4 +1,4 @@
-"""What K models trained as one cost: `python benchmarks/ensemble.py [--device cuda]`. Prints a table."""
+"""Cost of K models trained together: `python benchmarks/ensemble.py [--device cuda]`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STEPS = {"mlp": 12, "transformer": 3, "transformer_tabular": 3}
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--models", nargs="+", default=list(STEPS))

@@ -1,6 +1,7 @@
-"""Every model, and what is opt-in, at equal time: `python benchmarks/models.py`. Prints a table of validation figures.
+"""Scores of every model and option at equal time: `python benchmarks/models.py`.
 
-One thread each. Time is the CPU's, which on a core of one's own is wall time, and on a busy machine stays what it is.
+Each training uses one thread. The time is CPU time: on a free core it equals wall time, and on a busy
+machine it does not change.
 """
 
 from __future__ import annotations
@@ -24,14 +25,20 @@ from pmssm.trainers.process_tuning import tune_process
 from pmssm.trainers.signals import StopRequest
 from pmssm.trainers.training.checkpoint import Checkpoints
 from pmssm.trainers.training.evaluation import Scores, evaluate
-from pmssm.trainers.training.loop import Trainer, TrainingConfig
+from pmssm.trainers.training.loop import Trainer
+from pmssm.trainers.training.state import TrainingConfig
 from pmssm.trainers.training.step import TrainingData
 from quality import settings_of
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A model, and what of its settings is not the recipe's."""
+    """A model and the settings that differ from its recipe.
+
+    Attributes:
+        model: Name of the recipe.
+        changes: Fields of TrainingConfig.
+    """
 
     model: str
     changes: dict[str, Any] = field(default_factory=dict)
@@ -54,15 +61,15 @@ VARIANTS = {
 
 
 CALIBRATION_S = 4.0
-"""Spent on finding out how long an epoch takes."""
+"""Time to measure the duration of an epoch."""
 
 
 def main() -> None:
-    """Trains, prints."""
+    """Train and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--seconds-each", type=float, default=25.0, help="of the CPU, for one training")
+    parser.add_argument("--seconds-each", type=float, default=25.0, help="CPU time of one training")
     parser.add_argument("--n-samples", type=int, default=3000, help="rows of each of the sample's three files")
     options = parser.parse_args()
     tune_process()
@@ -81,12 +88,12 @@ def main() -> None:
 
 
 def row(name: str, prepared: PreparedData, seeds: int, seconds: float) -> str:
-    """A line of the table."""
+    """Return a line of the table."""
     variant = VARIANTS[name]
     epochs = max(1, round(seconds / seconds_of_an_epoch(variant, prepared)))
-    began = time.process_time()
+    start = time.process_time()
     scores = [train(variant, prepared, seed, epochs) for seed in range(seeds)]
-    took = (time.process_time() - began) / seeds
+    cpu_seconds = (time.process_time() - start) / seeds
     near = [float(np.mean(np.abs(one.predicted - one.true) <= 0.2 * one.true)) for one in scores]
     cells = [
         name,
@@ -95,32 +102,32 @@ def row(name: str, prepared: PreparedData, seeds: int, seconds: float) -> str:
         spread([one.r2 or 0.0 for one in scores], ".3f"),
         spread([one.median_relative_error or 0.0 for one in scores], ".1%"),
         spread(near, ".1%"),
-        f"{took:.0f}",
+        f"{cpu_seconds:.0f}",
     ]
     return f"| {' | '.join(cells)} |"
 
 
 def spread(values: Sequence[float], form: str) -> str:
-    """Mean ± standard deviation."""
+    """Return mean ± standard deviation."""
     deviation = f" ± {statistics.stdev(values):{form}}" if len(values) > 1 else ""
     return f"{statistics.fmean(values):{form}}{deviation}"
 
 
 def seconds_of_an_epoch(variant: Variant, prepared: PreparedData) -> float:
-    """What an epoch takes, its validation included; the first one warms up and does not count."""
+    """Return the CPU time of an epoch with its validation, after one warm-up."""
     training = training_of(variant, prepared, seed=0, epochs=10_000)
     with tempfile.TemporaryDirectory(prefix="models-") as folder:
         checkpoints = Checkpoints(Path(folder), {})
         training.epoch(checkpoints)
-        began, epochs = time.process_time(), 0
-        while time.process_time() - began < CALIBRATION_S:
+        start, epochs = time.process_time(), 0
+        while time.process_time() - start < CALIBRATION_S:
             training.epoch(checkpoints)
             epochs += 1
-    return (time.process_time() - began) / epochs
+    return (time.process_time() - start) / epochs
 
 
 def train(variant: Variant, prepared: PreparedData, seed: int, epochs: int) -> Scores:
-    """How well the best epoch does on the validation part, which also chose it."""
+    """Train; return the validation scores of the best epoch, which they also chose."""
     training = training_of(variant, prepared, seed, epochs)
     with tempfile.TemporaryDirectory(prefix="models-") as folder:
         checkpoints = Checkpoints(Path(folder), {})
@@ -132,7 +139,7 @@ def train(variant: Variant, prepared: PreparedData, seed: int, epochs: int) -> S
 
 
 def training_of(variant: Variant, prepared: PreparedData, seed: int, epochs: int) -> Trainer:
-    """A training at its start, its learning rate's schedule over `epochs`."""
+    """Return a training before its first step; its learning rate is scheduled over `epochs`."""
     settings: TrainingConfig = replace(settings_of(variant.model, seed, epochs), **variant.changes)
     torch.manual_seed(seed)
     return Trainer(

@@ -1,4 +1,4 @@
-"""Predictions and the plot made of them, batched: `python benchmarks/predict.py [--points 2100000]`. Prints a table."""
+"""Time of batched predictions and of their plot: `python benchmarks/predict.py`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ LAB = 2_100_000
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--models", nargs="+", default=["mlp", "transformer", "transformer_tabular"])
     parser.add_argument("--points", type=int, default=50_000)
     options = parser.parse_args()
     tune_process()
-    import numpy as np  # noqa: PLC0415 (with torch, which must find that done)
+    import numpy as np  # noqa: PLC0415 (after tune_process, like torch)
     import torch  # noqa: PLC0415
     from pmssm.trainers.data.standardize import Standardizer  # noqa: PLC0415
     from pmssm.trainers.data.targets import TARGETS  # noqa: PLC0415
@@ -40,14 +40,14 @@ def main() -> None:
     for name in options.models:
         model = RECIPES[name].build().to(device).eval()
         evaluate([model], TrainingData(*(part[:1000] for part in data)), scaling, target)
-        began = time.perf_counter()
+        start = time.perf_counter()
         scores = evaluate([model], data, scaling, target)
         drawing = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             true_vs_predicted(Path(folder) / "plot.png", name, scores, target)
         ended = time.perf_counter()
-        scaled = (drawing - began) * LAB / options.points + ended - drawing
-        print(f"| {name} | {ended - began:.1f} | {ended - drawing:.1f} | {scaled:.0f} |", flush=True)
+        scaled = (drawing - start) * LAB / options.points + ended - drawing
+        print(f"| {name} | {ended - start:.1f} | {ended - drawing:.1f} | {scaled:.0f} |", flush=True)
     print(f"\nload average {os.getloadavg()[0]:.1f}")
 
 

@@ -1,7 +1,7 @@
-"""`prepare` on a data set of the lab's size: `python benchmarks/prepare.py [--files 300]`. Prints a table.
+"""Time of `prepare` on data of the lab's size: `python benchmarks/prepare.py [--files 300]`.
 
-Writes the ROOT files first, compressed as ROOT does by default, with branches that nobody asks for among them. The
-floor is what reading and decompressing the 20 columns takes by itself.
+It first writes ROOT files, compressed with ROOT's defaults, with additional unused branches. The lower
+limit is the time to read and decompress the 20 columns.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TARGET, OTHERS = "MO_Omega", tuple(f"SP_m_{number}" for number in range(10))
 
 
 def write(path: Path, rows: int, seed: int) -> None:
-    """Nothing; `path` holds a scan in which a tenth of the rows failed and some are overclosed."""
+    """Write a scan in which a tenth of the rows failed and some points are overclosed."""
     random = np.random.default_rng(seed)
     columns = {name: random.uniform(100, 4000, rows) for name in (*PARAMETERS, *OTHERS)}
     density = random.lognormal(-3, 2, rows)
@@ -33,29 +33,29 @@ def write(path: Path, rows: int, seed: int) -> None:
 
 
 def decompressed(files: list[Path]) -> float:
-    """Seconds to read the 20 columns of all files."""
-    began = time.perf_counter()
+    """Return the seconds to read the 20 columns of all files."""
+    start = time.perf_counter()
     for path in files:
         with uproot.open(path) as file:
             file[TREE].arrays([*PARAMETERS, TARGET], library="np")
-    return time.perf_counter() - began
+    return time.perf_counter() - start
 
 
 def run(folder: Path, output: Path) -> tuple[float, float, int]:
-    """Seconds and peak MiB of one `prepare`, and how many lines it printed."""
+    """Run `prepare`; return seconds, peak memory in MiB and the number of printed lines."""
     command = [sys.executable, "-m", "pmssm.trainers", "prepare", "--data", str(folder), "--output", str(output)]
-    began = time.perf_counter()
+    start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     lines = len(process.stdout.readlines())
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit("prepare failed")
-    return time.perf_counter() - began, usage.ru_maxrss / 2**10, lines
+    return time.perf_counter() - start, usage.ru_maxrss / 2**10, lines
 
 
 def main() -> None:
-    """Writes, measures, prints."""
+    """Write the files, measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--files", type=int, default=300)
     parser.add_argument("--rows", type=int, default=10_000, help="of each file")
@@ -63,13 +63,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="prepare-") as name:
         folder, output = Path(name) / "scan", Path(name) / "prepared"
         folder.mkdir()
-        began = time.perf_counter()
+        start = time.perf_counter()
         files = [folder / f"scan_{number}.root" for number in range(options.files)]
         for number, path in enumerate(files):
             write(path, options.rows, number)
         size = sum(path.stat().st_size for path in files) / 2**20
         print(f"{options.files} files × {options.rows:,} rows, {size:.0f} MiB, written in "
-              f"{time.perf_counter() - began:.0f} s\n")  # fmt: skip
+              f"{time.perf_counter() - start:.0f} s\n")  # fmt: skip
         print("| | seconds | peak MiB | lines |\n| --- | --- | --- | --- |")
         for what in ("first time", "again, nothing changed"):
             seconds, peak, lines = run(folder, output)

@@ -1,7 +1,7 @@
-"""Validation losses of the lab's loop and of ours on the embedded sample: `python benchmarks/quality.py`.
+"""Validation losses of the lab's loop and of ours: `python benchmarks/quality.py`.
 
-Same recipe, same rows, same seeds on each side; the loss of the best epoch, which is the model that is kept. Equal
-means equal within the spread over the seeds.
+Both train on the embedded sample, with the same recipe, rows and seeds. The loss is that of the best epoch,
+whose model is kept. Two losses are equal if they agree within the spread over the seeds.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ from pmssm.trainers.models.recipes import RECIPES
 from pmssm.trainers.precision import choose_precision
 from pmssm.trainers.signals import StopRequest
 from pmssm.trainers.training.checkpoint import Checkpoints
-from pmssm.trainers.training.loop import Trainer, TrainingConfig
+from pmssm.trainers.training.loop import Trainer
+from pmssm.trainers.training.state import TrainingConfig
 from pmssm.trainers.training.step import TrainingData
 
 SIDES = ["lab", "fp32", "tf32", "bf16"]
 
 
 def main() -> None:
-    """Trains, prints."""
-    torch.set_flush_denormal(True)  # for both sides, so that neither waits for the other
+    """Train and print the table."""
+    torch.set_flush_denormal(True)  # for both sides, so that denormal numbers slow down neither
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", default=list(MODELS))
     parser.add_argument("--seeds", type=int, default=3)
@@ -57,14 +58,14 @@ def main() -> None:
 
 
 def cell(losses: list[float]) -> str:
-    """All of them, their mean, and the standard error of the mean."""
+    """Return all losses, their mean, and the standard error of the mean."""
     each = " / ".join(f"{loss:.4f}" for loss in losses)
     error = statistics.stdev(losses) / len(losses) ** 0.5 if len(losses) > 1 else math.nan
     return f"{each}: {statistics.fmean(losses):.4f} ± {error:.4f}"
 
 
 def settings_of(name: str, seed: int, epochs: int) -> TrainingConfig:
-    """The lab's recipe, its schedule over `epochs`."""
+    """Return the recipe of the lab, scheduled over `epochs`."""
     recipe = RECIPES[name]
     return TrainingConfig(
         learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay, cosine=recipe.cosine,
@@ -73,18 +74,18 @@ def settings_of(name: str, seed: int, epochs: int) -> TrainingConfig:
 
 
 def train(name: str, data: TrainingData, seed: int, side: str, options: argparse.Namespace) -> float:
-    """The validation loss of the best epoch, by the lab's loop or by ours in a precision."""
+    """Return the validation loss of the best epoch, by the lab's loop or by ours."""
     return lab(name, data, seed, options) if side == "lab" else ours(name, data, seed, side, options)
 
 
 def lab(name: str, data: TrainingData, seed: int, options: argparse.Namespace) -> float:
-    """The validation loss of the lab's loop in its best epoch."""
+    """Return the validation loss of the lab's loop in its best epoch."""
     training = Baseline(name, data, settings_of(name, seed, options.epochs), torch.device(options.device))
     return min(training.epoch()[1] for _ in range(options.epochs))
 
 
 def ours(name: str, data: TrainingData, seed: int, precision: str, options: argparse.Namespace) -> float:
-    """The validation loss of our loop in its best epoch."""
+    """Return the validation loss of our loop in its best epoch."""
     device = torch.device(options.device)
     settings = settings_of(name, seed, options.epochs)
     settings = replace(settings, precision=choose_precision(precision, device))

@@ -1,6 +1,7 @@
-"""Three models in turn against three at once on one device: `python benchmarks/sharing.py [--device cuda]`.
+"""Three models in turn and at once: `python benchmarks/sharing.py [--device cuda]`.
 
-Each is a process of its own that trains the same epochs; on a CPU those at once have a share of the cores each.
+Each model is trained for the same epochs in its own process. On a CPU, models at the same time share the
+cores.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ STEPS = {"cpu": {"mlp": 60, "transformer": 6, "transformer_tabular": 6}, "cuda":
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure and print the times."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--models", nargs="+", default=["mlp", "transformer", "transformer_tabular"])
@@ -36,9 +37,9 @@ def main() -> None:
             worker.epoch()
         for _ in range(options.rounds):
             in_turn = sum(worker.epoch() for worker in alone)
-            began = time.perf_counter()
+            start = time.perf_counter()
             list(pool.map(Side.epoch, shared))
-            at_once = time.perf_counter() - began
+            at_once = time.perf_counter() - start
             print(f"in turn {in_turn:.2f} s, at once {at_once:.2f} s: {in_turn / at_once:.2f} ×", flush=True)
     for worker in alone + shared:
         worker.close()

@@ -1,8 +1,8 @@
-"""One optimizer step of ours under the lens: `python benchmarks/train_step.py --profile [--device cuda]`.
+"""Profile of one optimizer step: `python benchmarks/train_step.py --profile`.
 
-The floor is the larger of two times: arithmetic at the rate of a big matrix product on this machine, in the precision
-of the step's body, and the bytes that must move (parameters, gradients and moments once each way) at the rate of a big
-copy.
+The lower limit is the larger of two times: the arithmetic at the rate of a large matrix product on this
+machine, in the precision of the body, and the bytes that must move (parameters, gradients and moments once
+each way) at the rate of a large copy.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from pmssm.trainers.precision import Precision, choose_precision
 from pmssm.trainers.signals import StopRequest
 from pmssm.trainers.training.kernel_recorder import KernelRecorder
 from pmssm.trainers.training.kernel_replay import StoragePool, record
-from pmssm.trainers.training.loop import Trainer, TrainingConfig
+from pmssm.trainers.training.loop import Trainer
+from pmssm.trainers.training.state import TrainingConfig
 from pmssm.trainers.training.step import TrainingData
 from torch.profiler import ProfilerActivity
 from torch.profiler import profile as profiling
@@ -28,7 +29,7 @@ BATCH = 256
 
 
 def profile(models: list[str], device_name: str, precision: str, threads: int | None) -> str:
-    """A table, one row a model."""
+    """Return a table with one row per model."""
     device = torch.device(device_name)
     torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
     torch.set_flush_denormal(True)  # as the trainers do
@@ -45,7 +46,7 @@ def profile(models: list[str], device_name: str, precision: str, threads: int | 
 
 
 def settings_of(name: str, precision: Precision) -> TrainingConfig:
-    """The recipe in this precision."""
+    """Return the recipe in this precision."""
     recipe = RECIPES[name]
     return TrainingConfig(
         learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay, cosine=recipe.cosine,
@@ -54,25 +55,25 @@ def settings_of(name: str, precision: Precision) -> TrainingConfig:
 
 
 def seconds(task: Callable[[], object], device: torch.device) -> float:
-    """Median of thirty, after ten that warm up."""
+    """Return the median of thirty calls, after ten warm-up calls."""
     times = []
     for _ in range(40):
-        began = time.perf_counter()
+        start = time.perf_counter()
         task()
         if device.type == "cuda":
             torch.cuda.synchronize()
-        times.append(time.perf_counter() - began)
+        times.append(time.perf_counter() - start)
     return statistics.median(times[10:])
 
 
 def update_of(training: Trainer, device: torch.device) -> Callable[[], object]:
-    """The optimizer's part of a step the way trainings compute it: replayed on a CPU."""
+    """Return the optimizer's part of a step as trainings run it: replayed on a CPU."""
     update: Callable[[], object] = training.optimizer.step
     return record(update, StoragePool()).play if device.type == "cpu" else update
 
 
 def kernels_of(step: Callable[[], object], device: torch.device) -> int:
-    """How many kernels a computed step is."""
+    """Return the number of kernels of a step."""
     if device.type == "cpu":
         with KernelRecorder() as recorder:
             step()
@@ -83,30 +84,30 @@ def kernels_of(step: Callable[[], object], device: torch.device) -> int:
 
 
 def rates(device: torch.device, precision: Precision) -> tuple[float, float]:
-    """FLOP/s of a big matrix product and byte/s of a big copy."""
+    """Return the FLOP/s of a large matrix product and the byte/s of a large copy."""
     kind = torch.bfloat16 if precision is Precision.BF16 else torch.float32
     square, block = torch.randn(2048, 2048, device=device, dtype=kind), torch.randn(2**26, device=device)
     return 2 * 2048**3 / seconds(lambda: square @ square, device), 2 * 4 * 2**26 / seconds(block.clone, device)
 
 
 def row(name: str, settings: TrainingConfig, device: torch.device, *, flops: float, bandwidth: float) -> str:
-    """A row of the table."""
+    """Return a row of the table."""
     inputs, targets = torch.randn(4 * BATCH, 19, device=device), torch.randn(4 * BATCH, device=device)
 
     training = Trainer(
         [RECIPES[name].build().to(device)], TrainingData(inputs, targets, inputs, targets), settings, stop=StopRequest()
     )
-    training.step.begin([settings.seed], 0, 0)
+    training.step.start_epoch([settings.seed], 0, 0)
 
     def step() -> None:
         training.take_step(BATCH)
-        training.step.ahead.sub_(BATCH)
+        training.step.next_positions.sub_(BATCH)
 
     whole = seconds(step, device)
     update = seconds(update_of(training, device), device)
     with FlopCounterMode(display=False) as counter:
         training.step(BATCH)
-        training.step.ahead.sub_(BATCH)
+        training.step.next_positions.sub_(BATCH)
     kernels = kernels_of(lambda: training.step(BATCH), device)
     flat = training.optimizer.flat
     moved = 7 * flat.numel() * flat.element_size()  # four are read, three are written

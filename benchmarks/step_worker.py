@@ -1,4 +1,7 @@
-"""One side of `train_step.py`: for each line on stdin an epoch, and a line of JSON about it. Started by it alone."""
+"""One side of `train_step.py`, which starts it.
+
+For each line on stdin it trains an epoch and prints a line of JSON.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from pmssm.trainers.process_tuning import tune_process
 
 
 def main() -> None:
-    """Serves until stdin ends."""
+    """Serve until stdin ends."""
     parser = argparse.ArgumentParser()
     parser.add_argument("side", choices=["baseline", "ours"])
     parser.add_argument("model")
@@ -33,20 +36,24 @@ def main() -> None:
     epoch = make_epoch(options)
     clock = time.process_time if options.cpu_time else time.perf_counter
     for _ in sys.stdin:
-        began = clock()
+        start = clock()
         epoch()
-        print(json.dumps({"seconds": clock() - began, "peak_mib": peak_mib(options.device)}), flush=True)
+        print(json.dumps({"seconds": clock() - start, "peak_mib": peak_mib(options.device)}), flush=True)
 
 
 def make_epoch(options: argparse.Namespace) -> Callable[[], object]:
-    """A function that trains one epoch of `options.steps` full batches and a partial one, and validates."""
-    import torch  # noqa: PLC0415 (after tune_process, which it must find done)
+    """Return a function that trains one epoch and validates.
+
+    An epoch has `options.steps` full batches and a partial one.
+    """
+    import torch  # noqa: PLC0415 (tune_process must precede it)
     from baseline import Baseline  # noqa: PLC0415
     from pmssm.trainers.models.recipes import RECIPES  # noqa: PLC0415
     from pmssm.trainers.precision import Precision, choose_precision  # noqa: PLC0415
     from pmssm.trainers.signals import StopRequest  # noqa: PLC0415
     from pmssm.trainers.training.checkpoint import Checkpoints  # noqa: PLC0415
-    from pmssm.trainers.training.loop import Trainer, TrainingConfig  # noqa: PLC0415
+    from pmssm.trainers.training.loop import Trainer  # noqa: PLC0415
+    from pmssm.trainers.training.state import TrainingConfig  # noqa: PLC0415
     from pmssm.trainers.training.step import TrainingData  # noqa: PLC0415
     from pmssm.trainers.training.train import build_models  # noqa: PLC0415
 
@@ -64,7 +71,7 @@ def make_epoch(options: argparse.Namespace) -> Callable[[], object]:
         precision=choose_precision(options.precision, device) if options.side == "ours" else Precision.FP32,
     )
     rows = options.steps * settings.batch_size + settings.batch_size // 3
-    generator = torch.Generator().manual_seed(0)  # what the numbers are makes no difference to the time they take
+    generator = torch.Generator().manual_seed(0)  # the time does not depend on the numbers
     inputs = torch.randn(rows + rows // 9, 19, generator=generator)
     targets = inputs[:, 0] * inputs[:, 1]
     arrays = (inputs[:rows], targets[:rows], inputs[rows:], targets[rows:])
@@ -84,7 +91,7 @@ def make_epoch(options: argparse.Namespace) -> Callable[[], object]:
 
 
 def peak_mib(device: str) -> float:
-    """Most memory so far, MiB: reserved on a GPU, of this process otherwise."""
+    """Return the largest memory use so far, MiB: reserved on a GPU, else of this process."""
     if device == "cpu":
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     import torch  # noqa: PLC0415

@@ -1,8 +1,8 @@
-"""The lab's loop against ours, whole epochs in turn: `python benchmarks/train_step.py [--device cuda]`. Prints a table.
+"""Whole epochs of the lab's loop and of ours in turn: `python benchmarks/train_step.py`.
 
-Both sides run as processes of their own with their own defaults; while one works the other sleeps. A round is one epoch
-of each, of `--steps` full batches and a partial one, with shuffle and validation; ratios are of neighbours in time.
-The points are random numbers: what they are makes no difference to the time they take.
+Both sides run as processes with their own defaults; while one works, the other sleeps. A round is one epoch
+of each, of `--steps` full batches and a partial one, with shuffle and validation. Ratios compare
+neighbouring epochs. The points are random numbers, which do not influence the time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,11 @@ CUDA_STEPS = 400
 
 @dataclass(frozen=True)
 class Comparison:
-    """Medians over the rounds; `ratio` is how many times faster ours is, with its range."""
+    """Medians over the rounds.
+
+    Attributes:
+        ratio: How many times faster ours is; `ratio_min` and `ratio_max` are its range.
+    """
 
     model: str
     baseline_ms_per_step: float
@@ -44,7 +48,17 @@ class Comparison:
 
 
 class Side:
-    """One worker; `epoch()` gives the seconds of an epoch."""
+    """One worker process.
+
+    Args:
+        side: `baseline` or `ours`.
+        model: Name of the model.
+        arguments: More arguments of the worker.
+
+    Attributes:
+        process: The worker.
+        peak_mib: Its largest memory use so far, MiB.
+    """
 
     def __init__(self, side: str, model: str, arguments: list[str]) -> None:
         command = [sys.executable, str(HERE / "step_worker.py"), side, model, *arguments]
@@ -52,7 +66,11 @@ class Side:
         self.peak_mib = 0.0
 
     def epoch(self) -> float:
-        """Seconds; raises RuntimeError where the worker has died."""
+        """Train an epoch and return its seconds.
+
+        Raises:
+            RuntimeError: The worker has ended.
+        """
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write("\n")
@@ -60,17 +78,17 @@ class Side:
         line = self.process.stdout.readline()
         if not line:
             raise RuntimeError(f"the worker ended with {self.process.wait()}")
-        answer: dict[str, float] = json.loads(line)
-        self.peak_mib = answer["peak_mib"]
-        return answer["seconds"]
+        reply: dict[str, float] = json.loads(line)
+        self.peak_mib = reply["peak_mib"]
+        return reply["seconds"]
 
     def close(self) -> None:
-        """Nothing; the worker has ended."""
+        """End the worker."""
         self.process.communicate()
 
 
 def compare(model: str, options: argparse.Namespace) -> Comparison:
-    """Figures of one model."""
+    """Return the comparison for one model."""
     steps = options.steps or STEPS[options.device].get(model, CUDA_STEPS)
     shared = ["--steps", str(steps), "--device", options.device]
     shared += ["--threads", str(options.threads)] if options.threads else []
@@ -85,7 +103,7 @@ def compare(model: str, options: argparse.Namespace) -> Comparison:
             seconds[index].append(sides[index].epoch())
     for side in sides:
         side.close()
-    ratios = [theirs / ours for theirs, ours in zip(*seconds, strict=True)]
+    ratios = [baseline / ours for baseline, ours in zip(*seconds, strict=True)]
     baseline, ours = (statistics.median(values) for values in seconds)
     batches = steps + 1
     per_epoch = batches / options.steps_per_epoch
@@ -96,7 +114,7 @@ def compare(model: str, options: argparse.Namespace) -> Comparison:
 
 
 def table(rows: list[Comparison]) -> str:
-    """Markdown."""
+    """Return the comparisons as a Markdown table."""
     lines = [
         "| model | baseline ms/step | ours ms/step | ratio, median (range) | epochs/s, baseline → ours | peak MiB |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -112,7 +130,7 @@ def table(rows: list[Comparison]) -> str:
 
 
 def machine(device: str) -> dict[str, Any]:
-    """What the figures were measured on."""
+    """Return a description of the machine."""
     import torch  # noqa: PLC0415
 
     lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -127,7 +145,7 @@ def machine(device: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measures, prints, writes."""
+    """Measure, print and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--models", nargs="+", default=["mlp", "transformer", "transformer_tabular"])
@@ -144,14 +162,14 @@ def main() -> None:
     rows: list[Comparison] = []
     if options.profile:
         tune_process()
-        from step_profile import profile  # noqa: PLC0415 (imports torch, which must find that done)
+        from step_profile import profile  # noqa: PLC0415 (imports torch, so tune_process must precede it)
 
-        figures = profile(options.models, options.device, options.precision, options.threads)
+        result = profile(options.models, options.device, options.precision, options.threads)
     else:
         rows = [compare(model, options) for model in options.models]
-        figures = table(rows)
+        result = table(rows)
     about = machine(options.device)
-    text = "\n".join([*(f"{key}: {value}" for key, value in about.items()), "", figures, ""])
+    text = "\n".join([*(f"{key}: {value}" for key, value in about.items()), "", result, ""])
     print(text)
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)

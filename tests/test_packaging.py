@@ -1,10 +1,13 @@
 """The package as users get it: as a wheel, and beside the well-known package that is called `supervisor`."""
 
+import os
 import subprocess
 import sys
+import tomllib
 import venv
 from pathlib import Path
 
+import pexpect
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -24,12 +27,15 @@ def python_with_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
-def _say(python: Path, program: str) -> str:
-    """What a program prints there; it finds our dependencies, but not our editable install, in this environment."""
-    (site,) = {str(Path(entry)) for entry in sys.path if entry.endswith("site-packages")}
-    done = subprocess.run(
-        [python, "-c", program], env={"PYTHONPATH": site}, capture_output=True, text=True, timeout=60, check=False
-    )
+def _environment() -> dict[str, str]:
+    """Return an environment in which the wheel finds our dependencies, but not our editable install."""
+    sites = [entry for entry in sys.path if entry.endswith("site-packages")]  # here, .pth files have no effect
+    return {"PYTHONPATH": os.pathsep.join(sites), "PATH": os.environ["PATH"]}
+
+
+def _output(*command: str | Path, cwd: Path | None = None) -> str:
+    """Return what a command that must succeed prints in that environment."""
+    done = subprocess.run(command, cwd=cwd, env=_environment(), capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -38,7 +44,7 @@ BOTH = "import supervisor, pmssm.supervisor as ours; print(ours.__file__, superv
 
 
 def test_the_wheel_lives_beside_the_package_supervisor(python_with_wheel: Path) -> None:
-    ours, theirs = _say(python_with_wheel, BOTH).splitlines()
+    ours, theirs = _output(python_with_wheel, "-c", BOTH).splitlines()
     assert Path(ours).is_relative_to(python_with_wheel.parent.parent)
     assert "pmssm" not in theirs
 
@@ -59,5 +65,42 @@ print(sum(entry.name.endswith(".root") for entry in (files("pmssm.trainers.data"
 print(sum(entry.name.endswith(".tcss") for entry in files("pmssm.supervisor.dashboard").iterdir()))
 print(sum(entry.name.startswith("page.") for entry in (files("pmssm.supervisor.web") / "static").iterdir()))
 """
-    told = _say(python_with_wheel, program).splitlines()
-    assert told == ["prepare transformer transformer_tabular mlp report", "3", "1", "3"]
+    lines = _output(python_with_wheel, "-c", program).splitlines()
+    assert lines == ["prepare transformer transformer_tabular mlp report", "3", "1", "3"]
+
+
+def test_the_list_of_packages_is_that_of_the_folders() -> None:
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = {
+        ".".join((name, *path.parent.relative_to(ROOT / top).parts))
+        for name, top in tool["package-dir"].items()
+        for path in (ROOT / top).rglob("*.py")
+    }
+    assert sorted(tool["packages"]) == sorted(folders)
+
+
+def test_the_wheel_has_the_command_and_the_module(python_with_wheel: Path) -> None:
+    command = python_with_wheel.with_name("pmssm-supervise")
+    assert _output(command, "--version").startswith("pmssm-supervise, version ")
+    usage = "Train the pMSSM surrogates in parallel"
+    assert usage in _output(command, "--help")
+    assert usage in _output(python_with_wheel, "-m", "pmssm.supervisor", "--help")
+
+
+def test_the_wheel_runs_a_session_and_shows_it_in_the_dashboard(python_with_wheel: Path, tmp_path: Path) -> None:
+    command = python_with_wheel.with_name("pmssm-supervise")
+    (tmp_path / "plan.toml").write_text('[runs.alpha]\ncommand = ["true"]\n')
+    assert "1 succeeded" in _output(command, "--headless", "--plan", "plan.toml", cwd=tmp_path)
+    env = {**_environment(), "TERM": "xterm-256color"}
+    terminal = pexpect.spawn(
+        str(command), ["attach"], cwd=str(tmp_path), env=env, dimensions=(24, 100), encoding="utf-8", timeout=60
+    )
+    try:
+        terminal.expect_exact("alpha")
+        terminal.expect_exact("succeeded")
+        terminal.send("q")
+        terminal.expect(pexpect.EOF)
+        terminal.wait()
+        assert terminal.exitstatus == 0
+    finally:
+        terminal.close(force=True)

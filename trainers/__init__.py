@@ -1,6 +1,6 @@
-"""Train pMSSM surrogates and use them; this package knows nothing of the supervisor.
+"""Train pMSSM surrogates and use them; this package does not depend on the supervisor.
 
-`load_surrogate` reads a trained model and gives a function of physical parameters.
+`load_surrogate` reads a trained model and returns a function of physical parameters.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["load_surrogate"]
 
 
 def __getattr__(name: str) -> object:
-    """Return `load_surrogate`, imported at its first use, because torch costs two seconds."""
+    """Import `load_surrogate` at its first use, because torch takes two seconds to import."""
     if name == "load_surrogate":
         from .inference import load_surrogate  # noqa: PLC0415
 

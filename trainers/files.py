@@ -1,4 +1,4 @@
-"""Files and folders that are either whole or not there: temporary name, fsync, rename."""
+"""Files and folders that are either complete or absent: temporary name, fsync, rename."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 
 def sync_folder(folder: Path) -> None:
-    """Nothing; a rename inside `folder` has reached the disk when this returns."""
+    """Write renames inside `folder` to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -21,7 +21,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Nothing; the content of `path` has reached the disk when this returns."""
+    """Write the contents of `path` to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -30,9 +30,14 @@ def sync_file(path: Path) -> None:
 
 
 def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Nothing; `path` holds what `write` put into the file it was given, or what it held before.
+    """Replace `path` by a new file; after an error the old one is unchanged.
 
-    Raises OSError where the folder can't be written.
+    Args:
+        path: File to write.
+        write: Writes the contents to an open binary file.
+
+    Raises:
+        OSError: The folder cannot be written.
     """
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
@@ -49,9 +54,12 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """A file to write; it becomes `path` when the block ends, and vanishes when the block fails.
+    """Provide a temporary file that replaces `path` when the block ends.
 
-    Its name ends as that of `path` does. Raises OSError where the folder can't be written.
+    The temporary file has the same suffix. If the block fails, it is deleted.
+
+    Raises:
+        OSError: The folder cannot be written.
     """
     descriptor, name = tempfile.mkstemp(prefix=".", suffix=f".tmp{path.suffix}", dir=path.parent)
     os.close(descriptor)
@@ -67,9 +75,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill; it becomes `path` when the block ends, and vanishes when the block fails.
+    """Provide a temporary folder that becomes `path` when the block ends.
 
-    Where somebody else made `path` in the meantime, theirs stays.
+    If the block fails, it is deleted. If another process created `path` meanwhile, that folder is kept.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:12]}.", suffix=".tmp", dir=path.parent))

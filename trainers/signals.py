@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: at once outside the training, at the next step inside it."""
+"""SIGTERM and SIGINT: immediate outside the training, at the next step inside it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from types import FrameType
 
 
 class Stopped(SystemExit):
-    """Somebody asked the program to stop; exits with 128 + the signal's number."""
+    """Exit of the program by a signal, with exit code 128 + its number.
+
+    Args:
+        signum: Number of the signal.
+
+    Attributes:
+        name: Name of the signal.
+    """
 
     def __init__(self, signum: int) -> None:
         super().__init__(128 + signum)
@@ -17,28 +24,34 @@ class Stopped(SystemExit):
 
 
 class StopRequest:
-    """Whether somebody asked to stop. Raises Stopped at once, or notes it while `deferred()`."""
+    """Handler of SIGTERM and SIGINT.
+
+    It raises Stopped at once, or only notes the signal inside `deferred`.
+
+    Attributes:
+        signum: Number of the first signal; None before.
+    """
 
     def __init__(self) -> None:
         self.signum: int | None = None
         self._deferred = False
 
-    def listen(self) -> StopRequest:
-        """Itself, hearing SIGTERM and SIGINT from now on."""
+    def install(self) -> StopRequest:
+        """Install the handler and return this object."""
         for signum in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(signum, self._heard)
+            signal.signal(signum, self._handle)
         return self
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """A block in which a signal only sets `signum`; the block looks at it where stopping is cheap."""
+        """Only note signals while the block runs; the block checks `signum` when it can stop."""
         self._deferred = True
         try:
             yield
         finally:
             self._deferred = False
 
-    def _heard(self, signum: int, _frame: FrameType | None) -> None:
+    def _handle(self, signum: int, _frame: FrameType | None) -> None:
         if self.signum is None:
             self.signum = signum
         if not self._deferred:

@@ -1,54 +1,85 @@
-"""`pmssm-supervise check`: the GPUs seen, what would run where, whether that is in parallel, and the data."""
+"""`pmssm-supervise check`: the GPUs, what would run where, whether that is in parallel, and the data."""
 
+from __future__ import annotations
+
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
+import click
+
 from ..gpus.models import Gpu, GpuReading
-from ..gpus.slot_selection import SlotSelection, is_memory_held
+from ..gpus.poller import read_gpus
+from ..gpus.slot_selection import SlotSelection, is_memory_held, select_slots
+from ..plan.loader import builtin_plan, load_plan
+from .new_session import slot_request
+from .session_options import PREPARE_OPTIONS, SessionOptions
 
 _HEADINGS = ("GPU", "name", "uuid", "memory used / total", "use", "used by")
 
 
 def report(
-    reading: GpuReading, choice: SlotSelection, placements: Sequence[tuple[str, int | Literal["none"] | None]]
+    reading: GpuReading, selection: SlotSelection, placements: Sequence[tuple[str, int | Literal["none"] | None]]
 ) -> list[str]:
-    """The lines to print; the last one says whether parallel training is possible, and if not, why.
+    """Return the lines to print; the last one is whether parallel training is possible, and if not, why.
 
-    `placements`: each run's name, and its slot as the plan has it.
+    Args:
+        reading: The GPUs as NVML reports them.
+        selection: The slots of the plan on them.
+        placements: Name of each run, and its slot in the plan.
     """
     lines = ["GPUs:", *_indented(_table([_HEADINGS, *map(_row, reading.gpus)]) if reading.gpus else ["none seen"])]
     if placements:
-        where = [(run, _slot_text(slot, choice)) for run, slot in placements]
+        where = [(run, _slot_text(slot, selection)) for run, slot in placements]
         lines += ["", "Runs:", *_indented(_table(where))]
-    if choice.notes:
-        lines += ["", "Notes:", *_indented(choice.notes)]
-    return [*lines, "", _verdict(choice)]
+    if selection.notes:
+        lines += ["", "Notes:", *_indented(selection.notes)]
+    return [*lines, "", _verdict(selection)]
 
 
-def check_data(arguments: Sequence[str]) -> int:
-    """The exit code of the trainers' own check of scan files, which prints what it finds: 0, or 2 for bad ones."""
+def run_check(options: SessionOptions, histogram: Path | None) -> int:
+    """Print the report, and that of the trainers on the data if any option concerns these.
+
+    Returns:
+        Exit code: 0, or 2 for bad data.
+    """
+    plan = load_plan(options.plan_file) if options.plan_file else builtin_plan()
+    reading = read_gpus()
+    selection = select_slots(reading, slot_request(options, plan, os.environ))
+    placements = [(name, run.slot) for name, run in plan.runs.items()]
+    click.echo("\n".join(report(reading, selection, placements)))
+    arguments = options.placeholders()[PREPARE_OPTIONS]
+    if histogram is not None:
+        arguments += ["--histogram", str(histogram.absolute())]
+    return _check_data(arguments) if arguments else 0
+
+
+def _check_data(arguments: Sequence[str]) -> int:
+    """Run the trainers' own check of scan files, which prints its findings, and return its exit code."""
+    click.echo("\nData:")
     command = [sys.executable, "-P", "-m", "pmssm.trainers", "check", *arguments]
     sys.stdout.flush()
     return subprocess.run(command, check=False).returncode
 
 
-def _verdict(choice: SlotSelection) -> str:
-    if choice.mode == "parallel":
-        count = len(choice.slots)
+def _verdict(selection: SlotSelection) -> str:
+    if selection.mode == "parallel":
+        count = len(selection.slots)
         return f"✓ Parallel training on {count} GPU{'s' if count > 1 else ''} is possible!"
-    only = choice.slots[0]
-    place = "the CPU" if only.gpu_index is None else only.name
-    return f"No parallel training: {choice.reason}. The runs will train one after the other on {place}."
+    only = selection.slots[0]
+    device = "the CPU" if only.gpu_index is None else only.name
+    return f"No parallel training: {selection.reason}. The runs will train one after the other on {device}."
 
 
-def _slot_text(slot: int | Literal["none"] | None, choice: SlotSelection) -> str:
+def _slot_text(slot: int | Literal["none"] | None, selection: SlotSelection) -> str:
     if slot == "none":
         return "takes no slot, sees no GPU"
-    if slot is None and len(choice.slots) > 1:
-        return f"any of {', '.join(one.name for one in choice.slots)}"
-    return choice.slots[(slot or 0) % len(choice.slots)].name
+    if slot is None and len(selection.slots) > 1:
+        return f"any of {', '.join(one.name for one in selection.slots)}"
+    return selection.slots[(slot or 0) % len(selection.slots)].name
 
 
 def _row(gpu: Gpu) -> tuple[str, ...]:
@@ -63,14 +94,14 @@ def _row(gpu: Gpu) -> tuple[str, ...]:
 
 
 def _gpu_users(gpu: Gpu) -> str:
-    """Who computes on `gpu`, as far as the driver tells."""
+    """Return the processes on `gpu`, as far as the driver reports them."""
     if gpu.processes:
         named = [f"pid {one.pid}" for one in gpu.processes[:3]]
         more = len(gpu.processes) - len(named)
         return ", ".join(named) + (f" and {more} more" if more else "")
     if is_memory_held(gpu):
-        return "somebody unseen"
-    return "unknown" if gpu.processes is None else "nobody"
+        return "unseen process"
+    return "unknown" if gpu.processes is None else "none"
 
 
 def _value(value: int | None) -> str:
@@ -78,7 +109,7 @@ def _value(value: int | None) -> str:
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The rows as lines, columns aligned."""
+    """Return the rows as lines, columns aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 

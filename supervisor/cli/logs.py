@@ -1,4 +1,4 @@
-"""`pmssm-supervise logs`: a log on standard output, cleaned, from its beginning or followed."""
+"""`pmssm-supervise logs`: a log on standard output, sanitized, from its beginning or followed."""
 
 from __future__ import annotations
 
@@ -19,24 +19,30 @@ POLL_S = 0.2
 def print_log(
     logs: Path, run: str | None, *, stamp: str | None, follow: bool, last: int | None, write: Callable[[str], None]
 ) -> None:
-    """Writes the log of `run`, or the session's own: of the session with that `stamp`, or the current one.
+    """Print the log of a run, or the session's own log.
 
-    With `follow` it never returns.
+    Args:
+        logs: The logs folder.
+        run: The run; None for the session's own log.
+        stamp: The session; None for the current one.
+        follow: Whether to wait for new lines, without end.
+        last: Print only so many lines of those that are there; None for all.
+        write: Receives the text.
 
     Raises:
-        SessionError: no session, no such run, or no log yet.
+        SessionError: There is no session, no such run, or no log yet.
     """
     folder = find_session(logs, stamp)
     if folder is None:
         raise SessionError(f"{logs}: no session here; start one with `pmssm-supervise`, or name its folder with --logs")
     path = log_path(folder, run)
     if not path.exists() and not follow:
-        raise SessionError(f"{path}: not there yet: {run} has not started; `logs {run} -f` waits for it")
+        raise SessionError(f"{path}: does not exist yet: {run} has not started; `logs {run} -f` waits for it")
     follower = LogFollower(path, max_backlog=math.inf)
     if last is not None:
         kept: deque[str] = deque(maxlen=last)
         offset = -1
-        while follower.offset != offset:  # not until there are no lines: one may be longer than a read
+        while follower.offset != offset:  # a read may return no line: a line can be longer than a read
             offset = follower.offset
             kept.extend(follower.read())
         _write_lines(list(kept), write)
@@ -50,10 +56,10 @@ def print_log(
 
 
 def log_path(folder: SessionFolder, run: str | None) -> Path:
-    """The log file of a run, or of the session for None.
+    """Return the log file of a run, or of the session for None.
 
     Raises:
-        SessionError: no such run.
+        SessionError: There is no such run.
     """
     if run is None:
         return folder.log

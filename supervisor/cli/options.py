@@ -1,25 +1,19 @@
-"""What several verbs of the command line have in common: options, and the way they refuse."""
+"""Options and arguments that several verbs share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
+from .command import CommandError, option
+from .completion import complete_run, complete_stamp
+from .session_options import SESSION_GROUP
+
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class CommandError(click.ClickException):
-    """One clear line, exit code 2."""
-
-    exit_code = 2
-
-    def show(self, file: IO[str] | None = None) -> None:
-        """Prints the line."""
-        click.echo(f"pmssm-supervise: {self.message}", err=True, file=file)
 
 
 def _absolute(context: click.Context, _option: click.Parameter, value: Path | None) -> Path:
@@ -30,7 +24,7 @@ def _absolute(context: click.Context, _option: click.Parameter, value: Path | No
 
 
 class _Folder(click.Path):
-    """A folder. Nothing, as an unset variable gives, is none: `Path("")` would be the present one."""
+    """A folder. An empty name, as an unset variable gives, is an error: `Path("")` would be the present folder."""
 
     def convert(
         self, value: str | PathLike[str], param: click.Parameter | None, ctx: click.Context | None
@@ -41,9 +35,10 @@ class _Folder(click.Path):
 
 
 def logs_option(function: F) -> F:
-    """--logs, before or after the verb; always absolute."""
-    return click.option(
+    """Add --logs, which may be given before or after the verb; its value is absolute."""
+    return option(
         "--logs",
+        group=SESSION_GROUP,
         type=_Folder(file_okay=False, path_type=Path),
         callback=_absolute,
         help="Folder of logs and sessions. [default: logs]",
@@ -51,34 +46,17 @@ def logs_option(function: F) -> F:
 
 
 def session_option(function: F) -> F:
-    """--session: which session a verb is about."""
-    return click.option(
-        "--session", "stamp", metavar="STAMP", help="An earlier session, as `sessions` lists it. [default: the newest]"
+    """Add --session, the session that a verb concerns."""
+    return option(
+        "--session",
+        "stamp",
+        group=SESSION_GROUP,
+        metavar="STAMP",
+        shell_complete=complete_stamp,
+        help="An earlier session, as `sessions` lists it. [default: the newest]",
     )(function)
 
 
-def slot_options(function: F) -> F:
-    """The options that decide which run gets which GPU."""
-    for option in (
-        click.option(
-            "--plan",
-            "plan_file",
-            type=click.Path(path_type=Path),
-            help="TOML file of what to run. [default: the built-in pMSSM plan]",
-        ),
-        click.option("--gpus", metavar="LIST", help="GPUs to use: indices, UUIDs or MIG UUIDs, as in 1,2; or none."),
-        click.option("--no-parallel", is_flag=True, help="One run at a time, even with several GPUs."),
-        click.option("--share-gpu", is_flag=True, help="Several runs on one GPU, while their expected memory fits."),
-    ):
-        function = option(function)
-    return function
-
-
-def display_options(function: F) -> F:
-    """The options that decide how the dashboard looks."""
-    for option in (
-        click.option("--ascii", "ascii_only", is_flag=True, help="Dashboard: nothing but ASCII on the screen."),
-        click.option("--theme", type=click.Choice(["dark", "light", "high-contrast"]), help="Dashboard: its colours."),
-    ):
-        function = option(function)
-    return function
+def run_argument(*, required: bool = True) -> Callable[[F], F]:
+    """Return the decorator that adds the argument RUN."""
+    return click.argument("run", required=required, shell_complete=complete_run)

@@ -1,4 +1,4 @@
-"""How a session in the foreground tells of itself: a live display, plain lines, or JSON lines."""
+"""Output of a session in the foreground: a live display, plain lines, or JSON lines."""
 
 from __future__ import annotations
 
@@ -21,123 +21,129 @@ from ..session.snapshot import RunView, Snapshot
 from ..session.state import ALIVE, RunState
 from ..session.summary import page_lines, results_table, runs_table
 
-MAX_LIVE = 8  # runs of which the live display has a line
-SHAPES = ((16, False), (8, False), (0, False), (0, True))  # cells of a live line's bar, and whether it is brief
+MAX_LIVE_RUNS = 8  # runs with a line in the live display
+LAYOUTS = ((16, False), (8, False), (0, False), (0, True))  # of a live line: cells of its bar, and whether it is brief
 
 
 class BackgroundPrinter:
-    """Prints from a thread of its own: a reader that pauses, as `less` does, must not hold up the session.
+    """Printer with a thread of its own: a reader that pauses, as `less` does, must not block the session.
 
-    A block of live lines stays below what is printed, and is replaced by the next one.
+    A block of live lines stays below the printed lines; the next block replaces it.
     """
 
     def __init__(self) -> None:
-        self._orders: queue.SimpleQueue[tuple[str | None, list[str] | None] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[tuple[str | None, list[str] | None] | None] = queue.SimpleQueue()
         self._block: list[str] = []
         self._thread = threading.Thread(target=self._work, name="printer", daemon=True)
         self._thread.start()
 
-    def say(self, text: str) -> None:
-        """Prints a text for good."""
-        self._orders.put((text, None))
+    def print(self, text: str) -> None:
+        """Print a text that stays."""
+        self._jobs.put((text, None))
 
     def show(self, block: Sequence[str]) -> None:
-        """Shows lines below everything else until the next call."""
-        self._orders.put((None, list(block)))
+        """Show lines below everything else until the next call."""
+        self._jobs.put((None, list(block)))
 
     def finish(self) -> None:
-        """Returns once all has been printed."""
-        self._orders.put(None)
+        """Return once everything has been printed."""
+        self._jobs.put(None)
         self._thread.join()
 
     def _work(self) -> None:
-        while (order := self._orders.get()) is not None:
-            text, block = order
+        while (job := self._jobs.get()) is not None:
+            text, block = job
             if text is None and block == self._block:
                 continue
             up = f"\x1b[{len(self._block)}F\x1b[J" if self._block else ""
             self._block = self._block if block is None else block
             lines = ([] if text is None else [text]) + self._block
-            with contextlib.suppress(OSError):  # nobody reads any more; the runs go on all the same
+            with contextlib.suppress(OSError):  # the reader closed the pipe; the session continues
                 sys.stdout.write(up + "".join(f"{line}\n" for line in lines))
                 sys.stdout.flush()
 
 
 class LineReporter:
-    """Plain lines: every decision, and at most one line a minute on the progress of each run."""
+    """Reporter that prints plain lines: every decision, and at most one line a minute on each run's progress."""
 
-    interval_s = 60.0  # between two lines on a run's progress
+    interval_s = 60.0  # least time between two lines on a run's progress
 
     def __init__(self, printer: BackgroundPrinter) -> None:
         self.printer = printer
-        self._told: dict[str, tuple[float, Mapping[str, float]]] = {}  # when a run's progress was told, and what
+        self._reported: dict[str, tuple[float, Mapping[str, float]]] = {}  # time and values of a run's last progress
 
     def line(self, text: str, level: LogLevel) -> None:
-        """Tells a line of the session's log."""
-        self.printer.say(log_line("supervisor", text, level))
+        """Report a line of the session's log."""
+        self.printer.print(log_line("supervisor", text, level))
 
-    def note(self, text: str) -> None:
-        """Tells what keeps the session from going on, or cannot be known."""
+    def warning(self, text: str) -> None:
+        """Report what keeps the session from going on, or cannot be known."""
         self.line(text, "warning")
 
     def event(self, event: Event) -> None:
-        """Tells of an event; its lines say it already."""
+        """Report an event. Plain output has lines for it already."""
 
-    def picture(self, snapshot: Snapshot) -> None:
-        """Tells what is new in a picture of the session."""
+    def snapshot(self, snapshot: Snapshot) -> None:
+        """Report what is new in a snapshot."""
         now = time.monotonic()
         for name, run in snapshot.runs.items():
-            told_at, told = self._told.get(name, (-self.interval_s, {}))
-            is_new = "epoch" in run.progress and run.progress != told
-            if run.state is RunState.RUNNING and is_new and now - told_at >= self.interval_s:
-                self._told[name] = now, run.progress
+            reported_at, values = self._reported.get(name, (-self.interval_s, {}))
+            is_new = "epoch" in run.progress and run.progress != values
+            if run.state is RunState.RUNNING and is_new and now - reported_at >= self.interval_s:
+                self._reported[name] = now, run.progress
                 self.progress(name, run)
 
     def progress(self, name: str, run: RunView) -> None:
-        """Tells how far a run is."""
+        """Report the progress of a run."""
         self.line(f"{name}: {progress_text(run)}", "info")
 
-    def end(self, summary: Mapping[str, Any], folder: Path) -> None:
-        """Tells what became of the session."""
+    def summary(self, summary: Mapping[str, Any], folder: Path) -> None:
+        """Report the results of the session."""
         lines = ["", *runs_table(summary), "", *results_table(summary), "", f"files: {folder}"]
-        self.printer.say("\n".join([*lines, *page_lines(summary, folder)]))
+        self.printer.print("\n".join([*lines, *page_lines(summary, folder)]))
 
 
 class LiveReporter(LineReporter):
-    """A compact display of what runs, below the lines of the session's log."""
+    """Reporter with a compact display of the running runs, below the lines of the session's log."""
 
-    def picture(self, snapshot: Snapshot) -> None:
+    def snapshot(self, snapshot: Snapshot) -> None:
+        """Show the running runs."""
         self.printer.show(live_lines(snapshot, shutil.get_terminal_size().columns - 1))
 
-    def end(self, summary: Mapping[str, Any], folder: Path) -> None:
+    def summary(self, summary: Mapping[str, Any], folder: Path) -> None:
+        """Replace the display by the results of the session."""
         self.printer.show(())
-        super().end(summary, folder)
+        super().summary(summary, folder)
 
 
 class JsonReporter(LineReporter):
-    """One JSON object a line: the journal's events as they happen, progress, and the summary at the end."""
+    """Reporter of JSON objects, one a line: events of the journal, progress, and the summary at the end."""
 
     interval_s = 1.0
 
     def line(self, text: str, level: LogLevel) -> None:
-        """Says nothing: the events say it already."""
+        """Print nothing: the events contain the same."""
 
     def event(self, event: Event) -> None:
-        self.printer.say(event.model_dump_json(exclude_none=True))
+        """Print an event as the journal has it."""
+        self.printer.print(event.model_dump_json(exclude_none=True))
 
-    def note(self, text: str) -> None:
-        self.printer.say(json.dumps({"kind": "note", "at": time.time(), "note": text}))
+    def warning(self, text: str) -> None:
+        """Print an object of the kind `note`."""
+        self.printer.print(json.dumps({"kind": "note", "at": time.time(), "note": text}))
 
     def progress(self, name: str, run: RunView) -> None:
-        told = {"kind": "progress", "at": time.time(), "run": name, **run.progress, "eta_s": run.eta_s}
-        self.printer.say(json.dumps(told))
+        """Print an object of the kind `progress`."""
+        values = {"kind": "progress", "at": time.time(), "run": name, **run.progress, "eta_s": run.eta_s}
+        self.printer.print(json.dumps(values))
 
-    def end(self, summary: Mapping[str, Any], folder: Path) -> None:
-        self.printer.say(json.dumps({"kind": "summary", "at": time.time(), "folder": str(folder), **summary}))
+    def summary(self, summary: Mapping[str, Any], folder: Path) -> None:
+        """Print an object of the kind `summary`."""
+        self.printer.print(json.dumps({"kind": "summary", "at": time.time(), "folder": str(folder), **summary}))
 
 
 def make_reporter(*, as_json: bool) -> LineReporter:
-    """The voice for standard output."""
+    """Return the reporter for standard output: JSON, live on a terminal, or plain lines."""
     if as_json:
         return JsonReporter(BackgroundPrinter())
     is_live = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
@@ -145,16 +151,16 @@ def make_reporter(*, as_json: bool) -> LineReporter:
 
 
 def live_lines(snapshot: Snapshot, width: int) -> list[str]:
-    """The session in a few lines of at most `width` cells: one a living run, then how many are in which state."""
+    """Return the session in a few lines of at most `width` cells: one per running run, then the count of each state."""
     alive = {name: run for name, run in snapshot.runs.items() if run.state in ALIVE}
-    shown = [(_short(name, width // 4), run) for name, run in list(alive.items())[:MAX_LIVE]]
+    shown = [(_short(name, width // 4), run) for name, run in list(alive.items())[:MAX_LIVE_RUNS]]
     longest = max((len(name) for name, _ in shown), default=0)
     lines: list[str] = []
-    for bar, brief in SHAPES:
+    for bar, brief in LAYOUTS:
         lines = [f"{name:<{longest}}  {_live_text(run, bar, brief)}" for name, run in shown]
         if all(len(line) <= width for line in lines):
             break
-    more = f"; {len(alive) - MAX_LIVE} more are running" if len(alive) > MAX_LIVE else ""
+    more = f"; {len(alive) - MAX_LIVE_RUNS} more are running" if len(alive) > MAX_LIVE_RUNS else ""
     elapsed = duration(snapshot.taken_at - snapshot.started) if snapshot.started else ""
     states = state_counts(run.state for run in snapshot.runs.values())
     lines.append(f"{elapsed}  {states}{more}")
@@ -162,22 +168,25 @@ def live_lines(snapshot: Snapshot, width: int) -> list[str]:
 
 
 def _short(name: str, width: int) -> str:
-    """The name by its beginning and its end: of a sweep's runs the end is what tells them apart."""
+    """Return beginning and end of a name: the runs of a sweep differ at the end."""
     kept = max(2, width - 2)
     return name if len(name) <= width else f"{name[: kept - kept // 2]}..{name[-(kept // 2) :]}"
 
 
 def _live_text(run: RunView, bar: int, brief: bool) -> str:
-    place = "CPU  " if run.gpu is None else f"GPU {run.gpu}"
+    device = "CPU  " if run.gpu is None else f"GPU {run.gpu}"
     epoch, epochs = run.progress.get("epoch"), run.progress.get("epochs")
     filled = round(bar * min(1.0, epoch / epochs)) if epoch is not None and epochs else 0
     drawn = f" [{'#' * filled}{'.' * (bar - filled)}]" if bar else ""
     state = "stalled" if run.stalled else "" if run.state is RunState.RUNNING else run.state
-    return "  ".join(filter(None, (place + drawn, state, progress_text(run, brief=brief))))
+    return "  ".join(filter(None, (device + drawn, state, progress_text(run, brief=brief))))
 
 
 def progress_text(run: RunView, *, brief: bool = False) -> str:
-    """`epoch 12/2000, train_loss 0.123, val_loss 0.234, 1:02:03 to go`; of the values, `val_loss` alone if brief."""
+    """Return `epoch 12/2000, train_loss 0.123, val_loss 0.234, 1:02:03 to go`.
+
+    If brief, `val_loss` is the only loss.
+    """
     values = dict(run.progress)
     epoch, epochs = values.pop("epoch", None), values.pop("epochs", None)
     parts = [f"epoch {epoch}" + (f"/{epochs}" if epochs is not None else "")] if epoch is not None else []

@@ -1,14 +1,83 @@
-"""The text of `pmssm-supervise status`. Pure."""
+"""`pmssm-supervise status` and `sessions`."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import click
+
 from ..formatting import duration, number, table
 from ..gpus.models import Gpu
+from ..ipc.engine_lock import EngineLock
+from ..session.folder import SessionFolder
+from ..session.lookup import find_session, is_finished
+from ..session.offline import read_snapshot, session_table
 from ..session.snapshot import RunView, Snapshot
+from ..session.summary import page_lines, read_summary, results_table
+from .command import CommandError
+
+
+def print_status(logs: Path, stamp: str | None, *, as_json: bool) -> None:
+    """Print state, progress and results of a session, from its engine or else from its files.
+
+    Raises:
+        UserError: There is no such session, or its files are damaged.
+    """
+    snapshot = _snapshot_without_engine(logs, stamp) or _snapshot_from_engine(logs, stamp)
+    if as_json:
+        click.echo(snapshot.model_dump_json(indent=2))
+        return
+    folder = SessionFolder(logs, snapshot.session)
+    summary = read_summary(folder)
+    results = results_table(summary)
+    lines = [
+        *status_lines(snapshot),
+        *page_lines(summary, folder.path.absolute()),
+        *(["", *results] if results else []),
+    ]
+    click.echo("\n".join(lines))
+
+
+def _snapshot_without_engine(logs: Path, stamp: str | None) -> Snapshot | None:
+    """Return the snapshot of a finished session whose engine has exited; None for any other.
+
+    It needs no event loop, which would cost as much as a sixth of the rest.
+    """
+    folder = find_session(logs, stamp)
+    owner = EngineLock(logs).owner()
+    has_exited = owner is not None and not owner.is_on_other_host and not Path(f"/proc/{owner.pid}").exists()
+    return read_snapshot(folder) if folder is not None and has_exited and is_finished(folder) else None
+
+
+def _snapshot_from_engine(logs: Path, stamp: str | None) -> Snapshot:
+    import asyncio  # noqa: PLC0415 - only where there is an engine
+
+    from ..ipc.connection import NoActiveSession  # noqa: PLC0415
+    from .engine_requests import fetch_snapshot  # noqa: PLC0415
+
+    try:
+        return asyncio.run(fetch_snapshot(logs, stamp=stamp))
+    except NoActiveSession:
+        folder = find_session(logs, stamp)
+        if folder is None:
+            raise
+        return read_snapshot(folder)
+
+
+def print_sessions(logs: Path) -> None:
+    """Print a table of the sessions of a logs folder.
+
+    Raises:
+        CommandError: There is none.
+    """
+    rows = session_table(logs)
+    if not rows:
+        raise CommandError(f"{logs}: no session here; start one with `pmssm-supervise`, or name its folder with --logs")
+    click.echo("\n".join(table(("session", "name", "state", "result", "size"), rows)))
 
 
 def status_lines(snapshot: Snapshot) -> list[str]:
-    """The session, its runs and its GPUs, as tables."""
+    """Return the session, its runs and its GPUs as tables."""
     owner = f"engine {snapshot.engine_pid}" if snapshot.engine_pid else "no engine"
     mode = snapshot.mode or "slots not chosen yet"
     lines = [f"session {snapshot.session} ({snapshot.name}): {snapshot.state}, {mode}, {owner}"]
@@ -17,7 +86,7 @@ def status_lines(snapshot: Snapshot) -> list[str]:
     if snapshot.gpus:
         lines += ["", *table(_GPU_HEAD, [_gpu_row(gpu) for gpu in snapshot.gpus])]
     elif snapshot.engine_pid and snapshot.gpu_error:
-        lines += ["", f"no GPU figures: {snapshot.gpu_error}"]
+        lines += ["", f"no GPU readings: {snapshot.gpu_error}"]
     return [*lines, "", f"files: {snapshot.folder}"]
 
 

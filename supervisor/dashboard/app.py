@@ -1,49 +1,57 @@
-"""The dashboard: it shows what the engine says, and passes on what the user wants."""
+"""Textual app of the dashboard: layout, display of snapshots, and one action per key."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from textual import on, work
-from textual.app import ComposeResult
+from textual.app import App, ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal
-from textual.widget import Widget
+from textual.filter import LineFilter
+from textual.widgets import Input
 
-from ..plan.errors import PlanError
-from ..plan.loader import load_plan
-from ..plan.schema import Plan
-from ..session.snapshot import RunView, Snapshot
-from ..session.state import ALIVE, ENDED, RunState
-from .bindings import bindings
+from ..logs.metric_history import MetricHistories
+from ..session.snapshot import Snapshot
+from .bindings import app_bindings, details_help, main_help
 from .config import DashboardConfig
-from .data.resource_history import ResourceHistory
+from .data.current_session import CurrentSession
 from .data.session_source import EngineUnreachable, SessionSource, watch_snapshots
-from .preferences import PreferencesMixin
+from .loss_control import LossControl
+from .preferences import Preferences
+from .rendering.format import plain_text
+from .run_control import RunControl
+from .screens.confirm import Confirmation, ConfirmScreen
+from .screens.help import HelpScreen
 from .screens.run_details import RunContext, RunDetailsScreen
+from .terminal import TerminalStatus, copy_through_tmux, ended_runs_message, stopped_runs_message
 from .widgets.filter_input import FilterInput
-from .widgets.gpu_table import GpuTable
-from .widgets.log_panel import LogPanel
-from .widgets.run_summary import RunSummary
+from .widgets.key_bar import KeyBar
+from .widgets.line_view import LineView
+from .widgets.panes import Panes
 from .widgets.runs_table import RunsTable
-from .widgets.session_header import SessionHeader
 
-DETACHED = "Detached; the runs go on. pmssm-supervise attach brings this screen back."
-FINISHED = "The session has finished. pmssm-supervise status shows how it went."
+DETACHED = "Detached; the runs continue. `pmssm-supervise attach` opens the dashboard again."
+FINISHED = "The session has finished. `pmssm-supervise status` shows the results."
 
 
-class Dashboard(PreferencesMixin):
-    """The whole screen. Its result is what to tell the user after it has gone."""
+class Dashboard(App[str]):
+    """The dashboard. Its result is a message to print after it has closed.
+
+    Args:
+        source: Gives snapshots and takes commands.
+        clock: Returns the current time, unix seconds.
+        settings: The user's settings.
+        read_only: Reject every command.
+    """
 
     CSS_PATH = Path(__file__).with_name("dashboard.tcss")
-    BINDINGS: ClassVar[list[BindingType]] = bindings()
+    BINDINGS: ClassVar[list[BindingType]] = app_bindings()
     ENABLE_COMMAND_PALETTE = False
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012 - Textual declares it
 
@@ -55,234 +63,287 @@ class Dashboard(PreferencesMixin):
         *,
         read_only: bool = False,
     ) -> None:
-        super().__init__(source, settings or DashboardConfig())
-        self.read_only = self.key_bar.read_only = read_only
+        # With NO_COLOR, only the terminal's own two colours; Textual would still draw greys.
+        super().__init__(ansi_color=True if os.environ.get("NO_COLOR") else None)
         self.animation_level = "none"
-        self._again = asyncio.Event()  # contact the engine now
-        self.session = SessionHeader(clock)
-        self.filter = FilterInput()
+        self._source = source
         self._clock = clock
-        self.resources = ResourceHistory()
-        self.detail = RunSummary(clock)
-        self.gpus = GpuTable(clock, self.resources.gpus)
-        self.log_view = LogPanel()
+        self._read_only = read_only
+        self._reconnect = asyncio.Event()  # contact the engine now
+        self._session = CurrentSession()
+        self._terminal = TerminalStatus(self._write_to_terminal)
+        histories = MetricHistories()
+        self.panes = Panes(self._session, clock, histories.get)
+        self.losses = LossControl(self._session, histories, self.panes.runs, self.panes.plot)
+        self.run_control = RunControl(self, self._session, source, read_only=read_only)
+        self.preferences = Preferences(self, settings or DashboardConfig())
+        self.preferences.apply()
+        self.panes.key_bar.remapped, self.panes.key_bar.read_only = self.preferences.keymap, read_only
 
     def compose(self) -> ComposeResult:
-        yield self.session
-        yield self.runs
-        yield self.filter
-        yield self.detail
-        with Horizontal(id="middle"):
-            yield self.gpus
-            yield self.curve
-        yield self.log_view
-        yield self.key_bar
+        """Yield the panes from top to bottom."""
+        yield from self.panes.compose()
 
     def on_mount(self) -> None:
-        self.runs.focus()
-        self.set_interval(1.0, self._tell_time)
-        self.call_after_refresh(self._begin)
+        """Focus the runs, and connect to the engine once the empty screen is drawn."""
+        self.panes.runs.focus()
+        self.set_interval(1.0, self.panes.draw_times)
+        self.call_after_refresh(self._start_workers)
 
-    def _begin(self) -> None:
-        """Starts all that may take time, once the first picture is on the screen."""
+    def on_unmount(self) -> None:
+        """Restore the terminal's title."""
+        self._terminal.restore_title()
+
+    def _start_workers(self) -> None:
         self._watch_engine()
-        self.watch_histories()
+        self.run_worker(self.losses.watch(), group="histories")
 
-    def _tell_time(self) -> None:
-        """Draws all clocks at once: each repaint of the screen has its price."""
-        for pane in (self.session, self.detail, self.gpus):
-            pane.draw()
-
-    # What the engine says
+    # Snapshots
 
     @work(group="engine")
     async def _watch_engine(self) -> None:
-        was_gone = False
-        async for picture in watch_snapshots(self._source, self._again):
-            if isinstance(picture, EngineUnreachable):
-                self.session.show(self.snapshot, picture.reason)
+        was_unreachable = False
+        async for update in watch_snapshots(self._source, self._reconnect):
+            if isinstance(update, EngineUnreachable):
+                self.panes.show_unreachable(update.reason)
                 self.set_class(True, "stale")
-                was_gone = self.snapshot is not None
+                was_unreachable = self._session.snapshot is not None
             else:
-                await self._show(picture)
-                if was_gone and picture.engine_pid is not None:
-                    self.say("the engine is back; this picture is fresh again")
-                was_gone = False
+                await self._show(update)
+                if was_unreachable and update.engine_pid is not None:
+                    self.show_message("reconnected to the engine")
+                was_unreachable = False
 
     async def _show(self, snapshot: Snapshot) -> None:
-        if self.snapshot is None or self.snapshot.folder != snapshot.folder:
-            self.plan = await asyncio.to_thread(_plan_of, snapshot)
-        before, self.snapshot = self.snapshot, snapshot
-        self.take_back_question()
-        self.tell_terminal(before, snapshot)
+        previous = await self._session.update(snapshot)
+        self.run_control.withdraw_outdated_confirmation()
+        self._announce_changes(previous, snapshot)
         self.set_class(False, "stale")
-        self.session.show(snapshot, None)
-        self.runs.show(snapshot.runs, first_choice(snapshot, self.plan))
-        self.resources.look(snapshot)
-        self.gpus.show(snapshot)
-        self._show_selected()
+        self.panes.show_session()
 
-    def _show_selected(self) -> None:
-        name, run = self._selected()
-        if run is not None:
-            self.detail.show(name, run, self.planned(name), self.snapshot.runs if self.snapshot else {})
-            self.log_view.open(name, run.log, self._all_logs())
-
-    def _all_logs(self) -> dict[str, Path]:
-        """The session's log and those of the runs."""
-        if self.snapshot is None:
-            return {}
-        session = Path(self.snapshot.logs) / f"training_{self.snapshot.session}.log"
-        return {"supervisor": session, **{name: Path(run.log) for name, run in self.snapshot.runs.items() if run.log}}
+    def _announce_changes(self, previous: Snapshot | None, snapshot: Snapshot) -> None:
+        self._terminal.show_progress(snapshot)
+        if ended := ended_runs_message(previous, snapshot):
+            self.show_message(ended, bad="failed" in ended or "lost" in ended)
+            if self.preferences.notify:
+                self._terminal.notify(ended)
+        elif stopped := stopped_runs_message(previous, snapshot):
+            self.show_message(stopped)
 
     @on(RunsTable.Selected)
     def _on_selected(self) -> None:
-        self._show_selected()
-        self.show_curve()
-        self.look_at_logs()
+        self.panes.show_selected()
+        self.losses.draw()
+        self.losses.read_now()
 
-    def _selected(self) -> tuple[str, RunView | None]:
-        name = self.runs.selected
-        if self.snapshot is None or name is None:
-            return "", None
-        return name, self.snapshot.runs.get(name)
+    def _run_context(self) -> RunContext | None:
+        """Return the selected run and its data."""
+        name, snapshot = self.panes.runs.selected or "", self._session.snapshot
+        run = self._session.run(name)
+        if snapshot is None or run is None:
+            return None
+        return RunContext(name, run, self._session.run_plan(name), snapshot, self.panes.resources.runs)
 
-    # What the user wants
+    # Services for the controls
 
-    def look_again(self) -> None:
-        """Asks the engine for a new picture now."""
-        self._again.set()
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """Names of the runs that a key applies to: the marked ones or the selected one; in the details that run."""
+        marked = () if isinstance(self.screen, RunDetailsScreen) else self.panes.runs.marked
+        return marked or ((self.panes.runs.selected,) if self.panes.runs.selected else ())
+
+    def show_message(self, message: str, *, bad: bool = False) -> None:
+        """Show a message in place of the keys of every open screen; ignore an empty one."""
+        for screen in self.screen_stack if message else ():
+            for bar in screen.query(KeyBar):
+                bar.show_message(plain_text(message), bad=bad)
+
+    def open_confirmation(self, confirmation: Confirmation, on_answer: Callable[[bool | None], None]) -> None:
+        """Open a confirmation; `on_answer` gets the answer, None if it was withdrawn."""
+        self.push_screen(ConfirmScreen(confirmation), on_answer)
+
+    def withdraw_confirmation(self) -> None:
+        """Close the open confirmation, if any."""
+        if isinstance(self.screen, ConfirmScreen):
+            self.screen.dismiss(None)
+
+    def refresh_now(self) -> None:
+        """Contact the engine now."""
+        self._reconnect.set()
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Copy a text to the clipboard of the terminal, and through tmux if that is in between."""
+        super().copy_to_clipboard(text)
+        self.run_worker(copy_through_tmux(text), group="tmux")
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Return the filters of every drawn line."""
+        return [*super().get_line_filters(), *self.preferences.line_filters]
+
+    def _write_to_terminal(self, sequence: str) -> None:
+        if self._driver is not None and not self.is_headless:
+            self._driver.write(sequence)
+
+    # Actions, one per key of `bindings`
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Return whether a key of the main screen applies: not in dialogs, not while typing; j and k not in the log."""
+        if action == "key":
+            moves = str(parameters[0]).startswith("select(")
+            consumed = isinstance(self.focused, Input) or (moves and isinstance(self.focused, LineView))
+            return len(self.screen_stack) == 1 and not consumed
+        return super().check_action(action, parameters)
+
+    async def action_key(self, action: str) -> None:
+        """Run the action of a key of the main screen."""
+        await self.run_action(action)
 
     def action_select(self, step: int) -> None:
-        self.runs.action_move(step)
+        """Select the run `step` lines further down."""
+        self.panes.runs.action_move(step)
 
     def action_details(self) -> None:
-        self.push_screen(RunDetailsScreen(self._subject, self._clock, self.settings.keys, read_only=self.read_only))
+        """Open the details of the selected run."""
+        keymap = self.preferences.keymap
+        self.push_screen(RunDetailsScreen(self._run_context, self._clock, keymap, read_only=self._read_only))
 
-    def _subject(self) -> RunContext | None:
-        """The selected run with all that is known about it."""
-        name, run = self._selected()
-        if self.snapshot is None or run is None:
-            return None
-        return RunContext(name, run, self.planned(name), self.snapshot, self.resources.runs)
+    def action_start(self) -> None:
+        """Start the selected or marked runs."""
+        self.run_control.start()
+
+    def action_stop(self) -> None:
+        """Stop the selected or marked runs."""
+        self.run_control.stop()
+
+    def action_kill(self) -> None:
+        """Kill the selected or marked runs."""
+        self.run_control.kill()
+
+    def action_restart(self) -> None:
+        """Restart the selected or marked runs from their checkpoints."""
+        self.run_control.restart()
+
+    def action_fresh(self) -> None:
+        """Restart the selected or marked runs from scratch."""
+        self.run_control.restart_fresh()
+
+    def action_end(self) -> None:
+        """End the session."""
+        self.run_control.end_session()
 
     def action_mark(self) -> None:
-        self.runs.toggle_mark()
+        """Mark or unmark the selected run."""
+        self.panes.runs.toggle_mark()
 
     def action_mark_all(self) -> None:
-        marked = self.runs.toggle_marks()
-        self.say(f"{marked} runs marked; s x X r R act on them" if marked else "no run is marked")
+        """Mark all listed runs, or clear all marks."""
+        marked = self.panes.runs.toggle_all_marks()
+        self.show_message(f"{marked} runs marked; s x X r R apply to them" if marked else "no run is marked")
 
     def action_order(self) -> None:
-        self.say(f"runs in the order of: {self.runs.cycle_order()}")
+        """Sort the runs by the next criterion."""
+        self.show_message(f"runs sorted by: {self.panes.runs.cycle_order()}")
 
     def action_filter(self) -> None:
-        self.filter.open()
+        """Open the filter of the runs."""
+        self.panes.filter.open()
 
     @on(FilterInput.Changed)
     def _on_filter(self, event: FilterInput.Changed) -> None:
-        if event.input is self.filter:
-            self.runs.filter(event.value)
+        if event.input is self.panes.filter:
+            self.panes.runs.filter(event.value)
 
     def action_copy(self) -> None:
-        """Copies what is marked with the mouse, or the lines of the log in view."""
-        marked = self.screen.get_selected_text()
-        text = marked or "\n".join(self.log_view.lines.lines_in_view())
+        """Copy the text selected with the mouse, or the log lines in view."""
+        selected = self.screen.get_selected_text()
+        text = selected or "\n".join(self.panes.log.lines.lines_in_view())
         if not text:
-            self.say("nothing to copy yet: the log has no lines")
+            self.show_message("nothing to copy: the log is empty")
             return
         self.copy_to_clipboard(text)
-        self.say(f"copied {'what is marked' if marked else 'the log lines in view'} ({len(text)} characters)")
+        self.show_message(f"copied {'the selection' if selected else 'the log lines in view'} ({len(text)} characters)")
 
     def action_copy_command(self) -> None:
-        planned = self.planned(self.runs.selected or "")
-        if planned is not None:
-            self.copy_to_clipboard(shlex.join(planned.command))
-            self.say("copied the command line")
-
-    def copy_to_clipboard(self, text: str) -> None:
-        """Puts a text into the clipboard of the terminal, through tmux where there is one."""
-        super().copy_to_clipboard(text)  # OSC 52, which tmux obeys only if it was told to
-        if os.environ.get("TMUX"):
-            self._tell_tmux(text)
-
-    @work(group="tmux")
-    async def _tell_tmux(self, text: str) -> None:
-        with contextlib.suppress(OSError, TimeoutError):
-            tmux = await asyncio.create_subprocess_exec("tmux", "load-buffer", "-w", "-", stdin=asyncio.subprocess.PIPE)
-            await asyncio.wait_for(tmux.communicate(text.encode("utf-8", "replace")), 5)
+        """Copy the command line of the selected run."""
+        run_plan = self._session.run_plan(self.panes.runs.selected or "")
+        if run_plan is not None:
+            self.copy_to_clipboard(shlex.join(run_plan.command))
+            self.show_message("copied the command line")
 
     def action_search(self) -> None:
-        self.log_view.ask()
+        """Open the search line of the log."""
+        self.panes.log.open_search()
 
     def action_find(self, direction: int) -> None:
-        trouble = self.log_view.find_next(direction)
-        if trouble:
-            self.say(trouble)
+        """Go to the next match of the search."""
+        self.show_message(self.panes.log.find_next(direction))
 
     def action_find_error(self, direction: int) -> None:
-        trouble = self.log_view.find_error(direction)
-        if trouble:
-            self.say(trouble)
+        """Go to the next error in the log."""
+        self.show_message(self.panes.log.find_error(direction))
 
     def action_follow(self) -> None:
-        """Follows the log or pauses; the log's title tells which."""
-        lines = self.log_view.lines
-        if lines.follows:
-            lines.pause()
-        else:
-            lines.follow()
+        """Follow the log, or pause."""
+        self.panes.log.lines.toggle_follow()
 
     def action_wrap(self) -> None:
-        self.say("long lines are wrapped" if self.log_view.lines.toggle_wrap() else "long lines are cut; ← → scroll")
+        """Wrap long lines, or cut them off."""
+        wraps = self.panes.log.lines.toggle_wrap()
+        self.show_message("long lines are wrapped" if wraps else "long lines are cut off; ← → scroll")
 
     def action_length(self) -> None:
-        told = {"short": "time and text", "bare": "text alone", "whole": "whole log lines"}
-        self.say(told[self.log_view.lines.cycle_length()])
+        """Show more or less of each log line."""
+        described = {"short": "time and text", "bare": "text alone", "whole": "whole log lines"}
+        self.show_message(f"log shows: {described[self.panes.log.lines.cycle_length()]}")
 
     def action_merge(self) -> None:
-        """All logs as one, or the selected run's again."""
-        self.log_view.merged = not self.log_view.merged
-        self._show_selected()
+        """Show all logs as one, or the log of the selected run."""
+        self.panes.log.merged = not self.panes.log.merged
+        self.panes.show_selected()
+
+    def action_compare(self) -> None:
+        """Show the next comparison of losses."""
+        self.show_message(self.losses.next_comparison())
+
+    def action_metric(self) -> None:
+        """Compare training or validation losses."""
+        self.show_message(self.losses.next_metric())
+
+    def action_axis(self) -> None:
+        """Switch between linear and logarithmic axis."""
+        self.show_message(self.losses.toggle_axis())
+
+    def action_zoom_epochs(self, steps: int) -> None:
+        """Show fewer epochs or more."""
+        self.show_message(self.losses.zoom_epochs(steps))
 
     def action_zoom(self) -> None:
-        """Log, curve, back; a focused pane comes first."""
-        zoomable: tuple[Widget, ...] = (self.log_view, self.curve, self.gpus)
-        zoomed = next((pane for pane in zoomable if self.screen.has_class(f"zoom-{pane.id}")), None)
-        focused = next((pane for pane in zoomable if pane.has_focus_within), self.log_view)
-        pane = focused if zoomed is None else self.curve if zoomed is self.log_view else None
-        for other in zoomable:
-            self.screen.set_class(other is pane, f"zoom-{other.id}")
-        self.screen.set_class(pane is not None, "zoomed")
-        self.say("all panes again" if pane is None else f"zoomed: {pane.id}; z goes on")
+        """Zoom the log, then the loss, then none; the focused pane comes first."""
+        self.show_message(self.panes.zoom(self.screen))
+
+    def action_theme(self) -> None:
+        """Switch to the next theme."""
+        self.show_message(self.preferences.next_theme())
+
+    def action_help(self) -> None:
+        """Show the keys of the current screen."""
+        focused = self.focused.id if self.focused is not None else None
+        groups = details_help() if isinstance(self.screen, RunDetailsScreen) else main_help(focused)
+        self.push_screen(HelpScreen(groups, self.preferences.keymap))
+
+    def action_palette(self) -> None:
+        """Search all commands in a list."""
+        self.search_commands(self.preferences.palette_commands(self.run_action), placeholder="search for a command…")
 
     def action_detach(self) -> None:
-        finished = self.snapshot is not None and self.snapshot.state == "finished"
-        self.exit(FINISHED if finished else DETACHED)
+        """Leave the dashboard; the runs continue."""
+        snapshot = self._session.snapshot
+        self.exit(FINISHED if snapshot is not None and snapshot.state == "finished" else DETACHED)
 
     async def action_quit(self) -> None:
-        """Ctrl+Q leaves like q."""
+        """Leave like `q`; Textual binds Ctrl+Q to this action."""
         self.action_detach()
 
     def action_help_quit(self) -> None:
-        """Ctrl+C, which Textual does not take for leaving."""
-        self.say("q leaves this screen and lets the runs go on; Q ends the session")
-
-
-def first_choice(snapshot: Snapshot, plan: Plan | None) -> str | None:
-    """The run to look at first: a training that runs, one that failed, or one that is still to come."""
-    states = {name: run.state for name, run in snapshot.runs.items()}
-    planned = {name: plan.runs.get(name) if plan is not None else None for name in states}
-    trainings = [name for name, run in planned.items() if run is None or run.takes_slot or run.has_metrics]
-    alive = [name for name in trainings if states[name] in ALIVE]
-    failed = [name for name in states if states[name] in (RunState.FAILED, RunState.LOST)]
-    to_come = [name for name in trainings if states[name] not in ENDED]
-    return next(iter(alive or failed or to_come or states), None)
-
-
-def _plan_of(snapshot: Snapshot) -> Plan | None:
-    """The session's plan; None where it can't be read: then command lines and curves are missing."""
-    try:
-        return load_plan(Path(snapshot.folder) / "plan.toml")
-    except PlanError:
-        return None
+        """Show how to leave; Textual binds Ctrl+C to this action."""
+        self.show_message("q leaves, the runs continue; Q ends the session")

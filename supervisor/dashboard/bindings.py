@@ -1,4 +1,7 @@
-"""Every key of the dashboard, once: bindings, help and the bar at the bottom are made from this list."""
+"""Keys of the dashboard. Bindings, help, palette and key bar are all made from this list.
+
+A new key needs one entry here and one `action_*` method: of the app for `GROUPS`, of the widget for `PANES`.
+"""
 
 from __future__ import annotations
 
@@ -10,138 +13,207 @@ from textual.binding import Binding, BindingType
 
 @dataclass(frozen=True)
 class Key:
-    """A key: how it is called (and shown), the action, a word for the bar, a sentence for the help."""
+    """One key, or several keys with the same effect.
+
+    Attributes:
+        keys: Textual's names of the keys, separated by commas. dashboard.toml uses the same names.
+        shown: Name on the screen. A key without one is not listed in the help.
+        action: Action that the key calls; "" for a line of the help only.
+        help: Description in the help and the palette.
+        bar: Description in the key bar; "" keeps the key out of the bar.
+        rank: Order in the key bar; a narrow bar drops the highest ranks.
+        controls_runs: The key sends commands, so a read-only view rejects it.
+        in_details: The key also works in the details of a run.
+    """
 
     keys: str
     shown: str
     action: str
-    word: str
     help: str
+    bar: str = ""
+    rank: int = 0
+    controls_runs: bool = False
+    in_details: bool = False
+
+
+def _run_command(keys: str, shown: str, action: str, description: str, bar: str = "", *, rank: int = 0) -> Key:
+    """Return a key that controls runs; it also works in the details of a run."""
+    return Key(keys, shown, action, description, bar, rank, controls_runs=True, in_details=True)
 
 
 GROUPS: dict[str, tuple[Key, ...]] = {
     "Runs": (
-        Key("j", "j ↓", "select(1)", "", "select the next run (↓ in the table)"),
-        Key("k", "k ↑", "select(-1)", "", "select the previous run (↑ in the table)"),
-        Key("enter", "Enter", "details", "details", "all about the run: attempts, command, resources"),
-        Key("s", "s", "start", "start", "start the run, or resume it from its checkpoint"),
-        Key("x", "x", "stop", "stop", "stop it: SIGTERM, checkpoint, then SIGKILL (asks)"),
-        Key("X", "X", "kill", "kill", "kill it at once: SIGKILL (asks)"),
-        Key("r", "r", "restart", "restart", "restart it; it resumes from its checkpoint (asks)"),
-        Key("R", "R", "fresh", "", "restart it from scratch (asks)"),
-        Key("m", "m", "mark", "mark", "mark the run; s x X r R act on all that are marked"),
-        Key("M", "M", "mark_all", "", "mark all runs shown, or take all marks away"),
-        Key("o", "o", "order", "sort", "sort by plan, urgency, val loss, ETA, name"),
-        Key("F", "F", "filter", "filter", "show only runs whose name or state matches"),
-        Key("Y", "Y", "copy_command", "", "copy the run's command line"),
+        Key("j", "j ↓", "select(1)", "select the next run (↓ in the table)"),
+        Key("k", "k ↑", "select(-1)", "select the previous run (↑ in the table)"),
+        Key("enter", "Enter", "details", "details of the run: attempts, command, resources", "details", rank=13),
+        _run_command("s", "s", "start", "start the run, or resume it from its checkpoint", "start", rank=3),
+        _run_command("x", "x", "stop", "stop: SIGTERM, checkpoint, then SIGKILL (confirm)", "stop", rank=4),
+        _run_command("X", "X", "kill", "kill at once: SIGKILL (confirm)", "kill", rank=9),
+        _run_command("r", "r", "restart", "restart from the checkpoint (confirm)", "restart", rank=5),
+        _run_command("R", "R", "fresh", "restart from scratch (confirm)"),
+        Key("m", "m", "mark", "mark the run; s x X r R apply to all marked runs", "mark", rank=11),
+        Key("M", "M", "mark_all", "mark all listed runs, or clear all marks"),
+        Key("o", "o", "order", "sort by plan, urgency, val loss, ETA, name", "sort", rank=16),
+        Key("F", "F", "filter", "show only runs whose name or state matches", "filter", rank=15),
+        Key("Y", "Y", "copy_command", "copy the run's command line", "copy command", rank=20, in_details=True),
     ),
     "Log": (
-        Key("slash", "/", "search", "search", "search the whole log: regular expression, Enter"),
-        Key("n", "n", "find(1)", "", "next match, downwards"),
-        Key("N", "N", "find(-1)", "", "previous match, upwards"),
-        Key("e", "e", "find_error(-1)", "error", "newest error, then the ones above"),
-        Key("E", "E", "find_error(1)", "", "next error, downwards"),
-        Key("f", "f", "follow", "follow", "follow the end of the log, or pause"),
-        Key("a", "a", "merge", "all logs", "all logs as one, by time; or the run's own"),
-        Key("w", "w", "wrap", "wrap", "wrap long lines, or cut them"),
-        Key("t", "t", "length", "", "time and text, text alone, or whole lines"),
-        Key("y", "y", "copy", "", "copy what the mouse marked, or the lines in view"),
-        Key("g", "g G 1…9", "", "", "in the log: its beginning, its end, 10 %…90 % of it"),
+        Key("slash", "/", "search", "search the whole log: regular expression, Enter", "search", rank=6),
+        Key("n", "n", "find(1)", "next match, downwards"),
+        Key("N", "N", "find(-1)", "previous match, upwards"),
+        Key("e", "e", "find_error(-1)", "newest error, then the previous ones", "error", rank=17),
+        Key("E", "E", "find_error(1)", "next error, downwards"),
+        Key("f", "f", "follow", "follow the end of the log, or pause", "follow", rank=7),
+        Key("a", "a", "merge", "all logs together, by time; or the run's own log", "all logs", rank=14),
+        Key("w", "w", "wrap", "wrap long lines, or cut them off", "wrap", rank=19),
+        Key("t", "t", "length", "time and text, text alone, or whole lines"),
+        Key("y", "y", "copy", "copy the text selected with the mouse, or the lines shown"),
+        Key("g", "g G 1…9", "", "in the log: start, end, 10 %…90 %"),
     ),
     "Loss": (
-        Key("c", "c", "compare", "compare", "compare this run, all (or marked) runs, attempts, sessions"),
-        Key("v", "v", "metric", "", "compare training losses, or validation losses"),
-        Key("l", "l", "axis", "axis", "logarithmic or linear axis"),
-        Key("plus", "+", "zoom_epochs(1)", "", "only the newest epochs"),
-        Key("minus", "-", "zoom_epochs(-1)", "", "more epochs again"),
+        Key("c", "c", "compare", "compare: this run, all (or marked) runs, attempts, sessions", "compare", rank=12),
+        Key("v", "v", "metric", "compare training losses, or validation losses"),
+        Key("l", "l", "axis", "logarithmic or linear axis", "axis", rank=18),
+        Key("plus", "+", "zoom_epochs(1)", "show fewer epochs, the newest ones"),
+        Key("minus", "-", "zoom_epochs(-1)", "show more epochs"),
     ),
     "Screen": (
-        Key("z", "z", "zoom", "zoom", "zoom: log, curve, back; or the focused pane"),
-        Key("tab", "Tab", "app.focus_next", "", "focus the next pane; arrows and PgUp/PgDn scroll it"),
-        Key("shift+tab", "⇧Tab", "app.focus_previous", "", "focus the previous pane"),
-        Key("question_mark", "?", "help", "help", "this help"),
-        Key("colon", ":", "palette", "", "all of this as a list to search"),
-        Key("T", "T", "theme", "", "theme: dark, light, high contrast"),
-        Key("q", "q", "detach", "detach", "leave; the runs go on"),
-        Key("Q", "Q", "end", "end", "end the session: stop every run (asks)"),
+        Key("z", "z", "zoom", "zoom: log, loss, all; or the focused pane", "zoom", rank=8),
+        Key("tab", "Tab", "app.focus_next", "focus the next pane; arrows and PgUp/PgDn scroll it"),
+        Key("shift+tab", "⇧Tab", "app.focus_previous", "focus the previous pane"),
+        Key("question_mark", "?", "help", "this help", "help", rank=1, in_details=True),
+        Key("colon", ":", "palette", "search all commands in a list"),
+        Key("T", "T", "theme", "theme: dark, light, high contrast"),
+        Key("q", "q", "detach", "leave; the runs continue", "detach", rank=2),
+        Key("Q", "Q", "end", "end the session: stop every run (confirm)", "end", rank=10, controls_runs=True),
     ),
 }
 
-
-# Of one pane alone: what its arrows and letters do while it has the focus.
-_SCROLLING = (
-    Key("down", "j k ↓ ↑", "", "", "a line down, up"),
-    Key("pagedown", "PgDn PgUp", "", "", "a page down, up; also Space and b, Ctrl+D and Ctrl+U"),
-)
-PANES: dict[str, tuple[str, tuple[Key, ...]]] = {
+PANES: dict[
+    str, tuple[str, tuple[Key, ...]]
+] = {  # by widget id: title in the help, and the keys while it has the focus
     "runs": (
-        "Here, in the table of runs",
+        "With the runs focused",
         (
-            Key("pagedown", "PgDn PgUp", "", "", "a page of runs down, up"),
-            Key("home", "g G", "", "", "the first run, the last one (also Home, End)"),
+            Key("down", "", "move(1)", "next run"),
+            Key("up", "", "move(-1)", "previous run"),
+            Key("pagedown", "PgDn PgUp", "page(1)", "a page of runs down, up"),
+            Key("pageup", "", "page(-1)", "a page of runs up"),
+            Key("home,g", "g G", "move(-1000000)", "the first run, the last run (also Home, End)"),
+            Key("end,G", "", "move(1000000)", "last run"),
         ),
     ),
-    "gpus": ("Here, among the GPUs", (Key("down", "↓ ↑", "", "", "scroll; PgDn and PgUp by pages"),)),
-    "curve": ("Here, in the losses", (Key("z", "z", "", "", "the plot alone, and back"),)),
+    "gpus": ("With the GPUs focused", (Key("down", "↓ ↑", "", "scroll; PgDn and PgUp by pages"),)),
+    "curve": ("With the loss focused", (Key("z", "z", "", "show only the plot, or all panes"),)),
     "lines": (
-        "Here, in the log",
-        (*_SCROLLING, Key("right", "→ ←", "", "", "what is right of the screen, if lines are not wrapped")),
+        "With the log focused",
+        (
+            Key("j", "j k ↓ ↑", "scroll_down", "a line down, up"),
+            Key("k", "", "scroll_up", "line up"),
+            Key("ctrl+d,space", "PgDn PgUp", "page_down", "a page down, up; also Space and b, Ctrl+D and Ctrl+U"),
+            Key("ctrl+u,b", "", "page_up", "page up"),
+            Key("right", "→ ←", "", "scroll sideways, if lines are not wrapped"),
+            Key("g,home", "", "go(0)", "start of the log"),
+            Key("G,end", "", "follow", "end of the log"),
+            *(Key(str(tenth), "", f"go({tenth})", f"{tenth}0 % of the log") for tenth in range(1, 10)),
+        ),
+    ),
+    "details": (
+        "",
+        (
+            Key("down,j", "j k ↓ ↑", "scroll_down", "a line down, up"),
+            Key("up,k", "", "scroll_up", "line up"),
+            Key(
+                "pagedown,ctrl+d,space",
+                "PgDn PgUp",
+                "page_down",
+                "a page down, up; also Space and b, Ctrl+D and Ctrl+U",
+            ),
+            Key("pageup,ctrl+u,b", "", "page_up", "page up"),
+            Key("home,g", "g G", "scroll_home", "top, bottom (also Home, End)"),
+            Key("end,G", "", "scroll_end", "bottom"),
+        ),
     ),
 }
-_ACTIONS = {key.action: key for keys in GROUPS.values() for key in keys}
+
 DETAILS: tuple[Key, ...] = (
-    Key("escape,enter,q", "Esc", "screen.dismiss", "close", "back to all runs (also Enter and q)"),
-    *(_ACTIONS[action] for action in ("start", "stop", "restart", "kill", "fresh", "copy_command")),
-    Key("y", "y", "screen.copy", "", "copy all of this, or what the mouse marked"),
-    Key("left,h", "← h", "screen.other(-1)", "", "the run before"),
-    Key("right,l", "→ l", "screen.other(1)", "", "the run after it"),
-    *_SCROLLING,
-    Key("home", "g G", "", "", "top, bottom (also Home, End)"),
-    Key("question_mark", "?", "help", "help", "this help"),
+    Key("escape,enter,q", "Esc", "screen.dismiss", "back to all runs (also Enter and q)", "close"),
+    *(key for keys in GROUPS.values() for key in keys if key.in_details),
+    Key("y", "y", "screen.copy", "copy the selected text, or all of it"),
+    Key("left,h", "← h", "screen.other(-1)", "the previous run"),
+    Key("right,l", "→ l", "screen.other(1)", "the next run"),
 )
-
-
-ACTING = frozenset({"start", "stop", "kill", "restart", "fresh", "end"})  # what a read-only screen refuses
 
 
 def all_keys() -> list[Key]:
-    """Every key that does something, once."""
+    """Return every key of the main screen that has an action."""
     return [key for keys in GROUPS.values() for key in keys if key.action]
 
 
-def bindings() -> list[BindingType]:
-    """The bindings of the application; their names are those by which the settings give them other keys."""
+def app_bindings() -> list[BindingType]:
+    """Return the bindings of the app; their ids `key-…` are those that the keymap replaces."""
     return [_binding(key, f"key({key.action!r})") for key in all_keys()]
 
 
-def detail_bindings() -> list[BindingType]:
-    """The bindings of the detail view; a key that is also one of the application does the same in both."""
-    return [_binding(key, action_of(key)) for key in DETAILS if key.action]
+def details_bindings() -> list[BindingType]:
+    """Return the bindings of the run details; a key of the app does the same in both."""
+    return [_binding(key, qualified_action(key)) for key in DETAILS]
 
 
-def action_of(key: Key) -> str:
-    """The action as it is called from anywhere."""
+def pane_bindings(pane: str) -> list[BindingType]:
+    """Return the bindings of a pane, which apply while it has the focus."""
+    _, keys = PANES[pane]
+    return [Binding(key.keys, key.action, key.help, show=False, priority=True) for key in keys if key.action]
+
+
+def qualified_action(key: Key) -> str:
+    """Return the key's action in the form that works from any widget."""
     return key.action if "." in key.action else f"app.{key.action}"
 
 
 def _binding(key: Key, action: str) -> Binding:
-    # Before all other bindings, so that what is typed at once after a key goes where that key leads.
+    # Priority, so that a key pressed directly after another one goes to the screen that the first one opens.
     return Binding(key.keys, action, key.help, show=False, priority=True, id=f"key-{key.keys}")
 
 
-def bar_keys(instead: Mapping[str, str]) -> list[Key]:
-    """The keys that the bar shows, the most needed first; `instead` has those that the user chose in place of ours."""
-    order = "? q s x r / f z X Q m c Enter a F o e l w"
-    known = {key.shown: key for key in all_keys()}
-    return displayed_key((known[name] for name in order.split()), instead)
+def bar_keys(remapped: Mapping[str, str]) -> list[Key]:
+    """Return the keys of the key bar, the most important first, as the user has them."""
+    return _in_bar(all_keys(), remapped)
 
 
-def detail_bar_keys(instead: Mapping[str, str]) -> list[Key]:
-    """The same of the detail view."""
-    shown = (replace(key, word="copy command") if key.action == "copy_command" else key for key in DETAILS)
-    return displayed_key((key for key in shown if key.word), instead)
+def details_bar_keys(remapped: Mapping[str, str]) -> list[Key]:
+    """Return the keys of the key bar of the run details."""
+    return _in_bar(DETAILS, remapped)
 
 
-def displayed_key(keys: Iterable[Key], instead: Mapping[str, str]) -> list[Key]:
-    """The keys with those in place of ours that the user chose."""
-    return [replace(key, shown=instead.get(key.keys, key.shown)) for key in keys]
+def _in_bar(keys: Iterable[Key], remapped: Mapping[str, str]) -> list[Key]:
+    return with_remapped_keys(sorted((key for key in keys if key.bar), key=lambda key: key.rank), remapped)
+
+
+def main_help(pane: str | None) -> dict[str, tuple[Key, ...]]:
+    """Return the keys of the main screen by group, those of the focused pane first.
+
+    Args:
+        pane: Id of the focused widget.
+    """
+    title, keys = PANES.get(pane or "", ("", ()))
+    return {title: _listed(keys), **GROUPS} if keys else GROUPS
+
+
+def details_help() -> dict[str, tuple[Key, ...]]:
+    """Return the keys of the run details."""
+    return {"This run": (*DETAILS, *_listed(PANES["details"][1]))}
+
+
+def _listed(keys: Iterable[Key]) -> tuple[Key, ...]:
+    return tuple(key for key in keys if key.shown)
+
+
+def with_remapped_keys(keys: Iterable[Key], remapped: Mapping[str, str]) -> list[Key]:
+    """Return the keys as the user has them.
+
+    Args:
+        keys: The keys with their default names.
+        remapped: For a key's default name, the key to press instead.
+    """
+    return [replace(key, shown=remapped.get(key.keys, key.shown)) for key in keys]

@@ -1,4 +1,4 @@
-"""What a user likes the dashboard to be like: a small TOML file."""
+"""The user's settings of the dashboard: dashboard.toml."""
 
 from __future__ import annotations
 
@@ -14,35 +14,42 @@ from ..errors import UserError
 
 Theme = Literal["dark", "light", "high-contrast"]
 THEMES: tuple[Theme, ...] = ("dark", "light", "high-contrast")
-TAKEN = ("ctrl+s", "ctrl+q", "ctrl+b", "ctrl+c", "escape", "enter", "tab")  # by flow control, tmux, or for good
+RESERVED = ("ctrl+s", "ctrl+q", "ctrl+b", "ctrl+c", "escape", "enter", "tab")  # flow control, tmux, dialogs
 
 
 class ConfigError(UserError):
-    """Settings that can't be used; the message names file, field and remedy on one line."""
+    """Unusable settings; the message names file, field and remedy on one line."""
 
 
 class DashboardConfig(BaseModel):
-    """How the dashboard looks and which keys it obeys."""
+    """Settings of the dashboard.
+
+    Attributes:
+        theme: Colour theme.
+        ascii: Draw only ASCII characters.
+        notify: Ring the bell and notify the desktop when runs end.
+        keys: Keymap: a key as the help lists it, and the key to press instead.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     theme: Theme = "dark"
-    ascii: StrictBool = False  # nothing but ASCII on the screen
-    notify: StrictBool = True  # ring the bell and tell the desktop when runs end
-    keys: dict[str, str] = {}  # the key that the help lists, and the key to press instead
+    ascii: StrictBool = False
+    notify: StrictBool = True
+    keys: dict[str, str] = {}
 
 
 def config_path() -> Path:
-    """Where the settings lie."""
+    """Return the path of the user's dashboard.toml."""
     base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(base) / "pmssm-supervise" / "dashboard.toml"
 
 
 def load_config(path: Path) -> DashboardConfig:
-    """The settings in a file; the defaults where there is none.
+    """Read the settings, or return the defaults if there is no file.
 
     Raises:
-        SettingsError: unreadable file, bad TOML, unknown field, a key that does nothing or is pressed for two things.
+        ConfigError: Unreadable file, bad TOML, unknown field, unknown key, or one key for two commands.
     """
     try:
         settings = DashboardConfig.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
@@ -50,10 +57,9 @@ def load_config(path: Path) -> DashboardConfig:
         return DashboardConfig()
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ConfigError(
-            f"{path}: {where}: {first['msg']}; known are {', '.join(DashboardConfig.model_fields)}"
-        ) from None
+        field = ".".join(map(str, first["loc"]))
+        fields = ", ".join(DashboardConfig.model_fields)
+        raise ConfigError(f"{path}: {field}: {first['msg']}; known fields: {fields}") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: {error}") from None
     _check_keys(settings, path)
@@ -64,21 +70,21 @@ def _check_keys(settings: DashboardConfig, path: Path) -> None:
     from .bindings import all_keys  # noqa: PLC0415 - imports Textual
 
     known = [key.keys for key in all_keys()]
-    pressed: dict[str, str] = {key: key for key in known if key not in settings.keys}
-    for key, instead in settings.keys.items():
+    used: dict[str, str] = {key: key for key in known if key not in settings.keys}
+    for key, pressed in settings.keys.items():
         if key not in known:
-            raise ConfigError(f"{path}: keys.{key}: no such key; known are {', '.join(known)}")
-        if not _is_key(instead):
-            raise ConfigError(f"{path}: keys.{key}: {instead!r} is no key; give one character, or a name such as f5")
-        if instead in TAKEN:
-            raise ConfigError(f"{path}: keys.{key}: {instead} is taken by the terminal or the dashboard; use another")
-        if instead in pressed:
-            raise ConfigError(f"{path}: keys.{key}: {instead} is the key of {pressed[instead]} already; use another")
-        pressed[instead] = key
+            raise ConfigError(f"{path}: keys.{key}: unknown key; known keys: {', '.join(known)}")
+        if not _is_key(pressed):
+            raise ConfigError(f"{path}: keys.{key}: {pressed!r} is not a key; use one character, or a name such as f5")
+        if pressed in RESERVED:
+            raise ConfigError(f"{path}: keys.{key}: {pressed} is reserved by terminal or dashboard; use another key")
+        if pressed in used:
+            raise ConfigError(f"{path}: keys.{key}: {pressed} is already the key for {used[pressed]}; use another key")
+        used[pressed] = key
 
 
 def _is_key(name: str) -> bool:
-    """Whether Textual has a key of that name, with or without modifiers, or by its character's name in Unicode."""
+    """Return whether Textual knows the key, with or without modifiers, or by its character's Unicode name."""
     from textual.keys import Keys  # noqa: PLC0415
 
     base = name.rpartition("+")[2]

@@ -1,183 +1,196 @@
-"""What the user wants of runs: asked where it cannot be taken back, sent to the engine, and answered on the screen."""
+"""Control of runs: asks for confirmation, sends commands to the engine, shows the replies."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-
-from textual import work
-from textual.app import App
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Protocol
 
 from ..ipc.client import EngineUnavailable
 from ..ipc.messages import Command, Down, Restart, Start, Stop
-from ..plan.schema import Plan, RunPlan
-from ..session.snapshot import RunView, Snapshot
+from ..plan.schema import RunPlan
+from ..session.snapshot import RunView
 from ..session.state import ALIVE, ENDED
+from .data.current_session import CurrentSession
 from .data.session_source import SessionSource
-from .rendering.format import plain_text
 from .screens.confirm import (
     Confirmation,
-    ConfirmScreen,
     confirm_end,
     confirm_fresh,
     confirm_kill,
     confirm_restart,
     confirm_stop,
 )
-from .screens.run_details import RunDetailsScreen
-from .widgets.key_bar import KeyBar
-from .widgets.runs_table import RunsTable
 
-READ_ONLY = "this screen is read-only, so nothing was done; `attach`, or `web --control`, has the keys for that"
+READ_ONLY = "read-only view; use `attach` or `web --control` to control runs"
+NO_RUNS = "no runs yet; still contacting the engine"
 
 
-class RunControlMixin(App[str]):
-    """The part of the dashboard that commands the engine."""
+class RunControlApp(Protocol):
+    """Part of the app that `RunControl` relies on."""
 
-    def __init__(self, source: SessionSource, runs: RunsTable) -> None:
-        # Without colour Textual would still paint greys; the terminal's own two colours are what was asked for.
-        super().__init__(ansi_color=True if os.environ.get("NO_COLOR") else None)
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """Names of the runs that a key applies to."""
+        ...
+
+    def show_message(self, message: str, *, bad: bool = False) -> None:
+        """Show the result of a command."""
+        ...
+
+    def open_confirmation(self, confirmation: Confirmation, on_answer: Callable[[bool | None], None]) -> None:
+        """Open a confirmation; `on_answer` gets the answer, None if it was withdrawn."""
+        ...
+
+    def withdraw_confirmation(self) -> None:
+        """Close the open confirmation, if any."""
+        ...
+
+    def refresh_now(self) -> None:
+        """Request a new snapshot."""
+        ...
+
+    def run_worker(self, work: Coroutine[Any, Any, None], *, group: str) -> object:
+        """Run a coroutine in the background."""
+        ...
+
+
+class RunControl:
+    """Commands for runs, as the user gives them by keys.
+
+    Args:
+        app: The app that shows confirmations and messages.
+        session: The session on the screen.
+        source: Connects to the engine.
+        read_only: Reject every command.
+    """
+
+    def __init__(
+        self, app: RunControlApp, session: CurrentSession, source: SessionSource, *, read_only: bool = False
+    ) -> None:
+        self._app = app
+        self._session = session
         self._source = source
-        self.snapshot: Snapshot | None = None
-        self.plan: Plan | None = None
-        self.runs = runs
-        self.read_only = False  # it looks, and commands nothing
-        self._asked: tuple[str, tuple[int, bool]] | None = None  # a question about one run, and how that was then
-        self.key_bar = KeyBar()
+        self._read_only = read_only
+        self._confirming: tuple[str, tuple[int, bool]] | None = None  # the only run of the open confirmation; its state
 
-    def look_again(self) -> None:
-        """Asks the engine for a new picture now."""
-        raise NotImplementedError
+    def start(self) -> None:
+        """Start the targets."""
+        self._send([Start(run=name) for name in self._targets()])
 
-    def say(self, message: str, *, bad: bool = False) -> None:
-        """Tells the user what a key did."""
-        for screen in self.screen_stack:
-            for bar in screen.query(KeyBar):
-                bar.say(plain_text(message), bad=bad)
+    def stop(self) -> None:
+        """Stop those targets that run, and keep the others from starting; after confirmation."""
+        targets = self._targets()
+        alive = self._alive(targets)
+        waiting = [name for name, run in targets.items() if run.state not in ALIVE | ENDED]
+        # Waiting runs first, so that none of them starts on a slot that becomes free.
+        commands = [Stop(run=name) for name in (*waiting, *alive)]
+        if commands:
+            self._confirm(confirm_stop(alive, waiting), commands)
+        else:
+            self._report_not_running(targets)
+
+    def restart(self) -> None:
+        """Restart the targets from their checkpoints; after confirmation if one is running."""
+        targets = self._targets()
+        commands = [Restart(run=name) for name in targets]
+        if alive := self._alive(targets):
+            self._confirm(confirm_restart(alive), commands)
+        else:
+            self._send(commands)
+
+    def restart_fresh(self) -> None:
+        """Restart the targets from scratch; after confirmation."""
+        if targets := self._targets():
+            confirmation = confirm_fresh(list(targets), self._alive(targets))
+            self._confirm(confirmation, [Restart(run=name, fresh=True) for name in targets])
+
+    def kill(self) -> None:
+        """Kill those targets that run; after confirmation."""
+        targets = self._targets()
+        if alive := self._alive(targets):
+            self._confirm(confirm_kill(list(alive)), [Stop(run=name, how="kill") for name in alive])
+        else:
+            self._report_not_running(targets)
+
+    def end_session(self) -> None:
+        """Stop all runs and end the session; after confirmation."""
+        snapshot = self._session.snapshot
+        if snapshot is None:
+            self._app.show_message("no session yet; still contacting the engine", bad=True)
+        elif snapshot.state == "finished":
+            self._app.show_message("the session has already finished; q leaves")
+        else:
+            self._confirm(confirm_end(self._alive(snapshot.runs)), [Down()])
+
+    def withdraw_outdated_confirmation(self) -> None:
+        """Close a confirmation about one run if another attempt, or none, is alive now."""
+        if self._confirming is not None and self._attempt(self._confirming[0]) != self._confirming[1]:
+            self._app.withdraw_confirmation()
+
+    def _targets(self) -> dict[str, RunView]:
+        """Return the runs that a key applies to; show a message if there is none."""
+        runs = {name: run for name in self._app.target_names if (run := self._session.run(name)) is not None}
+        if not runs:
+            self._app.show_message(NO_RUNS, bad=True)
+        return runs
+
+    def _alive(self, targets: Mapping[str, RunView]) -> dict[str, RunPlan | None]:
+        """Return the live runs with their part of the plan."""
+        return {name: self._session.run_plan(name) for name, run in targets.items() if run.state in ALIVE}
+
+    def _attempt(self, name: str) -> tuple[int, bool]:
+        """Return the number of a run's latest attempt, and whether it is alive."""
+        run = self._session.run(name)
+        return (run.attempt, run.state in ALIVE) if run is not None else (0, False)
+
+    def _report_not_running(self, targets: Mapping[str, RunView]) -> None:
+        if len(targets) == 1:
+            (name, run), *_ = targets.items()
+            self._app.show_message(f"{name} is not running: it is {run.state}")
+        elif targets:
+            self._app.show_message("none of these runs is running")
+
+    def _confirm(self, confirmation: Confirmation, commands: Sequence[Command]) -> None:
+        if self._read_only:
+            self._app.show_message(READ_ONLY, bad=True)
+            return
+
+        def on_answer(yes: bool | None) -> None:
+            self._confirming = None
+            if yes:
+                self._send(commands)
+            else:
+                why = "Cancelled" if yes is not None else "The run has ended or started meanwhile"
+                self._app.show_message(f"{confirmation.title} {why}; nothing was done.")
+
+        runs = [command.run for command in commands if not isinstance(command, Down)]
+        self._confirming = (runs[0], self._attempt(runs[0])) if len(runs) == 1 else None
+        self._app.open_confirmation(confirmation, on_answer)
 
     def _send(self, commands: Sequence[Command]) -> None:
-        if self.read_only:
-            self.say(READ_ONLY, bad=True)
-        else:
-            self._send_all(commands)
+        if commands and self._read_only:
+            self._app.show_message(READ_ONLY, bad=True)
+        elif commands:
+            self._app.run_worker(self._send_all(commands), group="commands")
 
-    @work(group="commands")
     async def _send_all(self, commands: Sequence[Command]) -> None:
         reopen = any(isinstance(command, Start | Restart) for command in commands)
-        told: list[str] = []
-        refused: list[str] = []
+        accepted: list[str] = []
+        rejected: list[str] = []
         try:
             for command in commands:
                 async with self._source.open(reopen=reopen) as connection:
                     reply = await connection.command(command)
-                (told if reply.ok else refused).append(reply.message)
+                (accepted if reply.ok else rejected).append(reply.message)
         except EngineUnavailable as error:
-            refused.append(f"{commands[len(told) + len(refused)].verb} was not done: {error}")
-        self.say(reply_text(told, refused), bad=bool(refused))
-        self.look_again()
-
-    def _ask(self, question: Confirmation, commands: Sequence[Command]) -> None:
-        if self.read_only:  # there is nothing to ask
-            self.say(READ_ONLY, bad=True)
-            return
-
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self._send(commands)
-            else:
-                why = "No" if yes is not None else "It has ended or started meanwhile"
-                self.say(f"{question.title} {why}: nothing was done.")
-
-        runs = [command.run for command in commands if not isinstance(command, Down)]
-        self._asked = (runs[0], self._attempt(runs[0])) if len(runs) == 1 else None
-        self.push_screen(ConfirmScreen(question), answered)
-
-    def take_back_question(self) -> None:
-        """Closes a question about one run of which another attempt, or none, is alive by now."""
-        if (
-            isinstance(self.screen, ConfirmScreen)
-            and self._asked is not None
-            and self._attempt(self._asked[0]) != self._asked[1]
-        ):
-            self.screen.dismiss(None)
-
-    def _attempt(self, name: str) -> tuple[int, bool]:
-        """Which attempt of a run is the latest, and whether it is alive."""
-        run = self.snapshot.runs.get(name) if self.snapshot else None
-        return (run.attempt, run.state in ALIVE) if run is not None else (0, False)
-
-    def _targets(self) -> dict[str, RunView]:
-        """The runs that a key is about: that of the detail view, those marked, or the selected one.
-
-        Tells the user where there is none.
-        """
-        marked = () if isinstance(self.screen, RunDetailsScreen) else self.runs.marked
-        names = marked or ((self.runs.selected,) if self.runs.selected else ())
-        known = self.snapshot.runs if self.snapshot else {}
-        targets = {name: known[name] for name in names if name in known}
-        if not targets:
-            self.say("no run to act on yet: still contacting the engine", bad=True)
-        return targets
-
-    def _alive(self, targets: Mapping[str, RunView]) -> dict[str, RunPlan | None]:
-        """Those of the runs that live, with what the plan says of them."""
-        planned = self.plan.runs if self.plan else {}
-        return {name: planned.get(name) for name, run in targets.items() if run.state in ALIVE}
-
-    def action_start(self) -> None:
-        if targets := self._targets():
-            self._send([Start(run=name) for name in targets])
-
-    def action_stop(self) -> None:
-        targets = self._targets()
-        alive = self._alive(targets)
-        waiting = [name for name, run in targets.items() if run.state not in ALIVE | ENDED]
-        # Those that wait first: none of them is to start on a slot that another one leaves.
-        commands = [Stop(run=name) for name in (*waiting, *alive)]
-        if commands:
-            self._ask(confirm_stop(alive, waiting), commands)
-        else:
-            self._say_not_running(targets)
-
-    def action_restart(self) -> None:
-        targets = self._targets()
-        commands = [Restart(run=name) for name in targets]
-        if alive := self._alive(targets):
-            self._ask(confirm_restart(alive), commands)
-        elif commands:
-            self._send(commands)
-
-    def action_kill(self) -> None:
-        targets = self._targets()
-        if alive := self._alive(targets):
-            self._ask(confirm_kill(list(alive)), [Stop(run=name, how="kill") for name in alive])
-        else:
-            self._say_not_running(targets)
-
-    def _say_not_running(self, targets: Mapping[str, RunView]) -> None:
-        if len(targets) == 1:
-            (name, run), *_ = targets.items()
-            self.say(f"{name} is not running: it is {run.state}")
-        elif targets:
-            self.say("none of these is running")
-
-    def action_fresh(self) -> None:
-        if targets := self._targets():
-            question = confirm_fresh(list(targets), self._alive(targets))
-            self._ask(question, [Restart(run=name, fresh=True) for name in targets])
-
-    def action_end(self) -> None:
-        if self.snapshot is None:
-            self.say("no session to end yet: still contacting the engine", bad=True)
-        elif self.snapshot.state == "finished":
-            self.say("the session has finished already; q leaves")
-        else:
-            self._ask(confirm_end(self._alive(self.snapshot.runs)), [Down()])
+            rejected.append(f"{commands[len(accepted) + len(rejected)].verb} failed: {error}")
+        self._app.show_message(summarize_replies(accepted, rejected), bad=bool(rejected))
+        self._app.refresh_now()
 
 
-def reply_text(told: Sequence[str], refused: Sequence[str]) -> str:
-    """What became of some commands, in one line; what was refused comes first."""
-    if len(told) + len(refused) <= 1:
-        return "".join([*refused, *told])
-    counts = [f"{len(refused)} refused"] * bool(refused) + [f"{len(told)} done"] * bool(told)
-    return f"{', '.join(counts)}; {(refused or told)[0]}"
+def summarize_replies(accepted: Sequence[str], rejected: Sequence[str]) -> str:
+    """Return the replies to several commands in one line, rejections first."""
+    if len(accepted) + len(rejected) <= 1:
+        return "".join([*rejected, *accepted])
+    counts = [f"{len(rejected)} rejected"] * bool(rejected) + [f"{len(accepted)} done"] * bool(accepted)
+    return f"{', '.join(counts)}; {(rejected or accepted)[0]}"

@@ -1,8 +1,11 @@
-"""What the terminal around the dashboard is told: its title, and that runs have ended. Pure."""
+"""Title of the terminal around the dashboard, and notifications through it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Mapping
 
 from ..formatting import state_counts
 from ..session.snapshot import Snapshot
@@ -10,13 +13,43 @@ from ..session.state import ALIVE, ENDED, RunState
 from .rendering.format import plain_text
 from .rendering.run_columns import fraction_done
 
-KEEP_TITLE, RESTORE_TITLE = "\x1b[22;0t", "\x1b[23;0t"
-_NEWS = ENDED - {RunState.STOPPED}  # who stops a run knows
-MAX_TOLD = 3  # runs that are named
+BELL = "\x07"
+SAVE_TITLE, RESTORE_TITLE = "\x1b[22;0t", "\x1b[23;0t"
+MAX_NAMED = 3  # runs named in a message
+TMUX_TIMEOUT_S = 5.0
+_ANNOUNCED_STATES = ENDED - {RunState.STOPPED}  # a stop was requested, so it is no surprise
 
 
-def title(snapshot: Snapshot) -> str:
-    """The session's name, how far it is, and its runs by state: `pmssm 37 % · 2 running, 1 waiting`."""
+class TerminalStatus:
+    """Progress in the terminal's title, and notifications of the desktop.
+
+    Args:
+        write: Writes control sequences to the terminal.
+    """
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+        self._title = ""
+
+    def show_progress(self, snapshot: Snapshot) -> None:
+        """Set the title to the session's progress; the previous title is saved first."""
+        title = progress_title(snapshot)
+        if title != self._title:
+            self._write(("" if self._title else SAVE_TITLE) + set_title(title))
+            self._title = title
+
+    def notify(self, text: str) -> None:
+        """Ring the bell and notify the desktop."""
+        self._write(BELL + notification(text, os.environ))
+
+    def restore_title(self) -> None:
+        """Restore the title that the terminal had before."""
+        if self._title:
+            self._write(RESTORE_TITLE)
+
+
+def progress_title(snapshot: Snapshot) -> str:
+    """Return session name, progress and states: `pmssm 37 % · 2 running, 1 waiting`."""
     parts = [1.0 if run.state is RunState.SUCCEEDED else fraction_done(run) or 0.0 for run in snapshot.runs.values()]
     done = int(100 * sum(parts) / len(parts)) if parts else 0
     states = state_counts(run.state for run in snapshot.runs.values())
@@ -24,22 +57,22 @@ def title(snapshot: Snapshot) -> str:
 
 
 def ended_runs_message(before: Snapshot | None, now: Snapshot) -> str:
-    """Which runs have ended since the picture before, and how; "" where none has."""
+    """Return which runs have ended between two snapshots, and how; "" if none has."""
     if before is None or before.folder != now.folder:
         return ""
     ended = [
         f"{name} {run.state}"
         + (f": {plain_text(run.reason)}" if run.state is not RunState.SUCCEEDED and run.reason else "")
         for name, run in now.runs.items()
-        if run.state in _NEWS and name in before.runs and before.runs[name].state not in ENDED
+        if run.state in _ANNOUNCED_STATES and name in before.runs and before.runs[name].state not in ENDED
     ]
-    more = [f"{len(ended) - MAX_TOLD} more runs ended"] if len(ended) > MAX_TOLD else []
+    more = [f"{len(ended) - MAX_NAMED} more runs ended"] if len(ended) > MAX_NAMED else []
     finished = ["session finished"] if now.state == "finished" != before.state else []
-    return "; ".join([*ended[:MAX_TOLD], *more, *finished])
+    return "; ".join([*ended[:MAX_NAMED], *more, *finished])
 
 
-def stopped_states(before: Snapshot | None, now: Snapshot) -> str:
-    """Which runs have come to the stop that somebody wanted, and how to undo that; "" where none has."""
+def stopped_runs_message(before: Snapshot | None, now: Snapshot) -> str:
+    """Return which runs have stopped between two snapshots, and how to resume them; "" if none has."""
     if before is None or before.folder != now.folder:
         return ""
     stopped = [
@@ -47,21 +80,33 @@ def stopped_states(before: Snapshot | None, now: Snapshot) -> str:
         for name, run in now.runs.items()
         if run.state is RunState.STOPPED and name in before.runs and before.runs[name].state in ALIVE
     ]
-    more = f" and {len(stopped) - MAX_TOLD} more" if len(stopped) > MAX_TOLD else ""
-    return f"{', '.join(stopped[:MAX_TOLD])}{more} stopped; s resumes from the checkpoint" if stopped else ""
+    more = f" and {len(stopped) - MAX_NAMED} more" if len(stopped) > MAX_NAMED else ""
+    return f"{', '.join(stopped[:MAX_NAMED])}{more} stopped; s resumes from the checkpoint" if stopped else ""
 
 
 def set_title(text: str) -> str:
-    """The sequence that sets the terminal's title."""
+    """Return the control sequence that sets the terminal's title."""
     return f"\x1b]2;{plain_text(text)}\x07"
 
 
 def notification(text: str, environment: Mapping[str, str]) -> str:
-    """The sequence that has the terminal notify the desktop: OSC 777 where that is known, else OSC 9."""
+    """Return the control sequence of a desktop notification: OSC 777 if the terminal knows it, else OSC 9."""
     cleaned = plain_text(text)
-    speaks_777 = environment.get("TERM", "").startswith(("foot", "rxvt")) or "VTE_VERSION" in environment
-    sequence = f"\x1b]777;notify;pmssm-supervise;{cleaned}\x07" if speaks_777 else f"\x1b]9;{cleaned}\x07"
-    if environment.get("TMUX"):  # tmux hands it on if `allow-passthrough` is on, and swallows it if not
+    knows_777 = environment.get("TERM", "").startswith(("foot", "rxvt")) or "VTE_VERSION" in environment
+    sequence = f"\x1b]777;notify;pmssm-supervise;{cleaned}\x07" if knows_777 else f"\x1b]9;{cleaned}\x07"
+    if environment.get("TMUX"):  # tmux passes it on if `allow-passthrough` is on, and drops it otherwise
         escaped = sequence.replace("\x1b", "\x1b\x1b")
         return f"\x1bPtmux;{escaped}\x1b\\"
     return sequence
+
+
+async def copy_through_tmux(text: str) -> None:
+    """Put a text into tmux's buffer and the clipboard; do nothing outside tmux, or if tmux fails.
+
+    tmux ignores OSC 52, which Textual uses for the clipboard, unless it is configured to pass it on.
+    """
+    if not os.environ.get("TMUX"):
+        return
+    with contextlib.suppress(OSError, TimeoutError):
+        tmux = await asyncio.create_subprocess_exec("tmux", "load-buffer", "-w", "-", stdin=asyncio.subprocess.PIPE)
+        await asyncio.wait_for(tmux.communicate(text.encode("utf-8", "replace")), TMUX_TIMEOUT_S)

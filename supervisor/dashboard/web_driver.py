@@ -1,4 +1,4 @@
-"""The dashboard of one browser tab: the same application, which talks to the web server through pipes."""
+"""Dashboard in a browser tab: the same app, connected to the web server by pipes."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from .data.session_source import EngineSource
 
 
 class TabDriver(WebDriver):
-    """Ends the application when the web server does not listen any more, however that came about."""
+    """Driver that ends the app when the web server closes the connection, for whatever reason."""
 
     def run_input_thread(self) -> None:
-        """Reads keys until there can be no more of them."""
+        """Read keys until the end of the input, then end the app."""
         super().run_input_thread()
         self._app.post_message(ExitApp())
 
 
 def main() -> None:
-    """Shows the dashboard until the tab or the server is gone; the server alone starts this, with these arguments."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # without a server there is nobody to complain to
+    """Show the dashboard until tab or server is closed; only the server starts this, with these arguments."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end quietly when the server is gone
     parser = argparse.ArgumentParser()
     parser.add_argument("logs", type=Path)
     parser.add_argument("settings", type=DashboardConfig.model_validate_json)

@@ -1,1 +1,1 @@
-"""The process that owns a session. Imports nothing: `__main__` must block two imports first."""
+"""The process that owns a session. This file imports nothing: `__main__` must block two imports first."""

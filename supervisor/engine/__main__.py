@@ -1,4 +1,4 @@
-"""The detached engine's process: `python -m pmssm.supervisor.engine LOGS STAMP`."""
+"""The detached engine: `python -m pmssm.supervisor.engine LOGS STAMP`."""
 
 # ruff: noqa: E402
 
@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import sys
 
-# asyncio and hashlib do without OpenSSL where Python was built without it. The engine speaks no TLS and may live for
-# weeks: 5 MB less of it.
+# asyncio and hashlib work without OpenSSL, as in a Python built without it. The engine uses no TLS and may run for
+# weeks; this saves 5 MB of memory.
 for library in ("ssl", "_hashlib"):
     sys.modules[library] = None  # type: ignore[assignment]
 
@@ -21,13 +21,16 @@ from .engine import Engine, EngineBusy
 
 
 async def serve(engine: Engine) -> None:
-    """Serves the session. SIGTERM ends the engine alone: the runs go on, and any client starts it again."""
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, engine.leave)
+    """Serve the session. SIGTERM ends the engine alone: the runs go on, and any client starts it again."""
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, engine.request_shutdown)
     await engine.run(linger=True)
 
 
 def main() -> int:
-    """0 also when another engine has the logs folder: the client that started us talks to that one."""
+    """Run the engine and return its exit code.
+
+    The code is 0 also if another engine serves the logs folder: the client that started us connects to that one.
+    """
     logs, stamp = sys.argv[1:]
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

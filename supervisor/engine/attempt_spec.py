@@ -1,7 +1,4 @@
-"""Where a plan's runs may run, and what exactly is started: command, environment, first line of the log.
-
-Pure, but for the core count.
-"""
+"""The command line, environment and log header of an attempt. Pure, except for the number of cores."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ from ..session.session_log import log_line
 
 
 def concurrent_runs(plan: Plan, slots: Sequence[Slot]) -> int:
-    """How many runs may be training at once, each with its share of the cores."""
+    """Return how many runs may train at once, each with its share of the cores."""
     shared = any(slot.shared_mib is not None for slot in slots)
     return max(1, len(slots), SlotRequest.for_plan(plan).width if shared else 1)
 
@@ -28,11 +25,19 @@ def concurrent_runs(plan: Plan, slots: Sequence[Slot]) -> int:
 def attempt_spec(
     plan: Plan, settings: SessionSettings, starting: AttemptStarting, log: Path, *, concurrent: int
 ) -> AttemptSpec:
-    """What the shim is to start."""
+    """Return what a launcher needs to start an attempt.
+
+    Args:
+        plan: Plan of the session.
+        settings: Settings of the session.
+        starting: The recorded decision to start.
+        log: Log of the run.
+        concurrent: Number of runs that share the cores.
+    """
     run = plan.runs[starting.run]
     command = (*run.command, *(run.fresh_args if starting.fresh else ()))
-    where = starting.slot.name if starting.slot else "no slot"
-    header = f"attempt {starting.attempt} on {where}: {shlex.join(command)}"
+    slot = starting.slot.name if starting.slot else "no slot"
+    header = f"attempt {starting.attempt} on {slot}: {shlex.join(command)}"
     return AttemptSpec(
         command=command,
         cwd=run.cwd or ".",
@@ -44,7 +49,7 @@ def attempt_spec(
 
 
 def _environment(plan: Plan, settings: SessionSettings, starting: AttemptStarting, concurrent: int) -> dict[str, str]:
-    """The shell's variables, then the share of the cores, then the plan's, then the GPU, which is not negotiable."""
+    """Return the environment; later sources win: cores, the user's shell, the plan, the slot's GPU."""
     cores = len(os.sched_getaffinity(0))
     threads = settings.threads or max(1, cores // concurrent)
     return {

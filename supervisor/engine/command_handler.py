@@ -1,4 +1,4 @@
-"""What a command of a client does: which events it adds, and the answer in words. Pure."""
+"""Turn a client's command into events and a reply. Pure."""
 
 from __future__ import annotations
 
@@ -14,14 +14,21 @@ from ..session.state import ALIVE, ENDED, RunState, SessionState, blockers, run_
 
 @dataclass(frozen=True)
 class CommandResult:
-    """The reply to a command, and the events that make it so."""
+    """The reply to a command, and the events to record."""
 
     reply: Reply
     events: tuple[RunEvent, ...] = ()
 
 
 def handle_command(plan: Plan, state: SessionState, command: Command, now: float) -> CommandResult:
-    """What the engine does on `command`."""
+    """Return the reply to a command and the events that execute it.
+
+    Args:
+        plan: Plan of the session.
+        state: The session now.
+        command: The client's command.
+        now: Unix time, in seconds; the time of the events.
+    """
     states = run_states(plan, state)
     if isinstance(command, Down):
         return _down(plan, state, states, now)
@@ -49,8 +56,8 @@ def _stop(
         if command.how == "kill":
             return CommandResult(Reply(ok=True, message=f"{run}: SIGKILL sent"), (event,))
         if state is RunState.STOPPING:
-            told = "will not start again" if starts_again else "is stopping already; `kill` ends it at once"
-            return CommandResult(Reply(ok=True, message=f"{run}: {told}"), (event,) if starts_again else ())
+            effect = "will not start again" if starts_again else "is stopping already; `kill` ends it at once"
+            return CommandResult(Reply(ok=True, message=f"{run}: {effect}"), (event,) if starts_again else ())
         grace = f"{plan.runs[run].stop_grace_s:g} s"
         return CommandResult(
             Reply(ok=True, message=f"{run}: SIGTERM sent; it has {grace} to write its checkpoint, then SIGKILL"),
@@ -73,26 +80,26 @@ def _start(plan: Plan, states: Mapping[str, RunState], run: str, now: float, *, 
 def _restart(plan: Plan, states: Mapping[str, RunState], command: Restart, now: float) -> CommandResult:
     run, state = command.run, states[command.run]
     if command.fresh and not plan.runs[run].fresh_args:
-        return _rejection(f"{run}: the plan gives it no fresh_args, so it cannot be told to start over")
+        return _rejection(f"{run}: the plan gives it no fresh_args, so it cannot start from the beginning")
     event = RestartRequested(at=now, run=run, fresh=command.fresh)
-    how = "from the beginning" if command.fresh else "from its checkpoint, if it has one"
+    origin = "from the beginning" if command.fresh else "from its checkpoint, if it has one"
     if state in ALIVE:
-        message = f"{run}: SIGTERM sent; once it has ended it starts again {how}"
+        message = f"{run}: SIGTERM sent; once it has ended it starts again {origin}"
     elif state is RunState.BLOCKED:
         return _rejection(f"{run}: is blocked by {', '.join(blockers(plan, states, run))}; restart that first")
-    elif left := unfinished_dependencies(plan.runs[run], states):
-        done = "succeeded" if set(left) <= set(plan.runs[run].after) else "ended"
-        message = f"{run}: starts once {', '.join(left)} {done}, {how}"
+    elif missing := unfinished_dependencies(plan.runs[run], states):
+        done = "succeeded" if set(missing) <= set(plan.runs[run].after) else "ended"
+        message = f"{run}: starts once {', '.join(missing)} {done}, {origin}"
     else:
-        message = f"{run}: starts again {how}"
+        message = f"{run}: starts again {origin}"
     return CommandResult(Reply(ok=True, message=message), (event,))
 
 
 def _down(plan: Plan, state: SessionState, states: Mapping[str, RunState], now: float) -> CommandResult:
-    unended = [run for run, run_state in states.items() if run_state not in ENDED]
-    to_stop = [run for run in unended if states[run] is not RunState.STOPPING or state.runs[run].wants_start]
+    unfinished = [run for run, run_state in states.items() if run_state not in ENDED]
+    to_stop = [run for run in unfinished if states[run] is not RunState.STOPPING or state.runs[run].wants_start]
     events = tuple(StopRequested(at=now, run=run, how="stop") for run in to_stop)
-    alive = [run for run in unended if states[run] in ALIVE]
+    alive = [run for run in unfinished if states[run] in ALIVE]
     if not alive:
         return CommandResult(Reply(ok=True, message="nothing was running; the session ends"), events)
     grace = max(plan.runs[run].stop_grace_s for run in alive)

@@ -1,7 +1,8 @@
-"""The process that owns a session: it applies what the scheduler decides, and answers clients.
+"""The event loop that owns a session: it executes what the scheduler decides, and answers clients.
 
-It may die at any moment. Every decision is in the journal before it is carried out, every end of an attempt is on
-disk before the shim is gone, and starting an engine on a session's folder is the same as recovering it.
+The engine may die at any moment. Every decision is in the journal before it is executed, and every exit of an attempt
+is on disk before the last process of the attempt ends. Starting an engine on a session is therefore the same as
+recovering the session.
 """
 
 from __future__ import annotations
@@ -15,13 +16,11 @@ from dataclasses import replace
 
 from ..files import ensure_room
 from ..gpus.models import GpuReading
-from ..gpus.slot_selection import SlotRequest, select_slots
 from ..gpus.slots import available_slots, free_memory, lost_slot_warnings
-from ..gpus.visible_devices import GpuRequestError
 from ..ipc.engine_lock import EngineLock
 from ..ipc.messages import Command, Down, Reply, Stop
 from ..ipc.server import Server
-from ..ipc.socket_path import socket_path
+from ..launchers.registry import DEFAULT_LAUNCHER, create_launcher
 from ..session.events import (
     AttemptStarting,
     EngineStarted,
@@ -29,7 +28,6 @@ from ..session.events import (
     RestartRequested,
     RetryScheduled,
     SessionFinished,
-    SlotsChosen,
 )
 from ..session.folder import SessionFolder
 from ..session.journal import JournalBusy
@@ -43,9 +41,10 @@ from .command_handler import handle_command
 from .monitor import Monitor
 from .scheduler import Action, FinishSession, RestartStalled, Retry, SendSignal, StartAttempt, decide
 from .session_store import SessionStore
+from .slot_allocator import SlotAllocator
 
 TICK_S = 1.0
-LINGER_S = 10.0  # how long a finished session still answers when nobody looks at it
+LINGER_S = 10.0  # how long a finished session still answers without a subscriber
 
 
 class EngineBusy(RuntimeError):
@@ -53,7 +52,22 @@ class EngineBusy(RuntimeError):
 
 
 class Engine:
-    """One session, from its folder to its end."""
+    """The owner of one session, from its folder to its end.
+
+    Args:
+        folder: The session.
+        on_line: Called with every line of the session's log.
+        on_event: Called with every event.
+        lock: Lock of the logs folder, which may be held already.
+
+    Attributes:
+        folder: The session.
+        plan: Its plan.
+
+    Raises:
+        SessionError: A file of the session is missing or damaged.
+        JournalError: The journal is missing or damaged.
+    """
 
     def __init__(
         self,
@@ -62,26 +76,20 @@ class Engine:
         on_event: Callable[[Event], None] | None = None,
         lock: EngineLock | None = None,
     ) -> None:
-        """Reads the session; `on_line` gets every line of its log, `on_event` every event; `lock` may be held already.
-
-        Raises:
-            SessionError, JournalError: the session's files are missing or damaged.
-        """
         self.folder = folder
         self._session = SessionStore(folder, on_line, on_event)
         self.plan = self._session.plan
-        self._painter = SnapshotBuilder(self.plan, folder)
         self._lock = lock or EngineLock(folder.logs)
         self._wake = asyncio.Event()
-        self._living = RunningAttempts(self._wake.set)
-        self._begun = False  # our start is in the journal
-        self._trouble = ""  # what keeps the engine from going on, shown as a note
-        self._slot_trouble = ""
-        self._slots_stale = True  # chosen by an engine before us
-        self._leaving = False
-        self._down = False  # the session is to end for good, whoever still looks at it
-        self._server = Server(self.look, self.command, self._lock.is_replaced)
-        self._observer: Monitor | None = None
+        self._attempts = RunningAttempts(create_launcher(DEFAULT_LAUNCHER, self._wake.set))
+        self._monitor = Monitor(self.plan, folder, self._attempts.measure_usage)
+        self._slots = SlotAllocator(self._session)
+        self._server = Server(self.snapshot, self.handle, self._lock)
+        self._snapshots = SnapshotBuilder(self.plan, folder)
+        self._start_recorded = False
+        self._problem = ""  # why nothing can be done at present, shown as a note
+        self._shutdown_requested = False
+        self._is_down = False  # after `down` the session ends for good, even with subscribers
 
     @property
     def state(self) -> SessionState:
@@ -89,22 +97,23 @@ class Engine:
         return self._session.state
 
     async def run(self, *, linger: bool) -> None:
-        """Serves the session until it is finished and, with `linger`, nobody looks at it any more.
+        """Serve the session until it is finished.
+
+        Args:
+            linger: Continue while clients subscribe to the finished session.
 
         Raises:
-            EngineBusy: another engine has the logs folder.
-            RuntimeFolderError: no safe place for the socket.
+            EngineBusy: Another engine serves the logs folder.
+            RuntimeFolderError: There is no safe folder for the socket.
         """
         if not self._lock.acquire():
             raise EngineBusy(f"{self.folder.logs}: another engine serves this folder")
         loop = asyncio.get_running_loop()
-        self._observer = Monitor(
-            self.plan, self.folder, lambda reading: loop.call_soon_threadsafe(self._on_reading, reading)
-        )
+        self._monitor.start(lambda reading: loop.call_soon_threadsafe(self._on_reading, reading))
         try:
             self._session.open()
-            await self._listen()
-            self._observer.read_logs(self.state.runs, self.state)
+            await self._server.open()
+            self._monitor.read_logs(self.state.runs, self.state)
             await self._serve(linger)
         except JournalBusy:
             raise EngineBusy(f"{self.folder.path}: another engine serves this session") from None
@@ -112,13 +121,13 @@ class Engine:
             await self._close()
             self._lock.release()
 
-    def leave(self) -> None:
-        """Ends this engine; the runs go on."""
-        self._leaving = True
+    def request_shutdown(self) -> None:
+        """Request the end of this engine; the runs go on."""
+        self._shutdown_requested = True
         self._wake.set()
 
-    async def command(self, command: Command) -> Reply:
-        """Carries out a client's command."""
+    async def handle(self, command: Command) -> Reply:
+        """Execute a client's command and return the reply."""
         result = handle_command(self.plan, self.state, command, time.time())
         if not result.reply.ok:
             self._session.log(f"{command.verb} refused: {result.reply.message}", "warning")
@@ -128,41 +137,39 @@ class Engine:
                 self._session.record(event)
         except OSError as error:
             return Reply(ok=False, message=f"cannot write {self.folder.journal}: {error.strerror}; nothing was done")
-        self._down = isinstance(command, Down) or (self._down and isinstance(command, Stop))
+        self._is_down = isinstance(command, Down) or (self._is_down and isinstance(command, Stop))
         self._wake.set()
         return result.reply
 
-    def look(self) -> Snapshot:
-        """The session as it is now."""
-        assert self._observer is not None
-        observer = self._observer
-        troubles = (
-            *filter(None, (self._trouble, self._slot_trouble)),
-            *self._living.overdue(self.state),
-            *observer.troubles(self.state),
-            *lost_slot_warnings(self.state.slots, observer.reading),
+    def snapshot(self) -> Snapshot:
+        """Return the session as it is now."""
+        reading = self._monitor.reading
+        problems = (
+            *filter(None, (self._problem, self._slots.problem)),
+            *self._attempts.warnings(),
+            *self._monitor.problems(self.state),
+            *lost_slot_warnings(self.state.slots, reading),
         )
-        return self._painter.snapshot(
+        return self._snapshots.snapshot(
             self.state,
-            observer.observation,
+            self._monitor.observation,
             now=time.time(),
-            reading=observer.reading,
+            reading=reading,
             engine_pid=os.getpid(),
-            problems=troubles,
+            problems=problems,
         )
 
     async def _serve(self, linger: bool) -> None:
-        assert self._observer is not None
         last_needed = time.monotonic()
-        while not self._leaving:
-            await self._stay_reachable()
-            changed = self._step()
-            if self._observer.look(self.state, watched=self._server.subscribers > 0) or changed:
+        while not self._shutdown_requested:
+            await self._server.ensure_reachable()
+            changed = self._tick()
+            if self._monitor.poll(self.state, watched=self._server.subscribers > 0) or changed:
                 await self._server.push()
-            if self._session.is_deleted() and not self._living:
-                self._session.log(f"{self.folder.path} was deleted or moved, and nothing of it runs any more", "error")
+            if self._session.is_deleted() and not self._attempts:
+                self._session.log(f"{self.folder.path} was deleted or moved, and no run of it is alive", "error")
                 return
-            linger = linger and not self._down
+            linger = linger and not self._is_down
             if not self.state.finished or (linger and self._server.subscribers):
                 last_needed = time.monotonic()
             elif not linger or time.monotonic() - last_needed > LINGER_S:
@@ -171,78 +178,65 @@ class Engine:
                 await asyncio.wait_for(self._wake.wait(), TICK_S)
             self._wake.clear()
 
-    async def _listen(self) -> None:
-        path = socket_path(self.folder.logs)
-        await self._server.listen(path)
-        self._lock.tell(path)
-
-    async def _stay_reachable(self) -> None:
-        """Puts the socket back where somebody removed it: systemd does, at a user's last logout."""
-        if not self._server.can_be_found() and self._lock.is_whole():
-            with contextlib.suppress(OSError):  # at the next tick again
-                await self._listen()
-
-    def _step(self) -> bool:
-        """Notes what has ended and does what should be done; whether the state has changed."""
-        assert self._observer is not None
+    def _tick(self) -> bool:
+        """Record what has ended and execute what is due; return whether the state has changed."""
         before = self.state
         try:
-            if not self._begun:
+            if not self._start_recorded:
                 self._session.record(EngineStarted(at=time.time(), pid=os.getpid()))
-                self._begun = True
-            for run in self._living.collect(self._session):
-                self._observer.read_log(run, self.state)
-            while actions := [action for action in self._decide() if self._is_news(action)]:
+                self._start_recorded = True
+            for run in self._attempts.collect_exits(self._session):
+                self._monitor.read_log(run, self.state)
+            while actions := [action for action in self._decide() if self._is_new(action)]:
                 for action in actions:
-                    self._carry_out(action)
-            gone = self._session.is_deleted()
-            if not gone and any(run.wants_start for run in self.state.runs.values()):
+                    self._execute(action)
+            deleted = self._session.is_deleted()
+            if not deleted and any(run.wants_start for run in self.state.runs.values()):
                 with contextlib.suppress(OSError):
-                    self._living.prepare()
-            if not gone and self._session.is_to_be_summed_up:
-                self._session.sum_up()
-            self._trouble = f"{self.folder.path} was deleted or moved: nothing more starts" if gone else ""
-        except OSError as error:  # a full or vanished disk: nothing was done, so try again at the next tick
-            self._trouble = f"cannot go on: {error.filename or self.folder.path}: {error.strerror}; trying again"
+                    self._attempts.prepare()
+            if not deleted and self._session.is_summary_due:
+                self._session.write_summary()
+            self._problem = f"{self.folder.path} was deleted or moved: nothing more starts" if deleted else ""
+        except OSError as error:  # a full or vanished disk: nothing was done, so the next tick tries again
+            self._problem = f"cannot go on: {error.filename or self.folder.path}: {error.strerror}; trying again"
         return before is not self.state
 
     def _decide(self) -> list[Action]:
-        assert self._observer is not None
-        stalled = self._observer.stalled(self.state) if self._session.settings.stall_restarts else []
         restarts = self._session.settings.stall_restarts
-        reading = self._observer.reading
-        state = replace(self.state, slots=available_slots(self.state.slots, reading))
+        reading = self._monitor.reading
         actions = decide(
             self.plan,
-            state,
+            replace(self.state, slots=available_slots(self.state.slots, reading)),
             time.time(),
-            stalled=stalled,
+            stalled=self._monitor.stalled(self.state) if restarts else [],
             stall_restarts=restarts,
             free_mib=free_memory(reading),
         )
-        return (
-            [action for action in actions if isinstance(action, SendSignal)] if self._session.is_deleted() else actions
-        )
+        if self._session.is_deleted():
+            return [action for action in actions if isinstance(action, SendSignal)]
+        return actions
 
-    def _is_news(self, action: Action) -> bool:
+    def _is_new(self, action: Action) -> bool:
         if not isinstance(action, SendSignal):
             return True
-        return action.run in self._living and not self._living.knows(action.run, action.how)
+        return action.run in self._attempts and not self._attempts.is_stop_requested(action.run, action.how)
 
-    def _carry_out(self, action: Action) -> None:
+    def _execute(self, action: Action) -> None:
         match action:
             case StartAttempt():
-                if self.plan.runs[action.run].after_end and not self._session.is_summed_up:  # it tells how those ended
-                    self._session.sum_up()
+                # A run that reports on others reads how they ended from the summary.
+                if self.plan.runs[action.run].after_end and not self._session.is_summary_current:
+                    self._session.write_summary()
                 self._start(action)
             case SendSignal():
-                self._living.tell(action.run, action.how, self.plan.runs[action.run].stop_grace_s)
+                self._attempts.request_stop(action.run, action.how, self.plan.runs[action.run].stop_grace_s)
             case Retry():
                 self._session.record(RetryScheduled(at=time.time(), run=action.run, delay_s=action.delay_s))
             case RestartStalled():
                 self._session.record(RestartRequested(at=time.time(), run=action.run, fresh=False, cause="stall"))
             case FinishSession():
-                self._session.sum_up(required=not self._down)  # there may be room again before anybody wants the end
+                # Without `down` there is time to wait for room on the disk.
+                self._session.write_summary(required=not self._is_down)
                 self._session.record(SessionFinished(at=time.time()))
 
     def _start(self, action: StartAttempt) -> None:
@@ -252,51 +246,21 @@ class Engine:
         starting = AttemptStarting(
             at=time.time(), run=action.run, attempt=number, slot=action.slot, fresh=action.fresh, log_offset=offset
         )
-        spec = attempt_spec(
-            self.plan,
-            self._session.settings,
-            starting,
-            log,
-            concurrent=concurrent_runs(self.plan, self.state.slots or ()),
-        )
+        concurrent = concurrent_runs(self.plan, self.state.slots or ())
+        spec = attempt_spec(self.plan, self._session.settings, starting, log, concurrent=concurrent)
         folder = self.folder.attempt_folder(action.run, number)
         ensure_room(folder)
-        self._living.prepare()  # what may fail comes before the decision is on record
+        self._attempts.prepare()  # everything that may fail comes before the decision is recorded
         self._session.record(starting)
-        if (folder / "process.json").exists():  # started by an engine whose journal lost that
-            self._wake.set()
-            return
-        self._living.start(action.run, folder, spec)
+        if not self._attempts.start(action.run, folder, spec):
+            self._wake.set()  # the next tick adopts it
 
     def _on_reading(self, reading: GpuReading) -> None:
-        """Chooses the slots when the GPUs are known and nothing runs on slots chosen earlier."""
-        busy = any(run.alive and run.last and run.last.slot for run in self.state.runs.values())
-        if (self.state.slots is None or self._slots_stale) and not busy:
-            self._choose_slots(reading)
+        self._slots.update(reading, self._monitor.own_pids)
         self._wake.set()
-
-    def _choose_slots(self, reading: GpuReading) -> None:
-        assert self._observer is not None
-        try:
-            settings = self._session.settings
-            request = SlotRequest.for_plan(
-                self.plan,
-                gpus=settings.gpus,
-                inherited=settings.environment.get("CUDA_VISIBLE_DEVICES"),
-                parallel=settings.parallel,
-                share=settings.share_gpu,
-            )
-            choice = select_slots(reading, request, self._observer.own_pids)
-            notes = (*((choice.reason,) if choice.reason else ()), *choice.notes)
-            if (choice.slots, choice.mode, notes) != (self.state.slots, self.state.mode, self.state.notes):
-                self._session.record(SlotsChosen(at=time.time(), slots=choice.slots, mode=choice.mode, notes=notes))
-            self._slots_stale, self._slot_trouble = False, ""
-        except (GpuRequestError, OSError) as error:
-            self._slot_trouble = str(error)
 
     async def _close(self) -> None:
         await self._server.close()
-        if self._observer is not None:
-            self._observer.close()
-        self._living.close()
+        self._monitor.close()
+        self._attempts.close()
         self._session.close()

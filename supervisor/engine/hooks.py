@@ -1,4 +1,4 @@
-"""`--on-finish`: a command of the user's, started when a run has failed and when the session has finished."""
+"""The `--on-finish` command: started when a run has failed and when the session has finished."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ from ..session.session_log import LogLevel
 
 
 def is_notable(event: Event, level: LogLevel) -> bool:
-    """Whether the user wants to hear of an event, whose line in the session's log has that level."""
+    """Return whether the user wants a notification of an event, logged at that level."""
     return isinstance(event, SessionFinished) or (isinstance(event, AttemptEnded) and level == "error")
 
 
 def run_hook(command: str, text: str, folder: SessionFolder, environment: Mapping[str, str]) -> None:
-    """Starts the command, which finds what happened in PMSSM_NEWS, and leaves it to itself.
+    """Start the user's command without waiting for it; its output goes to the session's engine.log.
 
-    Its output goes to the session's engine.log.
+    Args:
+        command: A shell command.
+        text: What happened; the command finds it in `$PMSSM_NEWS`.
+        folder: The session, whose path the command finds in `$PMSSM_SESSION`.
+        environment: The session's environment.
 
     Raises:
-        OSError: there is no shell, or the session's folder is gone.
+        OSError: There is no shell, or the session's folder was deleted.
     """
     with folder.engine_output.open("ab") as output:
         subprocess.Popen(

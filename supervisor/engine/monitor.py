@@ -1,10 +1,10 @@
-"""What an engine measures: progress from the logs, usage of the processes, figures of the GPUs."""
+"""Everything that an engine measures: progress from the logs, resource usage, GPU readings."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from ..gpus.models import GpuReading
 from ..gpus.poller import GpuPoller
@@ -13,59 +13,72 @@ from ..plan.schema import Plan
 from ..session.folder import SessionFolder
 from ..session.observation import Observation, ResourceUsage
 from ..session.state import SessionState, progress_start_offset
-from .process_usage import UsageMeter
 
-LOOK_BUDGET_S = 0.05  # for one log at one look: a flood must not keep clients waiting
-USAGE_INTERVAL_S = {True: 2.0, False: 10.0}  # between two looks at all processes: watched by somebody, or not
+READ_BUDGET_S = 0.05  # for one log at one poll: a flood of lines must not delay clients
+USAGE_INTERVAL_S = {True: 2.0, False: 10.0}  # between two measurements: with subscribers, without
 
 
 class Monitor:
-    """Looks at runs and GPUs; the GPUs in a thread of their own, since NVML may hang."""
+    """Observes runs and GPUs; the GPUs in a thread of their own, since NVML may hang."""
 
-    def __init__(self, plan: Plan, folder: SessionFolder, on_reading: Callable[[GpuReading], object]) -> None:
+    def __init__(
+        self, plan: Plan, folder: SessionFolder, measure_usage: Callable[[], Mapping[str, ResourceUsage]]
+    ) -> None:
         self._plan = plan
         self._folder = folder
+        self._measure_usage = measure_usage
         self._trackers: dict[str, ProgressTracker] = {}
-        self._attempts: dict[str, int] = {}  # which attempt each tracker follows
-        self._meter = UsageMeter()
-        self._usage: dict[str, ResourceUsage] = {}
+        self._attempts: dict[str, int] = {}  # number of the attempt that each tracker follows
+        self._usage: Mapping[str, ResourceUsage] = {}
         self._usage_at = 0.0
+        self._poller: GpuPoller | None = None
+
+    def start(self, on_reading: Callable[[GpuReading], object]) -> None:
+        """Start polling the GPUs; `on_reading` is called from another thread."""
         self._poller = GpuPoller(on_reading=on_reading)
+
+    def close(self) -> None:
+        """Stop polling the GPUs."""
+        if self._poller is not None:
+            self._poller.stop()
 
     @property
     def reading(self) -> GpuReading | None:
-        """The newest figures of the GPUs."""
-        return self._poller.latest()
+        """The latest reading of the GPUs; None until NVML has answered."""
+        return None if self._poller is None else self._poller.latest()
 
     @property
     def own_pids(self) -> frozenset[int]:
-        """Every process of every run, as of the last look."""
+        """All processes of all runs at the last measurement."""
         return frozenset().union(*(usage.pids for usage in self._usage.values()))
 
-    def close(self) -> None:
-        """Stops asking NVML."""
-        self._poller.stop()
+    def poll(self, state: SessionState, *, watched: bool) -> bool:
+        """Read the logs of all running runs and, at intervals, measure their resource usage.
 
-    def look(self, state: SessionState, *, watched: bool) -> bool:
-        """Looks at everything alive; whether anything shown has changed."""
-        alive = {name: run.last for name, run in state.runs.items() if run.alive and run.last}
-        changed = [self.read_log(name, state, LOOK_BUDGET_S) for name in alive]
+        Args:
+            state: The session now.
+            watched: A client subscribes to snapshots, so measure more often.
+
+        Returns:
+            True if anything in a snapshot has changed.
+        """
+        running = [name for name, run in state.runs.items() if run.alive]
+        changed = [self.read_log(name, state, READ_BUDGET_S) for name in running]
         if time.monotonic() - self._usage_at < USAGE_INTERVAL_S[watched]:
             return any(changed)
         self._usage_at = time.monotonic()
-        roots = {name: attempt.pid for name, attempt in alive.items() if attempt.pid is not None}
-        usage = self._meter.measure(roots)
+        usage = self._measure_usage()
         changed.append(usage != self._usage)
         self._usage = usage
         return any(changed)
 
     def read_logs(self, names: Iterable[str], state: SessionState) -> None:
-        """Finds the progress of runs of which an earlier engine knew it."""
+        """Read the logs of runs from the start, to find the progress that an earlier engine knew."""
         for name in names:
             self.read_log(name, state)
 
     def read_log(self, name: str, state: SessionState, budget_s: float = math.inf) -> bool:
-        """Reads what is new in the log of a run; whether its progress has changed."""
+        """Read new lines of a run's log, and return whether its progress has changed."""
         attempt = state.runs[name].last
         if attempt is None:
             return False
@@ -82,18 +95,18 @@ class Monitor:
             )
         return self._trackers[name].update(time.monotonic(), budget_s)
 
-    def troubles(self, state: SessionState) -> Iterator[str]:
-        """Notes about living runs of which something cannot be known."""
+    def problems(self, state: SessionState) -> Iterator[str]:
+        """Yield a note for each running run that cannot be observed completely."""
         for name, tracker in self._trackers.items():
             if tracker.pattern_timed_out and state.runs[name].alive:
-                yield f"{name}: progress unknown, its `progress` pattern takes too long for its log"
+                yield f"{name}: progress unknown, because its `progress` pattern is too slow for its log"
 
     def stalled(self, state: SessionState) -> list[str]:
-        """The living runs that have been silent for far too long."""
+        """Return the running runs without progress for longer than their plan allows."""
         return [name for name, run in state.runs.items() if run.alive and self.observation(name).stalled]
 
     def observation(self, name: str) -> Observation:
-        """What is known of one run. Paces are measured by a clock that nobody sets."""
+        """Return progress and resource usage of one run; rates use the monotonic clock."""
         now = time.monotonic()
         tracker = self._trackers.get(name)
         usage = self._usage.get(name)

@@ -1,4 +1,4 @@
-"""A session as its engine keeps it: in the journal first, then in memory, then in its log. Nothing else writes it."""
+"""Write-ahead store of the running session: journal, then state, then log. Its engine is the only writer."""
 
 from __future__ import annotations
 
@@ -13,13 +13,29 @@ from ..session.journal import Journal, read_journal
 from ..session.session_log import LogLevel, SessionLog
 from ..session.state import reduce, replay
 from ..session.summary import write_summary
-from . import hooks as on_finish
+from .hooks import is_notable, run_hook
 
 SUMMARY_INTERVAL_S = 5.0  # between two summaries of a session that is not finished
 
 
 class SessionStore:
-    """The plan, settings and state of a session, and how an event becomes part of it."""
+    """Plan, settings and state of a session, and the only way to change them.
+
+    Args:
+        folder: The session.
+        on_line: Called with every line of the session's log.
+        on_event: Called with every event.
+
+    Attributes:
+        folder: The session.
+        plan: Its plan.
+        settings: Its settings.
+        state: Its state after all recorded events.
+
+    Raises:
+        SessionError: A file of the session is missing or damaged.
+        JournalError: The journal is missing or damaged.
+    """
 
     def __init__(
         self,
@@ -27,11 +43,6 @@ class SessionStore:
         on_line: Callable[[str, LogLevel], None] | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
-        """Reads the session; `on_line` gets every line of its log, `on_event` every event.
-
-        Raises:
-            SessionError, JournalError: the session's files are missing or damaged.
-        """
         self.folder = folder
         self.plan = folder.load_plan()
         self.settings = folder.load_settings()
@@ -40,78 +51,82 @@ class SessionStore:
         self._on_line = on_line
         self._on_event = on_event
         self._journal: Journal | None = None
-        self._summary_due = True
+        self._attempt_ended = True  # since the last summary
         self._summary_at = -SUMMARY_INTERVAL_S
 
     def open(self) -> None:
-        """Takes the journal.
+        """Open the journal for writing.
 
         Raises:
-            JournalBusy: another engine writes it.
+            JournalBusy: Another engine writes it.
         """
         self._journal = Journal(self.folder.journal)
 
     def close(self) -> None:
-        """Lets go of the journal."""
+        """Close the journal."""
         if self._journal is not None:
             self._journal.close()
 
     def is_deleted(self) -> bool:
-        """Whether nobody finds the session any more where it was."""
+        """Return whether the session's folder was deleted or moved."""
         assert self._journal is not None
         return self._journal.is_deleted()
 
     def record(self, event: Event) -> None:
-        """Makes `event` so.
+        """Record an event: append it to the journal, apply it, log it.
 
         Raises:
-            OSError: it could not be written, so it is not.
+            OSError: It could not be written, and was not applied.
         """
         assert self._journal is not None
         self._journal.append(event)
         self.state = reduce(self.state, event)
-        self._summary_due |= isinstance(event, AttemptEnded)
+        self._attempt_ended |= isinstance(event, AttemptEnded)
         if self._on_event is not None:
             self._on_event(event)
         for text, level in event_messages(event, self.plan, self.state):
             self.log(text, level)
-            if self.settings.on_finish and on_finish.is_notable(event, level):
-                self._start_on_finish(self.settings.on_finish, text)
+            if self.settings.on_finish and is_notable(event, level):
+                self._run_hook(self.settings.on_finish, text)
 
     def log(self, text: str, level: LogLevel = "info") -> None:
-        """Adds a line to the session's log."""
+        """Append a line to the session's log."""
         text = sanitize_line(text.encode("utf-8", "replace"))  # a command may have any name
         self._log.write(text, level)
         if self._on_line is not None:
             self._on_line(text, level)
 
     @property
-    def is_summed_up(self) -> bool:
-        """Whether no attempt has ended since the last summary."""
-        return not self._summary_due
+    def is_summary_current(self) -> bool:
+        """True if no attempt has ended since the last summary."""
+        return not self._attempt_ended
 
     @property
-    def is_to_be_summed_up(self) -> bool:
-        """Whether an attempt has ended since the last summary, which is not of just now."""
-        return self._summary_due and time.monotonic() - self._summary_at > SUMMARY_INTERVAL_S
+    def is_summary_due(self) -> bool:
+        """True if an attempt has ended since the last summary, and that one is older than `SUMMARY_INTERVAL_S`."""
+        return self._attempt_ended and time.monotonic() - self._summary_at > SUMMARY_INTERVAL_S
 
-    def sum_up(self, *, required: bool = True) -> None:
-        """Writes summary.json.
+    def write_summary(self, *, required: bool = True) -> None:
+        """Write summary.json.
+
+        Args:
+            required: If False, an error is logged instead of raised.
 
         Raises:
-            OSError: it could not be written, and is `required`.
+            OSError: It could not be written, and is `required`.
         """
         try:
             write_summary(self.folder, self.plan, self.state)
         except OSError as error:
             if required:
                 raise
-            self.log(f"cannot write {self.folder.summary}: {error.strerror}; the session ends without", "error")
-        self._summary_due = False
+            reason = f"cannot write {self.folder.summary}: {error.strerror}"
+            self.log(f"{reason}; the session ends without a summary", "error")
+        self._attempt_ended = False
         self._summary_at = time.monotonic()
 
-    def _start_on_finish(self, command: str, text: str) -> None:
+    def _run_hook(self, command: str, text: str) -> None:
         try:
-            on_finish.run_hook(command, text, self.folder, self.settings.environment)
+            run_hook(command, text, self.folder, self.settings.environment)
         except OSError as error:
-            self.log(f"--on-finish: cannot start it: {error.strerror}", "warning")
+            self.log(f"--on-finish: cannot start the command: {error.strerror}", "warning")

@@ -9,32 +9,34 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..session.snapshot import Snapshot
+from .compatibility import parse_reply, server_pid
 from .messages import Command, GetSnapshot, Reply, Subscribe
 from .server import MAX_REPLY, REQUEST_DEADLINE_S, SILENCE_S
 
 
 class EngineUnavailable(UserError, ConnectionError):
-    """The engine does not answer, or went away while answering."""
+    """The engine does not answer, or closed the connection."""
 
 
 class ConnectionLost(EngineUnavailable):
-    """The engine went away while it was asked: what was asked for may be done or not."""
+    """The engine closed the connection during a request, which may have been executed or not."""
 
 
 class Client:
-    """A client's end; use as `async with Client.connect(path) as client`."""
+    """A connection to an engine; use as `async with Client.connect(path) as client`."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._pid = server_pid(writer.get_extra_info("socket"))
 
     @classmethod
     @contextlib.asynccontextmanager
     async def connect(cls, path: Path) -> AsyncIterator[Client]:
-        """A connection to the engine that listens on `path`.
+        """Connect to the engine that listens on `path`.
 
         Raises:
-            EngineGone: nobody listens there.
+            EngineUnavailable: No engine listens there.
         """
         try:
             reader, writer = await asyncio.open_unix_connection(path, limit=MAX_REPLY)
@@ -45,25 +47,37 @@ class Client:
         finally:
             writer.close()
 
-    async def look(self) -> Snapshot:
-        """The session as it is now."""
-        return Snapshot.model_validate_json(await self._ask(GetSnapshot()))
+    async def snapshot(self) -> Snapshot:
+        """Return the session as it is now.
+
+        Raises:
+            EngineUnavailable: The engine does not answer, or closed the connection.
+        """
+        return parse_reply(Snapshot, await self._request(GetSnapshot()), self._pid)
 
     async def command(self, command: Command) -> Reply:
-        """The engine's answer to a command."""
-        return Reply.model_validate_json(await self._ask(command))
+        """Send a command and return the engine's reply.
+
+        Raises:
+            EngineUnavailable: The engine does not answer, or closed the connection.
+        """
+        return parse_reply(Reply, await self._request(command), self._pid)
 
     async def snapshots(self) -> AsyncIterator[Snapshot]:
-        """The session now and at every change; ends with EngineGone. Takes the connection for itself."""
-        line = await self._ask(Subscribe())
+        """Yield the session now and at every change; the connection cannot be used for anything else.
+
+        Raises:
+            EngineUnavailable: The engine does not answer, or closed the connection.
+        """
+        line = await self._request(Subscribe())
         while True:
-            yield Snapshot.model_validate_json(line)
+            yield parse_reply(Snapshot, line, self._pid)
             try:
                 line = await asyncio.wait_for(self._receive(), SILENCE_S)
             except TimeoutError:
                 raise EngineUnavailable(f"the engine has not answered for {SILENCE_S:.0f} s") from None
 
-    async def _ask(self, request: GetSnapshot | Subscribe | Command) -> bytes:
+    async def _request(self, request: GetSnapshot | Subscribe | Command) -> bytes:
         try:
             self._writer.write(request.model_dump_json().encode() + b"\n")
             await self._writer.drain()
@@ -73,17 +87,18 @@ class Client:
         except TimeoutError:
             raise EngineUnavailable(f"the engine did not answer within {REQUEST_DEADLINE_S:.0f} s") from None
         except OSError as error:
-            raise ConnectionLost(
-                f"the engine hung up ({error.strerror}); see with `status` whether it was done"
-            ) from None
+            raise _connection_lost(error) from None
 
     async def _receive(self) -> bytes:
         try:
             line = await self._reader.readline()
         except OSError as error:
-            raise ConnectionLost(
-                f"the engine hung up ({error.strerror}); see with `status` whether it was done"
-            ) from None
+            raise _connection_lost(error) from None
         if not line:
-            raise ConnectionLost("the engine hung up; see with `status` whether it was done")
+            raise _connection_lost()
         return line
+
+
+def _connection_lost(error: OSError | None = None) -> ConnectionLost:
+    reason = f" ({error.strerror})" if error is not None else ""
+    return ConnectionLost(f"the engine closed the connection{reason}; `status` shows whether the command was executed")

@@ -1,4 +1,4 @@
-"""From a logs folder to its engine: found, or started again if it died with work to do."""
+"""Connect to the engine of a logs folder, and start it again if it died with work to do."""
 
 from __future__ import annotations
 
@@ -18,24 +18,28 @@ from .spawn import last_engine_message, spawn_engine
 
 START_DEADLINE_S = 20.0
 RETRY_S = 0.02
-RIVAL_S = 0.5  # for an engine that is just leaving to let go of the lock
+RIVAL_S = 0.5  # for an engine that is about to exit to release the lock
 
 
 class NoActiveSession(EngineUnavailable):
-    """There is nothing to talk to: no session at all, or one that has finished."""
+    """There is no session, or it has finished."""
 
 
 @contextlib.asynccontextmanager
 async def open_client(logs: Path, *, reopen: bool = False, stamp: str | None = None) -> AsyncIterator[Client]:
-    """A connection to the engine of `logs`; an engine that died with work to do is started again.
+    """Connect to the engine of `logs`; an engine that died with work to do is started again.
 
-    With `reopen` the engine is also started on a session that has finished, so that its runs can be restarted:
-    the one with that `stamp`, or the current one.
+    Args:
+        logs: The logs folder.
+        reopen: Start the engine also on a finished session, so that its runs can be restarted.
+        stamp: The session to serve; by default the current one.
 
     Raises:
-        NoSession: there is no session, or it has finished.
-        EngineGone: the engine could not be started, or does not answer, or serves another session.
-        SessionError, JournalError, RuntimeFolderError: damaged files, no safe place for the socket.
+        NoActiveSession: There is no session, or it has finished.
+        EngineUnavailable: The engine could not be started, does not answer, or serves another session.
+        SessionError: A file of the session is missing or damaged.
+        JournalError: The journal is missing or damaged.
+        RuntimeFolderError: There is no safe folder for the socket.
     """
     if stamp is not None:
         await _make_current(session_to_serve(logs, reopen=reopen, stamp=stamp))
@@ -50,20 +54,20 @@ async def open_client(logs: Path, *, reopen: bool = False, stamp: str | None = N
 
 @contextlib.asynccontextmanager
 async def _connect(logs: Path) -> AsyncIterator[Client]:
-    """A connection to the engine where it said that it listens, or else where we would listen ourselves."""
-    holder = EngineLock(logs).holder()
+    """Connect to the address in the lock or, failing that, to the default path of the socket."""
+    owner = EngineLock(logs).owner()
     async with contextlib.AsyncExitStack() as stack:
         client: Client | None = None
-        if holder is not None and not holder.is_elsewhere:
+        if owner is not None and not owner.is_on_other_host:
             with contextlib.suppress(EngineUnavailable):
-                client = await stack.enter_async_context(Client.connect(Path(holder.socket)))
+                client = await stack.enter_async_context(Client.connect(Path(owner.socket)))
         if client is None:
             client = await stack.enter_async_context(Client.connect(socket_path(logs)))
         yield client
 
 
 async def _make_current(folder: SessionFolder) -> None:
-    """Has an engine that lingers on another session, which has finished, make way for one on this."""
+    """Stop an engine that lingers on another, finished session, so that a new one can serve this session."""
     current = current_session(folder.logs)
     if current is not None and current != folder and not is_finished(current):
         raise EngineUnavailable(
@@ -73,28 +77,28 @@ async def _make_current(folder: SessionFolder) -> None:
     while time.monotonic() < deadline:
         try:
             async with _connect(folder.logs) as client:
-                if (await client.look()).session == folder.stamp:
+                if (await client.snapshot()).session == folder.stamp:
                     return
                 await client.command(Down())
         except EngineUnavailable:
             return
         await asyncio.sleep(RETRY_S)
-    raise EngineUnavailable(f"{folder.logs}: another session's engine does not leave; see `pmssm-supervise status`")
+    raise EngineUnavailable(f"{folder.logs}: the engine of another session did not exit; see `pmssm-supervise status`")
 
 
 async def stop_idle_engine(logs: Path) -> None:
-    """Ends an engine that only lingers on a finished session, for those who still look at it."""
+    """Stop an engine that serves a finished session only because clients still subscribe to it."""
     with contextlib.suppress(EngineUnavailable):
         async with _connect(logs) as client:
             await client.command(Down())
 
 
 def session_to_serve(logs: Path, *, reopen: bool, stamp: str | None = None) -> SessionFolder:
-    """The session of `logs` with that `stamp`, or the current one.
+    """Return the session of `logs` with that `stamp`, or the current one.
 
     Raises:
-        NoSession: there is none, or it has finished and is not to be reopened.
-        SessionError: there is none with that stamp.
+        NoActiveSession: There is none, or it has finished and `reopen` is False.
+        SessionError: There is none with that stamp.
     """
     folder = find_session(logs, stamp)
     if folder is None:
@@ -103,7 +107,7 @@ def session_to_serve(logs: Path, *, reopen: bool, stamp: str | None = None) -> S
         )
     if not reopen and is_finished(folder):
         raise NoActiveSession(
-            f"{logs}: session {folder.stamp} has finished; `pmssm-supervise restart RUN` goes on with it"
+            f"{logs}: session {folder.stamp} has finished; `pmssm-supervise restart RUN` continues it"
         )
     return folder
 
@@ -124,16 +128,22 @@ async def _start_and_connect(folder: SessionFolder) -> AsyncIterator[Client]:
                     message = f"the engine did not start within {START_DEADLINE_S:.0f} s; see {folder.engine_output}"
                     raise EngineUnavailable(message) from None
             await asyncio.sleep(RETRY_S)
-            if engine.poll() == 0:  # another engine had the lock: it just started, just leaves, or is far away
-                lock = EngineLock(folder.logs)
-                holder = lock.holder()
-                if holder is not None and holder.is_elsewhere:
-                    raise EngineUnavailable(f"{folder.logs}: is served by an engine on {holder.host}; use that machine")
-                if (mover := lock.holder_before_move()) is not None:
-                    raise EngineUnavailable(
-                        f"{folder.logs}: was moved while its engine (pid {mover.pid}) ran; it goes on here once what "
-                        "runs has ended"
-                    )
+            if engine.poll() == 0:  # another engine holds the lock: it has just started, or is about to exit
+                _check_lock_owner(folder.logs)
                 await asyncio.sleep(RIVAL_S)
                 engine = spawn_engine(folder)
         yield client
+
+
+def _check_lock_owner(logs: Path) -> None:
+    """Raise EngineUnavailable if the engine that holds the lock will not answer here."""
+    lock = EngineLock(logs)
+    owner = lock.owner()
+    if owner is not None and owner.is_on_other_host:
+        raise EngineUnavailable(f"{logs}: is served by an engine on {owner.host}; use that machine")
+    mover = lock.owner_before_move()
+    if mover is not None:
+        raise EngineUnavailable(
+            f"{logs}: was moved while its engine (pid {mover.pid}) ran; "
+            "the session continues here once its runs have ended"
+        )

@@ -1,4 +1,4 @@
-"""Where engines and clients meet: the socket, and the lock that says who may listen on it."""
+"""The lock of a logs folder: one engine serves it, and clients find that engine's socket in it."""
 
 from __future__ import annotations
 
@@ -18,26 +18,34 @@ from .socket_path import socket_name
 class LockOwner:
     """The engine that holds a lock, or held it last."""
 
-    socket: str  # the runtime folder of a batch job or of `su` is not that of the login shell
-    host: str  # a logs folder may be seen from several machines; a socket can't
+    socket: str  # a batch job or `su` may have another runtime folder than the login shell
+    host: str  # several machines may share a logs folder, but not a socket
     pid: int
 
     @property
-    def is_elsewhere(self) -> bool:
-        """Whether that engine runs on another machine."""
+    def is_on_other_host(self) -> bool:
+        """True if that engine runs on another machine."""
         return self.host != socket.gethostname()
 
 
 class EngineLock:
-    """Held by the one live engine of a logs folder; the kernel lets go of it when that engine dies."""
+    """Lock held by the engine that serves a logs folder; the kernel releases it when that engine dies.
+
+    Attributes:
+        logs: The logs folder.
+    """
 
     def __init__(self, logs: Path) -> None:
-        self._logs = logs
+        self.logs = logs
         self._path = logs / ".engine.lock"
         self._descriptor: int | None = None
 
     def acquire(self) -> bool:
-        """Whether the lock is ours now, or was already."""
+        """Try to acquire the lock, and return whether we hold it.
+
+        Raises:
+            OSError: The lock file cannot be created.
+        """
         if self._descriptor is not None:
             return True
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -50,13 +58,13 @@ class EngineLock:
         return True
 
     def release(self) -> None:
-        """Lets another engine have it."""
+        """Release the lock."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def is_whole(self) -> bool:
-        """Whether whoever comes now finds the lock taken; not so once its file was deleted."""
+    def is_intact(self) -> bool:
+        """Return whether other engines find the lock taken, which fails once its file was deleted."""
         assert self._descriptor is not None
         try:
             return self._path.stat().st_ino == os.fstat(self._descriptor).st_ino
@@ -64,34 +72,38 @@ class EngineLock:
             return False
 
     def is_replaced(self) -> bool:
-        """Whether the file was deleted and there is another lock in its place."""
-        return self._path.exists() and not self.is_whole()
+        """Return whether our lock file was deleted and another one has its path."""
+        return self._path.exists() and not self.is_intact()
 
-    def tell(self, path: Path) -> None:
-        """Leaves word, in the lock that is ours, of where we listen."""
+    def publish_address(self, path: Path) -> None:
+        """Write the path of our socket into the lock file, for clients."""
         assert self._descriptor is not None
         record = json.dumps(asdict(LockOwner(str(path), socket.gethostname(), os.getpid()))).encode()
-        with contextlib.suppress(OSError):  # a full disk; most clients find us without it
+        with contextlib.suppress(OSError):  # a full disk; most clients find the socket without it
             os.pwrite(self._descriptor, record, 0)
             os.ftruncate(self._descriptor, len(record))
 
-    def holder(self) -> LockOwner | None:
-        """Who left word last; None where nobody did, or about another folder, of which this one is a copy."""
-        holder = self._last_holder()
-        return holder if holder and Path(holder.socket).name == socket_name(self._logs) else None
+    def owner(self) -> LockOwner | None:
+        """Return the last engine that published its address.
 
-    def holder_before_move(self) -> LockOwner | None:
-        """Who left word last about this folder under another name, and still lives on this machine."""
-        holder = self._last_holder()
-        if holder is None or holder.is_elsewhere or Path(holder.socket).name == socket_name(self._logs):
+        Returns:
+            None if there is none, or if the address is that of another folder, of which this one is a copy.
+        """
+        owner = self._last_owner()
+        return owner if owner and Path(owner.socket).name == socket_name(self.logs) else None
+
+    def owner_before_move(self) -> LockOwner | None:
+        """Return the engine that serves this folder under another name and is alive on this machine."""
+        owner = self._last_owner()
+        if owner is None or owner.is_on_other_host or Path(owner.socket).name == socket_name(self.logs):
             return None
-        return holder if Path(f"/proc/{holder.pid}").exists() else None
+        return owner if Path(f"/proc/{owner.pid}").exists() else None
 
-    def _last_holder(self) -> LockOwner | None:
+    def _last_owner(self) -> LockOwner | None:
         record = read_object(self._path)
         try:
-            holder = LockOwner(**record) if record else None
+            owner = LockOwner(**record) if record else None
         except TypeError:
             return None
-        known = holder is not None and isinstance(holder.socket, str) and "\0" not in holder.socket
-        return holder if known else None
+        is_valid = owner is not None and isinstance(owner.socket, str) and "\0" not in owner.socket
+        return owner if is_valid else None

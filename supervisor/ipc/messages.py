@@ -1,4 +1,4 @@
-"""The messages between clients and engine, one JSON object each."""
+"""Messages between clients and engine, one JSON object each."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 
 class Message(BaseModel):
-    """One line on the wire."""
+    """A message, sent as one line."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class GetSnapshot(Message):
-    """Asks for one snapshot."""
+    """Request for one snapshot."""
 
     verb: Literal["look"] = "look"
 
 
 class Subscribe(Message):
-    """Asks for a snapshot now and at every change."""
+    """Request for a snapshot now and at every change."""
 
     verb: Literal["subscribe"] = "subscribe"
 
 
 class Stop(Message):
-    """Ends a run: gently (SIGTERM, grace, SIGKILL), or at once."""
+    """Request to end a run: gently (SIGTERM, grace period, SIGKILL), or at once."""
 
     verb: Literal["stop"] = "stop"
     run: str
@@ -34,7 +34,7 @@ class Stop(Message):
 
 
 class Restart(Message):
-    """Starts a new attempt of a run, after stopping the present one; `fresh` forgets the checkpoint."""
+    """Request for a new attempt of a run, after the end of the present one; `fresh` ignores the checkpoint."""
 
     verb: Literal["restart"] = "restart"
     run: str
@@ -42,14 +42,14 @@ class Restart(Message):
 
 
 class Start(Message):
-    """Starts a run that is not running; it resumes from its checkpoint."""
+    """Request to start a run that is not running; it resumes from its checkpoint."""
 
     verb: Literal["start"] = "start"
     run: str
 
 
 class Down(Message):
-    """Stops every run gently and ends the session."""
+    """Request to stop all runs gently and to end the session."""
 
     verb: Literal["down"] = "down"
 
@@ -59,7 +59,7 @@ Request = Annotated[GetSnapshot | Subscribe | Command, Field(discriminator="verb
 
 
 class Reply(Message):
-    """The answer to a command, in words for the user."""
+    """The reply to a command, as a text for the user."""
 
     ok: bool
     message: str

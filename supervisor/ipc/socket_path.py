@@ -1,4 +1,4 @@
-"""The private runtime folder, and the path of an engine's socket."""
+"""The private runtime folder, and the path of an engine's socket in it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ MAX_SOCKET_PATH = 107  # bytes; sun_path holds 108 with its final NUL
 
 
 class RuntimeFolderError(UserError, OSError):
-    """No safe place for the socket; the message says why and what to do."""
+    """There is no safe folder for the socket; the message explains why and what to do."""
 
 
 def socket_path(logs: Path) -> Path:
-    """The socket of the engine that serves the logs folder; the same for every spelling of the folder.
+    """Return the path of the socket of the engine that serves a logs folder, however its path is spelled.
 
     Raises:
-        RuntimeFolderError: the runtime folder is not safe, or its path is too long.
+        RuntimeFolderError: The runtime folder is not safe, or its path is too long.
     """
     path = _runtime_folder() / socket_name(logs)
     if len(os.fsencode(path)) > MAX_SOCKET_PATH:
@@ -30,11 +30,12 @@ def socket_path(logs: Path) -> Path:
 
 
 def socket_name(logs: Path) -> str:
+    """Return the file name of the socket for a logs folder."""
     return hashlib.sha256(os.fsencode(logs.resolve())).hexdigest()[:16] + ".sock"
 
 
 def _runtime_folder() -> Path:
-    """A folder of the user's own that nobody else can enter."""
+    """Return a folder that only this user can enter, and create it if necessary."""
     base = os.environ.get("XDG_RUNTIME_DIR")
     if base and Path(base).is_absolute() and Path(base).is_dir():
         folder = Path(base) / "pmssm-supervise"

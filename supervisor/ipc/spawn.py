@@ -11,12 +11,12 @@ from ..session.folder import SessionError, SessionFolder
 
 
 def spawn_engine(folder: SessionFolder) -> subprocess.Popen[bytes]:
-    """A detached engine on the session: its own process session, no terminal, the environment of the beginning.
+    """Start a detached engine on a session: no terminal, and the environment in which the session was started.
 
-    `-P`: a random.py or queue.py in the folder where the user happens to be is not for us to import.
+    `-P` keeps Python from importing a random.py or queue.py in the user's current folder.
 
     Raises:
-        SessionError: the session is another user's, whose runs would then be ours, or cannot be written.
+        SessionError: The session belongs to another user, whose runs would then be ours, or cannot be written.
     """
     settings = folder.load_settings()
     if settings.owner not in (None, os.getuid()):
@@ -46,8 +46,9 @@ def _user_name(uid: int) -> str:
 
 
 def last_engine_message(folder: SessionFolder) -> str:
+    """Return why an engine could not start, from the last line of its output."""
     try:
         lines = folder.engine_output.read_text(errors="replace").strip().splitlines()
     except OSError:
         lines = []
-    return f"the engine could not start: {lines[-1] if lines else 'it said nothing'} (see {folder.engine_output})"
+    return f"the engine could not start: {lines[-1] if lines else 'it printed no message'} (see {folder.engine_output})"

@@ -1,1 +1,1 @@
-"""Ways to start an attempt: on this machine, or through a batch system."""
+"""Ways to start an attempt. `base` describes what a launcher must do, `registry` lists the launchers."""

@@ -20,7 +20,16 @@ ATTEMPT_VARIABLE = "PMSSM_SUPERVISE_ATTEMPT"  # names the attempt's folder in th
 
 @dataclass(frozen=True)
 class AttemptSpec:
-    """What the shim is told to start."""
+    """Contents of spec.json: what the shim starts.
+
+    Attributes:
+        command: Program and arguments.
+        cwd: Working directory of the command.
+        env: The whole environment of the command.
+        log: Path of the run's log, to which the command's output is appended.
+        header: First line of the attempt in the log, with its newline.
+        stop_grace_s: Seconds between SIGTERM and SIGKILL.
+    """
 
     command: tuple[str, ...]
     cwd: str
@@ -32,31 +41,49 @@ class AttemptSpec:
 
 @dataclass(frozen=True)
 class CommandProcess:
-    """The command's own process."""
+    """The process of an attempt's command."""
 
     identity: ProcessIdentity
     started: float  # unix time, s
 
 
 def claim_if_unclaimed(folder: Path) -> None:
-    """Makes sure that a shim which has not claimed its attempt by now never will."""
+    """Make sure that a shim which has not claimed its attempt yet never will.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not (folder / "process.json").exists():
-        with contextlib.suppress(FileExistsError):  # the shim was quicker
+        with contextlib.suppress(FileExistsError):  # the shim was faster
             write_atomic(folder / "process.json", json.dumps({"void": True}), place=os.link)
 
 
-def read_identity(record: Mapping[str, object] | None, who: str) -> ProcessIdentity | None:
+def read_identity(record: Mapping[str, object] | None, key: str) -> ProcessIdentity | None:
+    """Return the identity of a process in process.json.
+
+    Args:
+        record: Contents of process.json.
+        key: `shim` or `command`.
+
+    Returns:
+        None where the record does not contain it, or it is damaged.
+    """
     try:
-        return ProcessIdentity.model_validate(record[who]) if record and who in record else None
+        return ProcessIdentity.model_validate(record[key]) if record and key in record else None
     except ValidationError:
         return None
 
 
 def read_exit_record(folder: Path) -> Exit | None:
-    """What the shim wrote down; before it died, it may have found no way to put that in its place."""
-    who = read_identity(read_object(folder / "process.json"), "shim")
-    record = read_object(folder / "exit.json") or (read_object(folder / f"exit.json.{who.pid}") if who else None)
+    """Return the contents of exit.json, or None where there is no valid record.
+
+    A shim that was killed before its last step leaves the record under a temporary name, which is read, too.
+    """
+    identity = read_identity(read_object(folder / "process.json"), "shim")
+    record = read_object(folder / "exit.json")
+    if not record and identity is not None:
+        record = read_object(folder / f"exit.json.{identity.pid}")
     try:
         return Exit.model_validate(record) if record is not None else None
     except ValidationError:

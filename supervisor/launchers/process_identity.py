@@ -1,4 +1,4 @@
-"""Processes, told apart by pid, start time and boot, never by pid alone."""
+"""Processes identified by pid, start time and boot, never by pid alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from .shim import boot_id, start_ticks
 
 
 class ProcessIdentity(BaseModel):
-    """A process for all time: the pid alone comes round again."""
+    """A process, distinct from later ones with the same pid.
+
+    Attributes:
+        pid: The number that the kernel reuses after the end of the process.
+        start_ticks: Start of the process, in clock ticks since boot.
+        boot_id: The kernel's identifier of the boot.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -24,19 +30,19 @@ class ProcessIdentity(BaseModel):
 
     @classmethod
     def of(cls, pid: int) -> Self | None:
-        """The identity of a living process; None where there is none."""
+        """Return the identity of the process with that pid, or None where there is none."""
         try:
             return cls(pid=pid, start_ticks=start_ticks(pid), boot_id=boot_id())
         except (OSError, ValueError, IndexError):
             return None
 
     def open(self) -> int | None:
-        """A pidfd that holds exactly this process, or None if it has ended."""
+        """Return a pidfd of exactly this process, or None if it has ended."""
         try:
             descriptor = os.pidfd_open(self.pid)
         except OSError:
             return None
-        # The descriptor pins the process, so what is compared now cannot change hands afterwards.
+        # The descriptor pins the process, so the pid cannot be reused after this comparison.
         if ProcessIdentity.of(self.pid) == self and not _is_zombie(self.pid):
             return descriptor
         os.close(descriptor)
@@ -44,7 +50,7 @@ class ProcessIdentity(BaseModel):
 
 
 async def wait_until_ended(process: ProcessIdentity) -> None:
-    """Returns once the process has ended, whoever's child it is."""
+    """Wait until the process has ended; it need not be a child of ours."""
     descriptor = process.open()
     if descriptor is None:
         return
@@ -58,24 +64,27 @@ async def wait_until_ended(process: ProcessIdentity) -> None:
 
 
 def find_by_environment(variable: str, value: str) -> Iterator[ProcessIdentity]:
-    """Living processes of this user that were started with `variable=value` in their environment."""
-    wanted = f"{variable}={value}".encode()
+    """Yield the living processes that were started with `variable=value` in their environment.
+
+    Processes of other users are left out, unless we are root.
+    """
+    assignment = f"{variable}={value}".encode()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 environment = (entry / "environ").read_bytes()
             except OSError:
                 continue
-            if wanted in environment.split(b"\0") and not _is_zombie(int(entry.name)):
+            if assignment in environment.split(b"\0") and not _is_zombie(int(entry.name)):
                 identity = ProcessIdentity.of(int(entry.name))
                 if identity is not None:
                     yield identity
 
 
 def session_members(leader: ProcessIdentity) -> Iterator[ProcessIdentity]:
-    """Living processes of the session that `leader` began, other than itself. It may have ended."""
+    """Yield the other living processes of the process session that `leader` started; `leader` may have ended."""
     if leader.boot_id != boot_id() or (ProcessIdentity.of(leader.pid) or leader) != leader:
-        return  # while any of them lived, the kernel would not have given the number to somebody else
+        return  # the kernel does not reuse the number of a session that has members
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:

@@ -1,13 +1,15 @@
-"""Parent of one attempt: starts the command, ends it when told to, and writes down how it ended.
+"""Parent process of one attempt: starts the command, ends it on request, and records how it ended.
 
-Run as `python -I -S shim.py`, and told its attempt's folder on standard input, whenever that comes. It imports the
-standard library alone, so that it starts in milliseconds and stays small for days. `spec.json` in the folder says
-what to start. It leaves there `process.json` (who shim and command are; a power cut may take it, since it takes them,
-too) and `exit.json` (how it ended; written through to the disk). It outlives the engine, whose death it does not
-even notice.
+It runs as `python -I -S shim.py` and reads the attempt's folder from standard input, whenever that arrives. It
+imports the standard library alone, so that it starts in milliseconds and stays small for days. It does not depend on
+the engine, and outlives it.
 
-Signals it obeys: SIGTERM ends the command gently (SIGTERM, grace, SIGKILL, to the whole process group),
-SIGQUIT at once. Whatever the command leaves behind is ended before the exit is recorded.
+Files in the folder: `spec.json` describes the command. The shim writes `process.json`, the identities of shim and
+command, and `exit.json`, how the command ended. `exit.json` is synced to the disk; `process.json` is not, because a
+power cut that loses it ends the processes, too.
+
+Signals: SIGTERM ends the command gently (SIGTERM, grace period, SIGKILL, to the whole process group), SIGQUIT ends it
+at once. Processes that the command leaves behind are ended before the exit is recorded.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from resource import struct_rusage
 
-OBEYED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGQUIT}
+HANDLED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGQUIT}
 IGNORED = {signal.SIGHUP, signal.SIGINT}
 RESET = {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGQUIT} | IGNORED  # to default in the command
 READY = 3  # descriptor that is closed once process.json is complete
@@ -37,24 +39,24 @@ NOT_STARTED = 127  # the shell's exit code for a command that cannot be started
 
 
 class Shim:
-    """The life of one attempt."""
+    """One attempt, from its start to the record of its exit."""
 
     def __init__(self, folder: str) -> None:
         self.folder = os.path.abspath(folder)  # we change to the command's folder
         self.spec = json.loads(_read(os.path.join(folder, "spec.json")))
         self.reserved = os.path.join(self.folder, f"exit.json.{os.getpid()}")
-        self.record = -1  # descriptor of that file: somebody may close or move the folder meanwhile
+        self.record = -1  # descriptor of that file: a user may close or move the folder meanwhile
         self.pid = 0  # of the command, which is also its process group
-        self.stop: str | None = None  # "stop" or "kill" once asked to
+        self.stop: str | None = None  # "stop" or "kill" once requested
         self.leftovers: set[int] = set()
         self.kill_at: float | None = None  # monotonic time of the next SIGKILL
         self.exit: dict[str, object] | None = None
 
     def run(self) -> None:
-        """Starts the command, sees it end, records that."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, OBEYED | IGNORED)
+        """Start the command, wait for its end, record the exit."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED | IGNORED)
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        os.closerange(READY + 1, os.sysconf("SC_OPEN_MAX"))  # what the engine's parents left open is not the command's
+        os.closerange(READY + 1, os.sysconf("SC_OPEN_MAX"))  # inherited from the engine's parents
         os.set_inheritable(READY, False)
         self._reserve_record()  # before the claim: without room for the record there is no attempt
         if not self._claim():
@@ -69,7 +71,10 @@ class Shim:
         self._record_exit()
 
     def _claim(self) -> bool:
-        """Whether this attempt is ours: a link succeeds once, for one shim or for an engine that gave up on us."""
+        """Claim the attempt and return whether it is ours.
+
+        A link succeeds once: for one shim, or for an engine that decided that the attempt never starts.
+        """
         try:
             _write(self.folder, "process.json", {"shim": identity(os.getpid())}, place=os.link)
         except FileExistsError:
@@ -101,7 +106,7 @@ class Shim:
         try:
             _write(self.folder, "process.json", record)
         except OSError:
-            pass  # a full disk: nobody learns the pid, but the command runs and its end will be told
+            pass  # a full disk: the pid stays unknown, but the command runs and its exit is recorded
         os.close(READY)
 
     def _fail_to_start(self, error: OSError | ValueError) -> None:
@@ -121,7 +126,7 @@ class Shim:
     def _watch(self) -> None:
         while self._reap():
             timeout = 3600.0 if self.kill_at is None else max(0.0, self.kill_at - time.monotonic())
-            received = signal.sigtimedwait(OBEYED, timeout)
+            received = signal.sigtimedwait(HANDLED, timeout)
             if received is None:
                 if self.kill_at is not None:
                     self._kill()
@@ -133,7 +138,7 @@ class Shim:
                 self._kill()
 
     def _reap(self) -> bool:
-        """Collects the dead; whether anything of the attempt still lives."""
+        """Reap processes that have ended and return whether any process of the attempt is alive."""
         while True:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
@@ -171,7 +176,7 @@ class Shim:
         self._send(signal.SIGKILL)
 
     def _send(self, number: int) -> None:
-        """To the command's group, or, once it has ended, to every descendant it left."""
+        """Send a signal to the command's group or, once the command has ended, to every descendant it left."""
         if self.exit is None:
             _quietly(os.killpg, self.pid, number)
         if self.exit is not None or number == signal.SIGKILL:
@@ -187,7 +192,7 @@ class Shim:
         _end_last_line(self.spec["log"])
         record = {**self.exit, "leftovers": len(self.leftovers)}
         os.write(self.record, json.dumps(record).encode().ljust(RECORD_SIZE))
-        # Where we get no further, the engine finds it under this name, too.
+        # If the shim is killed here, the engine finds the record under this name, too.
         os.fsync(self.record)
         os.rename(self.reserved, os.path.join(self.folder, "exit.json"))
         folder = os.open(self.folder, os.O_RDONLY)
@@ -196,7 +201,11 @@ class Shim:
 
 
 def _open_log(path: str) -> int:
-    """A descriptor that appends to the log. Anything but a regular file could block the command, so it is an error."""
+    """Open the log for appending.
+
+    Raises:
+        OSError: It cannot be written, or is not a regular file, which could block the command.
+    """
     log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
     if not stat.S_ISREG(os.fstat(log).st_mode):
         os.close(log)
@@ -206,7 +215,7 @@ def _open_log(path: str) -> int:
 
 
 def _end_last_line(path: str) -> None:
-    """Ends what a command wrote last, often why it crashed, so that readers of lines see it."""
+    """End the log with a newline: readers of lines then see the last one, often the reason of a crash."""
     try:
         with open(path, "rb+", buffering=0) as log:
             log.seek(-1, os.SEEK_END)
@@ -217,22 +226,22 @@ def _end_last_line(path: str) -> None:
 
 
 def identity(pid: int) -> dict[str, object]:
-    """What tells the process `pid` from every other that ever had or will have that number."""
+    """Return what distinguishes the process `pid` from all others that have had or will have that number."""
     return {"pid": pid, "start_ticks": start_ticks(pid), "boot_id": boot_id()}
 
 
 def start_ticks(pid: int) -> int:
-    """When the process started, in clock ticks since boot (field 22 of proc(5) stat)."""
+    """Return when the process started, in clock ticks since boot (field 22 of proc(5) stat)."""
     return int(_read(f"/proc/{pid}/stat").rpartition(")")[2].split()[19])
 
 
 def boot_id() -> str:
-    """The kernel's name for this boot."""
+    """Return the kernel's identifier of this boot."""
     return _read("/proc/sys/kernel/random/boot_id").strip()
 
 
 def descendants(root: int) -> list[int]:
-    """All living processes below `root`; zombies are not alive."""
+    """Return the pids of all living descendants of `root`; zombies are not alive."""
     children: dict[int, list[int]] = {}
     for entry in os.listdir("/proc"):
         if entry.isdigit():
@@ -264,7 +273,7 @@ def _read(path: str) -> str:
 
 
 def _write(folder: str, name: str, record: Mapping[str, object], place: Callable[[str, str], None] = os.rename) -> None:
-    """Puts `record` at folder/name, whole or not at all. `place` moves the finished file there."""
+    """Write `record` to folder/name atomically; `place` moves the complete file to its name."""
     temporary = os.path.join(folder, f"{name}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
@@ -279,15 +288,15 @@ def _write(folder: str, name: str, record: Mapping[str, object], place: Callable
 
 
 def main() -> None:
-    """Waits to be told the attempt's folder on standard input, which then ends; without a word there is no attempt."""
+    """Read the attempt's folder from standard input and run the attempt; exit if there is no folder."""
     folder = os.fsdecode(sys.stdin.buffer.read())
     if folder:
-        problems = os.open(os.path.join(folder, "shim.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        os.dup2(problems, 2)
-        os.close(problems)
+        errors = os.open(os.path.join(folder, "shim.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(errors, 2)
+        os.close(errors)
         Shim(folder).run()
 
 
 if __name__ == "__main__":
     main()
-    os._exit(0)  # the interpreter takes milliseconds to end, for which the next run would wait
+    os._exit(0)  # a normal exit of the interpreter takes milliseconds, for which the next run would wait

@@ -1,4 +1,4 @@
-"""Shims that have started up before they are needed: Python's start-up is most of the way to a command's exec."""
+"""Shims that are started before they are needed: most of the time to a command's exec is Python's start-up."""
 
 from __future__ import annotations
 
@@ -14,24 +14,31 @@ from . import shim
 
 @dataclass(frozen=True)
 class IdleShim:
-    """A shim that waits on its standard input to be told its attempt's folder; without a word it ends."""
+    """A shim that waits on its standard input for an attempt's folder; without one it exits.
+
+    Attributes:
+        pid: Its pid; it is our child.
+        pidfd: Becomes readable when it ends.
+        stdin: Write end of its standard input.
+        ready: Reaches its end of file once the command has been started.
+    """
 
     pid: int
     pidfd: int
-    words: int  # write end of its standard input
-    ready: int  # ends once its command has been started
+    stdin: int
+    ready: int
 
     @classmethod
     def spawn(cls) -> Self:
-        """A new shim, a child of ours in a process session of its own.
+        """Start a shim as a child process, in a process session of its own.
 
         Raises:
-            OSError: no process, or no descriptor, can be had.
+            OSError: No process can be created, or no descriptor is left.
         """
         with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
-            standard_input, words = os.pipe2(os.O_CLOEXEC)
-            theirs.callback(os.close, standard_input)
-            ours.callback(os.close, words)
+            its_stdin, stdin = os.pipe2(os.O_CLOEXEC)
+            theirs.callback(os.close, its_stdin)
+            ours.callback(os.close, stdin)
             ready, its_ready = os.pipe2(os.O_CLOEXEC)
             theirs.callback(os.close, its_ready)
             ours.callback(os.close, ready)
@@ -40,60 +47,60 @@ class IdleShim:
                 [sys.executable, "-I", "-S", shim.__file__],
                 os.environ,
                 file_actions=[
-                    (os.POSIX_SPAWN_DUP2, standard_input, 0),
+                    (os.POSIX_SPAWN_DUP2, its_stdin, 0),
                     (os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_RDWR, 0),
                     (os.POSIX_SPAWN_DUP2, 1, 2),
                     (os.POSIX_SPAWN_DUP2, its_ready, shim.READY),
                 ],
                 setsid=True,
-                setsigmask=shim.OBEYED,  # a signal that comes before the shim is ready waits for it
+                setsigmask=shim.HANDLED,  # a signal that arrives before the shim is ready stays pending
             )
-            waiting = cls(pid, os.pidfd_open(pid), words, ready)
+            idle = cls(pid, os.pidfd_open(pid), stdin, ready)
             ours.pop_all()
-            return waiting
+            return idle
 
-    def tell(self, folder: Path) -> None:
-        """Sends it on its way.
+    def assign(self, folder: Path) -> None:
+        """Start an attempt: send its folder to the shim.
 
         Raises:
-            BrokenPipeError: it was killed while it waited.
+            BrokenPipeError: The shim was killed while it waited.
         """
         try:
-            os.write(self.words, os.fsencode(folder))
+            os.write(self.stdin, os.fsencode(folder))
         finally:
-            os.close(self.words)
+            os.close(self.stdin)
 
-    def dismiss(self) -> None:
-        """Lets it end."""
-        for descriptor in (self.words, self.ready, self.pidfd):
+    def terminate(self) -> None:
+        """Close its standard input, at which it exits, and all other descriptors."""
+        for descriptor in (self.stdin, self.ready, self.pidfd):
             os.close(descriptor)
 
 
 class ShimPool:
-    """Keeps one shim warm while more attempts are to come."""
+    """One spare shim, ready while more attempts are to come."""
 
     def __init__(self) -> None:
         self._spare: IdleShim | None = None
 
     def refill(self) -> None:
-        """Makes sure that there is a spare.
+        """Start a spare shim unless there is one.
 
         Raises:
-            OSError: no process, or no descriptor, can be had.
+            OSError: No process can be created, or no descriptor is left.
         """
         if self._spare is None:
             self._spare = IdleShim.spawn()
 
-    def send(self, folder: Path) -> IdleShim:
-        """A shim that has been told its folder: the spare, or a new one if there is none or it was killed.
+    def assign(self, folder: Path) -> IdleShim:
+        """Start an attempt under the spare shim, or under a new one if there is none or it was killed.
 
         Raises:
-            OSError: no process, or no descriptor, can be had.
+            OSError: No process can be created, or no descriptor is left.
         """
         spare, self._spare = self._spare, None
         if spare is not None:
             try:
-                spare.tell(folder)
+                spare.assign(folder)
             except BrokenPipeError:
                 os.waitpid(spare.pid, 0)
                 os.close(spare.pidfd)
@@ -101,12 +108,12 @@ class ShimPool:
             else:
                 return spare
         fresh = IdleShim.spawn()
-        with contextlib.suppress(BrokenPipeError):  # a shim that cannot even run: its end says so
-            fresh.tell(folder)
+        with contextlib.suppress(BrokenPipeError):  # a shim that cannot even run: its exit shows it
+            fresh.assign(folder)
         return fresh
 
     def close(self) -> None:
-        """Lets the spare end."""
+        """Terminate the spare shim."""
         if self._spare is not None:
-            self._spare.dismiss()
+            self._spare.terminate()
             self._spare = None

@@ -5,7 +5,6 @@ Python cannot interrupt a search of `re` otherwise.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -40,6 +39,8 @@ def _raise_timeout(*_: object) -> NoReturn:
 
 async def in_chunks(lines: Sequence[T]) -> AsyncIterator[Sequence[T]]:
     """Yield a few lines at a time; other tasks of the event loop run in between."""
+    import asyncio  # noqa: PLC0415 - `status` of a finished session does without
+
     for start in range(0, len(lines), CHUNK_LINES):
         yield lines[start : start + CHUNK_LINES]
         await asyncio.sleep(0)

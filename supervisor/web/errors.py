@@ -1,4 +1,4 @@
-"""The error of `web`."""
+"""Errors of the web server."""
 
 from __future__ import annotations
 

@@ -21,22 +21,26 @@ from .errors import WebError
 from .security import content_policy, is_allowed_host, is_allowed_origin, is_valid_token, new_token
 from .tab_process import Tab, for_dashboard
 
-MAX_TABS = 8  # each is a process of some 50 MB
-HEARTBEAT_S = 15.0  # a browser that does not answer is gone, as behind a lid that was closed
+MAX_TABS = 8  # each is a process of about 50 MB
+HEARTBEAT_S = 15.0  # a browser that does not answer is gone, such as that of a suspended laptop
 SHUTDOWN_S = 10.0
 _PAGE = files(__package__) / "static"
-_THEIRS = Path(textual_serve.__file__).parent / "static"  # the terminal that Textual's own server shows
+_TEXTUAL = Path(textual_serve.__file__).parent / "static"  # the terminal of Textual's own server
 _STATIC = {
     "page.css": Path(str(_PAGE / "page.css")),
     "page.js": Path(str(_PAGE / "page.js")),
-    "textual.js": _THEIRS / "js" / "textual.js",
-    "xterm.css": _THEIRS / "css" / "xterm.css",
-    "font.ttf": _THEIRS / "fonts" / "RobotoMono-VariableFont_wght.ttf",
+    "textual.js": _TEXTUAL / "js" / "textual.js",
+    "xterm.css": _TEXTUAL / "css" / "xterm.css",
+    "font.ttf": _TEXTUAL / "fonts" / "RobotoMono-VariableFont_wght.ttf",
 }
 
 
 class Server:
-    """Serves the dashboard to browsers that know the token."""
+    """Web server that shows the dashboard to browsers with the token.
+
+    Attributes:
+        token: The secret in the address.
+    """
 
     def __init__(self, command: Sequence[str], *, control: bool) -> None:
         self.token = new_token()
@@ -46,7 +50,7 @@ class Server:
         self._sockets: set[web.WebSocketResponse] = set()
 
     def application(self) -> web.Application:
-        """What aiohttp runs."""
+        """Return the application for aiohttp."""
         application = web.Application(middlewares=[_check_access])
         application.router.add_get("/", self._show_page)
         application.router.add_get("/static/{name}", _file_handler)
@@ -57,36 +61,36 @@ class Server:
 
     async def _show_page(self, request: web.Request) -> web.Response:
         self._check(request.query.get("token", ""))
-        about = {
+        values = {
             "socket": f"ws://{request.host}/ws/{self.token}",
             "host": html.escape(socket.gethostname()),
             "mode": "" if self._control else " (read-only)",
         }
-        return web.Response(text=self._page.substitute(about), content_type="text/html")
+        return web.Response(text=self._page.substitute(values), content_type="text/html")
 
     def _check(self, token: str) -> None:
         if not is_valid_token(token, self.token):
             raise web.HTTPForbidden(text="The token is wrong. Use the address that `pmssm-supervise web` has printed.")
         if len(self._sockets) >= MAX_TABS:
-            raise web.HTTPServiceUnavailable(text=f"{MAX_TABS} tabs show the dashboard already; close one of them.")
+            raise web.HTTPServiceUnavailable(text=f"{MAX_TABS} tabs are open already; close one of them.")
 
     async def _serve_tab(self, request: web.Request) -> web.WebSocketResponse:
         if not is_allowed_origin(request.headers.get("Origin"), request.host):
-            raise web.HTTPForbidden(text="Not for pages of others.")
+            raise web.HTTPForbidden(text="Only for pages of this server.")
         self._check(request.match_info["token"])
         browser = web.WebSocketResponse(heartbeat=HEARTBEAT_S)
         self._sockets.add(browser)
         try:
             await browser.prepare(request)
-            size = [_number(request.query.get(name), usual) for name, usual in (("width", 80), ("height", 24))]
+            size = [_number(request.query.get(name), default) for name, default in (("width", 80), ("height", 24))]
             async with Tab.open(self._command, *size) as tab:
-                showing = asyncio.create_task(_page_handler(browser, tab))
+                sending = asyncio.create_task(_send_output(browser, tab))
                 try:
-                    await _listen(browser, tab)
+                    await _receive_keys(browser, tab)
                 finally:
-                    showing.cancel()
+                    sending.cancel()
                     with contextlib.suppress(asyncio.CancelledError):
-                        await showing
+                        await sending
         finally:
             self._sockets.discard(browser)
         return browser
@@ -96,16 +100,16 @@ class Server:
             await browser.close(code=WSCloseCode.GOING_AWAY)
 
 
-async def _page_handler(browser: web.WebSocketResponse, tab: Tab) -> None:
-    """Hands the dashboard's output to the browser until one of them leaves."""
+async def _send_output(browser: web.WebSocketResponse, tab: Tab) -> None:
+    """Send the dashboard's output to the browser until one of them exits."""
     with contextlib.suppress(ConnectionError):
         async for data in tab.output():
             await browser.send_bytes(data)
         await browser.close()
 
 
-async def _listen(browser: web.WebSocketResponse, tab: Tab) -> None:
-    """Hands the browser's keys to the dashboard until one of them leaves."""
+async def _receive_keys(browser: web.WebSocketResponse, tab: Tab) -> None:
+    """Send the browser's keys to the dashboard until one of them exits."""
     async for sent in browser:
         if sent.type is not WSMsgType.TEXT:
             continue
@@ -125,8 +129,8 @@ async def _listen(browser: web.WebSocketResponse, tab: Tab) -> None:
 async def _check_access(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    if not is_allowed_host(request.host):  # a name of somebody else's that points here: DNS rebinding
-        raise web.HTTPForbidden(text="Not under this name; use 127.0.0.1 or localhost.")
+    if not is_allowed_host(request.host):  # DNS rebinding: a foreign name that resolves to us
+        raise web.HTTPForbidden(text="Wrong host name; use 127.0.0.1 or localhost.")
     return await handler(request)
 
 
@@ -145,15 +149,15 @@ async def _file_handler(request: web.Request) -> web.FileResponse:
     return web.FileResponse(path)
 
 
-def _number(text: str | None, usual: int) -> int:
-    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 6 else usual
+def _number(text: str | None, default: int) -> int:
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 6 else default
 
 
 async def serve(command: Sequence[str], port: int, *, control: bool, write: Callable[[str], None]) -> None:
-    """Serves the dashboard that `command` shows until SIGINT or SIGTERM; tells `write` the address.
+    """Serve the dashboard until SIGINT or SIGTERM; see `run_web`.
 
     Raises:
-        WebError: the port can't be had.
+        WebError: The port cannot be used.
     """
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -165,13 +169,15 @@ async def serve(command: Sequence[str], port: int, *, control: bool, write: Call
         try:
             await web.TCPSite(runner, "127.0.0.1", port).start()
         except OSError as error:
-            why = "is taken" if error.errno == errno.EADDRINUSE else f"can't be had ({error.strerror})"
-            raise WebError(f"port {port} {why}; choose another with --port, or any free one with --port 0") from None
+            problem = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
+            raise WebError(
+                f"port {port} {problem}; choose another with --port, or any free one with --port 0"
+            ) from None
         port = runner.addresses[0][1]
         mode = "with control of the runs" if control else "read-only"
         write(f"The dashboard, {mode}: http://127.0.0.1:{port}/?token={server.token}")
         write(f"From another machine first: ssh -L {port}:127.0.0.1:{port} {socket.gethostname()}")
-        write("Ctrl-C ends this; the runs go on.")
+        write("Ctrl-C stops the server; the runs go on.")
         await stop.wait()
     finally:
         await runner.cleanup()

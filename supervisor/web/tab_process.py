@@ -1,7 +1,7 @@
-"""One tab's dashboard: its process, and the packets between that and the browser.
+"""Dashboard process of one tab, and the packets between it and the browser.
 
-Textual's web driver and the script in the page (of the package textual-serve) fix the format: a letter, the payload's
-length in four bytes, the payload. `D` is what goes to or comes from the terminal, `M` a JSON object about it.
+The format is that of Textual's web driver and of the script of textual-serve: a letter, the payload's length in four
+bytes (big-endian), the payload. `D` is terminal input or output, `M` a JSON object about the terminal.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-END_S = 3.0  # for a dashboard to leave by itself
+EXIT_DEADLINE_S = 3.0  # for a dashboard to exit by itself
 MAX_CELLS = 1000  # columns or lines of a screen
 _FIRST_LINE = b"__GANGLION__\n"
-_FOR_TERMINALS = ("TMUX", "VTE_VERSION")  # of the terminal where the server runs, which is not the tab's
+_TERMINAL_VARIABLES = ("TMUX", "VTE_VERSION")  # of the server's terminal, which is not that of the tab
 
 
 class Tab:
-    """A dashboard that runs."""
+    """Running dashboard process of one browser tab."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
@@ -29,25 +29,25 @@ class Tab:
     @classmethod
     @contextlib.asynccontextmanager
     async def open(cls, command: Sequence[str], columns: int, lines: int) -> AsyncIterator[Tab]:
-        """A new dashboard of that size; it has ended when the context has."""
-        own = {name: value for name, value in os.environ.items() if name not in _FOR_TERMINALS}
+        """Start a dashboard of that size; leaving the context ends it."""
+        own = {name: value for name, value in os.environ.items() if name not in _TERMINAL_VARIABLES}
         size = {"COLUMNS": str(_cells(columns)), "ROWS": str(_cells(lines))}
-        looks = {"TERM": "xterm-256color", "TEXTUAL_COLOR_SYSTEM": "truecolor"}
+        terminal = {"TERM": "xterm-256color", "TEXTUAL_COLOR_SYSTEM": "truecolor"}
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=PIPE,
             stdout=PIPE,
-            env={**own, **size, **looks},
-            start_new_session=True,  # Ctrl-C is for the server, which ends us in order
+            env={**own, **size, **terminal},
+            start_new_session=True,  # Ctrl-C reaches the server only, which ends the dashboard
         )
         tab = cls(process)
         try:
             yield tab
         finally:
-            await tab._end()
+            await tab._stop()
 
     async def output(self) -> AsyncIterator[bytes]:
-        """What the terminal is to show, until the dashboard leaves."""
+        """Yield output for the terminal until the dashboard exits."""
         stdout = self._process.stdout
         assert stdout is not None
         with contextlib.suppress(asyncio.IncompleteReadError):
@@ -58,20 +58,20 @@ class Tab:
                 if kind == b"D":
                     yield payload
                 elif kind == b"M" and json.loads(payload).get("type") == "exit":
-                    return  # any other wish, such as to open a page or to save a file, is not granted
+                    return  # other requests, such as opening a page or saving a file, are ignored
 
     async def send(self, message: bytes) -> None:
-        """Hands a packet to the dashboard; one that is leaving does not get it."""
+        """Send a packet to the dashboard, unless it is exiting."""
         stdin = self._process.stdin
         assert stdin is not None
         with contextlib.suppress(ConnectionError):
             stdin.write(message)
             await stdin.drain()
 
-    async def _end(self) -> None:
-        """Asks the dashboard to leave, and kills one that does not. Nothing is lost with it."""
+    async def _stop(self) -> None:
+        """Ask the dashboard to exit, and kill it if it does not. No data are lost."""
         try:
-            await asyncio.wait_for(self._process.communicate(packet(b"M", b'{"type": "quit"}')), END_S)
+            await asyncio.wait_for(self._process.communicate(packet(b"M", b'{"type": "quit"}')), EXIT_DEADLINE_S)
         except TimeoutError:
             pass
         finally:
@@ -81,18 +81,18 @@ class Tab:
 
 
 def packet(kind: bytes, payload: bytes) -> bytes:
-    """A payload as it goes through the pipe."""
+    """Return a payload as it is sent through the pipe."""
     return kind + len(payload).to_bytes(4, "big") + payload
 
 
 def for_dashboard(message: Any) -> bytes | None:  # noqa: ANN401 - any JSON
-    """The packet that a browser's message becomes; None for one that is not for the dashboard, or not understood."""
+    """Return the packet for a browser's message; None if it is not for the dashboard, or not understood."""
     match message:
         case ["stdin", str(keys)]:
             return packet(b"D", keys.encode("utf-8", "replace"))
         case ["resize", {"width": int(width), "height": int(height)}]:
-            about = {"type": "resize", "width": _cells(width), "height": _cells(height)}
-            return packet(b"M", json.dumps(about).encode())
+            size = {"type": "resize", "width": _cells(width), "height": _cells(height)}
+            return packet(b"M", json.dumps(size).encode())
         case ["focus" | "blur" as kind]:
             return packet(b"M", json.dumps({"type": kind}).encode())
         case _:

@@ -20,17 +20,26 @@ def imported(box: Box, *arguments: str) -> set[str]:
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("restart", "--help")])
-def test_help_imports_nothing_heavy(box: Box, arguments: tuple[str, ...]) -> None:
+def test_help_imports_nothing_but_click(box: Box, arguments: tuple[str, ...]) -> None:
     names = imported(box, *arguments)
     assert "click" in names
-    assert not names & HEAVY
+    assert not names & {*HEAVY, "asyncio", "pydantic", "psutil"}
 
 
-def test_status_imports_nothing_heavy(box: Box) -> None:
+def test_completion_imports_nothing_but_click(box: Box) -> None:
+    box.ok("--headless", "--plan", box.plan('[runs.a]\ncommand = ["true"]\n'))
+    words = {"COMP_WORDS": "pmssm-supervise stop ", "COMP_CWORD": "2"}
+    box.env |= {"_PMSSM_SUPERVISE_COMPLETE": "bash_complete", **words}
+    names = imported(box)
+    assert {"click", "tomllib"} <= names
+    assert not names & {*HEAVY, "asyncio", "pydantic", "psutil"}
+
+
+def test_status_imports_nothing_heavy_and_of_a_finished_session_no_event_loop(box: Box) -> None:
     box.ok("--headless", "--plan", box.plan('[runs.a]\ncommand = ["true"]\n'))
     names = imported(box, "status", "--json")
     assert "pydantic" in names
-    assert not names & HEAVY
+    assert not names & {*HEAVY, "asyncio", "psutil"}
 
 
 def test_an_engine_holds_no_cryptography_in_memory(box: Box) -> None:

@@ -82,7 +82,7 @@ async def web(box: Box) -> AsyncIterator[Web]:
 
 
 async def until_shown(tab: aiohttp.ClientWebSocketResponse, text: str) -> None:
-    """Reads until the terminal was told to show a text."""
+    """Read until the terminal has received a text."""
     shown = b""
     async with asyncio.timeout(DEADLINE_S):
         while text.encode() not in shown:
@@ -120,7 +120,7 @@ async def test_a_tab_looks_but_does_not_touch_and_its_dashboard_ends_with_it(web
         await tab.send_json(["resize", {"width": 10**9, "height": 24}])
         for key in "xXsrRQ":
             await tab.send_json(["stdin", key])
-            await until_shown(tab, "read-only, so nothing was done")
+            await until_shown(tab, "read-only view; use `attach`")
             await tab.send_json(["stdin", "T"])  # another message in between
             await until_shown(tab, "theme: ")
     await web.until(lambda: web.dashboards() == [])
@@ -152,7 +152,7 @@ async def test_eight_tabs_are_enough(web: Web) -> None:
     assert await web.status_of_tab() == 503
     assert (await web.answer(f"/?token={web.token}"))[:2] == (
         503,
-        "8 tabs show the dashboard already; close one of them.",
+        "8 tabs are open already; close one of them.",
     )
     await asyncio.gather(*(tab.close() for tab in tabs))
     await web.until(lambda: web.dashboards() == [])
@@ -172,7 +172,7 @@ def test_what_hinders_the_server_is_said_in_one_line(box: Box) -> None:
 
 @contextlib.asynccontextmanager
 async def foreign_page() -> AsyncIterator[str]:
-    """The address of a page of somebody else's."""
+    """Serve a page of a foreign site; yields its address."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -205,7 +205,7 @@ async def test_a_real_browser_shows_the_dashboard_obeys_keys_and_asks_nobody_els
     async with browser_page(tmp_path / "chromium") as page:
         await page.call("Page.navigate", url=f"{site}/?token={token}")
         await page.until("dummies", "alpha", "▶ running", "x stop")
-        colours = Image.open(io.BytesIO(await page.picture())).convert("RGB").getcolors(1 << 20)
+        colours = Image.open(io.BytesIO(await page.screenshot())).convert("RGB").getcolors(1 << 20)
         assert colours is not None and len(colours) > 50  # it is drawn, too
         await page.press("?")
         await page.until("keys (Esc closes")
@@ -220,5 +220,5 @@ async def test_a_real_browser_shows_the_dashboard_obeys_keys_and_asks_nobody_els
         await page.until("dummies", "alpha")
         assert len(page.requested) > 10
         assert {re.sub(r"^\w+://", "", address).partition("/")[0] for address in page.requested} == {site[7:]}
-        assert not [told for told in page.complaints if "Content Security Policy" in told], page.complaints
+        assert not [text for text in page.complaints if "Content Security Policy" in text], page.complaints
     assert box.states() == {"alpha": "stopped"}

@@ -7,12 +7,22 @@ from pathlib import Path
 
 import pytest
 from support.cli_sandbox import Box
-from support.process_table import POLITE, events, exit_of, is_alive, parent_of, pid_of, prints, shell_run, state_of
+from support.process_table import (
+    POLITE,
+    events,
+    exit_of,
+    is_alive,
+    parent_of,
+    pid_of,
+    shell_run,
+    state_of,
+    wait_until_printed,
+)
 from support.waiting import wait_until
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])
-def test_a_signal_that_nobody_asked_for_is_a_failure_that_names_it(box: Box, number: signal.Signals) -> None:
+def test_a_signal_from_outside_is_a_failure_that_names_it(box: Box, number: signal.Signals) -> None:
     plan = shell_run("a", POLITE) + shell_run("b", "true", after=["a"])
     box.ok("--detach", "--plan", box.plan(plan))
     os.kill(pid_of(box, "a"), number)
@@ -27,20 +37,20 @@ def test_a_signal_that_nobody_asked_for_is_a_failure_that_names_it(box: Box, num
 def test_a_run_that_was_frozen_still_writes_its_checkpoint_when_stopped(box: Box) -> None:
     box.ok("--detach", "--plan", box.plan(shell_run("a", POLITE)))
     pid = pid_of(box, "a")
-    prints(box, "a", "ready")
+    wait_until_printed(box, "a", "ready")
     os.kill(pid, signal.SIGSTOP)
     wait_until(lambda: state_of(pid) == "T")
     assert box.states() == {"a": "running"}
     box.ok("stop", "a")
     assert exit_of(box, "a")["exit_code"] == 143
-    prints(box, "a", "checkpoint")
+    wait_until_printed(box, "a", "checkpoint")
 
 
-def test_a_run_that_is_told_to_stop_and_exits_with_0_is_stopped_and_nothing_starts_that_waits_for_it(box: Box) -> None:
+def test_a_run_that_exits_with_0_after_a_stop_is_stopped_and_its_dependents_do_not_start(box: Box) -> None:
     box.ok(
         "--detach", "--plan", box.plan(shell_run("a", POLITE.replace("143", "0")) + shell_run("b", "true", after=["a"]))
     )
-    prints(box, "a", "ready")
+    wait_until_printed(box, "a", "ready")
     box.ok("stop", "a")
     assert exit_of(box, "a")["exit_code"] == 0
     assert box.states() == {"a": "stopped", "b": "blocked"}
@@ -50,7 +60,7 @@ def test_a_run_that_is_told_to_stop_and_exits_with_0_is_stopped_and_nothing_star
 def test_a_frozen_shim_obeys_a_stop_all_the_same(box: Box) -> None:
     box.ok("--detach", "--plan", box.plan(shell_run("a", POLITE)))
     pid = pid_of(box, "a")
-    prints(box, "a", "ready")
+    wait_until_printed(box, "a", "ready")
     shim = parent_of(pid)
     os.kill(shim, signal.SIGSTOP)
     wait_until(lambda: state_of(shim) == "T")
@@ -92,7 +102,7 @@ def test_what_a_run_leaves_behind_is_ended_before_its_slot_goes_to_the_next(box:
 def test_a_run_that_ignores_sigterm_is_killed_after_its_grace_with_all_its_children(box: Box) -> None:
     stubborn = "trap '' TERM; (trap '' TERM; while :; do sleep 0.05; done) & echo ready; while :; do sleep 0.05; done"
     box.ok("--detach", "--plan", box.plan(shell_run("a", stubborn, stop_grace_s=0.5)))
-    prints(box, "a", "ready")
+    wait_until_printed(box, "a", "ready")
     box.ok("stop", "a")
     assert exit_of(box, "a")["signal"] == signal.SIGKILL
     assert box.states() == {"a": "stopped"}
@@ -102,7 +112,7 @@ def test_a_run_that_ignores_sigterm_is_killed_after_its_grace_with_all_its_child
 def test_runs_inherit_nothing_of_the_engine_but_their_log(box: Box) -> None:
     box.ok("--detach", "--plan", box.plan(shell_run("a", POLITE)))
     pid = pid_of(box, "a")
-    prints(box, "a", "ready")
+    wait_until_printed(box, "a", "ready")
     opened = {entry.name: str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()}
     opened = {number: path for number, path in opened.items() if int(number) < 10}  # dash keeps its own at 10
     (log,) = box.logs.glob("a_*.log")
@@ -130,7 +140,7 @@ int main(int argc, char **argv)
 """
 
 
-def test_a_run_that_cannot_be_killed_keeps_its_slot_and_the_status_says_so(
+def test_a_run_that_cannot_be_killed_keeps_its_slot_and_the_status_reports_it(
     nobodys_box: Box, compile_c: Callable[..., Path]
 ) -> None:
     box = nobodys_box
@@ -143,11 +153,13 @@ def test_a_run_that_cannot_be_killed_keeps_its_slot_and_the_status_says_so(
         plan = f'[runs.a]\ncommand = ["{stubborn}", "{release}"]\nslot = 0\nstop_grace_s = 0.2\n'
         box.ok("--detach", "--plan", box.plan(plan + shell_run("b", "true", slot=0)))
         pid = pid_of(box, "a")
-        prints(box, "a", "ready")
+        wait_until_printed(box, "a", "ready")
         assert "SIGTERM sent" in box.ok("stop", "a")
-        told = box.wait(lambda status: any("not even by SIGKILL" in note for note in status["notes"]))
-        assert any(f"a: pid {pid} does not end" in note for note in told["notes"]), told["notes"]
-        assert (told["runs"]["a"]["state"], told["runs"]["b"]["state"]) == ("stopping", "queued")
+        status = box.wait(
+            lambda status: any("survives SIGKILL; its slot stays occupied" in note for note in status["notes"])
+        )
+        assert any(f"a: pid {pid} survives SIGKILL" in note for note in status["notes"]), status["notes"]
+        assert (status["runs"]["a"]["state"], status["runs"]["b"]["state"]) == ("stopping", "queued")
         assert is_alive(pid)
     finally:
         release.touch()

@@ -24,12 +24,12 @@ from support.process_table import (
     engine_of,
     events,
     exit_of,
-    is_gone,
     kill_engine,
     pid_of,
-    prints,
     shell_run,
     stopped,
+    wait_until_gone,
+    wait_until_printed,
 )
 from support.waiting import wait_until
 
@@ -66,9 +66,9 @@ def test_killed_between_the_end_of_both_transformers_and_the_start_of_the_mlp(bo
         (box.folder / "go").touch()
         wait_until(lambda: len(list(box.logs.glob("session_*/*/attempt_1/exit.json"))) == 2, LONG_S, "both to end")
         os.kill(engine, signal.SIGKILL)
-        is_gone(engine)
+        wait_until_gone(engine)
     for pid in pids:
-        is_gone(pid)
+        wait_until_gone(pid)
     assert events(box, "attempt_ended") == []
     assert box.status()["runs"]["transformer"]["state"] == "succeeded"  # at the first look of the new engine
     mlp_ran_once(box)
@@ -82,7 +82,7 @@ def test_killed_after_deciding_to_start_the_mlp_and_before_doing_it(box: Box) ->
         (box.folder / "go").touch()
         wait_until(lambda: len(list(box.logs.glob("session_*/*/attempt_1/exit.json"))) == 2, LONG_S, "both to end")
         os.kill(engine, signal.SIGKILL)
-        is_gone(engine)
+        wait_until_gone(engine)
     for run in ("transformer", "tabular"):
         end = {"kind": "attempt_ended", "run": run, "attempt": 1, "exit": {"ended": time.time(), "exit_code": 0}}
         leave_in_journal(box, end)
@@ -108,7 +108,7 @@ def test_killed_after_promising_a_command_and_before_carrying_it_out(
 ) -> None:
     box.ok("--detach", "--plan", box.plan(shell_run("a", POLITE)))
     pid_of(box, "a")
-    prints(box, "a", "ready")
+    wait_until_printed(box, "a", "ready")
     kill_engine(box)
     leave_in_journal(box, {"run": "a", **event})
     box.ok("status")
@@ -120,7 +120,7 @@ def test_killed_after_promising_a_command_and_before_carrying_it_out(
 
 
 @pytest.mark.parametrize("words", [("stop", "a"), ("restart", "a"), ("start", "b"), ("down",)], ids=" ".join)
-def test_killed_with_a_command_in_its_ear_the_client_says_so_and_nothing_is_half_done(
+def test_killed_while_a_command_arrives_the_client_reports_it_and_nothing_is_half_done(
     box: Box, words: tuple[str, ...]
 ) -> None:
     box.ok("--detach", "--plan", box.plan(shell_run("a", POLITE) + shell_run("b", "true", after=["a"])))
@@ -132,7 +132,7 @@ def test_killed_with_a_command_in_its_ear_the_client_says_so_and_nothing_is_half
         os.kill(engine, signal.SIGKILL)
         output, _ = client.communicate(timeout=60)
     assert client.returncode == 2 and len(output.splitlines()) == 1, output
-    assert "the engine hung up" in output and "see with `status`" in output
+    assert "the engine closed the connection" in output and "`status` shows whether" in output
     status = box.status()
     assert (status["runs"]["a"]["state"], status["runs"]["a"]["pid"]) == ("running", pid)
     box.ok(*(words if words[0] != "start" else ("stop", "a")))
@@ -150,7 +150,7 @@ def is_connected(pid: int) -> bool:
     return False
 
 
-def test_a_status_whose_engine_dies_while_answering_asks_the_next_one(box: Box) -> None:
+def test_a_status_whose_engine_dies_while_answering_queries_the_next_one(box: Box) -> None:
     box.ok("--detach", "--plan", box.plan(shell_run("a", POLITE)))
     pid_of(box, "a")
     engine = engine_of(box)
@@ -259,7 +259,7 @@ class World:
 
     def _kill_after_a_while(self, engine: int) -> None:
         for _ in range(self.rng.choice((0, 0, 1, 2))):
-            self._say({**self.rng.choice(COMMANDS), "run": self.rng.choice(VICTIMS)})
+            self._send({**self.rng.choice(COMMANDS), "run": self.rng.choice(VICTIMS)})
         time.sleep(self.rng.choice((0.0, 0.01, 0.2)) * self.rng.random())  # the random moment
         with contextlib.suppress(ProcessLookupError):
             os.kill(engine, signal.SIGKILL)
@@ -267,7 +267,7 @@ class World:
         if hasattr(self, "_process"):
             self._process.wait()
 
-    def _say(self, command: dict[str, str]) -> None:
+    def _send(self, command: dict[str, str]) -> None:
         """Says it and does not wait to hear whether it was done."""
         with contextlib.suppress(OSError, ValueError), socket.socket(socket.AF_UNIX) as client:
             client.connect(self._holder().get("socket", ""))
@@ -295,33 +295,33 @@ class World:
         return {event["run"] for event in events(self.box, "attempt_ended")} & set(self.codes)
 
     def _check(self) -> None:
-        told = f"seed {self.seed}"
+        context = f"seed {self.seed}"
         status = self.box.status()
-        assert {name: status["runs"][name]["exit_code"] for name in self.codes} == self.codes, told
+        assert {name: status["runs"][name]["exit_code"] for name in self.codes} == self.codes, context
         for name in self.codes:
             ran = [line.split()[0] for line in (self.box.folder / f"{name}.ran").read_text().splitlines()]
-            assert ran == ["start", "end"], (name, ran, told)
+            assert ran == ["start", "end"], (name, ran, context)
         ends = Counter((event["run"], event["attempt"]) for event in events(self.box, "attempt_ended"))
-        assert set(ends.values()) == {1}, (ends, told)
+        assert set(ends.values()) == {1}, (ends, context)
         exits = {(event["run"], event["attempt"]): event["exit"] for event in events(self.box, "attempt_ended")}
         for victim in VICTIMS:
             self._check_victim(victim, {attempt: end for (run, attempt), end in exits.items() if run == victim})
-        assert self.box.living() == [], told
+        assert self.box.living() == [], context
 
     def _check_victim(self, run: str, exits: dict[int, dict[str, Any]]) -> None:
         """What the victim wrote of itself against what the journal says of it."""
         lines = (self.box.folder / f"{run}.ran").read_text().splitlines()
-        told = (run, f"seed {self.seed}", lines, exits)
-        assert "OVERLAP" not in lines, told
+        context = (run, f"seed {self.seed}", lines, exits)
+        assert "OVERLAP" not in lines, context
         starts = [line.rpartition("attempt_")[2] for line in lines if line.startswith("start")]
-        assert len(starts) == len(set(starts)), told
+        assert len(starts) == len(set(starts)), context
         for at, line in enumerate(lines):
             if line.startswith("start"):
                 said_term = lines[at + 1 : at + 2] == ["term"]
                 end = exits[int(line.rpartition("attempt_")[2])]
                 assert (end.get("exit_code"), end.get("signal")) in (
                     [(143, None)] if said_term else [(None, signal.SIGKILL), (None, signal.SIGTERM)]
-                ), told
+                ), context
 
 
 @pytest.mark.timeout(400)

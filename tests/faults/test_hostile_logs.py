@@ -12,7 +12,7 @@ import pexpect
 import pyte
 import pytest
 from support.cli_sandbox import COMMAND, Box
-from support.process_table import LONG_S, POLITE, engine_of, exit_of, kill_engine, pid_of, prints, shell_run
+from support.process_table import LONG_S, POLITE, engine_of, exit_of, kill_engine, pid_of, shell_run, wait_until_printed
 from support.waiting import wait_until
 
 # Each attack and, in it, the word MARK that must not come out inside a sequence. What a terminal would show stays.
@@ -143,12 +143,12 @@ while not os.path.exists("go"):
 """
 
 
-def test_a_pattern_that_would_search_a_line_for_years_is_given_up_and_said_so(box: Box) -> None:
+def test_a_pattern_that_would_search_a_line_for_years_is_given_up_with_a_note(box: Box) -> None:
     plan = shell_run("slow", f"echo {'a' * 60}!; {POLITE}", progress="(?P<epoch>(a|aa)+)$")
     plan += shell_run("other", f"echo Epoch 3; {POLITE}", progress=r"Epoch (?P<epoch>\d+)")
     box.ok("--detach", "--plan", box.plan(plan))
     for run in ("slow", "other"):
-        prints(box, run, "ready")
+        wait_until_printed(box, run, "ready")
     status = box.wait(lambda status: status["runs"]["other"]["progress"].get("epoch") == 3)
     assert any("slow: progress unknown, its `progress` pattern takes too long" in note for note in status["notes"])
     assert status["runs"]["slow"]["state"] == "running"

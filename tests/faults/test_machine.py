@@ -22,12 +22,12 @@ from support.process_table import (
     events,
     exit_of,
     is_alive,
-    is_gone,
     kill_engine,
     parent_of,
     pid_of,
-    prints,
     shell_run,
+    wait_until_gone,
+    wait_until_printed,
 )
 from support.waiting import wait_until
 
@@ -47,7 +47,7 @@ def end_all(box: Box, *pids: int) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     for pid in (*shims, *pids):
-        is_gone(pid)
+        wait_until_gone(pid)
     wait_until(lambda: not box.engines() and not box.living(), LONG_S, "the end of everything")
 
 
@@ -63,7 +63,7 @@ def rewrite_identities(box: Box, **changes: object) -> None:
 # Reboots and pids
 
 
-def test_after_a_reboot_what_ran_is_lost_and_says_so_and_restarts_from_its_checkpoint(box: Box) -> None:
+def test_after_a_reboot_a_running_run_is_lost_with_a_reason_and_restarts_from_its_checkpoint(box: Box) -> None:
     box.ok("--detach", "--plan", box.plan(PAIR))
     end_all(box, pid_of(box, "a"))
     rewrite_identities(box, boot_id="00000000-0000-4000-8000-000000000000")
@@ -87,7 +87,7 @@ def test_a_run_that_had_ended_before_the_reboot_keeps_its_exit_code(box: Box) ->
 
 
 @pytest.mark.parametrize("verb", ["status", "kill", "stop", "down"])
-def test_a_pid_that_came_round_again_is_left_alone(box: Box, verb: str) -> None:
+def test_a_process_with_a_reused_pid_is_left_alone(box: Box, verb: str) -> None:
     box.ok("--detach", "--plan", box.plan(PAIR))
     end_all(box, pid_of(box, "a"))
     bystander = subprocess.Popen(["sleep", "600"], start_new_session=True)
@@ -164,7 +164,7 @@ def test_a_clock_that_is_set_by_an_hour_changes_nothing_for_the_runs(
     plan += shell_run("c", stubborn, stop_grace_s=2)
     plan += shell_run("d", "test -e d.tried && exit 0; touch d.tried; kill -9 $$", retries=1, retry_delay_s=3)
     box.ok("--detach", "--stall-restart", "1", "--plan", box.plan(plan))
-    prints(box, "c", "ready")
+    wait_until_printed(box, "c", "ready")
     before = box.wait(lambda status: status["runs"]["a"]["eta_s"] is not None)
     wait_until(lambda: events(box, "retry_scheduled", "d"), LONG_S, "the retry of d to be planned")
     box.ok("stop", "c")
@@ -220,12 +220,14 @@ def test_on_a_full_disk_runs_go_on_and_what_happens_meanwhile_is_not_lost(small_
     plan = shell_run("a", chatty) + shell_run("b", UNTIL_GO) + shell_run("c", "true", after=["b"])
     plan += shell_run("s", POLITE) + shell_run("w", "true", after=["s"])
     box.ok("--detach", "--plan", box.plan(plan))
-    prints(box, "s", "ready")
+    wait_until_printed(box, "s", "ready")
     for run in ("a", "b"):
         pid_of(box, run)
     engine = engine_of(box)
     filling = fill(box.logs)
-    say(box, [{"verb": verb, "run": "w"} for verb in ("stop", "restart")] * 50)  # more than a block of the journal
+    send_commands(
+        box, [{"verb": verb, "run": "w"} for verb in ("stop", "restart")] * 50
+    )  # more than a block of the journal
     assert "SIGTERM" in box.ok("stop", "s")
     assert exit_of(box, "s")["exit_code"] == 143
     (box.folder / "go").touch()
@@ -241,21 +243,23 @@ def test_on_a_full_disk_runs_go_on_and_what_happens_meanwhile_is_not_lost(small_
     assert [event["attempt"] for event in events(box, "attempt_starting", "c")] == [1]
 
 
-def test_a_session_in_the_foreground_tells_of_a_full_disk_and_ends_there_when_it_is_told_to(small_disk: Box) -> None:
+def test_a_session_in_the_foreground_reports_a_full_disk_and_still_ends_on_request(small_disk: Box) -> None:
     box = small_disk
     foreground = box.start("--headless", "--plan", box.plan(shell_run("a", UNTIL_GO) + shell_run("b", POLITE)))
     pid_of(box, "a")
-    prints(box, "b", "ready")
+    wait_until_printed(box, "b", "ready")
     fill(box.logs)
     (box.folder / "go").touch()
     box.wait(lambda status: any("No space left on device; trying again" in note for note in status["notes"]))
     assert foreground.stdout is not None
     assert any("No space left on device; trying again" in line for line in foreground.stdout)
     foreground.send_signal(signal.SIGTERM)
-    told, _ = foreground.communicate(timeout=LONG_S)
+    output, _ = foreground.communicate(timeout=LONG_S)
     assert foreground.returncode == 128 + signal.SIGTERM
-    assert "summary.json: No space left on device; the session ends without" in told
-    assert re.search(r"^a +succeeded +0 ", told, re.MULTILINE) and re.search(r"^b +stopped +143 ", told, re.MULTILINE)
+    assert "summary.json: No space left on device; the session ends without" in output
+    assert re.search(r"^a +succeeded +0 ", output, re.MULTILINE) and re.search(
+        r"^b +stopped +143 ", output, re.MULTILINE
+    )
     assert box.states() == {"a": "succeeded", "b": "stopped"}
     assert box.living() == []
 
@@ -263,14 +267,14 @@ def test_a_session_in_the_foreground_tells_of_a_full_disk_and_ends_there_when_it
 def test_a_session_on_a_full_disk_is_ended_by_down(small_disk: Box) -> None:
     box = small_disk
     box.ok("--detach", "--plan", box.plan(shell_run("a", POLITE)))
-    prints(box, "a", "ready")
+    wait_until_printed(box, "a", "ready")
     fill(box.logs)
     assert "the session has ended" in box.ok("down")
     assert box.states() == {"a": "stopped"}
     assert box.living() == []
 
 
-def say(box: Box, commands: list[dict[str, str]]) -> None:
+def send_commands(box: Box, commands: list[dict[str, str]]) -> None:
     """Sends commands that the engine has to carry out."""
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(json.loads((box.logs / ".engine.lock").read_text())["socket"])
@@ -356,29 +360,29 @@ def test_a_logs_folder_that_is_deleted_under_an_engine_ends_it_once_nothing_runs
     assert cpu_ticks(engine) - before < 3 * os.sysconf("SC_CLK_TCK")
     assert is_alive(pid)
     (box.folder / "go").touch()
-    is_gone(pid)
-    is_gone(engine)
+    wait_until_gone(pid)
+    wait_until_gone(engine)
     assert not box.logs.exists(), list(box.logs.rglob("*"))
     assert "no session here" in box.run("status").stderr
 
 
 def test_a_run_whose_logs_folder_was_deleted_can_still_be_stopped(box: Box) -> None:
     box.ok("--detach", "--plan", box.plan(shell_run("a", POLITE)))
-    prints(box, "a", "ready")
+    wait_until_printed(box, "a", "ready")
     pid = pid_of(box, "a")
     shutil.rmtree(box.logs)
     box.ok("stop", "a")
-    is_gone(pid)
+    wait_until_gone(pid)
     wait_until(lambda: not box.engines(), LONG_S, "the end of the engine")
 
 
 def test_a_session_whose_logs_folder_was_deleted_can_still_be_ended(box: Box) -> None:
     box.ok("--detach", "--plan", box.plan(shell_run("a", POLITE)))
-    prints(box, "a", "ready")
+    wait_until_printed(box, "a", "ready")
     pid = pid_of(box, "a")
     shutil.rmtree(box.logs)
     assert "the session has ended" in box.ok("down")
-    is_gone(pid)
+    wait_until_gone(pid)
     assert not box.engines()
     assert "no session here" in box.run("down").stderr
 
@@ -391,8 +395,8 @@ def test_a_new_session_in_the_place_of_a_deleted_one_is_not_disturbed_by_the_old
     pid_of(box, "new")
     assert is_alive(old)
     (box.folder / "go").touch()
-    is_gone(run)
-    is_gone(old)
+    wait_until_gone(run)
+    wait_until_gone(old)
     assert box.states() == {"new": "running"}
     (box.folder / "go2").touch()
     assert exit_of(box, "new")["exit_code"] == 0
@@ -409,8 +413,8 @@ def test_a_session_goes_on_where_its_logs_folder_was_moved_to(box: Box) -> None:
     assert refused.returncode == 2
     assert f"was moved while its engine (pid {engine}) ran" in refused.stderr
     (box.folder / "go").touch()
-    is_gone(pid)
-    is_gone(engine)
+    wait_until_gone(pid)
+    wait_until_gone(engine)
     assert not old.exists(), list(old.rglob("*"))
     box.logs = new
     box.ok("status", "--logs", str(new))
@@ -421,7 +425,7 @@ def test_a_session_goes_on_where_its_logs_folder_was_moved_to(box: Box) -> None:
 
 @as_root
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv, to be a root that may not read everything")
-def test_a_session_of_somebody_else_that_may_not_be_read_is_refused_in_one_line(box: Box) -> None:
+def test_a_session_of_another_user_that_may_not_be_read_is_refused_in_one_line(box: Box) -> None:
     box.ok("--headless", "--plan", box.plan(shell_run("a", "true")))
     (session,) = box.logs.glob("session_*")
     os.chown(session, 65534, 65534)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import pytest
 from support.cli_sandbox import Box
 from support.fake_nvml import FakeNvml, fake_gpu
-from support.process_table import UNTIL_GO, engine_of, events, exit_of, is_gone, kill_engine, pid_of, shell_run
+from support.process_table import UNTIL_GO, engine_of, events, exit_of, kill_engine, pid_of, shell_run, wait_until_gone
 
 # The shape of the pMSSM plan.
 PLAN = (
@@ -50,14 +50,14 @@ def everywhere(error: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("fault", EVERYWHERE)
-def test_an_nvml_that_fails_as_a_whole_says_why_and_comes_back(session: Made, fault: str) -> None:
+def test_an_nvml_that_fails_as_a_whole_is_reported_with_its_reason_and_comes_back(session: Made, fault: str) -> None:
     box, fake = session
     errors, expected = everywhere(fault), EVERYWHERE[fault]
     fake.set(*GPUS, errors=errors)
     status = box.wait(lambda status: status["gpu_error"])
     assert expected in status["gpu_error"] and status["gpus"] == []
     assert [status["runs"][run]["gpu"] for run in ("one", "two")] == [1, 2]
-    assert f"no GPU figures: {status['gpu_error']}" in box.ok("status")
+    assert f"no GPU readings: {status['gpu_error']}" in box.ok("status")
     fake.set(*GPUS)
     box.wait(lambda status: len(status["gpus"]) == 3 and status["gpu_error"] is None)
     fake.set(*GPUS, errors=errors)
@@ -65,7 +65,7 @@ def test_an_nvml_that_fails_as_a_whole_says_why_and_comes_back(session: Made, fa
 
 
 @pytest.mark.parametrize("fault", EVERYWHERE)
-def test_a_session_that_begins_without_nvml_trains_on_the_cpu_and_says_why(
+def test_a_session_that_starts_without_nvml_trains_on_the_cpu_and_gives_the_reason(
     make_box: Callable[[Mapping[str, str]], Box], fake_nvml: Callable[..., FakeNvml], fault: str
 ) -> None:
     fake = fake_nvml(gpus=GPUS)
@@ -95,7 +95,7 @@ def test_an_nvml_that_hangs_makes_the_figures_old_and_nothing_else_slow(session:
     old = box.wait(lambda status: status["taken_at"] - status["gpu_taken_at"] > 4)
     assert (old["runs"]["one"]["state"], len(old["gpus"])) == ("running", 3)
     goes_on(box)
-    is_gone(engine)  # it does not wait for the call to return
+    wait_until_gone(engine)  # it does not wait for the call to return
 
 
 def test_an_nvml_that_hangs_from_the_beginning_delays_what_needs_a_gpu_and_nothing_else(
@@ -153,7 +153,7 @@ def test_gpus_that_are_counted_in_another_order_are_known_by_their_uuids(session
     assert f"device={GPUS[2].uuid}" in box.log("mlp")
 
 
-def test_with_a_pinned_gpu_lost_a_new_engine_says_so_and_the_runs_go_on(
+def test_with_a_pinned_gpu_lost_a_new_engine_reports_it_and_the_runs_go_on(
     make_box: Callable[[Mapping[str, str]], Box], fake_nvml: Callable[..., FakeNvml]
 ) -> None:
     fake = fake_nvml(gpus=GPUS)

@@ -12,14 +12,14 @@ from support.process_table import (
     engine_of,
     events,
     exit_of,
-    finished,
     is_alive,
-    is_gone,
     kill_engine,
     parent_of,
     pid_of,
-    prints,
     shell_run,
+    wait_until_finished,
+    wait_until_gone,
+    wait_until_printed,
 )
 from support.waiting import wait_until
 
@@ -28,7 +28,7 @@ def kill_shim(pid: int) -> None:
     """SIGKILL to the shim of a command."""
     shim = parent_of(pid)
     os.kill(shim, signal.SIGKILL)
-    is_gone(shim)
+    wait_until_gone(shim)
 
 
 def test_a_run_whose_shim_was_killed_is_lost_even_when_it_ends_well_and_can_be_restarted(box: Box) -> None:
@@ -59,7 +59,7 @@ def test_an_exit_that_a_shim_wrote_down_and_did_not_live_to_put_in_its_place_is_
     (attempt / "exit.json").mkdir()
     (box.folder / "go").touch()
     assert exit_of(box, "a")["exit_code"] == 7
-    is_gone(shim)
+    wait_until_gone(shim)
     assert box.states() == {"a": "failed"}
 
 
@@ -86,7 +86,7 @@ def test_what_a_run_without_shim_left_behind_with_a_clean_environment_is_part_of
     try:
         kill_shim(pid)
         (box.folder / "go").touch()
-        is_gone(pid)
+        wait_until_gone(pid)
         engine = engine_of(box)
         assert box.status()["runs"]["a"]["state"] == "running"
         box.ok("kill", "a")
@@ -102,7 +102,7 @@ def test_without_its_shim_a_run_that_ignores_sigterm_is_killed_after_its_grace(b
     stubborn = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
     box.ok("--detach", "--plan", box.plan(shell_run("a", stubborn, stop_grace_s=0.5)))
     pid = pid_of(box, "a")
-    prints(box, "a", "ready")
+    wait_until_printed(box, "a", "ready")
     kill_shim(pid)
     assert is_alive(pid)
     box.ok("stop", "a")
@@ -134,7 +134,7 @@ def test_shims_killed_at_random_moments_of_their_birth_lose_no_run_and_start_non
                     kills += 1
         (box.folder / f"{name}.over").touch()
         exit_of(box, name)
-    finished(box)
+    wait_until_finished(box)
     assert kills >= len(names) // 2
     for name, state in box.states().items():
         ran = (box.folder / f"{name}.ran").read_text().split() if (box.folder / f"{name}.ran").exists() else []

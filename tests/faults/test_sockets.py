@@ -216,7 +216,9 @@ def roots_env(nobodys_box: Box) -> Iterator[dict[str, str]]:
         yield {**nobodys_box.env, "XDG_RUNTIME_DIR": folder}
 
 
-def test_what_is_another_users_is_neither_gone_on_with_nor_spoilt(nobodys_box: Box, roots_env: dict[str, str]) -> None:
+def test_a_session_of_another_user_is_neither_continued_nor_damaged(
+    nobodys_box: Box, roots_env: dict[str, str]
+) -> None:
     """Root could, and the runs would be root's from then on."""
     box = nobodys_box
     box.ok("--detach", "--plan", box.plan(TWO))
@@ -235,7 +237,7 @@ def test_what_is_another_users_is_neither_gone_on_with_nor_spoilt(nobodys_box: B
     goes_on(box)
 
 
-def test_whoever_may_only_read_a_session_is_told_so_in_a_line(nobodys_box: Box, roots_env: dict[str, str]) -> None:
+def test_a_user_who_may_only_read_a_session_gets_one_line(nobodys_box: Box, roots_env: dict[str, str]) -> None:
     box = nobodys_box
     as_user, users_env = box.prefix, box.env
     box.prefix, box.env = (), roots_env
@@ -247,7 +249,7 @@ def test_whoever_may_only_read_a_session_is_told_so_in_a_line(nobodys_box: Box, 
     goes_on(box)
 
 
-def test_clients_that_talk_nonsense_harm_nobody(session: Box) -> None:
+def test_clients_that_send_garbage_do_no_harm(session: Box) -> None:
     engine = engine_of(session)
     nonsense = [
         b"garbage\n",
@@ -315,7 +317,7 @@ def test_with_room_for_64_files_an_engine_holds_off_a_crowd_and_works_on(box: Bo
         client.close()
 
 
-def test_an_engine_that_is_frozen_is_said_not_to_answer_and_goes_on_afterwards(session: Box) -> None:
+def test_a_frozen_engine_is_reported_not_to_answer_and_continues_afterwards(session: Box) -> None:
     engine = engine_of(session)
     with stopped(engine):
         clients = [session.start(*words) for words in (["status"], ["stop", "a"])]
@@ -332,10 +334,10 @@ def test_a_client_waits_for_an_engine_that_is_just_leaving(session: Box) -> None
     fcntl.flock(lock, fcntl.LOCK_EX)
     client = session.start("status", "--json")
     wait_until(
-        lambda: b"engine_process" in b"".join(children_of(client.pid).values()),
+        lambda: b"pmssm.supervisor.engine" in b"".join(children_of(client.pid).values()),
         what="an engine that finds the lock taken",
     )
-    wait_until(lambda: b"engine_process" not in b"".join(children_of(client.pid).values()), what="its end")
+    wait_until(lambda: b"pmssm.supervisor.engine" not in b"".join(children_of(client.pid).values()), what="its end")
     os.close(lock)
     output, _ = client.communicate(timeout=60)
     assert client.returncode == 0, output

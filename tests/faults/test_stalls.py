@@ -44,7 +44,7 @@ def test_a_run_that_hangs_again_and_again_is_left_alone_after_the_last_restart(b
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]], ids=["lines", "json"])
-def test_a_session_in_the_foreground_tells_of_a_run_that_hangs(box: Box, options: list[str]) -> None:
+def test_a_session_in_the_foreground_reports_a_run_that_hangs(box: Box, options: list[str]) -> None:
     foreground = box.start("--headless", *options, "--plan", _plan(box, HANGS_ALWAYS))
     assert foreground.stdout is not None
     assert any("train: attempt 1 has stalled" in line for line in foreground.stdout)

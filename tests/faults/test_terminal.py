@@ -18,11 +18,11 @@ from support.process_table import (
     events,
     exit_of,
     is_alive,
-    is_gone,
     pid_of,
-    prints,
     shell_run,
     stopped,
+    wait_until_gone,
+    wait_until_printed,
 )
 from support.waiting import wait_until
 
@@ -121,7 +121,7 @@ def test_a_dashboard_under_nohup_ends_with_its_terminal_all_the_same(
     screen = open_screen("--plan", box.plan(PLAN), nohup=True)
     screen.shows("alpha", "running")
     close_terminal(screen)
-    is_gone(screen.process.pid)
+    wait_until_gone(screen.process.pid)
     (box.folder / "go").touch()
     assert exit_of(box, "omega")["exit_code"] == 0
 
@@ -158,7 +158,7 @@ def test_a_frozen_dashboard_holds_up_nobody(box: Box, open_screen: Callable[...,
     screen.shows("succeeded")
 
 
-def test_a_dashboard_says_that_a_frozen_engine_is_silent(box: Box, open_screen: Callable[..., Screen]) -> None:
+def test_a_dashboard_reports_a_frozen_engine(box: Box, open_screen: Callable[..., Screen]) -> None:
     box.ok("--detach", "--plan", box.plan(PLAN))
     pid_of(box, "alpha")
     screen = open_screen("attach")
@@ -177,16 +177,16 @@ def test_a_foreground_session_whose_terminal_is_dropped_stops_its_runs_cleanly(
     slow = "trap 'sleep 1; echo checkpoint; exit 143' TERM; echo ready; while :; do sleep 0.02; done"
     screen = open_screen("--headless", "--plan", box.plan(shell_run("alpha", slow)))
     screen.shows("running as pid")
-    prints(box, "alpha", "ready")
+    wait_until_printed(box, "alpha", "ready")
     pid = pid_of(box, "alpha")
     group = os.getpgid(screen.process.pid)
     os.killpg(group, signal.SIGHUP)
     wait_until(lambda: events(box, "stop_requested", "alpha"), LONG_S, "the first signal to be heard")
     os.killpg(group, signal.SIGHUP)  # the shell says it to its jobs, and the kernel to the terminal's foreground
     os.close(screen.process.child_fd)
-    is_gone(pid)
+    wait_until_gone(pid)
     assert exit_of(box, "alpha")["exit_code"] == 143
-    is_gone(screen.process.pid)
+    wait_until_gone(screen.process.pid)
     assert box.living() == []
 
 

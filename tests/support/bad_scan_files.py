@@ -1,4 +1,4 @@
-"""Scan files that must be refused, each by a function that writes it into a folder."""
+"""Scan files that must be rejected; a function per file writes it into a folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BAD_INPUTS: dict[str, BadInput] = {}
 
 
 def bad(description: str) -> Callable[[BadInput], BadInput]:
-    """Registers the writer under its description, which is also the row of docs/reference/data-errors.md."""
+    """Register the writer under its description, which names its row of docs/reference/data-errors.md."""
 
     def register(write: BadInput) -> BadInput:
         BAD_INPUTS[description] = write
@@ -28,7 +28,7 @@ def bad(description: str) -> Callable[[BadInput], BadInput]:
 
 
 def columns(count: int = 40) -> dict[str, Any]:
-    """Columns that are all right, by name."""
+    """Return valid columns by name."""
     random = np.random.default_rng(4)
     arrays: dict[str, Any] = {name: random.uniform(1, 2000, count) for name in COLUMNS}
     arrays["MO_Omega"] = random.uniform(0.01, 0.9, count)

@@ -23,7 +23,7 @@ FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
     *("--remote-debugging-port=0", "--window-size=1200,800"),
 )
-# The page draws its terminal into a canvas and keeps it for itself; it is met where it stores its inner half.
+# The page draws its terminal into a canvas and exports no reference to it; this catches the object at its creation.
 _FIND_TERMINAL = """
 Object.defineProperty(Object.prototype, "_core", {
   configurable: true,
@@ -44,17 +44,22 @@ _SCREEN = """
 
 
 class Page:
-    """A page in the browser, and all that it asked of the network."""
+    """Page in the browser.
+
+    Attributes:
+        requested: Addresses that it requested.
+        complaints: Errors of the console, and what the page's policy forbade.
+    """
 
     def __init__(self, devtools: aiohttp.ClientWebSocketResponse) -> None:
         self._devtools = devtools
         self._numbers = count(1)
         self._target: dict[str, str] = {}
-        self.requested: list[str] = []  # addresses
-        self.complaints: list[str] = []  # of the console: errors, and what the page's policy forbade
+        self.requested: list[str] = []
+        self.complaints: list[str] = []
 
-    async def begin(self) -> None:
-        """Makes the page, and watches its network and its console."""
+    async def open(self) -> None:
+        """Create the page, and record its network requests and its console."""
         target = await self.call("Target.createTarget", url="about:blank")
         attached = await self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
         self._target = {"sessionId": attached["sessionId"]}
@@ -63,7 +68,7 @@ class Page:
         await self.call("Page.addScriptToEvaluateOnNewDocument", source=_FIND_TERMINAL)
 
     async def call(self, method: str, **parameters: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
-        """The result of a command."""
+        """Send a command of the DevTools protocol and return its result."""
         number = next(self._numbers)
         await self._devtools.send_json({"id": number, "method": method, "params": parameters, **self._target})
         while True:
@@ -72,26 +77,26 @@ class Page:
                 assert "error" not in message, message
                 result: dict[str, Any] = message["result"]
                 return result
-            self._note(message.get("method", ""), message.get("params", {}))
+            self._record(message.get("method", ""), message.get("params", {}))
 
-    def _note(self, event: str, about: dict[str, Any]) -> None:
+    def _record(self, event: str, details: dict[str, Any]) -> None:
         if event == "Network.requestWillBeSent":
-            self.requested.append(about["request"]["url"])
+            self.requested.append(details["request"]["url"])
         elif event == "Network.webSocketCreated":
-            self.requested.append(about["url"])
+            self.requested.append(details["url"])
         elif event == "Log.entryAdded":
-            self.complaints.append(about["entry"]["text"])
+            self.complaints.append(details["entry"]["text"])
         elif event == "Runtime.exceptionThrown":
-            self.complaints.append(str(about["exceptionDetails"]))
+            self.complaints.append(str(details["exceptionDetails"]))
 
     async def evaluate(self, expression: str) -> Any:  # noqa: ANN401 - any JSON
-        """The value of an expression in the page; of a promise, what it comes to."""
+        """Return the value of an expression in the page, or of the promise that it returns."""
         options = {"returnByValue": True, "awaitPromise": True}
         done = await self.call("Runtime.evaluate", expression=expression, **options)
         return done["result"].get("value")
 
     async def until(self, *texts: str) -> str:
-        """What the page's terminal holds, as soon as it holds all these texts."""
+        """Wait until the page's terminal shows all these texts; return what it shows."""
         deadline = time.monotonic() + DEADLINE_S
         while True:
             screen = str(await self.evaluate(_SCREEN))
@@ -101,26 +106,26 @@ class Page:
             await asyncio.sleep(0.1)
 
     async def until_true(self, expression: str) -> None:
-        """Returns as soon as the expression holds in the page."""
+        """Wait until the expression is true in the page."""
         deadline = time.monotonic() + DEADLINE_S
         while not await self.evaluate(expression):
             assert time.monotonic() < deadline, f"never so: {expression}"
             await asyncio.sleep(0.1)
 
     async def press(self, key: str) -> None:
-        """Presses a key, wherever the focus is."""
+        """Press a key, wherever the focus is."""
         text = "\r" if key == "Enter" else key
         await self.call("Input.dispatchKeyEvent", type="keyDown", key=key, text=text)
         await self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
 
-    async def picture(self) -> bytes:
-        """The page as a PNG."""
+    async def screenshot(self) -> bytes:
+        """Return the page as PNG data."""
         return base64.b64decode((await self.call("Page.captureScreenshot"))["data"])
 
 
 @contextlib.asynccontextmanager
 async def browser_page(folder: Path) -> AsyncIterator[Page]:
-    """An empty page of a new Chromium, which keeps its files in `folder` and ends with the context."""
+    """Open an empty page of a new Chromium, which keeps its files in `folder` and ends with the context."""
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     assert program, "no Chromium here; tests/run.sh installs it"
     flags = [*FLAGS, f"--user-data-dir={folder}"]
@@ -134,16 +139,16 @@ async def browser_page(folder: Path) -> AsyncIterator[Page]:
             client.ws_connect(f"http://127.0.0.1:{port}{path}", max_msg_size=0) as devtools,
         ):
             page = Page(devtools)
-            await page.begin()
+            await page.open()
             yield page
     finally:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # its helpers are of its group
+            os.killpg(process.pid, signal.SIGKILL)  # its child processes are in its group
         await process.wait()
 
 
 async def _devtools_address(folder: Path, process: Process) -> tuple[str, str]:
-    """Port and path where the browser listens, which it writes into a file."""
+    """Return port and path where the browser listens; it writes them into a file."""
     deadline = time.monotonic() + DEADLINE_S
     while True:
         with contextlib.suppress(FileNotFoundError, ValueError):

@@ -1,4 +1,4 @@
-"""A user's shell in a folder of its own: runs the installed command, and leaves no process behind."""
+"""A shell in a folder of its own, for tests: runs the installed command, and leaves no process behind."""
 
 from __future__ import annotations
 
@@ -19,26 +19,33 @@ import psutil
 COMMAND = Path(sys.executable).with_name("pmssm-supervise")
 DEADLINE_S = 60.0
 POLL_S = 0.05
-ENGINE_SILENT_S = 2.0
+ENGINE_TIMEOUT_S = 2.0
 
 
 class Box:
-    """A folder to work in, with a runtime folder, an environment and a logs folder of its own."""
+    """A working folder with its own runtime folder, environment and logs folder.
+
+    Attributes:
+        folder: Where commands run.
+        logs: The logs folder.
+        env: Environment of the commands.
+        prefix: Arguments before every command, such as `prlimit --nofile=64`.
+    """
 
     def __init__(self, folder: Path, runtime: Path, env: Mapping[str, str]) -> None:
         self.folder = folder
         self.logs = folder / "logs"
         self.env = {**env, "XDG_RUNTIME_DIR": str(runtime), "COLUMNS": "200"}
-        self.prefix: tuple[str, ...] = ()  # words before every command, such as `prlimit --nofile=64`
+        self.prefix: tuple[str, ...] = ()
         self._foreground: list[subprocess.Popen[str]] = []
 
     def plan(self, text: str) -> str:
-        """Writes a plan; gives its name for `--plan`."""
+        """Write a plan; return its name for `--plan`."""
         (self.folder / "plan.toml").write_text(text)
         return "plan.toml"
 
     def run(self, *arguments: str, timeout: float = DEADLINE_S) -> subprocess.CompletedProcess[str]:
-        """The finished command."""
+        """Run a command to its end."""
         return subprocess.run(
             [*self.prefix, COMMAND, *arguments],
             cwd=self.folder,
@@ -51,13 +58,13 @@ class Box:
         )
 
     def ok(self, *arguments: str, timeout: float = DEADLINE_S) -> str:
-        """The output of a command that must succeed."""
+        """Run a command that must succeed; return its output."""
         done = self.run(*arguments, timeout=timeout)
         assert done.returncode == 0, f"{arguments}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """The command, running in the foreground of nobody."""
+        """Start a command and return its process."""
         process = subprocess.Popen(
             [*self.prefix, COMMAND, *arguments],
             cwd=self.folder,
@@ -71,15 +78,15 @@ class Box:
         return process
 
     def status(self) -> dict[str, Any]:
-        """What `status --json` says."""
+        """Return what `status --json` prints."""
         answer: dict[str, Any] = json.loads(self.ok("status", "--json"))
         return answer
 
     def wait(self, condition: Callable[[dict[str, Any]], object], deadline: float = DEADLINE_S) -> dict[str, Any]:
-        """The first status that fulfils `condition`."""
+        """Wait for a status that fulfils `condition`; return it."""
         end = time.monotonic() + deadline
         while True:
-            status = self._picture()
+            status = self._snapshot()
             if status is None or condition(status):
                 done = self.run("status", "--json")
                 status = json.loads(done.stdout) if done.returncode == 0 else None
@@ -89,49 +96,49 @@ class Box:
             assert time.monotonic() < end, f"still not so after {deadline} s: {json.dumps(status, indent=1)}"
             time.sleep(POLL_S)
 
-    def _picture(self) -> dict[str, Any] | None:
-        """What `status --json` would say, asked of a living engine without starting a process; None without one."""
+    def _snapshot(self) -> dict[str, Any] | None:
+        """Return what `status --json` would print, from a running engine, without a process; None without an engine."""
         try:
             holder = json.loads((self.logs / ".engine.lock").read_text())
             with socket.socket(socket.AF_UNIX) as client:
-                client.settimeout(ENGINE_SILENT_S)
+                client.settimeout(ENGINE_TIMEOUT_S)
                 client.connect(holder["socket"])
                 client.sendall(b'{"verb": "look"}\n')
                 with client.makefile("rb") as answer:
-                    picture: dict[str, Any] = json.loads(answer.readline())
-                    return picture
+                    snapshot: dict[str, Any] = json.loads(answer.readline())
+                    return snapshot
         except (OSError, ValueError, KeyError):
             return None
 
     def states(self) -> dict[str, str]:
-        """Each run's state."""
+        """Return the state of each run."""
         return {name: run["state"] for name, run in self.status()["runs"].items()}
 
     def log(self, run: str) -> str:
-        """The whole log of a run."""
+        """Return the whole log of a run."""
         (path,) = self.logs.glob(f"{run}_[0-9]*.log")
         return path.read_text()
 
     def journal(self) -> list[dict[str, Any]]:
-        """Every event of the newest session."""
+        """Return every event of the newest session."""
         path = max(self.logs.glob("session_*/journal.jsonl"))
         return [json.loads(line) for line in path.read_text().splitlines()]
 
     def living(self) -> list[int]:
-        """Every process that an attempt of this box has left alive, found by its mark in the environment."""
-        mark = f"PMSSM_SUPERVISE_ATTEMPT={self.logs}".encode()
-        return [pid for pid in _pids() if mark in _read(pid, "environ")]
+        """Return the processes of all attempts, found by a variable of their environment."""
+        variable = f"PMSSM_SUPERVISE_ATTEMPT={self.logs}".encode()
+        return [pid for pid in _pids() if variable in _read(pid, "environ")]
 
     def engines(self) -> list[int]:
-        """Every living engine of this box."""
+        """Return the processes of all detached engines."""
         return [
             pid
             for pid in _pids()
-            if os.fsencode(self.logs) in (words := _read(pid, "cmdline")) and b"engine_process" in words
+            if os.fsencode(self.logs) in (words := _read(pid, "cmdline")) and b"pmssm.supervisor.engine" in words
         ]
 
     def close(self) -> None:
-        """Ends whatever still lives, by its own id."""
+        """Kill every process that is left, by its id."""
         for process in self._foreground:
             if process.poll() is None:
                 process.kill()
@@ -152,7 +159,7 @@ def _kill(pids: list[int]) -> None:
 
 
 def _children(pid: int) -> list[int]:
-    """All that a process has started, and what those have."""
+    """Return all descendants of a process."""
     try:
         return [child.pid for child in psutil.Process(pid).children(recursive=True)]
     except psutil.NoSuchProcess:

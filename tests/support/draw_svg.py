@@ -1,6 +1,6 @@
-"""Draws README's pictures of the dashboard: `python tests/dashboard/draw_svg.py docs`.
+"""Draw README's images of the dashboard: `PYTHONPATH=tests python tests/support/draw_svg.py docs/images`.
 
-The session in them is the fixed one of the dashboard's tests: its runs, GPUs, users and losses are made up.
+They show the fixed session of the dashboard's tests, so runs, GPUs, users and losses are invented.
 """
 
 import asyncio
@@ -12,16 +12,16 @@ from pathlib import Path
 
 from pmssm.supervisor.gpus.models import Gpu, GpuProcess
 
-from support.fake_engine import NOW, Stage, some_gpus, until, until_shown
+from support.fake_engine import NOW, FakeEngine, some_gpus, until, until_shown
 
-PICTURES = {(80, 24): "", (120, 36): "c", (200, 50): ""}  # sizes in cells, and the keys pressed before
-MOMENTS = 120  # of the GPUs' past, 2 s apart
+IMAGES = {(80, 24): "", (120, 36): "c", (200, 50): ""}  # size in cells, and the keys pressed before
+SAMPLES = 120  # of the GPUs' history, 2 s apart
 
 
-def gpus_at(moment: int) -> tuple[Gpu, ...]:
-    """The GPUs of the tests with processes, and busy in waves."""
+def gpus_at(sample: int) -> tuple[Gpu, ...]:
+    """Return the GPUs of the tests with processes and a periodic utilization."""
     idle, first, second, others = some_gpus()
-    use = [round(85 + 14 * math.sin(moment / 5 + shift)) for shift in (0, 2)]
+    use = [round(85 + 14 * math.sin(sample / 5 + shift)) for shift in (0, 2)]
     ours = [
         gpu.model_copy(
             update={
@@ -33,22 +33,24 @@ def gpus_at(moment: int) -> tuple[Gpu, ...]:
             zip((first, second), use, ("transformer", "transformer_tabular"), strict=True)
         )
     ]
-    theirs = others.model_copy(update={"processes": (GpuProcess(pid=977, memory_mib=29800, user="somebody"),)})
+    theirs = others.model_copy(update={"processes": (GpuProcess(pid=977, memory_mib=29800, user="ana"),)})
     return (idle, *ours, theirs)
 
 
 async def draw(folder: Path, size: tuple[int, int], keys: str) -> str:
-    """The screen as SVG, with the reader's own monospace font in place of one from elsewhere."""
-    stage = Stage(folder)
-    app = stage.app()
+    """Return the screen as SVG, with a local monospace font instead of a downloaded one."""
+    engine = FakeEngine(folder)
+    app = engine.app()
     async with app.run_test(size=size) as pilot:
         await until_shown(pilot, "best val", "Epoch 300/2000", "█▇")
-        for moment in range(MOMENTS):
-            app.resources.look(stage.picture(gpus=gpus_at(moment), gpu_taken_at=NOW - MOMENTS + moment))
-        stage.show(stage.picture(gpus=gpus_at(MOMENTS)))
+        for sample in range(SAMPLES):
+            app.panes.resources.add_snapshot(
+                engine.make_snapshot(gpus=gpus_at(sample), gpu_taken_at=NOW - SAMPLES + sample)
+            )
+        engine.publish(engine.make_snapshot(gpus=gpus_at(SAMPLES)))
         await pilot.press(*keys)
-        await until(pilot, lambda: "somebody" in str(app.gpus._lines))
-        app.key_bar.forget()
+        await until(pilot, lambda: "ana" in str(app.panes.gpus._lines))
+        app.panes.key_bar.clear_message()
         await pilot.pause(1.0)
         svg = app.export_screenshot(title="pmssm-supervise")
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
@@ -57,7 +59,7 @@ async def draw(folder: Path, size: tuple[int, int], keys: str) -> str:
 
 
 if __name__ == "__main__":
-    for (columns, rows), pressed in PICTURES.items():
+    for (columns, rows), pressed in IMAGES.items():
         with tempfile.TemporaryDirectory() as name:
-            picture = asyncio.run(draw(Path(name), (columns, rows), pressed))
-        (Path(sys.argv[1]) / f"dashboard_{columns}x{rows}.svg").write_text(picture)
+            image = asyncio.run(draw(Path(name), (columns, rows), pressed))
+        (Path(sys.argv[1]) / f"dashboard_{columns}x{rows}.svg").write_text(image)

@@ -1,4 +1,4 @@
-"""A stand-in for the engine, a fixed session, and the screen as text."""
+"""Fake engine with a fixed session, and helpers that read the screen as text."""
 
 import asyncio
 import contextlib
@@ -46,20 +46,30 @@ progress = '{PROGRESS}'
 
 
 def epoch_line(epoch: int, train: float, val: float) -> str:
-    """A line of a training's log."""
+    """Return the log line of an epoch."""
     return f"Epoch {epoch}/2000 | train {train:.6f} | val {val:.6f}"
 
 
 def training_log(epochs: int) -> str:
-    """The log of a training whose loss falls."""
+    """Return the log of a training with decreasing losses."""
     losses = [
         (0.8 * math.exp(-epoch / 60) + 0.02, 0.9 * math.exp(-epoch / 80) + 0.03) for epoch in range(1, epochs + 1)
     ]
     return "".join(f"{epoch_line(epoch, *pair)}\n" for epoch, pair in enumerate(losses, 1))
 
 
-class Stage:
-    """The engine's end as the test directs it: what it shows, what it answers, whether it is there."""
+class FakeEngine:
+    """Fake engine: a `SessionSource` and its `Connection`, controlled by the test.
+
+    Attributes:
+        commands: Commands received, oldest first.
+        reopened: The `reopen` argument of each connection attempt.
+        reply: Answer to every command.
+        snapshot: Snapshot sent to the dashboard; None while there is none.
+        recorded_snapshot: Session as read from its files.
+        unavailable: Error that every connection attempt raises; None while the engine is reachable.
+        now: Time shown by the dashboard's clock, unix seconds.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -70,65 +80,69 @@ class Stage:
         self.commands: list[Command] = []
         self.reopened: list[bool] = []
         self.reply = Reply(ok=True, message="done as asked")
-        self.snapshot: Snapshot | None = self.picture()
-        self.recording: Snapshot | None = None
-        self.gone: EngineUnavailable | None = None
+        self.snapshot: Snapshot | None = self.make_snapshot()
+        self.recorded_snapshot: Snapshot | None = None
+        self.unavailable: EngineUnavailable | None = None
         self.now = NOW
         self._changed = asyncio.Event()
 
     def log(self, run: str) -> Path:
-        """Where a run's log lies."""
+        """Return the path of a run's log."""
         return self.folder / f"{run}.log"
 
     def app(self, **settings: Any) -> Dashboard:  # noqa: ANN401 - any field of the settings
-        """A dashboard of this session."""
+        """Return a dashboard of this session."""
         return Dashboard(self, clock=lambda: self.now, settings=DashboardConfig(**settings))
 
-    def show(self, snapshot: Snapshot | None = None) -> None:
-        """Sends a picture, by default the present one once more."""
+    def publish(self, snapshot: Snapshot | None = None) -> None:
+        """Send a snapshot, by default the current one again."""
         self.snapshot = snapshot or self.snapshot
         self._changed.set()
 
-    def leave(self, reason: EngineUnavailable | None = None) -> None:
-        """Takes the engine away."""
-        self.gone = reason or EngineUnavailable("the engine hung up")
+    def disconnect(self, reason: EngineUnavailable | None = None) -> None:
+        """Close all connections and refuse new ones."""
+        self.unavailable = reason or EngineUnavailable("the engine closed the connection")
         self._changed.set()
 
-    def come_back(self) -> None:
-        """Brings the engine back."""
-        self.gone = None
+    def reconnect(self) -> None:
+        """Accept connections again."""
+        self.unavailable = None
 
-    # What the dashboard sees as its source
+    # SessionSource and Connection
 
     @contextlib.asynccontextmanager
     async def open(self, *, reopen: bool = False) -> AsyncIterator[Connection]:
+        """Open a connection, or raise `unavailable`."""
         self.reopened.append(reopen)
-        if reopen and isinstance(self.gone, NoActiveSession):
-            self.gone = None  # an engine is started on the finished session
-        if self.gone is not None:
-            raise self.gone
+        if reopen and isinstance(self.unavailable, NoActiveSession):
+            self.unavailable = None  # an engine is started on the finished session
+        if self.unavailable is not None:
+            raise self.unavailable
         yield self
 
-    async def recorded(self) -> Snapshot | None:
-        return self.recording
+    async def read_recorded(self) -> Snapshot | None:
+        """Return the recorded snapshot."""
+        return self.recorded_snapshot
 
     async def snapshots(self) -> AsyncIterator[Snapshot]:
+        """Yield the snapshot now and after each `publish`."""
         while True:
             self._changed.clear()
-            if self.gone is not None:
-                raise self.gone
+            if self.unavailable is not None:
+                raise self.unavailable
             if self.snapshot is not None:
                 yield self.snapshot
             await self._changed.wait()
 
     async def command(self, command: Command) -> Reply:
+        """Record a command and return the fixed reply."""
         self.commands.append(command)
         return self.reply
 
-    # Pictures
+    # Snapshots
 
-    def picture(self, *, runs: dict[str, RunView] | None = None, **changes: Any) -> Snapshot:  # noqa: ANN401 - any field of a snapshot
-        """The session with two trainings under way, or with what the test changes."""
+    def make_snapshot(self, *, runs: dict[str, RunView] | None = None, **changes: Any) -> Snapshot:  # noqa: ANN401 - any field of a snapshot
+        """Return a snapshot with two running trainings; `changes` replace fields."""
         fixed: dict[str, Any] = {
             "session": "20260122_153100",
             "name": "pmssm",
@@ -146,7 +160,7 @@ class Stage:
         return Snapshot(**{**fixed, **changes})
 
     def runs(self, **changes: dict[str, Any]) -> dict[str, RunView]:
-        """The four runs; `transformer={"state": "failed"}` changes one."""
+        """Return the four runs; `transformer={"state": "failed"}` changes one."""
         runs: dict[str, dict[str, Any]] = {
             "prepare": {
                 "state": "succeeded",
@@ -165,7 +179,7 @@ class Stage:
 
 
 def training(gpu: int, pid: int, *, epoch: int, eta_s: float, **losses: float) -> dict[str, Any]:
-    """A training under way, as the engine sees it."""
+    """Return the fields of a running training."""
     return {
         "state": "running",
         "attempt": 1,
@@ -184,7 +198,7 @@ def training(gpu: int, pid: int, *, epoch: int, eta_s: float, **losses: float) -
 
 
 def some_gpus() -> tuple[Gpu, ...]:
-    """Four GPUs: idle, ours, ours, somebody else's with sensors missing."""
+    """Return four GPUs: idle, ours, ours, and another user's without sensors."""
     name = "NVIDIA A100-SXM4-40GB"
     common: dict[str, Any] = {"name": name, "memory_total_mib": 40960, "temperature_c": 45, "power_w": 210.5}
     return (
@@ -203,25 +217,25 @@ def some_gpus() -> tuple[Gpu, ...]:
 
 
 def screen_text(app: App[Any]) -> str:
-    """The screen as a terminal would show it, without colours."""
+    """Return the screen as a terminal would show it, without colours."""
     strips = app.screen._compositor.render_strips(app.size)
     return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
 
 
 async def until(pilot: Pilot[Any], condition: Callable[[], object]) -> None:
-    """Returns as soon as the condition holds; fails with the screen if it does not within the deadline."""
+    """Wait until the condition holds; fail with the screen's text after the deadline."""
     deadline = time.monotonic() + DEADLINE_S
     while not condition():
-        assert time.monotonic() < deadline, f"waited in vain; the screen:\n{screen_text(pilot.app)}"
+        assert time.monotonic() < deadline, f"condition not met; the screen:\n{screen_text(pilot.app)}"
         await pilot.pause(0.02)
 
 
 async def settled(pilot: Pilot[Any]) -> str:
-    """The screen once it has stayed the same for a while."""
+    """Return the screen once it has not changed for 0.4 s."""
     shown, since = "", time.monotonic()
     deadline = since + DEADLINE_S
     while time.monotonic() - since < 0.4:
-        assert time.monotonic() < deadline, f"the screen does not come to rest:\n{shown}"
+        assert time.monotonic() < deadline, f"the screen keeps changing:\n{shown}"
         await pilot.pause(0.05)
         if screen_text(pilot.app) != shown:
             shown, since = screen_text(pilot.app), time.monotonic()
@@ -229,6 +243,6 @@ async def settled(pilot: Pilot[Any]) -> str:
 
 
 async def until_shown(pilot: Pilot[Any], *texts: str) -> str:
-    """The screen as soon as it shows all the texts."""
+    """Return the screen as soon as it shows all the texts."""
     await until(pilot, lambda: all(text in screen_text(pilot.app) for text in texts))
     return screen_text(pilot.app)

@@ -1,4 +1,4 @@
-"""What a fault test sees of a box without asking anybody: the journal on disk, and the kernel's own tables."""
+"""The state of a session without its engine: the journal on disk, and the kernel's tables."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from support.waiting import wait_until
 
 LONG_S = 60.0
 
-# Ends itself like a trainer on SIGTERM: a checkpoint, then exit code 143.
+# Exits like a trainer on SIGTERM: a checkpoint, then exit code 143.
 POLITE = "trap 'echo checkpoint; exit 143' TERM; echo ready; while :; do sleep 0.05; done"
 # Waits for the file `go`, then succeeds.
 UNTIL_GO = "until test -e go; do sleep 0.02; done"
 
 
 def shell_run(name: str, script: str, **settings: object) -> str:
-    """A run of a plan: a shell script that takes no slot, unless `settings` say otherwise."""
-    words = {"command": ["sh", "-c", script], "slot": "none", **settings}
-    lines = [f"{key} = {json.dumps(value)}" for key, value in words.items() if value is not None]
+    """Return a run of a plan as TOML: a shell script that takes no slot, unless `settings` specify one."""
+    keys = {"command": ["sh", "-c", script], "slot": "none", **settings}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in keys.items() if value is not None]
     return "\n".join([f"[runs.{name}]", *lines, ""])
 
 
 def events(box: Box, kind: str, run: str | None = None) -> list[dict[str, Any]]:
-    """The events of the newest session's journal, without a line that is not complete."""
+    """Return the events in the newest session's journal, without an incomplete last line."""
     journals = sorted(box.logs.glob("session_*/journal.jsonl"))
     lines = journals[-1].read_bytes().split(b"\n")[:-1] if journals else []
     found = (json.loads(line) for line in lines)
@@ -37,27 +37,27 @@ def events(box: Box, kind: str, run: str | None = None) -> list[dict[str, Any]]:
 
 
 def pid_of(box: Box, run: str, attempt: int = 1) -> int:
-    """The pid of an attempt's command, as soon as the journal tells it."""
+    """Return the pid of an attempt's command, as soon as the journal contains it."""
 
-    def told() -> int | None:
+    def recorded() -> int | None:
         starts = events(box, "attempt_started", run)
         return next((event["pid"] for event in starts if event["attempt"] == attempt), None)
 
-    return int(wait_until(told, LONG_S, f"{run} to run for the {attempt}. time"))
+    return int(wait_until(recorded, LONG_S, f"{run} to run for the {attempt}. time"))
 
 
 def exit_of(box: Box, run: str, attempt: int = 1) -> dict[str, Any]:
-    """How an attempt ended, as soon as the journal tells it."""
+    """Return how an attempt ended, as soon as the journal contains it."""
 
-    def told() -> dict[str, Any] | None:
+    def recorded() -> dict[str, Any] | None:
         ends = events(box, "attempt_ended", run)
         return next((event["exit"] for event in ends if event["attempt"] == attempt), None)
 
-    return wait_until(told, LONG_S, f"attempt {attempt} of {run} to end")
+    return wait_until(recorded, LONG_S, f"attempt {attempt} of {run} to end")
 
 
-def prints(box: Box, run: str, line: str) -> None:
-    """Waits until the run has printed the line."""
+def wait_until_printed(box: Box, run: str, line: str) -> None:
+    """Wait until the run has printed the line."""
 
     def printed() -> bool:
         return any(line in path.read_text(errors="replace").split("\n") for path in box.logs.glob(f"{run}_[0-9]*.log"))
@@ -65,45 +65,45 @@ def prints(box: Box, run: str, line: str) -> None:
     wait_until(printed, LONG_S, f"{run} to print {line}")
 
 
-def finished(box: Box) -> None:
-    """Waits until the session has finished and its engine has left."""
+def wait_until_finished(box: Box) -> None:
+    """Wait until the session has finished and its end is in the journal."""
     wait_until(lambda: events(box, "session_finished"), LONG_S, "the end of the session")
 
 
 def engine_of(box: Box) -> int:
-    """The only engine of the box, as soon as there is exactly one."""
+    """Return the pid of the only engine of the box, as soon as there is exactly one."""
     return wait_until(lambda: box.engines() if len(box.engines()) == 1 else None, LONG_S, "one engine")[0]
 
 
 def kill_engine(box: Box) -> None:
-    """SIGKILL to the engine; returns when it is gone."""
+    """Send SIGKILL to the engine, and wait until it has ended."""
     pid = engine_of(box)
     os.kill(pid, signal.SIGKILL)
-    is_gone(pid)
+    wait_until_gone(pid)
 
 
 def is_alive(pid: int) -> bool:
-    """Whether the process exists and is no zombie."""
+    """Return whether the process exists and is no zombie."""
     return state_of(pid) not in ("", "Z", "X")
 
 
-def is_gone(pid: int) -> None:
-    """Waits until the process has ended."""
+def wait_until_gone(pid: int) -> None:
+    """Wait until the process has ended."""
     wait_until(lambda: not is_alive(pid), LONG_S, f"the end of {pid}")
 
 
 def state_of(pid: int) -> str:
-    """The kernel's letter for the state of a process; "" where there is none."""
+    """Return the kernel's letter for the state of a process; "" where there is none."""
     return (_stat(pid) or [""])[0]
 
 
 def parent_of(pid: int) -> int:
-    """The shim of a command."""
+    """Return the pid of a process's parent: the shim, for a command."""
     return int(_stat(pid)[1])
 
 
 def children_of(pid: int) -> dict[int, bytes]:
-    """The command lines of a process's children."""
+    """Return the command lines of a process's children, by pid."""
     lines = {}
     with contextlib.suppress(OSError):
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
@@ -113,7 +113,7 @@ def children_of(pid: int) -> dict[int, bytes]:
 
 
 def cpu_ticks(pid: int) -> int:
-    """Clock ticks that a process has used, user and system; 0 once it has ended."""
+    """Return the clock ticks that a process has used, user and system; 0 once it has ended."""
     return sum(map(int, _stat(pid)[11:13]))
 
 
@@ -126,7 +126,7 @@ def _stat(pid: int) -> list[str]:
 
 @contextlib.contextmanager
 def stopped(pid: int) -> Iterator[None]:
-    """A process that is frozen by SIGSTOP meanwhile."""
+    """Freeze a process by SIGSTOP meanwhile."""
     os.kill(pid, signal.SIGSTOP)
     try:
         wait_until(lambda: state_of(pid) in ("T", ""), LONG_S, f"{pid} to stop")

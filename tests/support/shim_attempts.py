@@ -1,4 +1,4 @@
-"""Real attempts for tests: shims, the commands below them, and their certain end."""
+"""Real attempts for tests: shims and the commands below them, all ended after the test."""
 
 import contextlib
 import json
@@ -6,17 +6,16 @@ import os
 import select
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pmssm.supervisor.launchers import shim
 from pmssm.supervisor.launchers.attempt_files import ATTEMPT_VARIABLE, AttemptSpec
-from pmssm.supervisor.launchers.local import LocalAttempt
+from pmssm.supervisor.launchers.base import Outcome
+from pmssm.supervisor.launchers.local_attempt import LocalAttempt
 from pmssm.supervisor.launchers.process_identity import ProcessIdentity, find_by_environment
-from pmssm.supervisor.launchers.shim_pool import ShimPool
+from pmssm.supervisor.launchers.shim_pool import IdleShim, ShimPool
 from pmssm.supervisor.session.events import Exit
 
 from support.waiting import wait_until
@@ -25,7 +24,7 @@ HEADER = "header of the attempt\n"
 
 
 def is_alive(pid: int) -> bool:
-    """Whether the process exists and is no zombie."""
+    """Return whether the process exists and is no zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
@@ -44,7 +43,7 @@ def has_ended(descriptor: int) -> bool:
 
 @dataclass
 class Workplace:
-    """Where one attempt happens, and the promise that nothing of it outlives the test."""
+    """The folder of one attempt, and the means to end all its processes."""
 
     path: Path
     pids: list[int] = field(default_factory=list)  # shims that are ours to reap
@@ -67,44 +66,27 @@ class Workplace:
         cwd: str = "",
         grace_s: float = 60.0,
     ) -> AttemptSpec:
-        """What to start; a text is a shell script, `$here` is a folder for its notes."""
-        words = ("/bin/sh", "-c", command) if isinstance(command, str) else tuple(command)
+        """Return what to start; a text is a shell script, and `$here` is a folder for the files it writes."""
+        arguments = ("/bin/sh", "-c", command) if isinstance(command, str) else tuple(command)
         environment = {"PATH": os.environ["PATH"], "here": str(self.path), **(env or {})}
-        return AttemptSpec(words, cwd or str(self.path), environment, str(self.log), HEADER, grace_s)
+        return AttemptSpec(arguments, cwd or str(self.path), environment, str(self.log), HEADER, grace_s)
 
     def shim(self, spec: AttemptSpec) -> "ShimProcess":
-        """A shim started as launchers/local.py starts it, without that file's help."""
+        """Start a shim as LocalAttempt.start does, without that class."""
         self.folder.mkdir(exist_ok=True)
         env = {**spec.env, ATTEMPT_VARIABLE: str(self.folder)}
         record = {**{name: getattr(spec, name) for name in AttemptSpec.__dataclass_fields__}, "env": env}
         path, text = self.folder / "spec.json", json.dumps(record)
         if not path.exists() or path.read_text() != text:  # another shim of this folder may be reading it
             path.write_text(text)
-        ready, theirs = os.pipe()
-        standard_input, words = os.pipe2(os.O_CLOEXEC)
-        os.write(words, os.fsencode(self.folder))
-        os.close(words)
-        pid = os.posix_spawn(
-            sys.executable,
-            [sys.executable, "-I", "-S", shim.__file__],
-            os.environ,
-            file_actions=[
-                (os.POSIX_SPAWN_DUP2, standard_input, 0),
-                (os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_RDWR, 0),
-                (os.POSIX_SPAWN_DUP2, 1, 2),
-                (os.POSIX_SPAWN_DUP2, theirs, shim.READY),
-            ],
-            setsid=True,
-            setsigmask=shim.OBEYED,
-        )
-        os.close(theirs)
-        os.close(standard_input)
-        self.pids.append(pid)
-        self.pidfds[pid] = os.pidfd_open(pid)
-        return ShimProcess(self, pid, ready)
+        idle = IdleShim.spawn()
+        self.pids.append(idle.pid)
+        self.pidfds[idle.pid] = idle.pidfd
+        idle.assign(self.folder)
+        return ShimProcess(self, idle.pid, idle.ready)
 
     def attempt(self, spec: AttemptSpec) -> "Attempt":
-        """An attempt as the engine starts it."""
+        """Start an attempt as the engine does, and wait until its command has been started."""
         attempt, ready = LocalAttempt.start(self.folder, spec, ShimPool())
         assert attempt._child is not None
         self.pids.append(attempt._child)
@@ -112,9 +94,9 @@ class Workplace:
         return Attempt(self, attempt, ready)
 
     def note(self, name: str) -> str:
-        """What a command wrote into `$here/name`, once it is there."""
+        """Return what a command wrote into `$here/name`, once it is there."""
         path = self.path / name
-        wait_until(lambda: path.exists() and path.read_text().endswith("\n"), what=f"a word in {path}")
+        wait_until(lambda: path.exists() and path.read_text().endswith("\n"), what=f"a line in {path}")
         return path.read_text().strip()
 
     def pid(self, name: str) -> int:
@@ -124,7 +106,7 @@ class Workplace:
         return self.log.read_text().splitlines()
 
     def end(self) -> None:
-        """Ends every process of the attempt, by its own pid."""
+        """End every process of the attempt, by its own pid."""
         for pid in self.pids:
             if self.pidfds[pid] >= 0:
                 with contextlib.suppress(ProcessLookupError):
@@ -132,7 +114,7 @@ class Workplace:
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, 0)
                 os.close(self.pidfds[pid])
-        wait_until(lambda: not self._kill_marked(), what="the end of what a test started")
+        wait_until(lambda: not self._kill_marked(), what="the end of all processes of a test")
 
     def _kill_marked(self) -> bool:
         found = False
@@ -148,7 +130,7 @@ class Workplace:
 
 @dataclass
 class ShimProcess:
-    """A shim and what it has written down."""
+    """A shim and the files that it has written."""
 
     place: Workplace
     number: int
@@ -158,7 +140,7 @@ class ShimProcess:
         signal.pidfd_send_signal(self.place.pidfds[self.number], number)
 
     def is_ready(self) -> None:
-        """Waits until the command has been started, or never will be."""
+        """Wait until the command has been started, or never will be."""
         wait_until(lambda: has_ended(self.ready), what="a shim that is ready")
         assert os.read(self.ready, 1) == b""
         os.close(self.ready)
@@ -169,13 +151,13 @@ class ShimProcess:
         return record
 
     def exit(self) -> dict[str, Any]:
-        """The exit record, once the shim has ended."""
+        """Return the exit record, once the shim has ended."""
         assert self.wait() == 0, (self.place.folder / "shim.log").read_text()
         record: dict[str, Any] = json.loads((self.place.folder / "exit.json").read_text())
         return record
 
     def wait(self) -> int:
-        """The shim's own exit code."""
+        """Return the shim's own exit code, once it has ended."""
         descriptor = self.place.pidfds[self.number]
         wait_until(lambda: has_ended(descriptor), what="the end of a shim")
         _, status = os.waitpid(self.number, 0)
@@ -203,29 +185,33 @@ class Attempt:
         return int(json.loads((self.place.folder / "process.json").read_text())["shim"]["pid"])
 
     def kill_shim(self) -> None:
-        """SIGKILL to the shim alone; returns once it is dead."""
+        """Send SIGKILL to the shim alone, and wait until it is dead."""
         identity = ProcessIdentity.of(self.shim_pid)
         assert identity is not None
         os.kill(identity.pid, signal.SIGKILL)
         wait_until(lambda: not is_alive(identity.pid))
 
     def outcome(self) -> Exit:
+        """Return how the attempt ends."""
         return outcome_of(self.local)
 
 
 def outcome_of(attempt: LocalAttempt) -> Exit:
-    """How the attempt ends."""
+    """Return how the attempt ends."""
+    outcome = wait_until(lambda: poll(attempt), what="the end of an attempt")
+    assert isinstance(outcome, Exit)
+    return outcome
 
-    def poll() -> Exit | None:
-        attempt.tick()
-        return attempt.poll()
 
-    return wait_until(poll, what="the end of an attempt")
+def poll(attempt: LocalAttempt) -> Outcome | None:
+    """Bring an attempt up to date and return how it ended, or None while it is alive."""
+    attempt.advance()
+    return attempt.outcome
 
 
 @contextlib.contextmanager
 def bystander() -> Any:  # noqa: ANN401
-    """A process that has nothing to do with any attempt, and must be left alone."""
+    """Run a process that has nothing to do with any attempt, and must be left alone."""
     process = subprocess.Popen(["sleep", "600"])
     try:
         yield process

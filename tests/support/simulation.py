@@ -1,4 +1,4 @@
-"""A tiny simulated world for the scheduler: it carries out what `decide` asks for, and nothing else.
+"""A simulated session for the scheduler: it executes what `decide` returns, and nothing else.
 
 Every event goes through a journal of events; an engine's death is a replay of it, as in the real engine.
 """
@@ -39,7 +39,7 @@ Outcome = Literal["succeeds", "fails", "crashes", "is_lost", "cannot_start"]
 
 
 def plan_of(**runs: tuple[Sequence[str], object]) -> Plan:
-    """A plan from `name=(after, slot)`."""
+    """Return a plan from `name=(after, slot)`."""
     return Plan(
         runs={
             name: RunPlan.model_validate({"command": ["true"], "after": after, "slot": slot, "fresh_args": ["--fresh"]})
@@ -64,15 +64,17 @@ CPU = (Slot(index=0, name="CPU"),)
 
 
 @dataclass
-class World:
-    """A session and the processes it has started; time is a counter."""
+class Simulation:
+    """A session and the processes that it has started; time is a counter."""
 
     plan: Plan
     slots: tuple[Slot, ...] | None
     events: list[Event] = field(default_factory=list)
     living: dict[str, int] = field(default_factory=dict)  # run → attempt that really lives
     signalled: dict[str, str] = field(default_factory=dict)
-    started: list[str] = field(default_factory=list)  # every process ever made: "run@slot", "+fresh" when told so
+    started: list[str] = field(
+        default_factory=list
+    )  # every process ever made: "run@slot", "+fresh" if from the beginning
     stalled: set[str] = field(default_factory=set)
     stall_restarts: int = 0  # allowed for each run
     clock: float = 0.0
@@ -98,10 +100,10 @@ class World:
     def states(self) -> dict[str, RunState]:
         return run_states(self.plan, self.state)
 
-    # What an engine does
+    # Actions of an engine
 
     def settle(self) -> None:
-        """Carries out what should be done, until there is nothing more to do; `stalled` as an observer sees them."""
+        """Execute all actions until nothing more is due."""
         for _ in range(10 * len(self.plan.runs) + 10):
             stalled = [run for run in self.stalled if run in self.living]
             decided = decide(self.plan, self.state, self.clock, stalled=stalled, stall_restarts=self.stall_restarts)
@@ -109,19 +111,19 @@ class World:
             if not actions:
                 return
             for action in actions:
-                self.carry_out(action)
+                self.execute(action)
         raise AssertionError("the scheduler never comes to rest")
 
     def _is_old(self, action: Action) -> bool:
         return isinstance(action, SendSignal) and self.signalled.get(action.run) in (action.how, "kill")
 
-    def carry_out(self, action: Action) -> None:
+    def execute(self, action: Action) -> None:
         match action:
             case StartAttempt():
                 self.note_start(action)
                 self.spawn(action)
             case SendSignal():
-                assert action.run in self.living, f"signal for {action.run}, which does not live"
+                assert action.run in self.living, f"signal for {action.run}, which is not running"
                 self.signalled[action.run] = action.how
             case Retry():
                 self.record(RetryScheduled(at=self.now(), run=action.run, delay_s=action.delay_s))
@@ -132,7 +134,7 @@ class World:
                 self.record(SessionFinished(at=self.now()))
 
     def note_start(self, action: StartAttempt) -> None:
-        """The decision, in the journal before the process exists."""
+        """Record the decision, before the process exists."""
         self.check_start(action)
         number = len(self.state.runs[action.run].attempts) + 1
         self.record(
@@ -152,7 +154,7 @@ class World:
         self.record(AttemptStarted(at=self.now(), run=action.run, attempt=last.number, pid=4242, started=self.clock))
 
     def check_start(self, action: StartAttempt) -> None:
-        """What must hold whenever anything is started."""
+        """Check what must hold whenever a run is started."""
         run, plan = self.state.runs[action.run], self.plan.runs[action.run]
         if run.retry is not None:
             assert self.clock >= run.retry.at + run.retry.delay_s, f"{action.run} retried too early"
@@ -172,7 +174,7 @@ class World:
         assert shared or action.slot.index not in taken, f"{action.run} started on {action.slot.name}, which is taken"
 
     def die_and_recover(self, *, before_spawn: bool = False) -> None:
-        """The engine is killed, if possible between a decision to start and the start, and another takes over."""
+        """Kill the engine, if possible between a decision to start and the start, and start another one."""
         starts = [
             action for action in decide(self.plan, self.state, now=self.clock) if isinstance(action, StartAttempt)
         ]
@@ -186,12 +188,12 @@ class World:
                 assert run.last is not None
                 self.record(AttemptVoided(at=self.now(), run=name, attempt=run.last.number))
 
-    # What the outside does
+    # Events from outside
 
     def end(self, run: str, outcome: Outcome = "succeeds") -> None:
-        """The process of `run` ends by itself, or as it was told to."""
+        """End the process of `run`, with that outcome or as requested."""
         attempt = self.living.pop(run)
-        told = self.signalled.pop(run, None)
+        requested = self.signalled.pop(run, None)
         exits = {
             "succeeds": Exit(ended=self.now(), exit_code=0),
             "fails": Exit(ended=self.now(), exit_code=1),
@@ -199,21 +201,23 @@ class World:
             "is_lost": Exit(ended=self.now()),
             "cannot_start": Exit(ended=self.now(), exit_code=127, error="cannot start it"),
         }
-        stopped = Exit(ended=self.now(), exit_code=143) if told == "stop" else Exit(ended=self.now(), signal=9)
-        self.record(AttemptEnded(at=self.now(), run=run, attempt=attempt, exit=stopped if told else exits[outcome]))
+        stopped = Exit(ended=self.now(), exit_code=143) if requested == "stop" else Exit(ended=self.now(), signal=9)
+        self.record(
+            AttemptEnded(at=self.now(), run=run, attempt=attempt, exit=stopped if requested else exits[outcome])
+        )
 
-    def ask(self, command: Command) -> Reply:
-        """A client's command."""
+    def send(self, command: Command) -> Reply:
+        """Send a client's command."""
         result = handle_command(self.plan, self.state, command, self.now())
         assert result.reply.message.strip()
         assert result.reply.message.isprintable()
-        assert result.reply.ok or not result.events, "a refusal must change nothing"
+        assert result.reply.ok or not result.events, "a rejected command must change nothing"
         for event in result.events:
             self.record(event)
         return result.reply
 
     def run_to_the_end(self, **outcomes: Outcome) -> None:
-        """Everything that lives ends, over and over, until the session is at rest."""
+        """End everything that runs, again and again, until the session is at rest."""
         for _ in range(60 * len(self.plan.runs) + 20):
             self.settle()
             if not self.living:

@@ -1,10 +1,10 @@
-"""Pictures of a session, as an engine gives them, for tests of what people are shown."""
+"""Snapshots of a session for tests of output."""
 
 from pmssm.supervisor.session.snapshot import Snapshot
 
 
-def picture(**changes: object) -> Snapshot:
-    """A running session without runs and GPUs, but for `changes`."""
+def make_snapshot(**changes: object) -> Snapshot:
+    """Return a running session without runs and GPUs; `changes` replace fields."""
     plain: dict[str, object] = {
         "session": "20260122_153100",
         "name": "pmssm",

@@ -1,4 +1,4 @@
-"""What a trainer sets up for itself before it imports torch."""
+"""Settings of a trainer process before it imports torch."""
 
 import subprocess
 import sys
@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-# Says which settings are in force, and whether the kernel noted the wish for huge pages at a place in the heap.
+# Prints the settings, and whether the kernel was advised to use huge pages at an address in the heap.
 CHILD = """
 import os, re
 from pmssm.trainers.process_tuning import tune_process
 tune_process()
 import torch
 block = torch.zeros(1 << 22)
-place = block.data_ptr() + (1 << 23)
+address = block.data_ptr() + (1 << 23)
 advised = None
 for line in open("/proc/self/smaps"):
     if span := re.match("([0-9a-f]+)-([0-9a-f]+) ", line):
-        inside = int(span[1], 16) <= place < int(span[2], 16)
+        inside = int(span[1], 16) <= address < int(span[2], 16)
     elif line.startswith("VmFlags:") and inside:
         advised = "hg" in line.split()
 print(os.environ["GOMP_SPINCOUNT"], os.environ["TORCHINDUCTOR_CACHE_DIR"], advised)
@@ -29,13 +29,13 @@ def tuned(**env: str) -> list[str]:
     return done.stdout.split()
 
 
-def test_tensors_lie_in_memory_for_which_huge_pages_were_asked() -> None:
+def test_tensors_lie_in_memory_with_huge_pages_requested() -> None:
     setting = Path("/sys/kernel/mm/transparent_hugepage/enabled")
     if not setting.exists() or "[never]" in setting.read_text():
         pytest.skip("this kernel has no huge pages to ask for")
     assert tuned(HOME="/home/somebody") == ["1000", "/home/somebody/.cache/pmssm-trainers", "True"]
 
 
-def test_what_the_user_has_set_is_respected() -> None:
+def test_environment_variables_of_the_user_are_respected() -> None:
     spins, cache, _ = tuned(GOMP_SPINCOUNT="7", TORCHINDUCTOR_CACHE_DIR="/somewhere")
     assert (spins, cache) == ("7", "/somewhere")

@@ -1,1 +1,1 @@
-"""Commands of `python -m pmssm.trainers`."""
+"""The command line of the trainers."""

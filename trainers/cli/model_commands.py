@@ -1,6 +1,6 @@
-"""The commands for trained models: predict, export, report.
+"""The commands for trained models: `predict`, `export`, `report`.
 
-torch and the rest are imported inside the commands: `--help` answers at once.
+torch is imported inside the commands, so that `--help` answers at once.
 """
 
 # ruff: noqa: PLC0415
@@ -12,33 +12,34 @@ from pathlib import Path
 import click
 
 from ..data.columns import TREE
+from ..data.reading import FORMAT_NAMES
 from ..errors import OptionError
 from ..process_tuning import tune_process
 from ..signals import StopRequest
 
 FILE = click.Path(path_type=Path)
-POINTS = "ROOT, CSV, Parquet or NumPy archive with the 19 parameters, with or without the prefix IN_."
+POINTS = f"{FORMAT_NAMES} file with the 19 parameters, with or without the prefix IN_."
 
 
 @click.command()
 @click.argument("model", type=FILE)
 @click.option("--input", "source", type=FILE, required=True, help=POINTS)
 @click.option("--output", type=FILE, required=True, help="File to write; .csv, .parquet, .npz or .root.")
-@click.option("--tree", default=TREE, show_default=True, help="Of a ROOT file.")
+@click.option("--tree", default=TREE, show_default=True, help="Tree of a ROOT file.")
 @click.option("--branches", multiple=True, metavar="NAMES",
-              help="What the file calls the parameters: 'IN_*', or At=some_branch; may be repeated.")  # fmt: skip
+              help="Names of the parameters in the file: 'IN_*', or At=some_branch; may be repeated.")  # fmt: skip
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True,
-              help="bf16: faster on hardware that has it, off by thousandths of the target's deviation.")  # fmt: skip
+              help="bf16: faster on hardware that supports it; errors of some 0.001 standard deviations.")  # fmt: skip
 def predict(
     *, model: Path, source: Path, output: Path, tree: str, branches: tuple[str, ...], device: str, precision: str
 ) -> None:
-    """Predicts the target of new points with MODEL, the model.pt of a finished training.
+    """Predict the target of new points with MODEL, the model.pt of a finished training.
 
-    OUTPUT has a row for each point, in the same order: the target, its spread where the model is an --ensemble, and
-    whether the point lies outside the training range (1) or inside (0).
+    OUTPUT has one row per point, in the same order: the target, its spread if the model is an --ensemble,
+    and whether the point lies outside the training range (1) or inside (0).
     """
-    StopRequest().listen()
+    StopRequest().install()
     tune_process()
     from ..inference.predict_file import predict_file
 
@@ -49,12 +50,12 @@ def predict(
 @click.argument("model", type=FILE)
 @click.option("--output", type=FILE, required=True, help="File to write; .onnx for ONNX, .pt2 for torch.export.")
 def export(*, model: Path, output: Path) -> None:
-    """Writes MODEL, the model.pt of a finished training, for programs that know nothing of this package.
+    """Export MODEL, the model.pt of a finished training, for programs without this package.
 
-    The exported function takes the 19 parameters in physical units, (n, 19) float64, and gives the target, (n,)
-    float64. It is checked against MODEL to 1e-6 before it is kept.
+    The exported function maps the 19 parameters in physical units, (n, 19) float64, to the target, (n,)
+    float64. Its values are checked against MODEL to 1e-6 before the file is kept.
     """
-    StopRequest().listen()
+    StopRequest().install()
     tune_process()
     from ..inference.export import export_model
 
@@ -64,13 +65,13 @@ def export(*, model: Path, output: Path) -> None:
 @click.command()
 @click.argument("session", type=FILE)
 @click.option("--data", type=FILE, help="Folder that `prepare` wrote.  [default: SESSION/data]")
-@click.option("--output", type=FILE, help="Folder for report.html and its pictures.  [default: SESSION/report]")
+@click.option("--output", type=FILE, help="Folder for report.html and its plots.  [default: SESSION/report]")
 def report(*, session: Path, data: Path | None, output: Path | None) -> None:
-    """Compares all trainings of the folder SESSION, finished or not, and two baselines, on one HTML page."""
-    StopRequest().listen()
+    """Compare all trainings of the folder SESSION and two baselines on one HTML page."""
+    StopRequest().install()
     tune_process()
     from ..report.page import build_report
 
     if not session.is_dir():
-        raise OptionError(f"{session}: no such folder; give the folder of a session, logs/session_<stamp>")
+        raise OptionError(f"{session}: no such folder; use the folder of a session, logs/session_<stamp>")
     build_report(session, data or session / "data", output or session / "report")

@@ -1,4 +1,4 @@
-"""Which rows of a scan can be trained on."""
+"""Cuts: which rows of a scan can be used for training."""
 
 from __future__ import annotations
 
@@ -17,29 +17,37 @@ NO_NEUTRALINO = f"{LSP_TYPE} not 1-3 (no neutralino)"
 
 
 class CutResult(NamedTuple):
-    """Which rows are usable, `(n,)` bool, and how many of the others fell to which cut, each row counted once.
+    """Result of all cuts; each dropped row is counted once, for the first cut that drops it.
 
-    `not_finite`: of those that fell to NOT_FINITE, how many have no number in which column, `(20,)`.
+    Attributes:
+        usable: Which rows pass all cuts, shape (n,).
+        dropped: Number of dropped rows by cut.
+        not_finite: Rows dropped by NOT_FINITE without a finite number in each column, shape (20,).
     """
 
     usable: NDArray[np.bool_]
-    fell: Counter[str]
+    dropped: Counter[str]
     not_finite: NDArray[np.int64]
 
 
 def apply_cuts(rows: NDArray[np.float64], target: Target, lsp_type: NDArray[np.float64] | None = None) -> CutResult:
-    """The usable among `rows`, `(n, 20)` float64: 19 parameters and the target within its cuts, all float32 numbers.
+    """Apply all cuts to `rows`.
 
-    With `lsp_type` `(n,)` a neutralino must be the lightest sparticle.
+    A usable row has finite float32 numbers and a target within its cuts.
+
+    Args:
+        rows: 19 parameters and the target, shape (n, 20), float64.
+        target: Target with its cuts.
+        lsp_type: Type of the lightest sparticle, shape (n,); if given, it must be a neutralino.
     """
     values: NDArray[np.float64] = rows[:, -1]
     with np.errstate(over="ignore"):
-        numbers = np.isfinite(rows.astype(np.float32))
-    finite = numbers.all(axis=1)
+        is_finite = np.isfinite(rows.astype(np.float32))
+    all_finite = is_finite.all(axis=1)
     tests: dict[str, NDArray[np.bool_]] = {}
     if target.name in TARGETS:
         tests[f"{target.branch} = {FAILED} (calculation failed)"] = values == FAILED
-    tests[NOT_FINITE] = np.logical_not(finite)
+    tests[NOT_FINITE] = np.logical_not(all_finite)
     if lsp_type is not None:
         tests[NO_NEUTRALINO] = ~np.isin(lsp_type, NEUTRALINO_TYPES)
     if target.below is not None:
@@ -48,11 +56,11 @@ def apply_cuts(rows: NDArray[np.float64], target: Target, lsp_type: NDArray[np.f
     if target.above is not None:
         tests[f"{target.branch} <= {target.above:g}"] = values <= target.above
     usable = np.ones(len(rows), dtype=np.bool_)
-    fell: Counter[str] = Counter()
+    dropped: Counter[str] = Counter()
     not_finite = np.zeros(rows.shape[1], dtype=np.int64)
     for cut, hit in tests.items():
-        fell[cut] = int((usable & hit).sum())
-        if cut == NOT_FINITE and fell[cut]:
-            not_finite = (~numbers[usable & hit]).sum(axis=0)
+        dropped[cut] = int((usable & hit).sum())
+        if cut == NOT_FINITE and dropped[cut]:
+            not_finite = (~is_finite[usable & hit]).sum(axis=0)
         usable &= ~hit
-    return CutResult(usable, fell, not_finite)
+    return CutResult(usable, dropped, not_finite)

@@ -1,4 +1,4 @@
-"""What there is to know of scan data before a training, as lines of text and a picture."""
+"""The description of scan data as lines of text and as a histogram."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BARS = " ▁▂▃▄▅▆▇█"
 
 
 def target_statistics(values: NDArray[np.float64]) -> dict[str, Any]:
-    """Percentiles of `values`, `(n,)`, and their histogram; for JSON."""
+    """Return percentiles and histogram of `values`, shape (n,), for JSON."""
     counts, edges = histogram(values)
     return {
         "percentiles": dict(zip(map(str, PERCENTILES), np.percentile(values, PERCENTILES).tolist(), strict=True)),
@@ -29,7 +29,10 @@ def target_statistics(values: NDArray[np.float64]) -> dict[str, Any]:
 
 
 def histogram(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Counts in 60 bins and their 61 edges; evenly spaced in the logarithm where the values span more than a decade."""
+    """Return the counts in 60 bins and their 61 edges.
+
+    The bins are logarithmic if the values are positive and span more than a decade.
+    """
     low, high = float(values.min()), float(values.max())
     if low > 0 and high > 10 * low:
         edges = np.geomspace(low, high, BINS + 1)
@@ -41,13 +44,16 @@ def histogram(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[n
 
 
 def class_counts(classes: NDArray[np.int8]) -> dict[str, int]:
-    """How many points have which lightest sparticle; empty where the files do not say."""
+    """Return the number of points by lightest sparticle.
+
+    The result is empty if the files do not contain the type of the lightest sparticle.
+    """
     counts = np.bincount(classes, minlength=len(LSP_CLASSES)).tolist()
     return {} if counts[UNKNOWN] == len(classes) else dict(zip(LSP_CLASSES, counts, strict=True))
 
 
 def report_lines(meta: Mapping[str, Any]) -> list[str]:
-    """The report of what `meta.json` says."""
+    """Return the report on the contents of meta.json."""
     counts, target = meta["counts"], Target.from_dict(meta["target"])
     share = 100 * counts["usable"] / counts["read"]
     files = len(meta["files"])
@@ -70,13 +76,13 @@ def report_lines(meta: Mapping[str, Any]) -> list[str]:
         lines.append(f"Lightest sparticle: {listing}")
     rows: list[tuple[str, ...]] = [("parameter", "lowest", "highest", "mean", "deviation", "")]
     for column, name in enumerate(meta["parameters"]):
-        figures = (f"{meta[key][column]:.6g}" for key in ("minimum", "maximum", "mean", "std"))
-        rows.append((name, *figures, "constant" if name in meta["constant"] else ""))
+        values = (f"{meta[key][column]:.6g}" for key in ("minimum", "maximum", "mean", "std"))
+        rows.append((name, *values, "constant" if name in meta["constant"] else ""))
     return [*lines, *_table(rows)]
 
 
 def warning_lines(meta: Mapping[str, Any]) -> list[str]:
-    """What of it a user may want to mend."""
+    """Return the findings in meta.json that the user may want to fix."""
     counts, lines = meta["counts"], []
     if meta["constant"]:
         lines.append(f"Constant in the training part, mapped to 0: {', '.join(meta['constant'])}")
@@ -89,11 +95,11 @@ def warning_lines(meta: Mapping[str, Any]) -> list[str]:
         lines.append(f"{branch} is {FAILED} in {meta['minus_ones']:,} usable rows, as where a calculation failed; "
                      f"--target-above {FAILED}{known} drops them")  # fmt: skip
     if counts["copies"]:
-        most = max(meta["files"], key=lambda one: one["copies"])
+        worst = max(meta["files"], key=lambda one: one["copies"])
         lines.append(
             f"Copies: {counts['copies']:,} usable rows repeat the 19 parameters of an earlier row and were left out; "
             f"{meta['conflicts']:,} of them had another {meta['target']['branch']}; most of them, "
-            f"{most['copies']:,}, in {Path(most['path']).name}"
+            f"{worst['copies']:,}, in {Path(worst['path']).name}"
         )
     return lines
 
@@ -108,7 +114,7 @@ def _percentiles(meta: Mapping[str, Any]) -> list[tuple[str, float]]:
 
 
 def _bars(counts: Sequence[int]) -> str:
-    """A histogram of one line; a bin with anything in it shows."""
+    """Return a histogram of one line; a bin with at least one point is visible."""
     top = max(counts)
     return "".join(BARS[-(-count * (len(BARS) - 1) // top)] for count in counts)
 
@@ -117,13 +123,18 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for name, *cells in rows:
-        figures = (cell.rjust(width) for cell, width in zip(cells[:-1], widths[1:], strict=False))
-        lines.append("  ".join([name.ljust(widths[0]), *figures, cells[-1]]).rstrip())
+        numbers = (cell.rjust(width) for cell, width in zip(cells[:-1], widths[1:], strict=False))
+        lines.append("  ".join([name.ljust(widths[0]), *numbers, cells[-1]]).rstrip())
     return lines
 
 
 def draw_histogram(path: Path, meta: Mapping[str, Any]) -> None:
-    """Nothing; `path` is a PNG of how the target of the usable points is distributed."""
+    """Plot the distribution of the target of the usable points.
+
+    Args:
+        path: PNG file to write.
+        meta: Contents of meta.json.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 (500 ms)
     from matplotlib.figure import Figure  # noqa: PLC0415
 

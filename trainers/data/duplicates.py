@@ -1,4 +1,4 @@
-"""Points that occur more than once: on both sides of the split they would pass for skill."""
+"""Find duplicate points, which would leak from training into validation."""
 
 from __future__ import annotations
 
@@ -11,9 +11,16 @@ _MULTIPLIERS = np.random.default_rng(19).integers(0, 2**64, size=(64, 2), dtype=
 
 
 def point_keys(parameters: NDArray[np.float64]) -> Keys:
-    """128 bits a row, `(n, 2)`, of `parameters` `(n, d ≤ 64)`: the same for points that are the same to a float32.
+    """Return 128 bits per row that are equal for points with equal float32 parameters.
 
-    Multilinear hashes modulo 2⁶⁴: among ten million points two that differ share a key once in some 10¹⁰ scans.
+    Multilinear hashes modulo 2⁶⁴: for ten million points, two different points share a key in one of some
+    10¹⁰ scans.
+
+    Args:
+        parameters: Shape (n, d), d ≤ 64.
+
+    Returns:
+        Shape (n, 2).
     """
     single = parameters.astype(np.float32) + np.float32(0)  # -0.0 becomes 0.0
     words = single.view(np.uint32).astype(np.uint64)
@@ -21,7 +28,14 @@ def point_keys(parameters: NDArray[np.float64]) -> Keys:
 
 
 def first_occurrences(keys: Keys) -> NDArray[np.int64]:
-    """For each row, `(n,)`, the first row that has its key; its own number where that is the row itself."""
+    """Return for each row the first row with the same key.
+
+    Args:
+        keys: Shape (n, 2).
+
+    Returns:
+        Shape (n,); its own index for a row without an earlier duplicate.
+    """
     if not len(keys):
         return np.empty(0, dtype=np.int64)
     order = np.lexsort((keys[:, 1], keys[:, 0]))  # stable: of equal keys the first row comes first

@@ -1,4 +1,4 @@
-"""What the lightest sparticle of a point is."""
+"""Classes of the lightest sparticle."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from numpy.typing import NDArray
 
 NEUTRALINO_TYPES = (1, 2, 3)
 LSP_CLASSES = ("unknown", "bino", "wino", "higgsino", "mixed", "no neutralino")
-"""By the numbers that the prepared arrays hold."""
+"""Names of the classes; the prepared arrays contain the indices."""
 
 UNKNOWN, MIXED, OTHER = 0, 4, 5
 PURE = 0.8
-"""A neutralino none of whose fractions reaches this is mixed."""
+"""A neutralino is mixed if none of its fractions reaches this value."""
 
 
 def classify(columns: NDArray[np.float64]) -> NDArray[np.int8]:
-    """The class of each row, `(n,)`, a place in LSP_CLASSES.
+    """Return the class of each row: an index into LSP_CLASSES, shape (n,).
 
-    `columns`: `(n, 4)`, SP_LSP_type and the bino, wino and higgsino fraction; nan where the file has none.
+    Args:
+        columns: SP_LSP_type and the bino, wino and higgsino fraction, shape (n, 4); nan for columns that
+            the file lacks.
     """
     kind, fractions = columns[:, 0], columns[:, 1:]
     neutralino = np.isin(kind, NEUTRALINO_TYPES)

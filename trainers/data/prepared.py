@@ -1,10 +1,10 @@
 """The prepared folder: `meta.json`, and a folder named by the fingerprint with float32 and int8 arrays.
 
-DIR/meta.json                       which arrays are meant, and what they are; switched by one rename
-DIR/<fingerprint>/meta.json         the same, beside the arrays it describes
+DIR/meta.json                       names and describes the arrays in use; replaced by one rename
+DIR/<fingerprint>/meta.json         the same, beside the arrays
 DIR/<fingerprint>/train_inputs.npy  (n, 19) z-scores      train_targets.npy  (n,) z-scores
 DIR/<fingerprint>/val_inputs.npy    (m, 19)               val_targets.npy    (m,)
-DIR/<fingerprint>/train_lsp.npy     (n,) int8             val_lsp.npy        (m,) int8, places in LSP_CLASSES
+DIR/<fingerprint>/train_lsp.npy     (n,) int8             val_lsp.npy        (m,) int8, indices into LSP_CLASSES
 """
 
 from __future__ import annotations
@@ -30,9 +30,18 @@ Classes = NDArray[np.int8]
 
 
 class PreparedData(NamedTuple):
-    """Memory-mapped z-scores, what the lightest sparticle of each row is, and what `meta.json` says.
+    """Memory-mapped z-scores, classes of the lightest sparticle, and meta.json.
 
-    `scaling` is that of the 19 inputs and of `target.forward(y)`, its last column.
+    Attributes:
+        train_inputs: Shape (n, 19).
+        train_targets: Shape (n,).
+        val_inputs: Shape (m, 19).
+        val_targets: Shape (m,).
+        train_lsp: Index into LSP_CLASSES, shape (n,).
+        val_lsp: Index into LSP_CLASSES, shape (m,).
+        scaling: Standardizer of the 19 inputs and of `target.forward(y)`, its last column.
+        target: Target to learn.
+        meta: Contents of meta.json.
     """
 
     train_inputs: Floats
@@ -47,7 +56,11 @@ class PreparedData(NamedTuple):
 
 
 def read_meta(folder: Path) -> dict[str, Any] | None:
-    """What `folder/meta.json` says, None where it is missing or is not one of ours."""
+    """Return the contents of `folder/meta.json`.
+
+    Returns:
+        None if the file is missing or has another format.
+    """
     try:
         meta = json.loads((folder / META).read_bytes())
     except (OSError, ValueError):
@@ -56,7 +69,10 @@ def read_meta(folder: Path) -> dict[str, Any] | None:
 
 
 def is_complete(folder: Path, fingerprint: str) -> bool:
-    """Whether `folder` holds the arrays of this fingerprint, each of the size that its description says."""
+    """Return whether `folder` contains all arrays of this fingerprint.
+
+    The size of each file must match the description.
+    """
     meta = read_meta(folder)
     if meta is None or meta["fingerprint"] != fingerprint:
         return False
@@ -65,23 +81,29 @@ def is_complete(folder: Path, fingerprint: str) -> bool:
 
 
 def load_prepared(folder: Path) -> PreparedData:
-    """The arrays that `prepare` left in `folder`, which may also be the folder of the arrays itself.
+    """Open the arrays that `prepare` wrote.
 
-    Raises NotPreparedError where there are none, or they are not what their description says.
+    Args:
+        folder: Output folder of `prepare`, or the folder of the arrays in it.
+
+    Raises:
+        NotPreparedError: The arrays are missing or incomplete.
     """
-    remedy = f"run `python -m pmssm.trainers prepare --output {folder}` first"
+    remedy = f"run `python -m pmssm.trainers prepare --output {folder}`"
     meta = read_meta(folder)
     if meta is None:
-        raise NotPreparedError(f"--data {folder}: holds no prepared data (no {META} of this version); {remedy}")
-    place = folder if folder.resolve().name == meta["fingerprint"] else folder / meta["fingerprint"]
-    if not is_complete(place, meta["fingerprint"]):
         raise NotPreparedError(
-            f"--data {folder}: the arrays in {place.name} are incomplete; remove the folder, {remedy}"
+            f"--data {folder}: contains no prepared data (no {META} of this version); {remedy} first"
         )
-    arrays = [np.load(place / f"{name}.npy", mmap_mode="r") for name in ARRAYS]
+    arrays_folder = folder if folder.resolve().name == meta["fingerprint"] else folder / meta["fingerprint"]
+    if not is_complete(arrays_folder, meta["fingerprint"]):
+        raise NotPreparedError(
+            f"--data {folder}: the arrays in {arrays_folder.name} are incomplete; remove the folder, then {remedy}"
+        )
+    arrays = [np.load(arrays_folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS]
     columns = [np.array(meta[key], dtype=np.float64) for key in ("mean", "std", "minimum", "maximum")]
     if tuple(meta["parameters"]) != PARAMETERS:
-        raise NotPreparedError(f"--data {folder}: its parameters are not the 19 this version trains on; {remedy}")
+        raise NotPreparedError(f"--data {folder}: its parameters are not the 19 of this version; {remedy}")
     return PreparedData(
         **dict(zip(ARRAYS, arrays, strict=True)),
         scaling=Standardizer(*columns),

@@ -1,4 +1,4 @@
-"""Rows that memory need not hold."""
+"""Rows in a temporary file, so that they need not fit into memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,15 @@ CHUNK_ROWS = 20_000
 
 
 class RowSpool:
-    """Rows `(n, width)` of float64 in one nameless file."""
+    """Rows of float64 in one unnamed file.
+
+    Args:
+        folder: Folder of the file.
+        width: Numbers per row; also an attribute.
+
+    Attributes:
+        rows: Number of rows.
+    """
 
     def __init__(self, folder: Path, width: int) -> None:
         self.width = width
@@ -30,12 +38,20 @@ class RowSpool:
         self._file.close()
 
     def append(self, rows: Rows) -> None:
-        """Nothing; `rows`, `(k, width)`, come after those before. Raises OSError where the disk is full."""
+        """Append `rows`, shape (k, width).
+
+        Raises:
+            OSError: The disk is full.
+        """
         self._file.write(np.ascontiguousarray(rows).tobytes())
         self.rows += len(rows)
 
     def chunks(self, chosen: NDArray[np.bool_]) -> Iterator[Rows]:
-        """The rows for which `chosen`, `(n,)`, is true, `(k, width)` at a time, in the order they came."""
+        """Yield the rows selected by the mask `chosen`, shape (n,), in their order.
+
+        Yields:
+            Arrays of shape (k, width).
+        """
         size = self.width * 8
         for start in range(0, self.rows, CHUNK_ROWS):
             mask = chosen[start : start + CHUNK_ROWS]

@@ -1,4 +1,4 @@
-"""Scan files gone through once: the usable rows in a spool, and what became of the others."""
+"""One pass over all scan files: usable rows in a spool, counts of the others."""
 
 from __future__ import annotations
 
@@ -23,137 +23,163 @@ from .scan_files import ScanSelection
 
 VALIDATION_SHARE = 0.1
 WIDTH = len(PARAMETERS) + 2
-"""Columns of the spool: the 19 parameters, the target (physical), and the class of the lightest sparticle."""
+"""Columns of the spool: 19 parameters, target (physical), class of the lightest sparticle."""
 
 TARGET = len(PARAMETERS)
-TRAIN, VAL, COPY = 0, 1, 2
+TRAIN, VAL, DUPLICATE = 0, 1, 2
 
 
 @dataclass
 class FileCount:
-    """What a file held. `copies`: usable rows whose point an earlier row has."""
+    """Row counts of one file.
+
+    Attributes:
+        path: The file.
+        read: Rows read.
+        usable: Rows that pass all cuts.
+        duplicates: Usable rows whose point occurs in an earlier row.
+        dropped: Dropped rows by cut.
+        not_finite: By column, rows whose number is nan, infinite or too large for float32.
+    """
 
     path: Path
     read: int = 0
     usable: int = 0
-    copies: int = 0
-    fell: Counter[str] = field(default_factory=Counter)
+    duplicates: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
     not_finite: Counter[str] = field(default_factory=Counter)
-    """By column: rows whose number there is nan, infinite or too large for a float32."""
 
     def as_dict(self) -> dict[str, Any]:
-        """The same for JSON."""
-        return {"path": str(self.path), "read": self.read, "usable": self.usable, "copies": self.copies,
-                "cuts": dict(self.fell), "not_finite": dict(self.not_finite)}  # fmt: skip
+        """Return the counts for JSON."""
+        return {"path": str(self.path), "read": self.read, "usable": self.usable, "copies": self.duplicates,
+                "cuts": dict(self.dropped), "not_finite": dict(self.not_finite)}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Scan:
-    """All usable rows, and `part`, `(n,)`: whether each trains, validates, or is a copy and left out."""
+    """All usable rows of the files.
+
+    Attributes:
+        spool: The rows: 19 parameters, target and class.
+        part: TRAIN, VAL or DUPLICATE for each row, shape (n,).
+        targets: Physical values, shape (n,).
+        classes: Index into LSP_CLASSES, shape (n,).
+        files: Counts of each file.
+        conflicts: Duplicates whose target differs from that of the row that is kept.
+    """
 
     spool: RowSpool
     part: NDArray[np.int8]
     targets: Rows
-    """`(n,)`, physical."""
     classes: NDArray[np.int8]
-    """`(n,)`, places in LSP_CLASSES."""
     files: list[FileCount]
     conflicts: int
-    """Copies with another target than the row that is kept."""
 
     def count(self, part: int) -> int:
-        """How many rows belong to `part`."""
+        """Return the number of rows in `part`."""
         return int((self.part == part).sum())
 
     @property
-    def fell(self) -> Counter[str]:
-        """Rows of all files by the cut they fell to."""
-        return _sum(one.fell for one in self.files)
+    def dropped(self) -> Counter[str]:
+        """Dropped rows of all files by cut."""
+        return _sum(one.dropped for one in self.files)
 
     @property
     def not_finite(self) -> Counter[str]:
-        """Numbers of all files that are none, by column."""
+        """By column, numbers of all files that are not finite."""
         return _sum(one.not_finite for one in self.files)
 
 
 def _sum(counters: Iterable[Counter[str]]) -> Counter[str]:
     total = Counter[str]()
     for counter in counters:
-        total.update(counter)  # unlike +, this keeps zeros: a cut that took nothing is worth a word
+        total.update(counter)  # unlike +, this keeps zeros: the report lists cuts that dropped nothing
     return total
 
 
 def split(rows: int, seed: int) -> NDArray[np.bool_]:
-    """`(rows,)` bool, True for the tenth that validates; at least one row on each side."""
+    """Choose the rows for validation: a tenth, and at least one row on each side.
+
+    Returns:
+        True for validation rows, shape (rows,).
+    """
     is_val = np.zeros(rows, dtype=np.bool_)
     is_val[np.random.default_rng(seed).permutation(rows)[: max(1, round(rows * VALIDATION_SHARE))]] = True
     return is_val
 
 
-def scan_files(files: Sequence[Path], choice: ScanSelection, spool: RowSpool) -> Scan:
-    """The scan of `files`, whose usable rows are then in `spool`; the log has a line for each file.
+def read_scan(files: Sequence[Path], selection: ScanSelection, spool: RowSpool) -> Scan:
+    """Read all files, write their usable rows to `spool`, and log a line per file.
 
-    Raises DataError where a file can't be read or nothing is left to train on.
+    Raises:
+        DataError: A file cannot be read, or no rows are left to train on.
     """
     counts: list[FileCount] = []
     keys: list[Keys] = []
-    ends: list[Rows] = []
-    columns, read = choice.columns(), 0
+    targets_and_classes: list[Rows] = []
+    columns, read = selection.columns(), 0
     for number, path in enumerate(files, start=1):
         count = FileCount(path)
         counts.append(count)
-        limits = [limit for limit in (choice.n_samples, choice.max_rows and choice.max_rows - read) if limit]
-        for rows in read_chunks(path, columns, tree=choice.tree, limit=min(limits, default=None)):
-            usable = _usable(rows, choice, count)
+        limits = [limit for limit in (selection.n_samples, selection.max_rows and selection.max_rows - read) if limit]
+        for rows in read_chunks(path, columns, tree=selection.tree, limit=min(limits, default=None)):
+            usable = _select_usable(rows, selection, count)
             spool.append(usable)
             keys.append(point_keys(usable[:, :TARGET]))
-            ends.append(usable[:, TARGET:].copy())
+            targets_and_classes.append(usable[:, TARGET:].copy())
         read += count.read
         LOGGER.info("File %d/%d %s: %s rows, %s usable%s", number, len(files), path.name, f"{count.read:,}",
-                    f"{count.usable:,}", "".join(f"; {cut}: {n:,}" for cut, n in count.fell.items() if n))  # fmt: skip
-        if choice.max_rows is not None and read >= choice.max_rows:
+                    f"{count.usable:,}",
+                    "".join(f"; {cut}: {n:,}" for cut, n in count.dropped.items() if n))  # fmt: skip
+        if selection.max_rows is not None and read >= selection.max_rows:
             if number < len(files):
                 LOGGER.warning("--testing reads %s rows at most: %d more files were not read",
-                               f"{choice.max_rows:,}", len(files) - number)  # fmt: skip
+                               f"{selection.max_rows:,}", len(files) - number)  # fmt: skip
             break
-    return _scan(spool, counts, np.concatenate(keys), np.concatenate(ends), choice.seed)
+    return _split_scan(spool, counts, np.concatenate(keys), np.concatenate(targets_and_classes), selection.seed)
 
 
-def _usable(rows: Rows, choice: ScanSelection, count: FileCount) -> Rows:
-    """The usable among `rows`, `(n, 24)`, as the spool takes them, `(k, 21)`; `count` knows of the others."""
+def _select_usable(rows: Rows, selection: ScanSelection, count: FileCount) -> Rows:
+    """Return the usable rows in the form of the spool, shape (k, 21), and update `count`.
+
+    Args:
+        rows: Rows of the file, shape (n, 24).
+        selection: Target and cuts.
+        count: Counts of this file.
+    """
     points, lsp = rows[:, : TARGET + 1], rows[:, TARGET + 1 :]
-    pruned = apply_cuts(points, choice.target, lsp[:, 0] if choice.neutralino_lsp else None)
+    result = apply_cuts(points, selection.target, lsp[:, 0] if selection.neutralino_lsp else None)
     count.read += len(rows)
-    count.usable += int(pruned.usable.sum())
-    count.fell.update(pruned.fell)
-    for column in np.flatnonzero(pruned.not_finite):
-        count.not_finite[(*PARAMETERS, choice.target.branch)[column]] += int(pruned.not_finite[column])
-    return np.column_stack([points[pruned.usable], classify(lsp[pruned.usable])])
+    count.usable += int(result.usable.sum())
+    count.dropped.update(result.dropped)
+    for column in np.flatnonzero(result.not_finite):
+        count.not_finite[(*PARAMETERS, selection.target.branch)[column]] += int(result.not_finite[column])
+    return np.column_stack([points[result.usable], classify(lsp[result.usable])])
 
 
-def _scan(spool: RowSpool, counts: list[FileCount], keys: Keys, ends: Rows, seed: int) -> Scan:
+def _split_scan(spool: RowSpool, counts: list[FileCount], keys: Keys, ends: Rows, seed: int) -> Scan:
     first = first_occurrences(keys)
-    is_copy = first != np.arange(len(first))
+    is_duplicate = first != np.arange(len(first))
     start = 0
     for count in counts:
-        count.copies = int(is_copy[start : start + count.usable].sum())
+        count.duplicates = int(is_duplicate[start : start + count.usable].sum())
         start += count.usable
-    part = np.full(len(first), COPY, dtype=np.int8)
-    kept = len(first) - int(is_copy.sum())
+    part = np.full(len(first), DUPLICATE, dtype=np.int8)
+    kept = len(first) - int(is_duplicate.sum())
     if kept < 2:
         where = f"{counts[0].path}{' …' if counts[1:] else ''}"
         raise DataError(f"{where}: {kept} usable row{'' if kept == 1 else 's'} left, too few to train and validate; "
-                        f"{_losses(counts, len(first) - kept)}; give more rows")  # fmt: skip
-    part[~is_copy] = np.where(split(kept, seed), VAL, TRAIN)
+                        f"{_drop_summary(counts, len(first) - kept)}; provide more rows")  # fmt: skip
+    part[~is_duplicate] = np.where(split(kept, seed), VAL, TRAIN)
     targets, classes = ends[:, 0], ends[:, 1].astype(np.int8)
     return Scan(spool, part, targets, classes, counts, int((targets != targets[first]).sum()))
 
 
-def _losses(counts: Sequence[FileCount], copies: int) -> str:
-    """`lost 3 not finite (IN_mA 3), 1 MO_Omega <= 0`; the cuts that took something."""
-    bad = _sum(one.not_finite for one in counts)
-    columns = f" ({', '.join(f'{name} {count:,}' for name, count in bad.items())})" if bad else ""
-    fell = [(cut, count) for cut, count in _sum(one.fell for one in counts).items() if count]
-    lost = [f"{count:,} {cut}{columns if cut == NOT_FINITE else ''}" for cut, count in fell]
-    lost += [f"{copies:,} copies of another row"] if copies else []
-    return f"lost {', '.join(lost)}" if lost else f"read {sum(one.read for one in counts):,}"
+def _drop_summary(counts: Sequence[FileCount], duplicates: int) -> str:
+    """Return, for example, `dropped 3 not finite (IN_mA 3), 1 MO_Omega <= 0`."""
+    not_finite = _sum(one.not_finite for one in counts)
+    columns = f" ({', '.join(f'{name} {count:,}' for name, count in not_finite.items())})" if not_finite else ""
+    dropped = [(cut, count) for cut, count in _sum(one.dropped for one in counts).items() if count]
+    parts = [f"{count:,} {cut}{columns if cut == NOT_FINITE else ''}" for cut, count in dropped]
+    parts += [f"{duplicates:,} copies of another row"] if duplicates else []
+    return f"dropped {', '.join(parts)}" if parts else f"read {sum(one.read for one in counts):,}"

@@ -1,4 +1,4 @@
-"""z-scores whose statistics are exact enough for columns that hardly vary."""
+"""z-scores with statistics that are precise enough for nearly constant columns."""
 
 from __future__ import annotations
 
@@ -16,9 +16,15 @@ FLOAT32_TINY = float(np.finfo(np.float32).tiny)
 
 @dataclass(frozen=True)
 class Standardizer:
-    """Mean, standard deviation and range of each column, `(columns,)` float64.
+    """Mean, standard deviation and range of each column, shape (columns,), float64.
 
-    The deviation of a constant column is 0. Constant is a column whose whole range a float32 can't tell apart.
+    A column is constant if float32 cannot resolve its range; its standard deviation is then 0.
+
+    Attributes:
+        mean: Mean.
+        std: Standard deviation; 0 for constant columns.
+        minimum: Smallest value.
+        maximum: Largest value.
     """
 
     mean: Rows
@@ -27,19 +33,24 @@ class Standardizer:
     maximum: Rows
 
     def apply(self, rows: Rows) -> Rows:
-        """z-scores of `rows`, `(n, columns)`; exactly 0 in constant columns."""
+        """Return the z-scores of `rows`, shape (n, columns); exactly 0 in constant columns."""
         return (rows - self.mean) * self.inverse_std
 
     @property
     def inverse_std(self) -> Rows:
-        """1 / deviation, `(columns,)`; 0 for constant columns."""
+        """1 / standard deviation, shape (columns,); 0 for constant columns."""
         return np.divide(1.0, self.std, out=np.zeros_like(self.std), where=self.std > 0)
 
 
-def measure(chunks: Callable[[], Iterable[Rows]]) -> Standardizer:
-    """Scaling of all rows of `chunks()`, which is gone through twice: means first, then deviations around them.
+def fit_standardizer(chunks: Callable[[], Iterable[Rows]]) -> Standardizer:
+    """Return the standardizer of all rows.
 
-    Raises ValueError where there is no row.
+    Args:
+        chunks: Function that returns the rows, chunk by chunk. It is called twice: for the means, then for
+            the deviations from them.
+
+    Raises:
+        ValueError: There are no rows.
     """
     count, total = 0, np.float64(0) * np.zeros(1)
     minimum, maximum = np.array([np.inf]), np.array([-np.inf])

@@ -1,4 +1,4 @@
-"""From scan files to all that is known of them: what `prepare` writes down, and `check` prints."""
+"""Description of scan files: `prepare` writes it to meta.json, `check` prints it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,21 @@ from ..log import LOGGER
 from .columns import PARAMETERS
 from .data_report import class_counts, target_statistics
 from .row_spool import Rows, RowSpool
-from .scan import COPY, TARGET, TRAIN, VAL, WIDTH, Scan, scan_files
+from .scan import DUPLICATE, TARGET, TRAIN, VAL, WIDTH, Scan, read_scan
 from .scan_files import ScanSelection, find_files, sample_files
-from .standardize import Standardizer, measure
+from .standardize import Standardizer, fit_standardizer
 from .targets import FAILED, Target
 
 
 @dataclass(frozen=True)
-class Part:
-    """The rows of a scan that train, or those that validate."""
+class Subset:
+    """The training or the validation rows of a scan.
+
+    Attributes:
+        scan: All usable rows.
+        number: TRAIN or VAL.
+        target: Target to learn.
+    """
 
     scan: Scan
     number: int
@@ -33,13 +39,17 @@ class Part:
     def __len__(self) -> int:
         return self.scan.count(self.number)
 
-    def learned(self) -> Iterator[Rows]:
-        """The rows, `(k, 20)` at a time: the 19 parameters and what is learned of the target."""
+    def learned_rows(self) -> Iterator[Rows]:
+        """Yield the 19 parameters and the learned value of the target.
+
+        Yields:
+            Arrays of shape (k, 20).
+        """
         for rows in self._rows():
             yield np.column_stack([rows[:, :TARGET], self.target.forward(rows[:, TARGET])])
 
     def classes(self) -> Iterator[Rows]:
-        """The class of the lightest sparticle of each row, `(k,)` at a time."""
+        """Yield the classes of the lightest sparticle, arrays of shape (k,)."""
         for rows in self._rows():
             yield rows[:, -1]
 
@@ -49,71 +59,97 @@ class Part:
 
 @dataclass(frozen=True)
 class Survey:
-    """What scan files hold: the two parts, the scaling of what trains, and its description, for `meta.json`."""
+    """Contents of scan files.
 
-    train: Part
-    val: Part
+    Attributes:
+        train: Training rows.
+        val: Validation rows.
+        scaling: Standardizer of the training rows.
+        meta: Description for meta.json.
+    """
+
+    train: Subset
+    val: Subset
     scaling: Standardizer
     meta: dict[str, Any]
 
 
-def chosen_files(patterns: Sequence[str], choice: ScanSelection) -> list[Path]:
-    """The files that `patterns` name, as many as are wanted. Raises DataError where there are none."""
-    return find_files(patterns)[: choice.n_datasets]
+def select_files(patterns: Sequence[str], selection: ScanSelection) -> list[Path]:
+    """Return the files that match `patterns`, at most `selection.n_datasets`.
+
+    Raises:
+        DataError: No file matches.
+    """
+    return find_files(patterns)[: selection.n_datasets]
 
 
-def check(patterns: Sequence[str], choice: ScanSelection) -> dict[str, Any]:
-    """The description of the files that `patterns` name (none: the embedded sample). Raises DataError."""
+def check(patterns: Sequence[str], selection: ScanSelection) -> dict[str, Any]:
+    """Return the description of scan files without preparing them.
 
-    def look(files: Sequence[Path]) -> dict[str, Any]:
-        with tempfile.TemporaryDirectory() as folder, survey(Path(folder), files, choice) as found:
-            return found.meta
+    Args:
+        patterns: Files, folders and globs; empty: the embedded sample.
+        selection: Rows and target to use.
+
+    Raises:
+        DataError: The files contain nothing to train on.
+    """
+
+    def describe(files: Sequence[Path]) -> dict[str, Any]:
+        with tempfile.TemporaryDirectory() as folder, survey(Path(folder), files, selection) as result:
+            return result.meta
 
     if patterns:
-        return look(chosen_files(patterns, choice))
+        return describe(select_files(patterns, selection))
     with sample_files() as files:
         LOGGER.info("No --data given: taking the embedded sample")
-        return look(files[: choice.n_datasets])
+        return describe(files[: selection.n_datasets])
 
 
 @contextmanager
-def survey(folder: Path, files: Sequence[Path], choice: ScanSelection) -> Iterator[Survey]:
-    """The survey of `files`, whose rows lie in a nameless file in `folder` until the block ends.
+def survey(folder: Path, files: Sequence[Path], selection: ScanSelection) -> Iterator[Survey]:
+    """Read scan files and describe them.
 
-    Raises DataError where a file can't be read, or there is nothing to learn.
+    Args:
+        folder: Folder for an unnamed file with the rows, which exists while the block runs.
+        files: Files to read.
+        selection: Rows and target to use.
+
+    Raises:
+        DataError: A file cannot be read, or there is nothing to learn.
     """
     with RowSpool(folder, WIDTH) as spool:
-        scan = scan_files(files, choice, spool)
-        train, val = Part(scan, TRAIN, choice.target), Part(scan, VAL, choice.target)
-        scaling = measure(train.learned)
+        scan = read_scan(files, selection, spool)
+        train, val = Subset(scan, TRAIN, selection.target), Subset(scan, VAL, selection.target)
+        scaling = fit_standardizer(train.learned_rows)
         if scaling.std[-1] == 0:
-            raise DataError(f"{files[0]}{' …' if files[1:] else ''}: {choice.target.branch} is the same in all "
-                            f"{len(train)} training rows, so there is nothing to learn; give more rows")  # fmt: skip
-        yield Survey(train, val, scaling, _describe(scan, scaling, choice))
+            where = f"{files[0]}{' …' if files[1:] else ''}"
+            raise DataError(f"{where}: {selection.target.branch} has the same value in all {len(train)} training "
+                            "rows, so there is nothing to learn; provide more rows")  # fmt: skip
+        yield Survey(train, val, scaling, _describe(scan, scaling, selection))
 
 
-def _describe(scan: Scan, scaling: Standardizer, choice: ScanSelection) -> dict[str, Any]:
-    kept = scan.part != COPY
+def _describe(scan: Scan, scaling: Standardizer, selection: ScanSelection) -> dict[str, Any]:
+    kept = scan.part != DUPLICATE
     return {
         "parameters": list(PARAMETERS),
-        "target": choice.target.as_dict(),
-        "neutralino_lsp": choice.neutralino_lsp,
+        "target": selection.target.as_dict(),
+        "neutralino_lsp": selection.neutralino_lsp,
         **{key: value.tolist() for key, value in vars(scaling).items()},
         "constant": [name for name, std in zip(PARAMETERS, scaling.std, strict=False) if std == 0],
         "counts": {
             "read": sum(one.read for one in scan.files),
             "usable": len(scan.part),
-            "copies": scan.count(COPY),
+            "copies": scan.count(DUPLICATE),
             "train": scan.count(TRAIN),
             "val": scan.count(VAL),
         },
         "conflicts": scan.conflicts,
         "minus_ones": int((scan.targets[kept] == FAILED).sum()),
-        "cuts": dict(scan.fell),
+        "cuts": dict(scan.dropped),
         "not_finite": dict(scan.not_finite),
         "files": [one.as_dict() for one in scan.files],
         "lsp": class_counts(scan.classes[kept]),
         "target_figures": target_statistics(scan.targets[kept]),
-        "seed": choice.seed,
+        "seed": selection.seed,
         "sources": [str(one.path) for one in scan.files],
     }

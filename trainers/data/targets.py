@@ -1,4 +1,4 @@
-"""What a surrogate learns: a branch, which of its values count, and the scale it is learned on."""
+"""Targets: the branch to learn, its cuts, and the scale on which it is learned."""
 
 from __future__ import annotations
 
@@ -13,69 +13,82 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Transform = Literal["none", "log"]
-LIMIT = 300.0
-"""Of |ln(y / y_ref)|: a model gone astray has errors that are still numbers, squared as well."""
+MAX_LOG = 300.0
+"""Limit of |ln(y / y_ref)|: even the squared errors of a bad model stay finite."""
 
 FAILED = -1
-"""What the lab's branches hold where the calculation failed."""
+"""Value in the branches of the lab if the calculation failed."""
 
 TRANSFORMS: tuple[Transform, ...] = get_args(Transform)
 
 
 @dataclass(frozen=True)
 class Target:
-    """One observable. Kept are rows with `above < y < below`; a model is trained on z-scores of `forward(y)`."""
+    """One observable.
+
+    Rows with `above < y < below` are kept; a model is trained on z-scores of `forward(y)`.
+
+    Attributes:
+        name: Name for `--target`.
+        branch: Branch in the scan files.
+        label: Name in plots and tables.
+        y_ref: The logarithm is ln(y / y_ref).
+        above: Lower cut; None: no cut.
+        below: Upper cut; None: no cut.
+        transform: `log` learns the logarithm, `none` the value itself.
+    """
 
     name: str
-    """As `--target` has it."""
     branch: str
     label: str
-    """For plots and tables."""
     y_ref: float = 1.0
-    """The logarithm is that of y / y_ref."""
     above: float | None = None
     below: float | None = None
     transform: Transform = "none"
 
     @property
-    def learned(self) -> str:
-        """For plots and tables: what a model learns, and `*_normalised` figures are of."""
+    def learned_label(self) -> str:
+        """Name of the learned quantity in plots and tables; `*_normalised` scores refer to it."""
         return f"ln({self.label} / {self.y_ref:g})" if self.transform == "log" else self.label
 
     def forward(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """`y` on the scale that is learned: y itself, or ln(y / y_ref)."""
-        import numpy as np  # noqa: PLC0415 (the command line reads TARGETS without it)
+        """Convert physical values to the learned scale: y itself, or ln(y / y_ref)."""
+        import numpy as np  # noqa: PLC0415 (the command line imports TARGETS without numpy)
 
         return np.log(values / self.y_ref) if self.transform == "log" else values
 
     def backward(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The physical values of what is learned, any shape, float64; the inverse of `forward`."""
+        """Convert learned to physical values, any shape, float64: the inverse of `forward`."""
         import numpy as np  # noqa: PLC0415
 
-        return np.exp(np.clip(values, -LIMIT, LIMIT)) * self.y_ref if self.transform == "log" else values
+        return np.exp(np.clip(values, -MAX_LOG, MAX_LOG)) * self.y_ref if self.transform == "log" else values
 
     def backward_tensor(self, values: Tensor) -> Tensor:
-        """The same as `backward`, on the device of `values`."""
-        return values.clamp(-LIMIT, LIMIT).exp() * self.y_ref if self.transform == "log" else values
+        """Convert learned values to physical values on the device of `values`."""
+        return values.clamp(-MAX_LOG, MAX_LOG).exp() * self.y_ref if self.transform == "log" else values
 
     @property
     def cuts(self) -> str:
-        """`0 < Ωh² < 1`, for the log; the label alone where there is no cut."""
+        """The cuts for the log, such as `0 < Ωh² < 1`; without cuts, the label alone."""
         low = "" if self.above is None else f"{self.above:g} < "
         return low + self.label + ("" if self.below is None else f" < {self.below:g}")
 
-    def beyond_cuts(self, values: NDArray[Any]) -> NDArray[np.bool_]:
-        """Which of physical `values`, any shape, are such as no training point has; nan is not."""
+    def outside_cuts(self, values: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return which physical values violate the cuts, in the shape of `values`; nan does not."""
         low, high = (-math.inf if self.above is None else self.above, math.inf if self.below is None else self.below)
         return (values <= low) | (values >= high)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain texts and numbers, for JSON and `torch.save`."""
+        """Return plain texts and numbers for JSON and `torch.save`."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> Target:
-        """The target that `as_dict` gave. Raises KeyError where a field is missing."""
+        """Return the target that `as_dict` described.
+
+        Raises:
+            KeyError: A field is missing.
+        """
         return cls(**{field.name: saved[field.name] for field in fields(cls)})
 
 
@@ -88,13 +101,17 @@ TARGETS = {
         Target("cls", "Final__CLs", "CLs", y_ref=0.05, above=0.0),
     )
 }
-"""By the name that `--target` takes; FAILED is where the calculation failed, in all of them."""
+"""Targets by the name for `--target`; in all of them FAILED marks failed calculations."""
 
 
 def find_target(name: str, *, transform: Transform, above: float | None, below: float | None) -> Target:
-    """The target of that name, or the branch of that name without cuts of its own; given cuts replace its own.
+    """Return the target with this name; for an unknown name, the branch with this name.
 
-    A logarithm keeps positive values alone, whatever the cuts.
+    Args:
+        name: Name of a target or of a branch.
+        transform: Scale on which it is learned; `log` keeps positive values only.
+        above: Lower cut, in place of that of the target.
+        below: Upper cut, in place of that of the target.
     """
     known = TARGETS.get(name, Target(name, name, name))
     lowest = known.above if above is None else above

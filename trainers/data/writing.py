@@ -1,4 +1,4 @@
-"""Tables written chunk by chunk, each to a file that is whole or not there."""
+"""Tables written chunk by chunk; each file is either complete or absent."""
 
 from __future__ import annotations
 
@@ -22,15 +22,22 @@ Append = Callable[[Columns], None]
 
 @contextmanager
 def table_writer(path: Path) -> Iterator[Append]:
-    """A function that appends columns of equal length, the same ones each time; the suffix of `path` is the format.
+    """Provide a function that appends columns to a table.
 
-    The file is there once the block has ended well. Raises OptionError where the format can't be written.
+    The function takes columns of equal length, with the same names in each call. The file appears when the
+    block ends without an error.
+
+    Args:
+        path: File to write; its suffix determines the format.
+
+    Raises:
+        OptionError: The format cannot be written, or the folder does not exist.
     """
     writer = WRITERS.get(path.suffix.lower())
     if writer is None:
         raise OptionError(f"--output {path}: its name must end in one of {', '.join(WRITERS)}")
     if not path.parent.is_dir():
-        raise OptionError(f"--output {path}: the folder {path.parent} is not there; make it, or choose another one")
+        raise OptionError(f"--output {path}: the folder {path.parent} does not exist; create it or choose another one")
     with atomic_file(path) as temporary, ExitStack() as stack:
         yield writer(temporary, stack)
 
@@ -79,7 +86,10 @@ def _root(path: Path, stack: ExitStack) -> Append:
 
 
 def _npz(path: Path, stack: ExitStack) -> Append:
-    """Columns are spooled one beside the other: an archive holds one after the other, with its length in front."""
+    """Write a NumPy archive.
+
+    The columns are spooled to separate files: in an archive they follow one another, each after its length.
+    """
     spools: dict[str, tuple[IO[bytes], np.dtype[Any]]] = {}
     open_files = stack.enter_context(ExitStack())
 
@@ -100,7 +110,7 @@ def _npz(path: Path, stack: ExitStack) -> Append:
                     while block := spool.read(1 << 20):
                         member.write(block)
 
-    # Left first, and only where the block ended well.
+    # Runs before the other exits, and only if the block ended without an error.
     stack.push(lambda kind, _error, _traceback: finish() if kind is None else None)
     return append
 
@@ -111,4 +121,4 @@ WRITERS: dict[str, Callable[[Path, ExitStack], Append]] = {
     ".npz": _npz,
     ".root": _root,
 }
-"""By the suffix of the file's name, in lower case."""
+"""Writers by the suffix of the file name, in lower case."""

@@ -1,4 +1,4 @@
-"""Trained models in use: load, predict, export."""
+"""Use trained models: load, predict, export."""
 
 from .model_file import load_surrogate
 from .surrogate import Surrogate

@@ -12,11 +12,15 @@ from ..log import LOGGER
 from ..signals import StopRequest
 
 PREDICTION_ROWS = {"cpu": 256, "cuda": 8192}
-"""That one pass takes: on a CPU about as many as stay in its cache, on a GPU enough to fill it."""
+"""Rows per forward pass: on a CPU about as many as its cache holds, on a GPU enough to use all of it."""
 
 
 class Interrupted(Exception):
-    """Somebody asked to stop, by the signal `signum`, while predictions were made."""
+    """Interruption of predictions by a signal; not an error.
+
+    Attributes:
+        signum: Number of the signal.
+    """
 
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
@@ -24,16 +28,26 @@ class Interrupted(Exception):
 
 
 def predict(model: nn.Module, inputs: Tensor, *, stop: StopRequest | None = None) -> Tensor:
-    """What `model` gives for `inputs` `(n, 19)`: `(n,)`, on the same device.
+    """Apply `model` to `inputs`, batch by batch.
 
-    Raises Interrupted after a signal that `stop` noted, TrainingError where not even one row fits into the memory.
+    Args:
+        model: Model in evaluation mode.
+        inputs: z-scores, shape (n, 19).
+        stop: Receives signals.
+
+    Returns:
+        Predictions, shape (n,), on the device of `inputs`.
+
+    Raises:
+        Interrupted: `stop` received a signal.
+        TrainingError: Not even one row fits into memory.
     """
     result = inputs.new_empty(len(inputs))
     rows, start = PREDICTION_ROWS[inputs.device.type], 0
     while start < len(inputs):
         if stop is not None and stop.signum is not None:
             raise Interrupted(stop.signum)
-        with torch.no_grad(), suppress(torch.OutOfMemoryError):  # whose traceback holds on to memory in this block
+        with torch.no_grad(), suppress(torch.OutOfMemoryError):  # its traceback keeps memory until this block ends
             result[start : start + rows] = model(inputs[start : start + rows])
             start += rows
             continue
@@ -42,9 +56,13 @@ def predict(model: nn.Module, inputs: Tensor, *, stop: StopRequest | None = None
 
 
 def smaller_batch(rows: int, what: str) -> int:
-    """Half of `rows`, said in the log. Raises TrainingError where there is no half."""
+    """Return half of `rows` and log it.
+
+    Raises:
+        TrainingError: `rows` is 1.
+    """
     if rows == 1:
-        raise TrainingError("out of memory even with a single row; free the GPU or take another one")
+        raise TrainingError("out of memory even with a single row; free GPU memory or use another GPU")
     torch.cuda.empty_cache()
     LOGGER.warning("Out of memory: %s %d → %d rows", what, rows, rows // 2)
     return rows // 2

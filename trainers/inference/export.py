@@ -19,13 +19,25 @@ from .model_file import load_surrogate
 from .surrogate import Surrogate
 
 TOLERANCE = 1e-6
-"""Of an exported function, in z-scores, relative to 1 + |z|: where the logarithm is learned, of that."""
+"""Largest error of an exported function: in z-scores of the learned values, relative to 1 + |z|."""
 
 CHECKED_POINTS = 1000
 
 
 class PhysicalModel(nn.Module):
-    """Physical parameters `(n, 19)` float64 → the target `(n,)` float64, the mean of the models."""
+    """Mean of the models of a surrogate as a function of physical parameters.
+
+    Args:
+        surrogate: Trained models.
+
+    Attributes:
+        models: The models.
+        points_mean: Mean of the inputs, shape (19,), float64.
+        points_inverse_std: 1 / standard deviation of the inputs, shape (19,), float64.
+        target: Converts learned to physical values.
+        offset: Mean of the learned values.
+        scale: Standard deviation of the learned values.
+    """
 
     points_mean: Tensor
     points_inverse_std: Tensor
@@ -38,7 +50,7 @@ class PhysicalModel(nn.Module):
         self.target, self.offset, self.scale = surrogate.target, *map(float, _target_scaling(surrogate))
 
     def forward(self, points: Tensor) -> Tensor:
-        """`points`: (n, 19) float64; result (n,) float64."""
+        """Map points of shape (n, 19), float64, to values of the target, shape (n,), float64."""
         inputs = ((points - self.points_mean) * self.points_inverse_std).float()
         normalised = torch.stack([model(inputs) for model in self.models]).double()  # (models, n)
         return self.target.backward_tensor(normalised * self.scale + self.offset).mean(dim=0)
@@ -49,9 +61,14 @@ def _target_scaling(surrogate: Surrogate) -> tuple[float, float]:
 
 
 def export_model(model: Path, output: Path) -> None:
-    """Nothing; `output` holds the function, and gives what the model gives.
+    """Export a model and check that the exported function gives the same values.
 
-    Raises TrainerError where the file or the suffix is of no use, a package is missing, or the two differ.
+    Args:
+        model: model.pt of a finished training.
+        output: File to write; `.onnx` for ONNX, `.pt2` for torch.export.
+
+    Raises:
+        TrainerError: A file cannot be used, a package is missing, or the values differ.
     """
     write, run = {".onnx": (_write_onnx, _run_onnx), ".pt2": (_write_program, _run_program)}.get(
         output.suffix.lower(), (None, None)
@@ -59,13 +76,15 @@ def export_model(model: Path, output: Path) -> None:
     if write is None or run is None:
         raise OptionError(f"--output {output}: its name must end in .onnx (ONNX) or .pt2 (torch.export)")
     if not output.parent.is_dir():
-        raise OptionError(f"--output {output}: the folder {output.parent} is not there; make it, or choose another one")
+        raise OptionError(
+            f"--output {output}: the folder {output.parent} does not exist; create it or choose another one"
+        )
     surrogate = load_surrogate(model)
-    points = _points(surrogate)
+    points = _check_points(surrogate)
     with atomic_file(output) as temporary:
         write(PhysicalModel(surrogate).eval(), torch.from_numpy(points[:8]), temporary)
-        expected, found = (_scores(surrogate, values) for values in (surrogate.ask(points).mean(axis=0),
-                                                                     run(temporary, points)))  # fmt: skip
+        expected = _z_scores(surrogate, surrogate.predict_members(points, warn=False).mean(axis=0))
+        found = _z_scores(surrogate, run(temporary, points))
         worst = float(np.max(np.abs(found - expected) / (1 + np.abs(expected))))
         if not worst <= TOLERANCE:
             raise TrainingError(f"{output}: the export differs from the model by {worst:.1e}, more than {TOLERANCE:g}; "
@@ -74,20 +93,23 @@ def export_model(model: Path, output: Path) -> None:
                 output, surrogate.target.label, worst, len(points))  # fmt: skip
 
 
-def _scores(surrogate: Surrogate, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The z-scores of physical `values`, `(n,)`."""
+def _z_scores(surrogate: Surrogate, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the z-scores of physical `values`, shape (n,)."""
     mean, std = _target_scaling(surrogate)
     return np.asarray((surrogate.target.forward(values) - mean) / std)
 
 
-def _points(surrogate: Surrogate) -> NDArray[np.float64]:
-    """Points all over the training range, `(1000, 19)`."""
+def _check_points(surrogate: Surrogate) -> NDArray[np.float64]:
+    """Return random points in the training range, shape (1000, 19)."""
     low, high = surrogate.scaling.minimum[:-1], surrogate.scaling.maximum[:-1]
     return np.random.default_rng(1).uniform(low, high, (CHECKED_POINTS, len(low)))
 
 
 def traced(module: nn.Module, points: Tensor) -> torch.export.ExportedProgram:
-    """`module` for any number of rows; strict, because the other way takes `len(rows)` for a constant."""
+    """Trace `module` for any number of rows.
+
+    Strict mode is needed: non-strict mode takes `len(rows)` for a constant.
+    """
     rows = torch.export.Dim("rows", min=1)
     return torch.export.export(module, (points,), dynamic_shapes=({0: rows},), strict=True)
 
@@ -105,7 +127,7 @@ def _run_program(path: Path, points: NDArray[np.float64]) -> NDArray[np.float64]
 def _write_onnx(module: nn.Module, points: Tensor, path: Path) -> None:
     _require_onnx()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter, about itself; so does its logger
+        warnings.simplefilter("ignore")  # of the exporter about itself; its logger repeats them
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         torch.onnx.export(
             traced(module, points),
@@ -132,5 +154,5 @@ def _require_onnx() -> None:
         import onnxruntime  # noqa: F401, PLC0415
         import onnxscript  # noqa: F401, PLC0415
     except ImportError as error:
-        raise OptionError(f"--output: ONNX needs {error.name}; `pip install onnx onnxscript onnxruntime`, or name a "
+        raise OptionError(f"--output: ONNX needs {error.name}; `pip install onnx onnxscript onnxruntime`, or use a "
                           ".pt2 file") from None  # fmt: skip

@@ -23,13 +23,22 @@ FORMAT = 3
 def to_saved(
     name: str, models: Sequence[nn.Module], prepared: PreparedData, settings: dict[str, Any]
 ) -> dict[str, Any]:
-    """What `model.pt` holds, as `torch.save` takes it: weights, normalisation, target, settings."""
+    """Return the contents of model.pt, for `torch.save`.
+
+    These are the weights, the normalisation, the target and the settings.
+
+    Args:
+        name: Name of the recipe.
+        models: Models trained together.
+        prepared: Data that they were trained on.
+        settings: Settings of the training, for the report.
+    """
     columns = {key: torch.from_numpy(np.array(value)) for key, value in vars(prepared.scaling).items()}
     return {
         "format": FORMAT,
         "name": name,
         "model": type(models[0]).__name__,
-        # Copies: the parameters are views of one buffer, and each would be written with all of it.
+        # Copies, because the parameters are views of one buffer, which would be written with each of them.
         "weights": [
             {key: value.detach().cpu().clone() for key, value in model.state_dict().items()} for model in models
         ],
@@ -42,33 +51,62 @@ def to_saved(
 
 
 def load_surrogate(path: Path | str) -> Surrogate:
-    """The surrogate in a `model.pt`, on the CPU; it needs no training data.
+    """Load the surrogate in a model.pt, on the CPU; the training data are not needed.
 
-    Raises OSError where the file can't be read, ModelError (a ValueError) where it is not one of ours.
+    Args:
+        path: model.pt that a trainer wrote.
+
+    Returns:
+        A function of points in physical units.
+
+    Raises:
+        OSError: The file cannot be read.
+        ModelError: The file is not a model of this version; also a ValueError.
+
+    Example:
+        >>> from pmssm.trainers import load_surrogate
+        >>> surrogate = load_surrogate("logs/session_20260122_153100/mlp/model.pt")
+        >>> surrogate.target.label
+        'Ωh²'
+        >>> len(surrogate.parameters)
+        19
     """
     return from_saved(read_model(path), path)
 
 
 def read_model(path: Path | str) -> dict[str, Any]:
-    """What `to_saved` gave; raises as `load_surrogate` does."""
+    """Read the contents of a model.pt, as `to_saved` returned them.
+
+    Raises:
+        OSError: The file cannot be read.
+        ModelError: The file is not a model of this version.
+    """
     with Path(path).open("rb") as file:
-        file.read(1)  # what can't be read at all raises here, as OSError
+        file.read(1)  # raises OSError if the file cannot be read
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # any class, OSError too, where the file is not one of torch's
-        raise ModelError(f"{path}: is no model, or a damaged one; give the model.pt that a trainer wrote") from error
+    except Exception as error:  # a file of another kind raises any class, also OSError
+        raise ModelError(f"{path}: not a model, or damaged; use the model.pt that a trainer wrote") from error
     if isinstance(saved, dict) and saved.keys() == {"identity", "state"}:
-        raise ModelError(f"{path}: is a checkpoint, not a model; give the model.pt beside it, written at the end")
+        raise ModelError(f"{path}: a checkpoint, not a model; use the model.pt in the same folder, written at the end")
     if not isinstance(saved, dict) or not {"format", "name"} <= saved.keys():
-        raise ModelError(f"{path}: is no model of pmssm-supervise; give the model.pt that a trainer wrote")
+        raise ModelError(f"{path}: not a model of pmssm-supervise; use the model.pt that a trainer wrote")
     if saved["format"] != FORMAT or saved["name"] not in RECIPES:
-        raise ModelError(f"{path}: is a model of another version (format {saved['format']}, this one reads {FORMAT}); "
+        raise ModelError(f"{path}: a model of another version (format {saved['format']}, this one reads {FORMAT}); "
                          "use that version, or train again")  # fmt: skip
     return saved
 
 
 def from_saved(saved: dict[str, Any], path: Path | str) -> Surrogate:
-    """The surrogate in what `read_model` gave; `path` names it in errors. Raises ModelError where parts are missing."""
+    """Return the surrogate in the contents of a model.pt.
+
+    Args:
+        saved: Result of `read_model`.
+        path: File, for messages.
+
+    Raises:
+        ModelError: A part is missing.
+    """
     models = []
     try:
         for weights in saved["weights"]:
@@ -77,4 +115,4 @@ def from_saved(saved: dict[str, Any], path: Path | str) -> Surrogate:
         scaling = Standardizer(**{key: value.numpy() for key, value in saved["scaling"].items()})
         return Surrogate(models, scaling, saved["parameters"], Target.from_dict(saved["target"]))
     except (KeyError, TypeError, RuntimeError) as error:
-        raise ModelError(f"{path}: the model is incomplete; give the model.pt that a trainer wrote") from error
+        raise ModelError(f"{path}: the model is incomplete; use the model.pt that a trainer wrote") from error

@@ -17,11 +17,18 @@ from .batched import predict
 
 
 class OutsideTrainingWarning(UserWarning):
-    """A point lies where the model has seen nothing."""
+    """A point lies outside the training range, where the model was not trained."""
 
 
 class Surrogate:
-    """The target (`target.label`) of pMSSM points, in physical units, as models trained together have learned it."""
+    """The target of pMSSM points in physical units, predicted by one model or an ensemble.
+
+    Attributes:
+        models: The models, in evaluation mode.
+        scaling: Standardizer of the 19 inputs and of the learned value.
+        parameters: Names of the 19 inputs, in order.
+        target: The target; `target.label` is its name in plots.
+    """
 
     def __init__(
         self, models: Sequence[nn.Module], scaling: Standardizer, parameters: Sequence[str], target: Target
@@ -32,49 +39,95 @@ class Surrogate:
         self.target = target
 
     def __call__(self, points: ArrayLike) -> NDArray[np.float64]:
-        """The target of `points`, `(n, 19)` in the order of `parameters`, GeV (tan β: 1): `(n,)`, the models' mean.
+        """Return the target of `points`, the mean over the models.
 
-        Warns with OutsideTrainingWarning, naming the parameters, where a point lies outside the training range.
-        A parameter that was constant in the training has no influence. Raises ValueError for other shapes, and for
-        tables whose columns have other names or another order.
+        A parameter that was constant in the training has no influence.
+
+        Args:
+            points: Shape (n, 19), in the order of `parameters`, GeV (tan β: dimensionless). A table must have
+                these columns in this order.
+
+        Returns:
+            Shape (n,), in the unit of the target.
+
+        Raises:
+            ValueError: Wrong shape, or the columns of the table have other names or another order.
+
+        Warns:
+            OutsideTrainingWarning: A point lies outside the training range; the message names the parameters.
+
+        Example:
+            >>> import numpy as np
+            >>> from pmssm.trainers import load_surrogate
+            >>> surrogate = load_surrogate("logs/session_20260122_153100/mlp/model.pt")
+            >>> low, high = surrogate.scaling.minimum[:-1], surrogate.scaling.maximum[:-1]
+            >>> points = np.linspace(low, high, 5)  # a line through the training range
+            >>> omega = surrogate(points)
+            >>> omega.shape
+            (5,)
         """
-        return np.asarray(self.members(points).mean(axis=0))
+        return np.asarray(self.predict_members(points).mean(axis=0))
 
     def mean_and_std(self, points: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean and standard deviation of what the models of an `--ensemble` say, each `(n,)`; else as calling it.
+        """Return mean and standard deviation over the models of an `--ensemble`, each (n,).
 
-        The deviation of a single model is 0.
+        The standard deviation of a single model is 0. Arguments, errors and warnings are those of `__call__`.
+
+        Example:
+            >>> import numpy as np
+            >>> from pmssm.trainers import load_surrogate
+            >>> surrogate = load_surrogate("logs/session_20260122_153100/mlp/model.pt")
+            >>> low, high = surrogate.scaling.minimum[:-1], surrogate.scaling.maximum[:-1]
+            >>> mean, std = surrogate.mean_and_std(np.linspace(low, high, 5))
+            >>> bool((std >= 0).all())
+            True
         """
-        members = self.members(points)
+        members = self.predict_members(points)
         return members.mean(axis=0), members.std(axis=0)
 
-    def members(self, points: ArrayLike) -> NDArray[np.float64]:
-        """What each model says: `(models, n)`; else as calling it."""
-        rows = self._rows(points)
-        outside = np.flatnonzero(self.outside(rows).any(axis=0))
-        if outside.size:
-            names = ", ".join(self.parameters[column] for column in outside)
-            warnings.warn(f"points lie outside the training range of {names}", OutsideTrainingWarning, stacklevel=3)
-        return self.ask(rows)
+    def predict_members(self, points: ArrayLike, *, warn: bool = True) -> NDArray[np.float64]:
+        """Return the prediction of each model, shape (models, n).
 
-    def outside(self, points: ArrayLike) -> NDArray[np.bool_]:
-        """Which parameters lie where the models have seen nothing, `(n, 19)`; nan does, too.
+        Arguments and errors are those of `__call__`.
 
-        What a float32 can't tell from the end of the range is inside.
+        Args:
+            points: Shape (n, 19).
+            warn: Warn of points outside the training range.
         """
-        rows = self._rows(points)
+        rows = self._validated(points)
+        if warn:
+            self._warn_if_outside(rows)
+        return self._predict(rows)
+
+    def outside_training_range(self, points: ArrayLike) -> NDArray[np.bool_]:
+        """Return which parameters lie outside the training range, shape (n, 19).
+
+        nan lies outside. Values that float32 cannot distinguish from the end of the range lie inside.
+        """
+        rows = self._validated(points)
         low, high = self.scaling.minimum[:-1], self.scaling.maximum[:-1]
         return ~((rows >= low - FLOAT32_STEP * np.abs(low)) & (rows <= high + FLOAT32_STEP * np.abs(high)))
 
-    def ask(self, points: ArrayLike) -> NDArray[np.float64]:
-        """What each model says, `(models, n)`, wherever the points lie. Raises ValueError for other shapes."""
-        scaled = (self._rows(points) - self.scaling.mean[:-1]) * self.scaling.inverse_std[:-1]
+    def _warn_if_outside(self, rows: NDArray[np.float64]) -> None:
+        columns = np.flatnonzero(self.outside_training_range(rows).any(axis=0))
+        if columns.size:
+            names = ", ".join(self.parameters[column] for column in columns)
+            warnings.warn(f"points lie outside the training range of {names}", OutsideTrainingWarning, stacklevel=4)
+
+    def _predict(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the prediction of each model for `rows`, shape (n, 19)."""
+        scaled = (rows - self.scaling.mean[:-1]) * self.scaling.inverse_std[:-1]
         inputs = torch.from_numpy(scaled.astype(np.float32)).to(next(self.models[0].parameters()).device)
         normalised = np.stack([predict(model, inputs).double().cpu().numpy() for model in self.models])
         return self.target.backward(np.asarray(normalised * self.scaling.std[-1] + self.scaling.mean[-1]))
 
     def to(self, device: torch.device, precision: Precision = Precision.FP32) -> Surrogate:
-        """Itself, computing on `device` from now on, the `body` of its models in bf16 where that is asked."""
+        """Move the models to `device` and return this surrogate.
+
+        Args:
+            device: Device of the following predictions.
+            precision: bf16 converts the `body` of the models to bf16.
+        """
         self.models = [model.to(device) for model in self.models]
         if precision is Precision.BF16:
             for model in self.models:
@@ -83,7 +136,7 @@ class Surrogate:
                         parameter.data = parameter.data.to(torch.bfloat16)
         return self
 
-    def _rows(self, points: ArrayLike) -> NDArray[np.float64]:
+    def _validated(self, points: ArrayLike) -> NDArray[np.float64]:
         names = [str(name).removeprefix("IN_") for name in getattr(points, "columns", ())]
         if any(not name.isdigit() for name in names) and names != [one.removeprefix("IN_") for one in self.parameters]:
             raise ValueError("the columns of points must be the surrogate's parameters, in that order; give "

@@ -1,8 +1,9 @@
-"""The three regressors with periodic (PLR) embeddings in front: Linear(sin, cos of learned frequencies), ReLU.
+"""The three lab models with periodic (PLR) embeddings.
 
-Source: Gorishniy, Rubachev, Babenko, "On Embeddings for Numerical Features in Tabular Deep Learning", arXiv:2203.05556.
-A plain linear embedding learns the narrow funnels and coannihilation strips of Ωh² very slowly, since a network fits
-low frequencies first.
+The embedding is Linear(sin, cos of learned frequencies), then ReLU. Source: Gorishniy, Rubachev, Babenko,
+"On Embeddings for Numerical Features in Tabular Deep Learning", arXiv:2203.05556. A linear embedding learns
+the narrow funnels and coannihilation strips of Ωh² very slowly, because a network fits low frequencies
+first.
 """
 
 from __future__ import annotations
@@ -21,11 +22,16 @@ from .transformer_tabular import PMSSMTransformerTabular
 
 FREQUENCIES = 48
 FREQUENCY_SCALE = 0.1
-"""Standard deviation of the initial frequencies, periods per unit z-score."""
+"""Standard deviation of the initial frequencies, in periods per unit of the z-score."""
 
 
 class PeriodicEmbeddings(nn.Module):
-    """`(batch, features)` z-scores → `(batch, features, width)`; each feature has frequencies and a map of its own."""
+    """Periodic embeddings; each input has its own frequencies and its own linear map.
+
+    Args:
+        features: Number of inputs.
+        width: Numbers per embedded input.
+    """
 
     def __init__(self, features: int, width: int) -> None:
         super().__init__()
@@ -37,7 +43,7 @@ class PeriodicEmbeddings(nn.Module):
         self.bias = nn.Parameter(torch.empty(features, width).uniform_(-limit, limit))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """`inputs`: (batch, features); result (batch, features, width)."""
+        """Map inputs of shape (batch, features) to embeddings (batch, features, width)."""
         angles = 2 * math.pi * self.frequencies * inputs.unsqueeze(-1)  # (batch, features, frequencies)
         waves = torch.cat([angles.cos(), angles.sin()], dim=-1)
         mapped = torch.baddbmm(self.bias.unsqueeze(1), waves.transpose(0, 1), self.weight)  # (features, batch, width)
@@ -45,7 +51,7 @@ class PeriodicEmbeddings(nn.Module):
 
 
 class PMSSMFeedForwardPLR(PMSSMFeedForward):
-    """PMSSMFeedForward whose embedding is periodic; 1,530,449 parameters by default."""
+    """PMSSMFeedForward with periodic embeddings; 1,530,449 parameters by default."""
 
     body = ("hidden.",)
 
@@ -59,7 +65,7 @@ class PMSSMFeedForwardPLR(PMSSMFeedForward):
 
 
 class PMSSMTransformerPLR(PMSSMTransformer):
-    """PMSSMTransformer whose tokens are periodic embeddings; 1,032,081 parameters by default."""
+    """PMSSMTransformer with periodic embeddings as tokens; 1,032,081 parameters by default."""
 
     def __init__(
         self, *, features: int = 19, width: int = 128, heads: int = 4, feedforward: int = 512, depth: int = 3
@@ -73,7 +79,7 @@ class PMSSMTransformerPLR(PMSSMTransformer):
 
 
 class PMSSMTransformerTabularPLR(PMSSMTransformerTabular):
-    """PMSSMTransformerTabular whose tokens are periodic embeddings."""
+    """PMSSMTransformerTabular with periodic embeddings as tokens."""
 
     def __init__(
         self, *, features: int = 19, width: int = 128, heads: int = 4, feedforward: int = 512, depth: int = 3

@@ -1,42 +1,78 @@
-"""Each model with the optimizer settings that the lab uses."""
+"""All models with the optimizer settings that the lab uses.
+
+One row per model: the command line, the training and the report read it from here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
 
-from torch import nn
-
-from .mlp import PMSSMFeedForward
-from .periodic import PMSSMFeedForwardPLR, PMSSMTransformerPLR, PMSSMTransformerTabularPLR
-from .tabm import PMSSMTabM
-from .transformer import PMSSMTransformer
-from .transformer_tabular import PMSSMTransformerTabular
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A model and how the lab trains it."""
+    """A model and how the lab trains it.
 
-    build: Callable[[], nn.Module]
+    The class of the model is imported when it is first needed: the command line lists all models without torch.
+
+    Attributes:
+        model: Module in this package and class, such as `mlp:PMSSMFeedForward`.
+        summary: The model in the help of its command, after "Train".
+        learning_rate: Default learning rate.
+        weight_decay: Decoupled weight decay.
+        cosine: Decrease the learning rate to 1e-6 along a cosine; otherwise it is constant.
+        clip_norm: Largest norm of the gradient of all parameters; None: no clipping.
+        stackable: `--ensemble` can train several as one.
+        bf16: `--precision auto` may choose bf16, because trainings reach the same validation loss in fp32 and bf16
+            (benchmarks/results/validation_losses.md).
+        expected_gpu_mib: GPU memory that the lab expects a training to use, MiB; for the report.
+    """
+
+    model: str
+    summary: str
     learning_rate: float
     weight_decay: float
     cosine: bool
-    """Learning rate follows a cosine to 1e-6 over the epochs; else it is constant."""
     clip_norm: float | None
-    """Largest norm of the gradient of all parameters together."""
     stackable: bool = True
-    """Whether `--ensemble` can train several as one."""
+    bf16: bool = False
+    expected_gpu_mib: int | None = None
+
+    @property
+    def class_name(self) -> str:
+        """Name of the class of the model."""
+        return self.model.partition(":")[2]
+
+    def model_class(self) -> type[nn.Module]:
+        """Import the class of the model."""
+        module = import_module(f".{self.model.partition(':')[0]}", __package__)
+        return cast("type[nn.Module]", getattr(module, self.class_name))
+
+    def build(self) -> nn.Module:
+        """Return a new model with default sizes, initialised from torch's global random state."""
+        return self.model_class()()
 
 
 RECIPES = {
-    "transformer": Recipe(PMSSMTransformer, 3e-4, 1e-4, cosine=True, clip_norm=1.0),
-    "transformer_tabular": Recipe(PMSSMTransformerTabular, 3e-4, 1e-4, cosine=True, clip_norm=1.0),
-    "mlp": Recipe(PMSSMFeedForward, 1e-4, 1e-3, cosine=False, clip_norm=None),
+    "transformer": Recipe("transformer:PMSSMTransformer", "PMSSMTransformer",
+                          3e-4, 1e-4, cosine=True, clip_norm=1.0, bf16=True, expected_gpu_mib=800),
+    "transformer_tabular": Recipe("transformer_tabular:PMSSMTransformerTabular", "PMSSMTransformerTabular",
+                                  3e-4, 1e-4, cosine=True, clip_norm=1.0, bf16=True, expected_gpu_mib=800),
+    "mlp": Recipe("mlp:PMSSMFeedForward", "PMSSMFeedForward",
+                  1e-4, 1e-3, cosine=False, clip_norm=None, bf16=True, expected_gpu_mib=1500),
     # Not in the main job: for plans that want better models than the lab's.
-    "transformer_plr": Recipe(PMSSMTransformerPLR, 3e-4, 1e-4, cosine=True, clip_norm=1.0),
-    "transformer_tabular_plr": Recipe(PMSSMTransformerTabularPLR, 3e-4, 1e-4, cosine=True, clip_norm=1.0),
-    "mlp_plr": Recipe(PMSSMFeedForwardPLR, 1e-3, 1e-3, cosine=True, clip_norm=1.0),
-    "tabm": Recipe(PMSSMTabM, 2e-3, 3e-4, cosine=True, clip_norm=1.0, stackable=False),
-}
-"""By command name."""
+    "transformer_plr": Recipe("periodic:PMSSMTransformerPLR", "PMSSMTransformer with periodic embeddings",
+                              3e-4, 1e-4, cosine=True, clip_norm=1.0),
+    "transformer_tabular_plr": Recipe("periodic:PMSSMTransformerTabularPLR",
+                                      "PMSSMTransformerTabular with periodic embeddings",
+                                      3e-4, 1e-4, cosine=True, clip_norm=1.0),
+    "mlp_plr": Recipe("periodic:PMSSMFeedForwardPLR", "PMSSMFeedForward with periodic embeddings",
+                      1e-3, 1e-3, cosine=True, clip_norm=1.0),
+    "tabm": Recipe("tabm:PMSSMTabM", "PMSSMTabM, an ensemble of perceptrons in one",
+                   2e-3, 3e-4, cosine=True, clip_norm=1.0, stackable=False),
+}  # fmt: skip
+"""Recipes by the name of the command."""

@@ -1,4 +1,4 @@
-"""PMSSMTabM: many perceptrons in one, which share most of their weights."""
+"""PMSSMTabM: many perceptrons in one model, which share most of their weights."""
 
 from __future__ import annotations
 
@@ -11,21 +11,28 @@ from .periodic import FREQUENCIES, FREQUENCY_SCALE
 
 
 class PMSSMTabM(nn.Module):
-    """Regression on `(batch, features)` z-scores, giving `(batch,)`: the mean of `members` perceptrons.
+    """Mean of `members` perceptrons on z-scores, with periodic embeddings.
 
-    While it trains it gives each member's own prediction, `(batch, members)`: their errors are averaged, not their
-    predictions, or they would be no ensemble. Source: Gorishniy, Kotelnikov, Babenko, "TabM: Advancing Tabular Deep
-    Learning with Parameter-Efficient Ensembling", arXiv:2410.24210; with periodic embeddings in front.
+    In training mode it returns the predictions of all members: the loss averages their errors, not their
+    predictions; otherwise the members would not be an ensemble. Source: Gorishniy, Kotelnikov, Babenko,
+    "TabM: Advancing Tabular Deep Learning with Parameter-Efficient Ensembling", arXiv:2410.24210.
+
+    Args:
+        features: Number of inputs.
+        embedding: Numbers per embedded input.
+        width: Units of a hidden layer.
+        depth: Number of hidden layers.
+        members: Number of perceptrons.
     """
 
-    rows_apart: ClassVar[bool] = True
-    """Whether threads do better to share the rows of a batch than each kernel: there is much to do for a row."""
+    splits_batch: ClassVar[bool] = True
+    """Threads share the rows of a batch, not each kernel: faster, because a row takes much computation."""
 
     def __init__(
         self, *, features: int = 19, embedding: int = 24, width: int = 512, depth: int = 2, members: int = 32
     ) -> None:
         super().__init__()
-        # Both take long to import where scikit-learn is there, and no other model needs them.
+        # Both import slowly if scikit-learn is installed, and no other model needs them.
         from rtdl_num_embeddings import PeriodicEmbeddings  # noqa: PLC0415
         from tabm import TabM  # noqa: PLC0415
 
@@ -39,11 +46,15 @@ class PMSSMTabM(nn.Module):
             n_blocks=depth,
             d_block=width,
             k=members,
-            dropout=0.0,  # a resumed training gives the same bits: no random state but the order of the rows
+            dropout=0.0,  # a resumed training gives the same bits: the order of the rows is the only random state
         )
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """`inputs`: (batch, features); result (batch,), or (batch, members) in training."""
+        """Map inputs of shape (batch, features) to predictions.
+
+        Returns:
+            Shape (batch,), or (batch, members) in training mode.
+        """
         check_inputs(inputs, self.features)
         predictions: Tensor = self.net(inputs).squeeze(-1)  # (batch, members)
         return predictions if self.training else predictions.mean(dim=1)

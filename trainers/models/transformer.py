@@ -1,4 +1,4 @@
-"""PMSSMTransformer: one token a parameter, a CLS token in front."""
+"""PMSSMTransformer: one token per parameter, and a CLS token first."""
 
 from __future__ import annotations
 
@@ -13,12 +13,20 @@ from .encoder import attend_from_first, encode, encoder_layers, feed_forward, la
 
 
 class PMSSMTransformer(nn.Module):
-    """Regression on `(batch, features)` z-scores, giving `(batch,)`; 795,777 parameters by default."""
+    """Transformer encoder on z-scores; 795,777 parameters by default.
+
+    Args:
+        features: Number of inputs.
+        width: Numbers per token.
+        heads: Attention heads per layer.
+        feedforward: Hidden units of the feed-forward half of a layer.
+        depth: Number of layers.
+    """
 
     body: ClassVar[tuple[str, ...]] = ("layers.",)
-    """Whose parameters may have fewer digits than the rest."""
-    rows_apart: ClassVar[bool] = True
-    """Whether threads do better to share the rows of a batch than each kernel: there is much to do for a row."""
+    """Prefixes of the parameters that may use bf16."""
+    splits_batch: ClassVar[bool] = True
+    """Threads share the rows of a batch, not each kernel: faster, because a row takes much computation."""
 
     def __init__(
         self, *, features: int = 19, width: int = 128, heads: int = 4, feedforward: int = 512, depth: int = 3
@@ -35,14 +43,14 @@ class PMSSMTransformer(nn.Module):
         )
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """`inputs`: (batch, features); result (batch,)."""
+        """Map inputs of shape (batch, features) to predictions of shape (batch,)."""
         check_inputs(inputs, self.features)
         cls, tokens = (cast_like(self.layers, each) for each in (self.cls, self._embed(inputs)))
         tokens = torch.cat([cls.expand(inputs.shape[0], 1, -1), tokens], dim=1)  # (batch, 1 + features, width)
         *layers, last = layers_of(self.layers)
         for layer in layers:
             tokens = encode(layer, tokens)
-        # The head reads nothing but CLS, so the last layer need not compute the other tokens.
+        # The head reads CLS only, so the last layer does not compute the other tokens.
         cls = feed_forward(last, attend_from_first(last, tokens))  # (batch, width)
         return self.head(cast_like(self.head, cls)).squeeze(-1)  # type: ignore[no-any-return]
 

@@ -1,1 +1,1 @@
-"""`report`: all models of a session side by side, on one page."""
+"""`report`: all models of a session on one page."""

@@ -1,4 +1,4 @@
-"""`report`: one page and its pictures, from the folder of a session."""
+"""`report`: one page and its plots, from the folder of a session."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from ..data.prepared import load_prepared
 from ..data.targets import Target
 from ..files import write_atomic
 from ..log import LOGGER
+from ..models.recipes import RECIPES
 from .plots import loss_curves, residuals, true_against_predicted
-from .scores import PointScores, Values, by_lsp, is_significant, score
-from .trainings import TrainedRun, baselines, find_runs, groups, physical
+from .scores import PointScores, Values, is_significant, score, score_by_lsp
+from .trainings import TrainedRun, baselines, find_runs, physical, run_groups
 
-EXPECTED_MIB = {"PMSSMTransformer": 800, "PMSSMTransformerTabular": 800, "PMSSMFeedForward": 1500}
+EXPECTED_MIB = {recipe.class_name: recipe.expected_gpu_mib for recipe in RECIPES.values()}
 HEADS = (
     "normalised MSE",
     "MSE",
@@ -36,26 +37,34 @@ HEADS = (
 
 
 def build_report(session: Path, data: Path, output: Path) -> None:
-    """Nothing; `output` holds `report.html`, which needs no other file, and the same pictures as PNGs.
+    """Write report.html, which needs no other file, and its plots as PNG files.
 
-    Raises NotPreparedError where `data` holds no prepared arrays; a training without a model is said on the page.
+    The page lists trainings without a model as problems.
+
+    Args:
+        session: Folder with one folder per training.
+        data: Folder that `prepare` wrote.
+        output: Folder for the report.
+
+    Raises:
+        NotPreparedError: `data` contains no prepared arrays.
     """
     prepared = load_prepared(data)
-    target, truth = prepared.target, np.asarray(prepared.val_targets, dtype=np.float64)
-    true = physical(truth, prepared)
+    target, true_scores = prepared.target, np.asarray(prepared.val_targets, dtype=np.float64)
+    true = physical(true_scores, prepared)
     trained = find_runs(session, prepared, output)
     LOGGER.info("%d trainings found, computing the baselines", len(trained))
-    runs = sorted((run for run in [*trained, *baselines(prepared)] if run.predicted is not None), key=_error)
-    figures = {run.name: score(true, *_values(run)) for run in runs}
-    parts = {run.name: by_lsp(true, *_values(run), np.asarray(prepared.val_lsp)) for run in runs}
-    sentence = recommendation(runs, figures, target)
-    heads = HEADS if target.branch == "MO_Omega" else HEADS[:-1]  # Planck has measured nothing else
+    runs = sorted((run for run in [*trained, *baselines(prepared)] if run.predicted is not None), key=_normalised_mse)
+    scores = {run.name: score(true, *_values(run)) for run in runs}
+    lsp_scores = {run.name: score_by_lsp(true, *_values(run), np.asarray(prepared.val_lsp)) for run in runs}
+    sentence = recommendation(runs, scores, target)
+    heads = HEADS if target.branch == "MO_Omega" else HEADS[:-1]  # Planck has measured the relic density only
     points = np.asarray(prepared.val_inputs, dtype=np.float64) * prepared.scaling.std[:-1] + prepared.scaling.mean[:-1]
-    varied = [place for place, std in enumerate(prepared.scaling.std[:-1]) if std > 0]
-    names = [prepared.meta["parameters"][place] for place in varied]
-    pictures = {"Loss curves": {"loss_curves": loss_curves(trained)}} if any(run.losses for run in trained) else {}
+    varied = [column for column, std in enumerate(prepared.scaling.std[:-1]) if std > 0]
+    names = [prepared.meta["parameters"][column] for column in varied]
+    plots = {"Loss curves": {"loss_curves": loss_curves(trained)}} if any(run.losses for run in trained) else {}
     for run in (run for run in runs if not run.baseline):
-        pictures[run.name] = {
+        plots[run.name] = {
             f"{run.name}_true_vs_predicted": true_against_predicted(run, true, target),
             f"{run.name}_residuals": residuals(run, true, points[:, varied], names, target),
         }
@@ -66,18 +75,18 @@ def build_report(session: Path, data: Path, output: Path) -> None:
         recommendation=sentence,
         problems=[f"{run.name}: {run.problem}" for run in trained if run.problem],
         tables=[
-            ranking(runs, figures, heads, target),
-            *seed_table(runs, figures, groups(session)),
-            *lsp_tables(runs, parts, heads),
+            ranking(runs, scores, heads, target),
+            *seed_table(runs, scores, run_groups(session)),
+            *lsp_tables(runs, lsp_scores, heads),
             costs(trained),
         ],
-        pictures={
+        plots={
             title: {name: base64.b64encode(png).decode() for name, png in group.items()}
-            for title, group in pictures.items()
+            for title, group in plots.items()
         },
     )
     output.mkdir(parents=True, exist_ok=True)
-    for name, png in (picture for group in pictures.values() for picture in group.items()):
+    for name, png in (plot for group in plots.values() for plot in group.items()):
         write_atomic(output / f"{name}.png", lambda file, png=png: file.write(png))  # type: ignore[misc]
     write_atomic(output / "report.html", lambda file: file.write(html.encode()))
     LOGGER.info("%s", sentence)
@@ -89,24 +98,27 @@ def _values(run: TrainedRun) -> tuple[Values, Values]:
     return run.predicted, run.squares
 
 
-def _error(run: TrainedRun) -> float:
+def _normalised_mse(run: TrainedRun) -> float:
     return float(np.mean(_values(run)[1]))
 
 
-def recommendation(runs: Sequence[TrainedRun], figures: Mapping[str, PointScores], target: Target) -> str:
-    """A sentence that says which of `runs`, best first, to use."""
+def recommendation(runs: Sequence[TrainedRun], scores: Mapping[str, PointScores], target: Target) -> str:
+    """Return a sentence that recommends one of `runs`, which are sorted, best first."""
     models = [run for run in runs if not run.baseline]
     if not models:
         return "No training left a model, so there is none to use."
     best = models[0]
-    of_best = figures[best.name]
-    text = f"Use {best.name}: the smallest normalised error of {target.learned} ({of_best.mse_normalised:.4f}), "
-    text += f"{_percent(of_best.within_20, 0)} of the validation points within 20 %."
+    best_scores = scores[best.name]
+    text = (
+        f"Use {best.name}: the smallest normalised error of {target.learned_label} ({best_scores.mse_normalised:.4f}), "
+    )
+    text += f"{_percent(best_scores.within_20, 0)} of the validation points within 20 %."
     if len(models) > 1 and not is_significant(_values(best)[1], _values(models[1])[1]):
         text += f" Its lead over {models[1].name} is within the statistical error of these points."
-    rivals = [run for run in runs if run.baseline and _error(run) <= _error(best)]
-    if rivals:
-        text += f" But {rivals[0].name} does as well or better ({figures[rivals[0].name].mse_normalised:.4f}): "
+    better_baselines = [run for run in runs if run.baseline and _normalised_mse(run) <= _normalised_mse(best)]
+    if better_baselines:
+        baseline = better_baselines[0].name
+        text += f" But {baseline} does as well or better ({scores[baseline].mse_normalised:.4f}): "
         text += "train longer, or take a better model."
     return text
 
@@ -127,35 +139,39 @@ def _row(run: TrainedRun, cells: Sequence[str], *, best: bool = False) -> dict[s
 
 
 def ranking(
-    runs: Sequence[TrainedRun], figures: Mapping[str, PointScores], heads: Sequence[str], target: Target
+    runs: Sequence[TrainedRun], scores: Mapping[str, PointScores], heads: Sequence[str], target: Target
 ) -> dict[str, Any]:
-    """The table of all runs, best first."""
+    """Return the table of all runs, best first."""
     first = next((run.name for run in runs if not run.baseline), "")
-    rows = [_row(run, _cells(figures[run.name])[: len(heads)], best=run.name == first) for run in runs]
+    rows = [_row(run, _cells(scores[run.name])[: len(heads)], best=run.name == first) for run in runs]
     note = (
-        f"Errors on the validation points. Normalised MSE: of z-scores of {target.learned}; it ranks, is what was "
-        "trained on, and chose each training's best epoch, on these same points. All other figures are physical."
+        f"Errors on the validation points. The ranking is by normalised MSE, of z-scores of {target.learned_label}. "
+        "The trainings minimised it, and it chose the best epoch of each training, on these same points. All other "
+        "columns are in physical units."
     )
     if target.transform == "log":
-        note += f" A few points predicted far too large can spoil the physical MSE and R² of a good {target.learned}."
+        note += (
+            " A few far too large predictions can spoil the physical MSE and R² of a model that predicts "
+            f"{target.learned_label} well."
+        )
     if len(heads) == len(HEADS):
-        note += " 0.12 ± 0.02: of the points that truly lie there, the share that is predicted there."
-    note += " Baselines in italics."
+        note += " 0.12 ± 0.02: share of the points with true values in this range that are also predicted there."
+    note += " Baselines are in italics."
     return {"title": "Ranking", "heads": ["", *heads], "rows": rows, "note": note, "aligned": True}
 
 
 def lsp_tables(
-    runs: Sequence[TrainedRun], parts: Mapping[str, Mapping[str, PointScores]], heads: Sequence[str]
+    runs: Sequence[TrainedRun], lsp_scores: Mapping[str, Mapping[str, PointScores]], heads: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """The same table for the points of each lightest sparticle; none where the files did not say which."""
-    kinds = dict.fromkeys(kind for each in parts.values() for kind in each)
+    """Return one such table per class of the lightest sparticle; none if the class is unknown."""
+    kinds = dict.fromkeys(kind for one in lsp_scores.values() for kind in one)
     return [
         {
             "title": f"Lightest sparticle: {kind}",
             "heads": ["", *heads],
-            "rows": [_row(run, _cells(parts[run.name][kind])[: len(heads)]) for run in runs],
-            "note": f"{parts[runs[0].name][kind].points:,} validation points."
-            + (f" Mixed: a neutralino no component of which reaches {_percent(PURE, 0)}." if kind == "mixed" else ""),
+            "rows": [_row(run, _cells(lsp_scores[run.name][kind])[: len(heads)]) for run in runs],
+            "note": f"{lsp_scores[runs[0].name][kind].points:,} validation points."
+            + (f" Mixed: a neutralino without a component of at least {_percent(PURE, 0)}." if kind == "mixed" else ""),
             "aligned": True,
         }
         for kind in kinds
@@ -163,34 +179,40 @@ def lsp_tables(
 
 
 def seed_table(
-    runs: Sequence[TrainedRun], figures: Mapping[str, PointScores], names: Mapping[str, str]
+    runs: Sequence[TrainedRun], scores: Mapping[str, PointScores], names: Mapping[str, str]
 ) -> list[dict[str, Any]]:
-    """Mean ± standard deviation of trainings that differ in nothing but the seed; none where there are no such.
+    """Return the table of trainings that differ only in their seed: mean ± standard deviation.
 
-    `names`: the group of each run, where the session has named it.
+    Args:
+        runs: Trainings and baselines.
+        scores: Scores by the name of the run.
+        names: Group of each run, if the session has named it.
+
+    Returns:
+        An empty list if there are no such trainings.
     """
-    alike: dict[str, list[TrainedRun]] = defaultdict(list)
+    by_kind: dict[str, list[TrainedRun]] = defaultdict(list)
     for run in runs:
         if not run.baseline:
-            alike[run.kind].append(run)
-    several = [group for group in alike.values() if len(group) > 1]
+            by_kind[run.kind].append(run)
+    several = [group for group in by_kind.values() if len(group) > 1]
     rows = []
-    for group in sorted(several, key=lambda group: np.mean([_error(run) for run in group])):
-        each = [figures[run.name] for run in group]
-        own = {names.get(run.name, "") for run in group}
+    for group in sorted(several, key=lambda group: np.mean([_normalised_mse(run) for run in group])):
+        group_scores = [scores[run.name] for run in group]
+        group_names = {names.get(run.name, "") for run in group}
         cells = [
-            (own.pop() if len(own) == 1 else "") or ", ".join(sorted(run.name for run in group)),
+            (group_names.pop() if len(group_names) == 1 else "") or ", ".join(sorted(run.name for run in group)),
             str(len(group)),
-            _spread([one.mse_normalised for one in each], ".4f"),
-            _spread([one.r2 for one in each], ".4f"),
-            _spread([one.median_relative for one in each], ".1%"),
-            _spread([one.within_10 for one in each], ".1%"),
-            _spread([one.within_20 for one in each], ".1%"),
-            _spread([one.within_50 for one in each], ".1%"),
+            _spread([one.mse_normalised for one in group_scores], ".4f"),
+            _spread([one.r2 for one in group_scores], ".4f"),
+            _spread([one.median_relative for one in group_scores], ".1%"),
+            _spread([one.within_10 for one in group_scores], ".1%"),
+            _spread([one.within_20 for one in group_scores], ".1%"),
+            _spread([one.within_50 for one in group_scores], ".1%"),
         ]
         rows.append({"kind": "", "cells": cells})
     heads = ["", "seeds", "normalised MSE", "R²", "median rel. error", "within 10 %", "within 20 %", "within 50 %"]
-    note = "Mean ± standard deviation of trainings that differ in their seed alone, best first."
+    note = "Mean ± standard deviation of trainings that differ only in their seed, best first."
     return [{"title": "Seeds taken together", "heads": heads, "rows": rows, "note": note}] if rows else []
 
 
@@ -202,18 +224,22 @@ def _spread(values: Sequence[float | None], form: str) -> str:
 
 
 def costs(runs: Sequence[TrainedRun]) -> dict[str, Any]:
-    """The table of what each training cost."""
+    """Return the table of time and memory of each training."""
     heads = ["", "model", "parameters", "epochs", "wall time", "peak memory", "expected GPU memory", "device"]
     rows = []
     for run in runs:
-        said, model = run.result, str(run.result.get("model", ""))
-        memory, seconds = said.get("peak_memory_mib"), said.get("wall_time_s")
-        expected = f"{EXPECTED_MIB[model]} MiB" if model in EXPECTED_MIB else ""
-        cells = [model, f"{said.get('parameters', 0):,}" if said else "", str(said.get("epochs", len(run.losses)))]
+        result, model = run.result, str(run.result.get("model", ""))
+        memory, seconds = result.get("peak_memory_mib"), result.get("wall_time_s")
+        expected = f"{EXPECTED_MIB[model]} MiB" if EXPECTED_MIB.get(model) else ""
+        cells = [
+            model,
+            f"{result.get('parameters', 0):,}" if result else "",
+            str(result.get("epochs", len(run.losses))),
+        ]
         cells += [
             f"{seconds:,.0f} s" if seconds is not None else "",
             f"{memory:,.0f} MiB" if memory is not None else "",
         ]
-        rows.append(_row(run, [*cells, expected, str(said.get("device", ""))]))
-    note = "On a CPU the peak memory is that of the whole process."
+        rows.append(_row(run, [*cells, expected, str(result.get("device", ""))]))
+    note = "On a CPU, peak memory is that of the whole process."
     return {"title": "Cost", "heads": heads, "rows": rows, "note": note}

@@ -1,4 +1,4 @@
-"""The report's pictures, drawn without a screen."""
+"""The plots of the report, drawn without a display."""
 
 from __future__ import annotations
 
@@ -17,14 +17,18 @@ from .trainings import TrainedRun
 Values = NDArray[np.float64]
 
 SCATTERED = 5_000
-"""Points of a scatter plot; more only hide each other."""
+"""Largest number of points in a scatter plot; more would hide each other."""
 
 DPI = 180
-"""A picture as wide as a page of A4 still has 200 dots an inch in print."""
+"""A plot as wide as an A4 page is printed with about 200 dots per inch."""
 
 
 def loss_curves(runs: Sequence[TrainedRun]) -> bytes:
-    """PNG: training (dotted) and validation MSE of z-scores of all trainings against the epoch."""
+    """Plot training (dotted) and validation MSE of z-scores of all trainings by epoch.
+
+    Returns:
+        Contents of a PNG file.
+    """
     figure = Figure(figsize=(8, 4.2), layout="constrained")
     axes = figure.add_subplot()
     for number, run in enumerate(run for run in runs if run.losses):
@@ -40,9 +44,12 @@ def loss_curves(runs: Sequence[TrainedRun]) -> bytes:
 
 
 def true_against_predicted(run: TrainedRun, true: Values, target: Target) -> bytes:
-    """PNG: a scatter plot of some points, and all of them as counts per bin, logarithmic colours.
+    """Plot predicted against true values: some points, and all points as a 2D histogram.
 
-    The axes are logarithmic where the logarithm was learned; what lies outside them is at the edge.
+    If the logarithm was learned, the axes are logarithmic. Points outside the axes are drawn at the edge.
+
+    Returns:
+        Contents of a PNG file.
     """
     assert run.predicted is not None
     figure = Figure(figsize=(9.2, 4.2), layout="constrained")
@@ -68,36 +75,46 @@ def true_against_predicted(run: TrainedRun, true: Values, target: Target) -> byt
 
 
 def residuals(run: TrainedRun, true: Values, points: Values, names: Sequence[str], target: Target) -> bytes:
-    """PNG: median and central 68 % of predicted - true in bins of each of `names`; `points`: (n, names), physical.
+    """Plot median and central 68 % of predicted - true in bins of each parameter.
 
-    Of predicted / true where the logarithm was learned.
+    If the logarithm was learned, the plot shows predicted / true.
+
+    Args:
+        run: Trained run with predictions.
+        true: True values, physical, shape (n,).
+        points: Parameters, physical, shape (n, names).
+        names: Names of the parameters.
+        target: Target that was learned.
+
+    Returns:
+        Contents of a PNG file.
     """
     assert run.predicted is not None
     is_log = target.transform == "log"
     rows = max(1, -(-len(names) // 5))
     height = 2.1 * rows + 0.5
-    figure = Figure(figsize=(11, height))  # margins by hand: finding them would draw the panels twice
+    figure = Figure(figsize=(11, height))  # fixed margins: computing them would draw the panels twice
     figure.subplots_adjust(0.07, 0.45 / height, 0.99, 1 - 0.45 / height, wspace=0.06, hspace=0.35)
     panels = figure.subplots(rows, 5, squeeze=False, sharey=True).ravel()
     error = run.predicted / true if is_log else run.predicted - true
     for axes, name, column in zip(panels, names, points.T, strict=False):
         edges = np.unique(np.quantile(column, np.linspace(0, 1, 21)))
-        edges = edges if len(edges) > 1 else np.array([edges[0], edges[0] + 1])  # the same in all of these points
-        places = np.clip(np.searchsorted(edges, column, side="right") - 1, 0, len(edges) - 2)
-        filled = [place for place in range(len(edges) - 1) if (places == place).any()]
-        bands = np.array([np.quantile(error[places == place], [0.16, 0.5, 0.84]) for place in filled])
-        middles = [(edges[place] + edges[place + 1]) / 2 for place in filled]
+        edges = edges if len(edges) > 1 else np.array([edges[0], edges[0] + 1])  # all points have the same value
+        bins = np.clip(np.searchsorted(edges, column, side="right") - 1, 0, len(edges) - 2)
+        filled = [index for index in range(len(edges) - 1) if (bins == index).any()]
+        bands = np.array([np.quantile(error[bins == index], [0.16, 0.5, 0.84]) for index in filled])
+        middles = [(edges[index] + edges[index + 1]) / 2 for index in filled]
         axes.fill_between(middles, bands[:, 0], bands[:, 2], alpha=0.3)
         axes.plot(middles, bands[:, 1])
         axes.axhline(1 if is_log else 0, color="grey", linewidth=0.8)
         axes.set_xlabel(name.removeprefix("IN_"), labelpad=1)
         axes.tick_params(labelsize="small")
-        axes.xaxis.set_major_locator(MaxNLocator(4, prune="both"))  # beside its neighbour's
+        axes.xaxis.set_major_locator(MaxNLocator(4, prune="both"))  # no overlap with the labels of the neighbour
     for axes in panels[len(names) :]:
         axes.set_visible(False)
     panels[0].set_yscale("log" if is_log else "linear")
-    what = f"predicted / true {target.label}" if is_log else f"predicted - true {target.label}"
-    figure.suptitle(f"{run.name}: {what}, median and central 68 %")
+    quantity = f"predicted / true {target.label}" if is_log else f"predicted - true {target.label}"
+    figure.suptitle(f"{run.name}: {quantity}, median and central 68 %")
     return _png(figure)
 
 

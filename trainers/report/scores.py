@@ -1,4 +1,4 @@
-"""How well predictions do, as numbers."""
+"""Scores of predictions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,22 @@ PLANCK, PLANCK_WIDTH = 0.12, 0.02
 
 @dataclass(frozen=True)
 class PointScores:
-    """Of one set of points. Physical units, but `mse_normalised`; shares are between 0 and 1; None: no such points."""
+    """Scores on one set of points, in physical units except `mse_normalised`.
+
+    Shares are between 0 and 1. None means that no point qualifies.
+
+    Attributes:
+        points: Number of points.
+        mse_normalised: Mean squared error of z-scores.
+        mse: Mean squared error.
+        r2: R²; None for a constant target.
+        mae: Mean absolute error.
+        median_relative: Median relative error of the points whose true value is not 0.
+        within_10: Share of points predicted within 10 %.
+        within_20: Share of points predicted within 20 %.
+        within_50: Share of points predicted within 50 %.
+        planck: Of the points whose true value is 0.12 ± 0.02, the share that is predicted there.
+    """
 
     points: int
     mse_normalised: float
@@ -29,11 +44,16 @@ class PointScores:
     within_20: float
     within_50: float
     planck: float | None
-    """Of the points whose true value is 0.12 ± 0.02, the share that is predicted there."""
 
 
 def score(true: Values, predicted: Values, squares: Values) -> PointScores:
-    """Figures of physical `true` and `predicted`, `(n,)`; `squares` are the squared errors of z-scores, `(n,)`."""
+    """Return the scores of predictions.
+
+    Args:
+        true: True values, physical, shape (n,).
+        predicted: Predicted values, physical, shape (n,).
+        squares: Squared errors of z-scores, shape (n,).
+    """
     error, size = np.abs(predicted - true), np.abs(true)
     relative = error[size > 0] / size[size > 0]
     variance, mse = float(np.var(true)), float(np.mean(np.square(error)))
@@ -52,16 +72,31 @@ def score(true: Values, predicted: Values, squares: Values) -> PointScores:
     )
 
 
-def by_lsp(true: Values, predicted: Values, squares: Values, lsp: NDArray[np.int8]) -> dict[str, PointScores]:
-    """The same for the points of each lightest sparticle that occurs; empty where none is known."""
-    parts = {name: lsp == place for place, name in enumerate(LSP_CLASSES) if place > 0}
+def score_by_lsp(true: Values, predicted: Values, squares: Values, lsp: NDArray[np.int8]) -> dict[str, PointScores]:
+    """Return the scores for the points of each class of the lightest sparticle that occurs.
+
+    Args:
+        true: True values, physical, shape (n,).
+        predicted: Predicted values, physical, shape (n,).
+        squares: Squared errors of z-scores, shape (n,).
+        lsp: Index into LSP_CLASSES, shape (n,).
+
+    Returns:
+        Scores by the name of the class; empty if no class is known.
+    """
+    parts = {name: lsp == index for index, name in enumerate(LSP_CLASSES) if index > 0}
     return {
         name: score(true[chosen], predicted[chosen], squares[chosen]) for name, chosen in parts.items() if chosen.any()
     }
 
 
 def is_significant(better: Values, worse: Values) -> bool:
-    """Whether squared errors `better`, `(n,)`, are smaller on average than `worse` by more than two standard errors."""
+    """Return whether `better` is smaller than `worse` by more than two standard errors.
+
+    Args:
+        better: Squared errors of one model, shape (n,).
+        worse: Squared errors of another model, shape (n,).
+    """
     difference = worse - better
     error = float(np.std(difference)) / math.sqrt(len(difference))
     return float(np.mean(difference)) > 2 * error

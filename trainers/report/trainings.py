@@ -1,4 +1,4 @@
-"""The trainings of a session, finished or not, and baselines beside them."""
+"""The trainings of a session, finished or not, and baselines."""
 
 from __future__ import annotations
 
@@ -21,40 +21,52 @@ from ..log import LOGGER
 Values = NDArray[np.float64]
 
 BASELINE_ROWS = 500_000
-"""That gradient boosting is trained on at most: enough for its trees, and seconds, not minutes."""
+"""Largest number of rows for gradient boosting: enough for its trees, and it takes seconds."""
 
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A training or a baseline. `scores`: predicted z-scores of the validation part, `(n,)`; None without a model."""
+    """A training or a baseline.
+
+    Attributes:
+        name: Name of the run.
+        predicted: Predictions for the validation part, physical, shape (n,); None without a model.
+        squares: Squared errors of z-scores, shape (n,); None without a model.
+        problem: Why there is no model, or what is wrong with it.
+        result: Contents of result.json.
+        losses: Epoch, training and validation MSE of z-scores.
+        kind: Equal for trainings that differ only in their seed.
+        baseline: Whether it is a baseline.
+    """
 
     name: str
     predicted: Values | None = None
-    """Physical, `(n,)`."""
     squares: Values | None = None
-    """Squared errors of z-scores, `(n,)`."""
     problem: str = ""
-    """Why there is no model, or what is wrong with it."""
     result: dict[str, Any] = field(default_factory=dict)
     losses: list[tuple[int, float, float]] = field(default_factory=list)
-    """Epoch, training and validation MSE of z-scores."""
     kind: str = ""
-    """Equal for trainings that differ in nothing but the seed."""
     baseline: bool = False
 
 
 def physical(scores: Values, prepared: PreparedData) -> Values:
-    """Physical values of z-scores, any shape."""
+    """Convert z-scores of any shape to physical values."""
     return prepared.target.backward(scores * prepared.scaling.std[-1] + prepared.scaling.mean[-1])
 
 
-def find_runs(session: Path, prepared: PreparedData, own: Path) -> list[TrainedRun]:
-    """Every training in the folder `session`, by name; `own`, the report's folder, is none."""
+def find_runs(session: Path, prepared: PreparedData, report: Path) -> list[TrainedRun]:
+    """Return all trainings of a session, sorted by name.
+
+    Args:
+        session: Folder with one folder per training.
+        prepared: Data of the report.
+        report: Folder of the report, which is not a training.
+    """
     states = _states(session)
-    folders = {path.name: path for path in session.iterdir() if path.is_dir() and path.resolve() != own.resolve()}
+    folders = {path.name: path for path in session.iterdir() if path.is_dir() and path.resolve() != report.resolve()}
     trained = [name for name, path in folders.items() if (path / "metrics.csv").exists()]
-    unborn = [name for name, state in states.items() if state not in ("succeeded", "running") and name in states]
-    names = dict.fromkeys(sorted(trained) + [name for name in unborn if name not in ("prepare", own.name)])
+    without_folder = [name for name, state in states.items() if state not in ("succeeded", "running")]
+    names = dict.fromkeys(sorted(trained) + [name for name in without_folder if name not in ("prepare", report.name)])
     runs = []
     for number, name in enumerate(names, start=1):
         LOGGER.info("Training %d/%d %s", number, len(names), name)
@@ -63,7 +75,13 @@ def find_runs(session: Path, prepared: PreparedData, own: Path) -> list[TrainedR
 
 
 def read_run(folder: Path, state: str, prepared: PreparedData) -> TrainedRun:
-    """The training in `folder`; `state` is what the session says of it, if anything."""
+    """Return the training in `folder`.
+
+    Args:
+        folder: Output folder of the training.
+        state: State of the run according to the session, or an empty text.
+        prepared: Data of the report.
+    """
     losses = read_losses(folder / "metrics.csv")
     if not (folder / "model.pt").exists():
         ended = state or "not finished"
@@ -75,7 +93,7 @@ def read_run(folder: Path, state: str, prepared: PreparedData) -> TrainedRun:
         return TrainedRun(folder.name, problem=str(error), losses=losses)
     scaling = prepared.scaling
     if not (np.array_equal(surrogate.scaling.mean, scaling.mean) and surrogate.target == prepared.target):
-        return TrainedRun(folder.name, problem="trained on other data than this report's", losses=losses)
+        return TrainedRun(folder.name, problem="trained on other data than those of this report", losses=losses)
     inputs = torch.from_numpy(np.array(prepared.val_inputs))
     each = [predict(model, inputs) for model in surrogate.models]
     scores = torch.stack(each).double().numpy()  # (models, n)
@@ -84,32 +102,32 @@ def read_run(folder: Path, state: str, prepared: PreparedData) -> TrainedRun:
         folder.name,
         predicted=np.asarray(physical(scores, prepared).mean(axis=0)),
         squares=np.square(scores - prepared.val_targets).mean(axis=0),
-        problem="" if state in ("", "succeeded") else f"{state}; this is the model of an earlier end",
-        result=_object(folder / "result.json"),
+        problem="" if state in ("", "succeeded") else f"{state}; the model is from an earlier attempt",
+        result=_read_object(folder / "result.json"),
         losses=losses,
         kind=json.dumps([saved["name"], settings], sort_keys=True, default=str),
     )
 
 
 def baselines(prepared: PreparedData) -> list[TrainedRun]:
-    """The mean of the training part, and gradient boosting of regression trees."""
+    """Return two baselines: the mean of the training part, and gradient boosting."""
     from sklearn.ensemble import HistGradientBoostingRegressor  # noqa: PLC0415 (1 s)
 
     rows = slice(None, BASELINE_ROWS)  # the rows were split at random
     trees = HistGradientBoostingRegressor(max_iter=300, early_stopping=False, random_state=0)
     trees.fit(prepared.train_inputs[rows], prepared.train_targets[rows])
-    guesses = {
+    predictions = {
         "mean of the training points": np.zeros(len(prepared.val_targets)),
         "gradient boosting": np.asarray(trees.predict(prepared.val_inputs), dtype=np.float64),
     }
     return [
         TrainedRun(name, physical(scores, prepared), np.square(scores - prepared.val_targets), baseline=True)
-        for name, scores in guesses.items()
+        for name, scores in predictions.items()
     ]
 
 
 def read_losses(path: Path) -> list[tuple[int, float, float]]:
-    """The rows of a `metrics.csv`; those that can't be read are left out."""
+    """Return the rows of a metrics.csv; unreadable rows are left out."""
     try:
         with path.open(newline="") as file:
             return [(int(row["epoch"]), float(row["train_mse"]), float(row["val_mse"])) for row in csv.DictReader(file)]
@@ -117,8 +135,8 @@ def read_losses(path: Path) -> list[tuple[int, float, float]]:
         return []
 
 
-def groups(session: Path) -> dict[str, str]:
-    """The group in which the session has put each of its runs, by the name of the run; empty for none."""
+def run_groups(session: Path) -> dict[str, str]:
+    """Return the group of each run, by name, if the session defines groups."""
     return _run_states(session, "group")
 
 
@@ -127,11 +145,11 @@ def _states(session: Path) -> dict[str, str]:
 
 
 def _run_states(session: Path, key: str) -> dict[str, str]:
-    runs = _object(session / "summary.json").get("runs", {})
+    runs = _read_object(session / "summary.json").get("runs", {})
     return {name: str(run.get(key) or "") for name, run in runs.items()} if isinstance(runs, dict) else {}
 
 
-def _object(path: Path) -> dict[str, Any]:
+def _read_object(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""AdamW over one flat buffer: one kernel an update, one norm a clip, no sync."""
+"""AdamW over one flat buffer: one kernel per update, one norm per clip, no sync."""
 
 from __future__ import annotations
 
@@ -15,10 +15,25 @@ BETAS, EPS = (0.9, 0.999), 1e-8
 
 
 class FlatAdamW:
-    """`torch.optim.AdamW` on all parameters of each model of `weights` as one.
+    """`torch.optim.AdamW`, applied to all parameters of each model as one tensor.
 
-    Source: Loshchilov and Hutter, arXiv:1711.05101. With `ema` it keeps a running average of the parameters, too, which
-    forgets 1 - `ema` a step: Polyak and Juditsky, SIAM J. Control Optim. 30 (1992) 838.
+    Source: Loshchilov and Hutter, arXiv:1711.05101. The optional running average of the parameters follows
+    Polyak and Juditsky, SIAM J. Control Optim. 30 (1992) 838.
+
+    Args:
+        weights: Parameters to train; also an attribute.
+        learning_rate: Initial learning rate.
+        weight_decay: Decoupled weight decay; also an attribute.
+        clip_norm: Largest norm of the gradient of one model; None: no clipping. Also an attribute.
+        ema: Decay of the running average per step, between 0 and 1; None: no average. Also an attribute.
+
+    Attributes:
+        flat: All parameters, shape (models, size).
+        gradient: Gradient of the loss, laid out like `flat`; the training step writes it.
+        learning_rate: Scalar tensor; `fill_` changes it, also for a captured step.
+        steps: Number of updates so far, scalar tensor.
+        moments: Moments of the gradient by name, laid out like `flat`.
+        average: Running average of the parameters, laid out like `flat`, or None.
     """
 
     moment_names: ClassVar[tuple[str, ...]] = ("exp_avg", "exp_avg_sq")
@@ -36,9 +51,9 @@ class FlatAdamW:
         self.ema = ema
         self.clip_norm = clip_norm
         self.gradient = torch.zeros_like(self.flat)
-        # A tensor, since a number would be frozen into a captured step; CUDA's kernel reads a float32 in any case.
-        rate_type = torch.float32 if self.flat.device.type == "cuda" else self.flat.dtype
-        self.rate = torch.tensor(learning_rate, dtype=rate_type, device=self.flat.device)
+        # A tensor, because a captured step would keep a plain number. The CUDA kernel always reads float32.
+        dtype = torch.float32 if self.flat.device.type == "cuda" else self.flat.dtype
+        self.learning_rate = torch.tensor(learning_rate, dtype=dtype, device=self.flat.device)
         self.weight_decay = weight_decay
         self.steps = torch.zeros((), device=self.flat.device)
         self.moments = {name: torch.zeros_like(self.flat) for name in self.moment_names}
@@ -46,12 +61,12 @@ class FlatAdamW:
 
     @property
     def result(self) -> Tensor:
-        """What a training has come to, like `flat`: the average where one is kept, else the parameters."""
+        """Parameters to validate and to keep: the running average if there is one, else `flat`."""
         return self.flat if self.average is None else self.average
 
     @contextmanager
-    def result_in_use(self) -> Iterator[None]:
-        """A block in which the models' parameters are `result`."""
+    def using_result(self) -> Iterator[None]:
+        """Set the parameters of the models to `result` while the block runs."""
         if self.average is None:
             yield
             return
@@ -63,19 +78,19 @@ class FlatAdamW:
             self.flat.copy_(trained)
 
     def step(self) -> None:
-        """Nothing; one update of the parameters against `gradient`, which may come out shorter."""
+        """Update the parameters with `gradient`, which is clipped in place."""
         if self.clip_norm is not None:
             norm = torch.linalg.vector_norm(self.gradient, dim=1, keepdim=True)  # (models, 1)
             self.gradient.mul_((self.clip_norm / (norm + 1e-6)).clamp_(max=1.0))
         self.steps += 1
-        self._move()
+        self._update_parameters()
         if self.ema is not None and self.average is not None:
-            # While few steps are made, their average forgets the start faster.
-            forgets = 1 - ((1 + self.steps) / (10 + self.steps)).clamp(max=self.ema)
-            self.average.lerp_(self.flat, forgets.to(self.flat.dtype))
+            # The average forgets the initial parameters faster during the first steps.
+            weight = 1 - ((1 + self.steps) / (10 + self.steps)).clamp(max=self.ema)
+            self.average.lerp_(self.flat, weight.to(self.flat.dtype))
 
-    def _move(self) -> None:
-        # The kernel under torch.optim.AdamW(fused=True), whose constructor alone imports for 2 s.
+    def _update_parameters(self) -> None:
+        # The kernel of torch.optim.AdamW(fused=True). The constructor of that class imports modules for 2 s.
         torch._fused_adamw_(
             [self.flat],
             [self.gradient],
@@ -83,7 +98,7 @@ class FlatAdamW:
             [self.moments["exp_avg_sq"]],
             [],
             [self.steps],
-            lr=self.rate,
+            lr=self.learning_rate,
             beta1=BETAS[0],
             beta2=BETAS[1],
             weight_decay=self.weight_decay,
@@ -93,11 +108,14 @@ class FlatAdamW:
         )
 
     def state(self) -> dict[str, Tensor]:
-        """Flat parameters, moments, step count, average: live tensors, to be copied or written at once."""
+        """Return parameters, moments, step count and average by name.
+
+        The tensors are live: copy or write them before the next step.
+        """
         average = {} if self.average is None else {"average": self.average}
         return {"flat": self.flat, "step": self.steps, **self.moments, **average}
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Nothing; the parameters and the optimizer then are what `state()` gave."""
+        """Restore parameters and optimizer from what `state` returned."""
         for name, tensor in self.state().items():
             tensor.copy_(state[name])

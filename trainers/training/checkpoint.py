@@ -1,7 +1,8 @@
-"""Checkpoints that are whole, or known not to be.
+"""Checkpoints with a checksum, so that damage is detected.
 
-The file is what `torch.save` writes, followed by a mark and the SHA-256 of everything before it; `torch.load`
-reads it as it is, with `weights_only=True`. Two generations are kept: `checkpoint.pt` and `checkpoint.pt.previous`.
+The file contains the output of `torch.save`, a mark, and the SHA-256 of everything before the mark.
+`torch.load` reads it directly, with `weights_only=True`. Two generations are kept: `checkpoint.pt` and
+`checkpoint.pt.previous`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,16 @@ TRAILER = len(MARK) + hashlib.sha256().digest_size
 
 
 class Checkpoints:
-    """The checkpoints of one output folder; each carries `identity`, what it must agree with to be resumed."""
+    """Checkpoints of one output folder.
+
+    Args:
+        folder: Output folder of the training.
+        identity: Settings and data that a checkpoint must match to be resumed; also an attribute.
+
+    Attributes:
+        path: The newest checkpoint.
+        previous: The checkpoint before it.
+    """
 
     def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
         self.path = folder / "checkpoint.pt"
@@ -30,7 +40,11 @@ class Checkpoints:
         self.identity = identity
 
     def save(self, state: dict[str, Any]) -> None:
-        """Nothing; `state` is on the disk, and the one before it is kept. Raises OSError where it can't be written."""
+        """Write `state` to the disk and keep the checkpoint before it.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
         buffer = io.BytesIO()
         torch.save({"identity": self.identity, "state": state}, buffer)
         content = buffer.getbuffer()
@@ -44,9 +58,12 @@ class Checkpoints:
         write_atomic(self.path, write)
 
     def load(self) -> dict[str, Any] | None:
-        """The newest whole state, None where there is none.
+        """Return the newest undamaged state, or None if there is none.
 
-        Raises CheckpointError where it belongs to other data or settings. Damaged files are named and put aside.
+        Damaged files are renamed, and the log names them.
+
+        Raises:
+            CheckpointError: The checkpoint belongs to other data or settings.
         """
         damaged = False
         for path in (self.path, self.previous):
@@ -54,13 +71,13 @@ class Checkpoints:
                 continue
             saved = read_checkpoint(path)
             if saved is None:
-                aside = path.with_name(path.name + ".damaged")
-                path.replace(aside)
+                damaged_copy = path.with_name(path.name + ".damaged")
+                path.replace(damaged_copy)
                 sync_folder(path.parent)
-                LOGGER.warning("%s is damaged (its checksum does not match): kept as %s", path, aside.name)
+                LOGGER.warning("%s is damaged (its checksum does not match): kept as %s", path, damaged_copy.name)
                 damaged = True
                 continue
-            self._check(path, saved["identity"])
+            self._check_identity(path, saved["identity"])
             if path == self.previous:
                 LOGGER.warning("Going on from the checkpoint before, %s", path)
             state: dict[str, Any] = saved["state"]
@@ -70,17 +87,17 @@ class Checkpoints:
         return None
 
     def remove(self) -> None:
-        """Nothing; no checkpoint is left."""
+        """Delete all checkpoints."""
         for path in (self.path, self.previous):
             path.unlink(missing_ok=True)
 
-    def _check(self, path: Path, identity: dict[str, Any]) -> None:
+    def _check_identity(self, path: Path, identity: dict[str, Any]) -> None:
         for name in sorted(self.identity.keys() | identity.keys()):
             before, now = identity.get(name), self.identity.get(name)
             if before != now:
                 raise CheckpointError(
                     f"{path}: belongs to a training with {name} {_brief(before)}, this one has {_brief(now)}; "
-                    f"go back to {_brief(before)}, or start over with --fresh"
+                    f"use {_brief(before)}, or start over with --fresh"
                 )
 
 
@@ -90,7 +107,11 @@ def _brief(value: object) -> str:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any] | None:
-    """What `Checkpoints.save` wrote into `path`, on the CPU; None where not every byte is as it was written."""
+    """Read a file that `Checkpoints.save` wrote.
+
+    Returns:
+        `identity` and `state`, tensors on the CPU; None if the checksum does not match.
+    """
     raw = memoryview(path.read_bytes())
     content, trailer = raw[:-TRAILER], bytes(raw[-TRAILER:])
     if trailer != MARK + hashlib.sha256(content).digest():

@@ -1,4 +1,4 @@
-"""Steps as CUDA graphs: a step costs the host one call, whatever the number of its kernels."""
+"""Steps as CUDA graphs: one call from the host per step, whatever the number of kernels."""
 
 from __future__ import annotations
 
@@ -11,27 +11,35 @@ WARM_UPS = 3
 
 
 class CudaGraphStep:
-    """`step`, captured once for each number of rows that is asked for."""
+    """A step that is captured once per number of rows and then replayed.
+
+    Args:
+        step: Step to capture.
+    """
 
     def __init__(self, step: TrainingStep) -> None:
         self.step = step
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
 
     def __call__(self, rows: int) -> None:
-        """Nothing; one update on the next `rows` rows. Raises torch.OutOfMemoryError where they don't fit."""
+        """Make one update with the next `rows` rows.
+
+        Raises:
+            torch.OutOfMemoryError: The rows do not fit into the memory of the GPU.
+        """
         if rows not in self._graphs:
             self._graphs[rows] = self._capture(rows)
         self._graphs[rows].replay()
 
     def _capture(self, rows: int) -> torch.cuda.CUDAGraph:
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
+        side_stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side_stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side_stream):
             self._warm_up(rows)
-        torch.cuda.current_stream().wait_stream(side)
+        torch.cuda.current_stream().wait_stream(side_stream)
         graph = torch.cuda.CUDAGraph()
         pool = next((other.pool() for other in self._graphs.values()), None)
-        with torch.cuda.graph(graph, pool=pool):  # records what is launched, and launches nothing
+        with torch.cuda.graph(graph, pool=pool):  # records the kernels, runs none
             self.step(rows)
         return graph
 
@@ -40,15 +48,18 @@ class CudaGraphStep:
             warm_up(self.step, rows)
         except torch.OutOfMemoryError:
             raise
-        except Exception as error:  # no C compiler, no Triton for this GPU, …: the compiler raises nearly anything
-            if not self.step.give_up_compiling():
+        except Exception as error:  # such as no C compiler, no Triton for this GPU: any class
+            if not self.step.revert_compile():
                 raise
             LOGGER.warning("Not compiled, training is slower: %s", str(error).strip().partition("\n")[0][:200])
             warm_up(self.step, rows)
 
 
 def warm_up(step: TrainingStep, rows: int) -> None:
-    """Nothing; the step has run, so that libraries are loaded and kernels compiled, and everything is as before."""
+    """Run the step a few times and restore all buffers.
+
+    This loads libraries and compiles kernels, neither of which can be captured.
+    """
     kept = [buffer.clone() for buffer in step.buffers()]
     for _ in range(WARM_UPS):
         try:

@@ -1,4 +1,4 @@
-"""The numbers of one epoch."""
+"""Metrics of one epoch."""
 
 from __future__ import annotations
 
@@ -6,9 +6,18 @@ from typing import NamedTuple
 
 
 class EpochMetrics(NamedTuple):
-    """What an epoch gave; `epoch` counts from 1, errors are of z-scores, `val_mse_physical` in the target's unit².
+    """Metrics of one epoch; for several models trained together, means over the models.
 
-    Of several models trained together errors are means, and `val_mse_std` is their spread (0 for one).
+    The names are the columns of metrics.csv.
+
+    Attributes:
+        epoch: Number of the epoch, counted from 1.
+        train_mse: Mean squared error of z-scores over the training rows, while they were trained on.
+        val_mse: Mean squared error of z-scores over the validation rows.
+        lr: Learning rate.
+        val_mse_physical: Validation error in the squared unit of the target.
+        val_mse_std: Standard deviation of `val_mse` over the models; 0 for one model.
+        seconds: Wall time.
     """
 
     epoch: int

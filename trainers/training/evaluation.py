@@ -1,4 +1,4 @@
-"""Predictions in big batches, and the figures made of them."""
+"""Scores of trained models on the validation set."""
 
 from __future__ import annotations
 
@@ -18,28 +18,45 @@ from .step import TrainingData
 
 
 class Scores(NamedTuple):
-    """How well a model does. True and predicted values `(n,)` float64, and all but `*_normalised`, are physical.
+    """Scores on the validation set, in physical units except `*_normalised`.
 
-    `*_normalised` are of z-scores: of ln(y / y_ref) where the logarithm is learned. R² is None for a constant target.
+    `*_normalised` are those of z-scores: of ln(y / y_ref) if the logarithm is learned. R² is None for a
+    constant target.
+
+    Attributes:
+        true: True values, shape (n,).
+        predicted: Predicted values, shape (n,).
+        mse_normalised: Mean squared error of z-scores, mean over the models.
+        mse_normalised_std: Its standard deviation over the models; 0 for one model.
+        r2_normalised: R² of z-scores.
+        mse: Mean squared error.
+        mae: Mean absolute error.
+        median_relative_error: Over the points whose true value is not 0; None if there are none.
+        r2: R² of the physical values.
     """
 
     true: NDArray[np.float64]
     predicted: NDArray[np.float64]
     mse_normalised: float
     mse_normalised_std: float
-    """Over the models, where several were trained together."""
     r2_normalised: float | None
     mse: float
     mae: float
     median_relative_error: float | None
-    """Of the points whose true value is not 0; None where there are none."""
     r2: float | None
 
 
 def evaluate(models: Sequence[nn.Module], data: TrainingData, scaling: Standardizer, target: Target) -> Scores:
-    """Scores of `models`, taken together, on the validation part of `data`: of the mean of their physical values.
+    """Score `models` on the validation part of `data`.
 
-    The normalised error is the mean of those that each of them makes, and their standard deviation goes with it.
+    The prediction is the mean of the physical values of the models. The normalised error is the mean of the
+    errors of the single models, and their standard deviation goes with it.
+
+    Args:
+        models: Models trained together.
+        data: z-scores.
+        scaling: Standardizer of the 19 inputs and the target.
+        target: Target that was learned.
     """
     predictions = torch.stack([predict(model, data.val_inputs) for model in models])
     scores, truth = predictions.double().cpu().numpy(), data.val_targets.double().cpu().numpy()
@@ -68,7 +85,15 @@ def _r2(mse: float, truth: NDArray[np.float64]) -> float | None:
 
 @dataclass(frozen=True)
 class PhysicalMse:
-    """The mean squared error of z-scores in physical units, on their device; without fields, that of themselves."""
+    """Mean squared error in physical units, computed from z-scores on their device.
+
+    Without fields it is the mean squared error of the z-scores themselves.
+
+    Attributes:
+        mean: Mean of the learned values.
+        std: Standard deviation of the learned values.
+        target: Converts learned to physical values.
+    """
 
     mean: float = 0.0
     std: float = 1.0
@@ -76,11 +101,11 @@ class PhysicalMse:
 
     @classmethod
     def of(cls, scaling: Standardizer, target: Target) -> PhysicalMse:
-        """That of prepared data."""
+        """Return the error function of prepared data."""
         return cls(float(scaling.mean[-1]), float(scaling.std[-1]), target)
 
     def __call__(self, predictions: Tensor, targets: Tensor) -> Tensor:
-        """A scalar, float64, from `(n,)` and `(n,)`."""
+        """Return the error of z-scores of shape (n,) and (n,): a scalar, float64."""
         return (self._physical(predictions) - self._physical(targets)).square().mean()
 
     def _physical(self, scores: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The parameters of models as one buffer, and the form of them that a step computes with."""
+"""The parameters of all models as one buffer, and the form in which a step uses them."""
 
 from __future__ import annotations
 
@@ -15,84 +15,113 @@ ALIGNMENT = 16
 
 
 class FlatParameters:
-    """All parameters of `models`, which are alike.
+    """All parameters of `models`, which have the same architecture.
 
-    The parameters of each model become views of its row of `flat`, `(models, size)`, so that copying `flat` copies the
-    models. `parameters` are what `forward` computes with and what its result is differentiated by: the parameters of
-    the one model, or, of several, the same parameters stacked.
+    The parameters of each model become views of its row of `flat`, so that copying `flat` copies the
+    models.
 
-    In bf16, those of the models' `body`, which lie side by side, are copies with half the digits, made anew by
-    `refresh` once a step, while `flat` keeps all of them: Micikevicius et al., "Mixed Precision Training",
-    arXiv:1710.03740.
+    In bf16, the parameters of the `body` of the models are bf16 copies, which `update_bf16_copy` renews
+    once per step; `flat` keeps them in fp32: Micikevicius et al., "Mixed Precision Training",
+    arXiv:1710.03740. The parameters of the body lie side by side in `flat`.
+
+    Args:
+        models: Models to train together; also an attribute.
+        precision: bf16 uses bf16 copies for the body.
+
+    Attributes:
+        flat: All parameters, shape (models, size).
+        parameters: Tensors that `forward` uses and that its result is differentiated by: the parameters of
+            the one model, or, for several models, the same parameters stacked.
     """
 
     def __init__(self, models: Sequence[nn.Module], precision: Precision = Precision.FP32) -> None:
         self.models = list(models)
         first = list(models[0].parameters())
-        self.flat = first[0].new_zeros(len(models), sum(map(_space, first)))
+        self.flat = first[0].new_zeros(len(models), sum(map(_padded_size, first)))
         for row, model in zip(self.flat, models, strict=True):
             for view, parameter in zip(self.views(row), model.parameters(), strict=True):
                 view.copy_(parameter.data)
                 parameter.data = view
-        body = self._in_body() if precision is Precision.BF16 else []
-        self._lends = len(models) > 1 or bool(body)
-        self.parameters: list[Tensor] = self._leaves(self.flat) if self._lends else list(first)
-        self._wholes = self._halves = self.flat[:, :0]
+        body = self._body_indices() if precision is Precision.BF16 else []
+        self._is_functional = len(models) > 1 or bool(body)
+        self.parameters: list[Tensor] = self._leaf_tensors(self.flat) if self._is_functional else list(first)
+        self._body_fp32 = self._body_bf16 = self.flat[:, :0]
         if body:
-            half = self.flat.to(torch.bfloat16)
-            begin, end = self.parameters[body[0]], self.parameters[body[-1]]
-            of_body = slice(begin.storage_offset(), end.storage_offset() + first[body[-1]].numel())
-            self._wholes, self._halves = self.flat[:, of_body], half[:, of_body]
-            halves = self._leaves(half)
+            bf16 = self.flat.to(torch.bfloat16)
+            start, end = self.parameters[body[0]], self.parameters[body[-1]]
+            of_body = slice(start.storage_offset(), end.storage_offset() + first[body[-1]].numel())
+            self._body_fp32, self._body_bf16 = self.flat[:, of_body], bf16[:, of_body]
+            bf16_leaves = self._leaf_tensors(bf16)
             for index in body:
-                self.parameters[index] = halves[index]
+                self.parameters[index] = bf16_leaves[index]
 
-    def refresh(self) -> None:
-        """Nothing; `parameters` are what `flat` says now."""
-        self._halves.copy_(self._wholes)
+    def update_bf16_copy(self) -> None:
+        """Copy the parameters of the body from `flat` into the bf16 buffer."""
+        self._body_bf16.copy_(self._body_fp32)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """What the models make of `inputs`, `(models, k, features)`: `(models, k)`; several are computed as one."""
-        if not self._lends:
+        """Apply each model to its own inputs; several models are computed as one.
+
+        Args:
+            inputs: z-scores, shape (models, k, features).
+
+        Returns:
+            Predictions, shape (models, k).
+        """
+        if not self._is_functional:
             result: Tensor = self.models[0](inputs[0])
             return result.unsqueeze(0)
         weights = dict(zip(self._names(), self.parameters, strict=True))
         if len(self.models) == 1:
-            return self._lend(weights, inputs[0]).unsqueeze(0)
-        return torch.func.vmap(self._lend)(weights, inputs)
+            return self._functional_forward(weights, inputs[0]).unsqueeze(0)
+        return torch.func.vmap(self._functional_forward)(weights, inputs)
 
-    def differentiate(self, values: Tensor, into: Tensor, shares: Tensor | None = None) -> None:
-        """Nothing; `into`, like `flat`, is the gradient of `values`, a scalar, or of their sum by `shares`."""
-        torch._foreach_copy_(self._cut(into), torch.autograd.grad(values, self.parameters, shares))
+    def backward_into(self, gradient: Tensor, outputs: Tensor, grad_output: Tensor | None = None) -> None:
+        """Write the gradient of `outputs` with respect to all parameters into a flat buffer.
 
-    def _lend(self, weights: dict[str, Tensor], inputs: Tensor) -> Tensor:
+        Args:
+            gradient: Destination, shape (models, size), laid out like `flat`.
+            outputs: A scalar, or predictions of shape (models, k).
+            grad_output: Weights of `outputs` in the sum that is differentiated; required unless it is a
+                scalar.
+        """
+        torch._foreach_copy_(self._split(gradient), torch.autograd.grad(outputs, self.parameters, grad_output))
+
+    def _functional_forward(self, weights: dict[str, Tensor], inputs: Tensor) -> Tensor:
         return cast(Tensor, torch.func.functional_call(self.models[0], weights, (inputs,)))
 
-    def _leaves(self, buffer: Tensor) -> list[Tensor]:
-        """`buffer`, `(models, size)`, cut into what `forward` computes with; they share its memory."""
-        return [view.requires_grad_() for view in self._cut(buffer)]
+    def _leaf_tensors(self, buffer: Tensor) -> list[Tensor]:
+        """Split `buffer`, (models, size), into leaf tensors for `forward`; they share its memory."""
+        return [view.requires_grad_() for view in self._split(buffer)]
 
-    def _cut(self, buffer: Tensor) -> list[Tensor]:
-        """`buffer`, `(models, size)`, cut into the shapes of `parameters`; of one model, they have no `models`."""
+    def _split(self, buffer: Tensor) -> list[Tensor]:
+        """Split `buffer`, (models, size), into the shapes of `parameters`."""
         return self.views(buffer if len(self.models) > 1 else buffer[0])
 
     def views(self, buffer: Tensor) -> list[Tensor]:
-        """`buffer`, `(…, size)`, cut into the parameters of a model, each `(…, *its shape)`; they share its memory."""
+        """Split a buffer into the parameters of a model.
+
+        Args:
+            buffer: Shape (…, size).
+
+        Returns:
+            One view per parameter, shape (…, *shape of the parameter); they share the memory of `buffer`.
+        """
         views, start = [], 0
         for parameter in self.models[0].parameters():
             part = buffer.detach()[..., start : start + parameter.numel()]
             views.append(part.view(*buffer.shape[:-1], *parameter.shape))
-            start += _space(parameter)
+            start += _padded_size(parameter)
         return views
 
     def _names(self) -> list[str]:
         return [name for name, _ in self.models[0].named_parameters()]
 
-    def _in_body(self) -> list[int]:
+    def _body_indices(self) -> list[int]:
         body: tuple[str, ...] = getattr(self.models[0], "body", ())
         return [index for index, name in enumerate(self._names()) if name.startswith(body)]
 
 
-def _space(parameter: Tensor) -> int:
-    """Elements of the buffer."""
+def _padded_size(parameter: Tensor) -> int:
+    """Return the number of elements that the parameter takes in the buffer."""
     return -(-parameter.numel() // ALIGNMENT) * ALIGNMENT

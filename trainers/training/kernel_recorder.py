@@ -17,9 +17,17 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 @dataclass(frozen=True, slots=True)
 class TensorLocation:
-    """Where a tensor lies: `memory` is a number of the recorder's."""
+    """Location of a tensor in memory.
 
-    memory: int
+    Attributes:
+        storage: Number that the recorder gave to the storage.
+        dtype: Data type.
+        offset: First element in the storage.
+        size: Shape.
+        stride: Strides, in elements.
+    """
+
+    storage: int
     dtype: torch.dtype
     offset: int
     size: torch.Size
@@ -28,7 +36,14 @@ class TensorLocation:
 
 @dataclass(frozen=True)
 class KernelCall:
-    """A kernel that was called; in its arguments and its result, tensors have become places."""
+    """One call of a kernel, with locations in place of tensors.
+
+    Attributes:
+        kernel: The kernel.
+        args: Positional arguments.
+        kwargs: Keyword arguments.
+        result: What the kernel returned.
+    """
 
     kernel: OpOverload
     args: tuple[Any, ...]
@@ -36,62 +51,68 @@ class KernelCall:
     result: Any
 
     @cached_property
-    def read(self) -> set[int]:
-        """The memory of its arguments."""
-        return {place.memory for place in tensor_locations((self.args, self.kwargs))}
+    def read_storages(self) -> set[int]:
+        """Storages of the arguments."""
+        return {location.storage for location in tensor_locations((self.args, self.kwargs))}
 
     @cached_property
-    def made(self) -> set[int]:
-        """The memory that is new with its result."""
-        return {place.memory for place in tensor_locations(self.result)} - self.read
+    def new_storages(self) -> set[int]:
+        """Storages that the kernel allocated for its result."""
+        return {location.storage for location in tensor_locations(self.result)} - self.read_storages
 
     @property
     def computes(self) -> bool:
-        """Whether it does anything but give its arguments another shape."""
+        """Whether the kernel writes memory; a pure change of shape does not."""
         writes = self.kernel._schema.is_mutable and torch.Tag.inplace_view not in self.kernel.tags
-        return writes or bool(self.made)
+        return writes or bool(self.new_storages)
 
 
 class KernelRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes the kernels that are called while it is entered, in `calls`.
+    """Dispatch mode that records each kernel called while it is active.
 
-    Intermediate results are free to go meanwhile; `outside` is the memory that was there before.
+    Intermediate results may be freed meanwhile.
+
+    Attributes:
+        calls: Recorded calls, in order.
+        external_storages: Storages that existed before the recording, by number.
+        storage_sizes: Size of each storage in bytes, by number.
     """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[KernelCall] = []
-        self.outside: dict[int, UntypedStorage] = {}
-        self.sizes: dict[int, int] = {}
-        self._known: dict[int, StorageWeakRef] = {}
+        self.external_storages: dict[int, UntypedStorage] = {}
+        self.storage_sizes: dict[int, int] = {}
+        self._storage_refs: dict[int, StorageWeakRef] = {}
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # for skipping it, PyTorch would import it, which takes a second
+        return False  # to skip it, PyTorch would import it, which takes a second
 
     def __torch_dispatch__(
         self, func: OpOverload, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> object:
-        before = tree_map_only(Tensor, self._argument, (args, kwargs or {}))
+        before = tree_map_only(Tensor, self._locate_argument, (args, kwargs or {}))
         result = func(*args, **kwargs or {})
-        self.calls.append(KernelCall(func, before[0], before[1], tree_map_only(Tensor, self._place, result)))
+        self.calls.append(KernelCall(func, before[0], before[1], tree_map_only(Tensor, self._locate, result)))
         return result
 
-    def _argument(self, tensor: Tensor) -> TensorLocation:
+    def _locate_argument(self, tensor: Tensor) -> TensorLocation:
         storage = tensor.untyped_storage()
-        if storage._cdata not in self._known:
-            self.outside[storage._cdata] = storage
-        return self._place(tensor)
+        if storage._cdata not in self._storage_refs:
+            self.external_storages[storage._cdata] = storage
+        return self._locate(tensor)
 
-    def _place(self, tensor: Tensor) -> TensorLocation:
+    def _locate(self, tensor: Tensor) -> TensorLocation:
         storage = tensor.untyped_storage()
         number = storage._cdata
-        if number not in self._known:
-            # While this is kept, no other memory gets the number.
-            self._known[number] = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
-            self.sizes[number] = storage.nbytes()
+        if number not in self._storage_refs:
+            # While this reference is kept, no other storage gets the same number.
+            self._storage_refs[number] = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
+            self.storage_sizes[number] = storage.nbytes()
         return TensorLocation(number, tensor.dtype, int(tensor.storage_offset()), tensor.size(), tensor.stride())
 
 
 def tensor_locations(tree: object) -> Iterator[TensorLocation]:
+    """Yield all tensor locations in a nested structure."""
     return (leaf for leaf in tree_leaves(tree) if isinstance(leaf, TensorLocation))

@@ -1,7 +1,9 @@
-"""What each epoch gave, for people and programs: `metrics.csv`, `metrics.jsonl` and, if asked for, TensorBoard's."""
+"""Metrics of each epoch: metrics.csv, metrics.jsonl and, on request, TensorBoard events."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,23 +15,36 @@ from .tensorboard import TensorBoardWriter
 
 
 class MetricsWriter:
-    """The files in `folder`, rewritten whole at the start of an attempt and appended to after each epoch."""
+    """Writer of the metrics files of one training.
+
+    The files are rewritten at the start of an attempt; each epoch appends one row.
+
+    Args:
+        folder: Output folder of the training.
+        tensorboard: Also write TensorBoard event files.
+
+    Raises:
+        OptionError: tensorboardX is not installed.
+    """
 
     def __init__(self, folder: Path, *, tensorboard: bool = False) -> None:
         self.csv, self.jsonl = folder / "metrics.csv", folder / "metrics.jsonl"
         self.events = TensorBoardWriter(folder / "tensorboard") if tensorboard else None
 
     def rewrite(self, rows: Sequence[EpochMetrics]) -> None:
-        """Nothing; the files hold exactly `rows`, whatever an attempt that was killed left in them."""
-        csv = "".join(_csv_line(row) for row in (EpochMetrics._fields, *rows))
+        """Replace the contents of the files by `rows`; a killed attempt may have left more."""
+        table = "".join(_csv_line(row) for row in (EpochMetrics._fields, *rows))
         jsonl = "".join(_json_line(row) for row in rows)
-        write_atomic(self.csv, lambda file: file.write(csv.encode()))
+        write_atomic(self.csv, lambda file: file.write(table.encode()))
         write_atomic(self.jsonl, lambda file: file.write(jsonl.encode()))
         if self.events is not None:
             self.events.rewrite(rows)
 
     def append(self, row: EpochMetrics) -> None:
-        """Nothing; the files end with `row`. A full disk costs the line (until the next rewrite), not the training."""
+        """Append `row` to the files.
+
+        A full disk costs this row (until the next rewrite), not the training; the log reports it.
+        """
         _log_write_errors(lambda: _append(self.csv, _csv_line(row)))
         _log_write_errors(lambda: _append(self.jsonl, _json_line(row)))
         if self.events is not None:
@@ -50,7 +65,9 @@ def _append(path: Path, line: str) -> None:
 
 
 def _csv_line(row: Sequence[object]) -> str:
-    return ",".join(str(value) for value in row) + "\n"
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(row)
+    return line.getvalue()
 
 
 def _json_line(row: EpochMetrics) -> str:

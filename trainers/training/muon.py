@@ -1,4 +1,4 @@
-"""Muon for the hidden matrices, AdamW for everything else, over one flat buffer."""
+"""Muon for the hidden matrices and AdamW for all other parameters, over one flat buffer."""
 
 from __future__ import annotations
 
@@ -16,17 +16,20 @@ NEWTON_SCHULZ_STEPS = 5
 
 
 class FlatMuon(FlatAdamW):
-    """FlatAdamW whose hidden matrices get steps that are as long in every direction.
+    """FlatAdamW whose updates of hidden matrices have equal length in every direction.
 
-    Source: Jordan et al., kellerjordan.github.io/posts/muon; the length of the steps, which lets it share learning rate
-    and weight decay with AdamW: Liu et al., "Muon is Scalable for LLM Training", arXiv:2502.16982.
+    Source: Jordan et al., kellerjordan.github.io/posts/muon. The length of the updates allows the learning
+    rate and weight decay of AdamW: Liu et al., "Muon is Scalable for LLM Training", arXiv:2502.16982.
     """
 
     moment_names = (*FlatAdamW.moment_names, "momentum")
 
     @cached_property
     def matrices(self) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Weight, gradient and momentum of each hidden matrix, each `(models, rows, columns)`; views of the buffers."""
+        """Weight, gradient and momentum of each hidden matrix: views of the flat buffers.
+
+        Each has the shape (models, rows, columns).
+        """
         model = self.weights.models[0]
         ours = {id(matrix) for matrix in hidden_matrices(model)}
         chosen = [index for index, parameter in enumerate(model.parameters()) if id(parameter) in ours]
@@ -34,23 +37,23 @@ class FlatMuon(FlatAdamW):
         weights, gradients, momenta = map(self.weights.views, buffers)
         return [(weights[index], gradients[index], momenta[index]) for index in chosen]
 
-    def _move(self) -> None:
+    def _update_parameters(self) -> None:
         before = [weight.clone() for weight, _, _ in self.matrices]
-        super()._move()  # of the matrices, too: undone below
+        super()._update_parameters()  # also changes the matrices, which is undone below
         by_shape: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
         for (weight, gradient, momentum), kept in zip(self.matrices, before, strict=True):
             momentum.lerp_(gradient, 1 - MOMENTUM)
-            weight.copy_(kept * (1 - self.rate * self.weight_decay))
-            by_shape[weight.shape].append((weight, gradient.lerp(momentum, MOMENTUM)))  # Nesterov's look ahead
+            weight.copy_(kept * (1 - self.learning_rate * self.weight_decay))
+            by_shape[weight.shape].append((weight, gradient.lerp(momentum, MOMENTUM)))  # Nesterov's lookahead
         for shape, pairs in by_shape.items():
-            directions = orthogonalise(torch.stack([ahead for _, ahead in pairs]))
-            scale = 0.2 * math.sqrt(max(shape[-2:]))  # the root mean square of AdamW's steps
+            directions = orthogonalise(torch.stack([lookahead for _, lookahead in pairs]))
+            scale = 0.2 * math.sqrt(max(shape[-2:]))  # root mean square of AdamW's updates
             for (weight, _), direction in zip(pairs, directions.unbind(), strict=True):
-                weight.sub_(self.rate * scale * direction)
+                weight.sub_(self.learning_rate * scale * direction)
 
 
 def hidden_matrices(model: nn.Module) -> list[nn.Parameter]:
-    """The weight matrices between hidden layers: not embeddings, not the output, no vectors."""
+    """Return the weight matrices between hidden layers: no embedding, output layer or vector."""
     found = []
     for module in model.modules():
         attends, is_linear = isinstance(module, nn.MultiheadAttention), hasattr(module, "in_features")  # also TabM's
@@ -61,10 +64,13 @@ def hidden_matrices(model: nn.Module) -> list[nn.Parameter]:
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
-    """`(…, rows, columns)`: about the nearest matrices whose singular values are all the same.
+    """Return approximately the nearest matrices with equal singular values.
 
-    A quintic Newton-Schulz iteration, chosen for its slope at 0: singular values end between 0.7 and 1.2. Half the
-    digits are enough where the hardware is faster with them.
+    A quintic Newton-Schulz iteration, with coefficients chosen for a large slope at 0: singular values end
+    between 0.7 and 1.2. On CUDA it runs in bf16, which is precise enough and faster.
+
+    Args:
+        matrices: Shape (…, rows, columns).
     """
     tall = matrices.shape[-2] > matrices.shape[-1]
     result = (matrices.mT if tall else matrices).to(torch.bfloat16 if matrices.is_cuda else matrices.dtype)

@@ -1,4 +1,4 @@
-"""The two pictures at the end of a training, drawn without a screen."""
+"""The two plots at the end of a training, drawn without a display."""
 
 from __future__ import annotations
 
@@ -16,7 +16,17 @@ from .evaluation import Scores
 
 
 def loss_curve(path: Path, title: str, rows: Sequence[EpochMetrics], best_epoch: int, target: Target) -> None:
-    """Nothing; `path` shows both errors, normalised, against the epoch, that of validation in physical units, too."""
+    """Plot training and validation error against the epoch.
+
+    The normalised errors share one axis; the validation error in physical units has its own.
+
+    Args:
+        path: PNG file to write.
+        title: Title of the plot.
+        rows: Metrics of all epochs.
+        best_epoch: Epoch that is marked.
+        target: Target that was learned.
+    """
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.add_subplot()
     epochs = [row.epoch for row in rows]
@@ -33,10 +43,16 @@ def loss_curve(path: Path, title: str, rows: Sequence[EpochMetrics], best_epoch:
 
 
 def true_vs_predicted(path: Path, title: str, scores: Scores, target: Target) -> None:
-    """Nothing; `path` shows predicted against true values of the validation points as counts per bin, physical.
+    """Plot predicted against true values of the validation points as a 2D histogram.
 
-    The axes are logarithmic where the logarithm was learned; they then span the true values, and what lies outside
-    is at the edge.
+    If the logarithm was learned, the axes are logarithmic and span the true values; points outside are
+    drawn at the edge.
+
+    Args:
+        path: PNG file to write.
+        title: Title of the plot.
+        scores: True and predicted values in physical units.
+        target: Target that was learned.
     """
     figure = Figure(figsize=(6, 5), layout="constrained")
     axes = figure.add_subplot()

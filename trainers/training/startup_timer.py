@@ -1,4 +1,4 @@
-"""Where the time goes between the start of the process and its first optimizer step."""
+"""Time between the start of the process and the first optimizer step, by phase."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ from pathlib import Path
 
 
 class StartupTimer:
-    """Phases of a start, each ended by its name; the first began when the kernel started the process."""
+    """Durations of the phases of a start.
+
+    The first phase begins when the kernel starts the process.
+    """
 
     def __init__(self) -> None:
         ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
-        self._began = self._last = ticks / os.sysconf("SC_CLK_TCK")
+        self._started = self._last = ticks / os.sysconf("SC_CLK_TCK")
         self._phases: list[str] = []
 
-    def end(self, phase: str) -> None:
-        """Nothing; what was done since the phase before was `phase`."""
+    def record(self, phase: str) -> None:
+        """End the current phase and name it."""
         now = time.clock_gettime(time.CLOCK_BOOTTIME)
         self._phases.append(f"{phase} {now - self._last:.2f}")
         self._last = now
 
     def __str__(self) -> str:
-        """`3.21 s: imports 2.10, data 0.11, …`."""
-        return f"{self._last - self._began:.2f} s: {', '.join(self._phases)}"
+        """Return the total and the phases, such as `3.21 s: imports 2.10, data 0.11`."""
+        return f"{self._last - self._started:.2f} s: {', '.join(self._phases)}"

@@ -1,4 +1,4 @@
-"""One optimizer step, as kernels that read and write nothing but buffers that stay: a CPU runs it, a GPU replays it."""
+"""One optimizer step on static buffers, so that it can be captured and replayed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from .adamw import FlatAdamW
 
 
 class TrainingData(NamedTuple):
-    """z-scores on the device of the training: inputs `(n, 19)` and targets `(n,)`."""
+    """z-scores on the device of the training.
+
+    Attributes:
+        train_inputs: Shape (n, 19).
+        train_targets: Shape (n,).
+        val_inputs: Shape (m, 19).
+        val_targets: Shape (m,).
+    """
 
     train_inputs: Tensor
     train_targets: Tensor
@@ -22,110 +29,141 @@ class TrainingData(NamedTuple):
     val_targets: Tensor
 
 
-LEAST_ROWS = 64
-"""Of a part of a batch: with fewer, what a kernel costs by itself is no longer small against what it computes."""
+MIN_SLICE_ROWS = 64
+"""Rows of a slice, at least: with fewer, the fixed cost of a kernel is no longer small."""
 
 
 class BatchSlice(NamedTuple):
-    """Rows of a batch of `rows` that are passed through the models by themselves."""
+    """Rows of a batch that pass through the models together.
+
+    Attributes:
+        number: Index of the slice.
+        start: First row in the batch.
+        end: Row after the last one.
+        rows: Rows of the whole batch.
+    """
 
     number: int
-    begin: int
+    start: int
     end: int
     rows: int
 
 
 class TrainingStep:
-    """Trains models, each on its own order of the rows; `loss_sum`, `(models,)`, adds up their squared errors.
+    """One update of all models, each with its own order of the rows.
 
-    `ahead`, `(batch_size,)`, are the places of the next rows in the order of the epoch. A batch is cut into up to
-    `parts` parts of at least LEAST_ROWS, whose gradients are added up.
+    A batch is divided into up to `slices` slices of at least MIN_SLICE_ROWS rows, whose gradients are added.
+
+    Args:
+        data: z-scores; also an attribute.
+        optimizer: Holds the parameters; also an attribute.
+        batch_size: Largest number of rows of a step.
+        slices: Largest number of slices per batch; also an attribute, limited by `batch_size`.
+
+    Attributes:
+        forward: Maps inputs (models, k, 19) to predictions (models, k).
+        order: Order of the rows in this epoch, shape (models, n), int64.
+        next_positions: Positions of the next batch in `order`, shape (batch_size,).
+        loss_sum: Sum of the squared errors since it was last zeroed, shape (models,), float64.
     """
 
-    def __init__(self, data: TrainingData, optimizer: FlatAdamW, batch_size: int, parts: int = 1) -> None:
+    def __init__(self, data: TrainingData, optimizer: FlatAdamW, batch_size: int, slices: int = 1) -> None:
         self.data = data
         self.optimizer = optimizer
-        self.parts = _batch_slices(batch_size, parts)
+        self.slices = _slice_count(batch_size, slices)
         self.forward: Callable[[Tensor], Tensor] = optimizer.weights.forward
         count, device = len(optimizer.weights.models), data.train_inputs.device
         self.order = torch.zeros(count, len(data.train_inputs), dtype=torch.int64, device=device)
-        self.ahead = torch.arange(batch_size, device=device)
+        self.next_positions = torch.arange(batch_size, device=device)
         self.loss_sum = torch.zeros(count, dtype=torch.float64, device=device)
-        self._errors = data.train_targets.new_zeros(self.parts, count)
-        others = [torch.zeros_like(optimizer.gradient) for _ in range(self.parts - 1)]
+        self._errors = data.train_targets.new_zeros(self.slices, count)
+        others = [torch.zeros_like(optimizer.gradient) for _ in range(self.slices - 1)]
         self._gradients = [optimizer.gradient, *others]
 
     def compile(self) -> None:
-        """Nothing; forward and backward passes are fused from the next step on, which takes a minute or two."""
+        """Fuse the kernels of both passes from the next step on, which takes a minute or two."""
         self.forward = torch.compile(self.optimizer.weights.forward, dynamic=False)
 
     @property
     def compiled(self) -> bool:
-        """Whether the passes are fused kernels."""
+        """Whether the kernels of the passes are fused."""
         return self.forward != self.optimizer.weights.forward
 
-    def give_up_compiling(self) -> bool:
-        """Whether there was anything to give up; the passes are what they were before `compile`."""
+    def revert_compile(self) -> bool:
+        """Use the plain passes again; return whether they were fused before."""
         compiled, self.forward = self.compiled, self.optimizer.weights.forward
         return compiled
 
-    def begin(self, seeds: Sequence[int], epoch: int, row: int) -> None:
-        """Nothing; the next step takes the rows from `row` on in the order of this epoch."""
+    def start_epoch(self, seeds: Sequence[int], epoch: int, row: int) -> None:
+        """Set the order of the rows for an epoch.
+
+        Args:
+            seeds: One seed per model.
+            epoch: Number of the epoch.
+            row: First row of the next step, in the order of the epoch.
+        """
         for order, seed in zip(self.order, seeds, strict=True):
             order.copy_(epoch_order(len(order), seed, epoch, order.device))
-        torch.arange(row, row + len(self.ahead), out=self.ahead)
+        torch.arange(row, row + len(self.next_positions), out=self.next_positions)
 
     def __call__(self, rows: int) -> None:
-        """Nothing; one update on the next `rows` rows."""
+        """Make one update with the next `rows` rows."""
         for stage in self.stages(rows):
             for task in stage:
                 task()
 
     def stages(self, rows: int) -> list[list[Callable[[], None]]]:
-        """What an update on the next `rows` rows takes, stage after stage; a stage's tasks may run at the same time."""
-        count = _batch_slices(rows, self.parts)
-        parts = [BatchSlice(i, rows * i // count, rows * (i + 1) // count, rows) for i in range(count)]
+        """Return the stages of an update with the next `rows` rows.
+
+        The stages run one after another; the tasks of one stage may run at the same time.
+        """
+        count = _slice_count(rows, self.slices)
+        slices = [BatchSlice(i, rows * i // count, rows * (i + 1) // count, rows) for i in range(count)]
         return [
-            [self.optimizer.weights.refresh],
-            [partial(self._pass, part) for part in parts],
+            [self.optimizer.weights.update_bf16_copy],
+            [partial(self._forward_backward, batch_slice) for batch_slice in slices],
             [partial(self._update, rows, count)],
         ]
 
-    def _pass(self, part: BatchSlice) -> None:
-        """Nothing; squared errors, summed up, and gradient of these rows are known."""
-        chosen = self.order.index_select(1, self.ahead[part.begin : part.end])  # (models, rows of the part)
-        inputs, targets = (_rows(table, chosen) for table in (self.data.train_inputs, self.data.train_targets))
-        predictions = self.forward(inputs)  # (models, rows of the part), or (models, rows of the part, members)
-        if predictions.ndim == 3:  # of TabM, whose members are trained each for itself
+    def _forward_backward(self, batch_slice: BatchSlice) -> None:
+        """Compute squared errors and gradient of one slice."""
+        chosen = self.order.index_select(
+            1, self.next_positions[batch_slice.start : batch_slice.end]
+        )  # (models, rows of the slice)
+        inputs, targets = (_gather_rows(table, chosen) for table in (self.data.train_inputs, self.data.train_targets))
+        predictions = self.forward(inputs)  # (models, rows of the slice[, members])
+        if predictions.ndim == 3:  # TabM trains each member on its own error
             targets = targets.unsqueeze(-1)
         residuals = predictions.detach() - targets
-        # The gradient of the mean of the squares, by hand: on a CPU each of the ten kernels it takes by itself costs
-        # as much as this one.
-        shares = residuals * (2 / (part.rows * predictions[0, 0].numel()))
-        self.optimizer.weights.differentiate(predictions, self._gradients[part.number], shares)
+        # Gradient of the mean squared error. Autograd would need ten kernels, each as slow on a CPU as this one.
+        grad_output = residuals * (2 / (batch_slice.rows * predictions[0, 0].numel()))
+        self.optimizer.weights.backward_into(self._gradients[batch_slice.number], predictions, grad_output)
         squares = residuals.square()
         squares = squares.mean(dim=2) if squares.ndim == 3 else squares
-        torch.sum(squares, dim=1, out=self._errors[part.number])
+        torch.sum(squares, dim=1, out=self._errors[batch_slice.number])
 
-    def _update(self, rows: int, parts: int) -> None:
-        for gradient in self._gradients[1:parts]:
+    def _update(self, rows: int, slices: int) -> None:
+        for gradient in self._gradients[1:slices]:
             self.optimizer.gradient.add_(gradient)
         self.optimizer.step()
-        for errors in self._errors[:parts]:
+        for errors in self._errors[:slices]:
             self.loss_sum.add_(errors)
-        self.ahead.add_(rows)
+        self.next_positions.add_(rows)
 
     def buffers(self) -> list[Tensor]:
-        """Everything that a step changes and the next one needs."""
-        return [*self.optimizer.state().values(), self.ahead, self.loss_sum]
+        """Return all tensors that a step changes and the next one needs."""
+        return [*self.optimizer.state().values(), self.next_positions, self.loss_sum]
 
 
-def _batch_slices(rows: int, most: int) -> int:
-    return max(1, min(most, rows // LEAST_ROWS))
+def _slice_count(rows: int, limit: int) -> int:
+    return max(1, min(limit, rows // MIN_SLICE_ROWS))
 
 
-def _rows(table: Tensor, chosen: Tensor) -> Tensor:
-    """`table[chosen]`, by the kernel that is faster on a CPU: `(n, …)` and `(models, k)` give `(models, k, …)`."""
+def _gather_rows(table: Tensor, chosen: Tensor) -> Tensor:
+    """Return `table[chosen]`, by the kernel that is faster on a CPU.
+
+    Shapes (n, …) and (models, k) give (models, k, …).
+    """
     return table.index_select(0, chosen.flatten()).view(*chosen.shape, *table.shape[1:])
 
 
@@ -133,9 +171,13 @@ GOLDEN, MIX = -0x61C8864680B583EB, ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644E
 
 
 def epoch_order(rows: int, seed: int, epoch: int, device: torch.device | str = "cpu") -> Tensor:
-    """The order in which an epoch sees the rows, `(rows,)` int64; the same on every device and in every attempt.
+    """Return the order of the rows in an epoch, equal on every device and in every attempt.
 
-    The rows sorted by a hash of their number: SplitMix64, Steele, Lea and Flood, doi:10.1145/2660193.2660195.
+    The rows are sorted by a hash of their number: SplitMix64, Steele, Lea and Flood,
+    doi:10.1145/2660193.2660195.
+
+    Returns:
+        Shape (rows,), int64.
     """
     digest = hashlib.sha256(f"{seed} {epoch}".encode()).digest()
     key = torch.arange(rows, device=device) * GOLDEN + int.from_bytes(digest[:8], signed=True)

@@ -1,4 +1,4 @@
-"""`--tensorboard`: the metrics as event files that TensorBoard reads."""
+"""Metrics as event files for TensorBoard (`--tensorboard`)."""
 
 from __future__ import annotations
 
@@ -19,27 +19,35 @@ TAGS = {
     "lr": "learning_rate",
     "seconds": "seconds_an_epoch",
 }
-"""Fields of an EpochRow, and what TensorBoard calls them; it takes no spaces."""
+"""Fields of EpochMetrics and their TensorBoard tags, which cannot contain spaces."""
 
 
 class TensorBoardWriter:
-    """One event file in `folder`, written by this process itself: no thread, no queue.
+    """Writer of one event file, without thread and queue.
 
-    Raises OptionError where tensorboardX is missing.
+    tensorboardX's `SummaryWriter` is not used, because a full disk ends its writer thread: after ten more
+    values its queue is full, and `add_scalar` blocks the training forever. `flush` also does not wait for
+    the queue.
+
+    Args:
+        folder: Folder for the event file.
+
+    Raises:
+        OptionError: tensorboardX is not installed.
     """
 
     def __init__(self, folder: Path) -> None:
         try:
             from tensorboardX.event_file_writer import EventsWriter  # noqa: PLC0415 (250 ms)
         except ImportError:
-            raise OptionError("--tensorboard: needs the package tensorboardX; `pip install tensorboardX`, or leave "
-                              "it out (metrics.csv and metrics.jsonl are always written)") from None  # fmt: skip
+            raise OptionError("--tensorboard: needs the package tensorboardX; `pip install tensorboardX`, or remove "
+                              "the option (metrics.csv and metrics.jsonl are always written)") from None  # fmt: skip
         self.folder = folder
         self._open = EventsWriter
         self._file: EventsWriter | None = None
 
     def rewrite(self, rows: Sequence[EpochMetrics]) -> None:
-        """Nothing; the folder holds exactly `rows`, whatever an earlier attempt left in it."""
+        """Replace the contents of the folder by `rows`; a killed attempt may have left more."""
         self.folder.mkdir(exist_ok=True)
         if self._file is not None:
             self._file.close()
@@ -53,7 +61,11 @@ class TensorBoardWriter:
         self._file.flush()
 
     def append(self, row: EpochMetrics) -> None:
-        """Nothing; `row` is on the disk. Raises OSError where it can't be written."""
+        """Write `row` to the disk.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
         assert self._file is not None, "rewrite() comes first"
         self._write(row, time.time())
         self._file.flush()

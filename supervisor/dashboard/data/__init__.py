@@ -1,1 +1,1 @@
-"""Data behind the dashboard's widgets: no Textual here."""
+"""Data behind the dashboard's widgets, independent of Textual."""

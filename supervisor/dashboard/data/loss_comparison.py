@@ -1,4 +1,4 @@
-"""Which curves are drawn in one plot. Pure, but for the logs of earlier sessions."""
+"""Curves that belong in one plot. Pure, except for reading the logs of earlier sessions."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ...session.folder import list_sessions
 
 VIEWS = ("this run", "all runs", "attempts", "sessions")
 MAX_CURVES = 9
-MAX_SESSIONS = 6  # earlier ones that are compared
+MAX_SESSIONS = 6  # earlier sessions that are compared
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One curve and its name."""
+    """One curve with its name."""
 
     name: str
     points: Points
@@ -26,21 +26,30 @@ class Curve:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Curves for one plot; `best` is the point to mark, `empty` what to say where there is no curve."""
+    """Curves of one plot.
+
+    Attributes:
+        title: Name of the metric.
+        curves: Curves in drawing order.
+        subject: Compared runs, attempts or sessions, in words.
+        best: Epoch and value of the point to mark; None for no mark.
+        empty: Text shown if there is no curve.
+        is_single: The curves are different losses of one run.
+    """
 
     title: str
     curves: tuple[Curve, ...]
     subject: str = ""
     best: tuple[float, float] | None = None
     empty: str = "no losses in the log yet"
-    is_single: bool = False  # the curves are different losses of one run
+    is_single: bool = False
 
 
 def curves_of_run(name: str, history: MetricHistory | None, *, has_pattern: bool) -> Comparison:
-    """Training loss (dotted) and validation loss of a run."""
+    """Return the training loss (dotted) and the validation loss of a run."""
     history = history or MetricHistory()
     metrics = history.names
-    main = metrics[-1] if metrics else "val_loss"
+    main = main_metric(metrics)
     curves = tuple(Curve(metric, history.points(metric), dotted=metric != main) for metric in metrics)
     empty = "no losses in the log yet" if has_pattern else "the plan has no progress pattern for this run"
     title = "loss" if main.endswith("loss") else main
@@ -48,26 +57,26 @@ def curves_of_run(name: str, history: MetricHistory | None, *, has_pattern: bool
 
 
 def curves_of_runs(histories: Mapping[str, MetricHistory | None], metric: str) -> Comparison:
-    """One loss of several runs."""
+    """Return one loss of several runs."""
     curves = [Curve(name, history.points(metric)) for name, history in histories.items() if history]
-    return Comparison(metric, _drawable(curves), "all runs", empty=f"no run has told a {metric} yet")
+    return Comparison(metric, _drawable(curves), "all runs", empty=f"no run has reported {metric} yet")
 
 
 def curves_of_attempts(name: str, history: MetricHistory | None, metric: str) -> Comparison:
-    """One loss of a run, and how it went in earlier attempts before they were taken back."""
+    """Return one loss of a run, now and as earlier attempts had it before a resume replaced their last epochs."""
     history = history or MetricHistory()
-    earlier = [Curve(f"before {number}", tail) for number, tail in enumerate(history.superseded_points(metric), 1)]
+    earlier = [Curve(f"earlier {number}", tail) for number, tail in enumerate(history.superseded_points(metric), 1)]
     curves = [Curve("now", history.points(metric)), *reversed(earlier)]
     return Comparison(metric, _drawable(curves), f"attempts of {name}")
 
 
 def curves_of_sessions(
-    name: str, history: MetricHistory | None, past: Mapping[str, MetricHistory], metric: str
+    name: str, history: MetricHistory | None, earlier: Mapping[str, MetricHistory], metric: str
 ) -> Comparison:
-    """One loss of a run, and of the runs of that name in earlier sessions."""
+    """Return one loss of a run, and of the runs with that name in earlier sessions."""
     curves = [Curve("now", (history or MetricHistory()).points(metric))]
-    curves += [Curve(stamp, other.points(metric)) for stamp, other in past.items()]
-    return Comparison(metric, _drawable(curves), f"{name} in earlier sessions", empty="no session has told a loss")
+    curves += [Curve(stamp, other.points(metric)) for stamp, other in earlier.items()]
+    return Comparison(metric, _drawable(curves), f"{name} in earlier sessions", empty="no session has reported a loss")
 
 
 def _drawable(curves: Iterable[Curve]) -> tuple[Curve, ...]:
@@ -75,7 +84,17 @@ def _drawable(curves: Iterable[Curve]) -> tuple[Curve, ...]:
 
 
 async def earlier_sessions(logs: Path, session: str, run: str, pattern: str) -> dict[str, MetricHistory]:
-    """The histories of a run in other sessions of the logs folder, newest first."""
+    """Read the histories of a run in other sessions of the logs folder.
+
+    Args:
+        logs: The logs folder.
+        session: Stamp of the session that is left out.
+        run: Name of the run.
+        pattern: Progress pattern of the run.
+
+    Returns:
+        Histories by stamp, the newest session first; at most `MAX_SESSIONS`, each with at least one epoch.
+    """
     found: dict[str, MetricHistory] = {}
     for folder in reversed(await asyncio.to_thread(list_sessions, logs)):
         path = folder.run_log(run)
@@ -91,10 +110,10 @@ async def earlier_sessions(logs: Path, session: str, run: str, pattern: str) -> 
 
 
 def next_view(view: str) -> str:
-    """The comparison after this one, round and round."""
+    """Return the comparison after this one; the first one follows the last."""
     return VIEWS[(VIEWS.index(view) + 1) % len(VIEWS)]
 
 
-def comparable(metrics: Sequence[str]) -> str:
-    """The loss to compare: of validation, where there is one."""
+def main_metric(metrics: Sequence[str]) -> str:
+    """Return the metric to compare: the validation loss, which trainers report last."""
     return metrics[-1] if metrics else "val_loss"

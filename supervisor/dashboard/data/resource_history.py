@@ -1,4 +1,4 @@
-"""What runs and GPUs took in the last minutes, kept from the engine's pictures. Pure, but for its memory."""
+"""Resource use of runs and GPUs in the last minutes, collected from snapshots."""
 
 from __future__ import annotations
 
@@ -9,29 +9,37 @@ from ...session.snapshot import Snapshot
 from ...session.state import ALIVE
 
 INTERVAL_S = 2.0
-KEPT = 450  # samples: 15 minutes
-
-Figures = Mapping[str, float]
+MAX_SAMPLES = 450  # 15 minutes
 
 
 class TimeSeries:
-    """The figures of some things over time; what has not been heard of for long is forgotten."""
+    """Samples of several quantities over time, for each run or GPU; old samples are dropped."""
 
     def __init__(self) -> None:
-        self._samples: dict[Hashable, deque[Figures]] = {}
+        self._samples: dict[Hashable, deque[Mapping[str, float]]] = {}
 
-    def add(self, thing: Hashable, figures: Mapping[str, float | None]) -> None:
-        """Takes in the figures of one moment; None where one is not known."""
-        known = {name: value for name, value in figures.items() if value is not None}
-        self._samples.setdefault(thing, deque(maxlen=KEPT)).append(known)
+    def add(self, source: Hashable, sample: Mapping[str, float | None]) -> None:
+        """Append the values measured at one time.
 
-    def course(self, thing: Hashable, name: str) -> Sequence[float]:
-        """The course of one figure, oldest first."""
-        return [figures[name] for figures in self._samples.get(thing, ()) if name in figures]
+        Args:
+            source: Measured run or GPU.
+            sample: Values by name; None for an unknown value.
+        """
+        known = {name: value for name, value in sample.items() if value is not None}
+        self._samples.setdefault(source, deque(maxlen=MAX_SAMPLES)).append(known)
+
+    def values(self, source: Hashable, name: str) -> Sequence[float]:
+        """Return all known values of one quantity, oldest first."""
+        return [sample[name] for sample in self._samples.get(source, ()) if name in sample]
 
 
 class ResourceHistory:
-    """Samples the living runs (by name) and the GPUs (by index and MIG index) of each new picture."""
+    """Resource use of live runs and of GPUs.
+
+    Attributes:
+        runs: Samples by run name: `cpu` in percent of a core, `ram` and `gpu_memory` in MiB.
+        gpus: Samples by (index, MIG index): `use` in percent, `memory` in MiB.
+    """
 
     def __init__(self) -> None:
         self.runs = TimeSeries()
@@ -39,14 +47,14 @@ class ResourceHistory:
         self._taken_at = 0.0
         self._gpus_at: float | None = None
 
-    def look(self, snapshot: Snapshot) -> None:
-        """Takes in a picture, unless it is as good as the last one."""
+    def add_snapshot(self, snapshot: Snapshot) -> None:
+        """Sample a snapshot, unless it is too close to the previous one or its GPU reading is an old one."""
         if snapshot.taken_at - self._taken_at >= INTERVAL_S:
             self._taken_at = snapshot.taken_at
             for name, run in snapshot.runs.items():
                 if run.state in ALIVE:
-                    figures = {"cpu": run.cpu_percent, "ram": run.memory_mib, "gpu_memory": run.gpu_memory_mib}
-                    self.runs.add(name, figures)
+                    sample = {"cpu": run.cpu_percent, "ram": run.memory_mib, "gpu_memory": run.gpu_memory_mib}
+                    self.runs.add(name, sample)
         if snapshot.gpu_taken_at not in (None, self._gpus_at):
             self._gpus_at = snapshot.gpu_taken_at
             for gpu in snapshot.gpus:

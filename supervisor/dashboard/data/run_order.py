@@ -1,4 +1,4 @@
-"""Which runs the table shows, and in which order. Pure."""
+"""Order and filter of the runs table, and the run selected at first. Pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ...session.snapshot import RunView
-from ...session.state import RunState
+from ...plan.schema import Plan
+from ...session.snapshot import RunView, Snapshot
+from ...session.state import ALIVE, ENDED, RunState
 
 _URGENCY = (
     *(RunState.FAILED, RunState.LOST, RunState.BLOCKED, RunState.STOPPING, RunState.RUNNING),
@@ -29,7 +30,7 @@ def _eta(_: str, run: RunView) -> float:
 
 ORDERS: dict[str, Callable[[str, RunView], Any] | None] = {
     "plan": None,  # as the plan lists them
-    "urgency": _urgency,  # what failed, got lost or stalled first
+    "urgency": _urgency,  # stalled, failed and lost runs first
     "val loss": _val_loss,
     "ETA": _eta,
     "name": lambda name, _: name,
@@ -37,14 +38,31 @@ ORDERS: dict[str, Callable[[str, RunView], Any] | None] = {
 
 
 def next_order(order: str) -> str:
-    """The order after this one, round and round."""
+    """Return the order after this one; the first one follows the last."""
     names = list(ORDERS)
     return names[(names.index(order) + 1) % len(names)]
 
 
-def sort_and_filter(runs: Mapping[str, RunView], order: str, wanted: str) -> list[str]:
-    """The names of the runs whose name or state holds every word of `wanted`, in the order asked for."""
-    words = wanted.lower().split()
+def sort_and_filter(runs: Mapping[str, RunView], order: str, query: str) -> list[str]:
+    """Return the names of the matching runs in a given order.
+
+    Args:
+        runs: Runs by name, in the plan's order.
+        order: A key of `ORDERS`.
+        query: Words, each of which must occur in a run's name or state; case is ignored.
+    """
+    words = query.lower().split()
     names = [name for name, run in runs.items() if all(word in f"{name} {run.state}".lower() for word in words)]
     key = ORDERS[order]
     return names if key is None else sorted(names, key=lambda name: key(name, runs[name]))
+
+
+def initial_selection(snapshot: Snapshot, plan: Plan | None) -> str | None:
+    """Return the run to select at first: a running training, else a failed run, else a pending training."""
+    states = {name: run.state for name, run in snapshot.runs.items()}
+    plans = {name: plan.runs.get(name) if plan is not None else None for name in states}
+    trainings = [name for name, run in plans.items() if run is None or run.takes_slot or run.has_metrics]
+    alive = [name for name in trainings if states[name] in ALIVE]
+    failed = [name for name in states if states[name] in (RunState.FAILED, RunState.LOST)]
+    pending = [name for name in trainings if states[name] not in ENDED]
+    return next(iter(alive or failed or pending or states), None)

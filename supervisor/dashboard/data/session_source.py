@@ -1,4 +1,4 @@
-"""Where the dashboard's pictures come from and its commands go: the engine, or a stand-in for it."""
+"""Source of snapshots and receiver of commands: the engine, or a test double."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from pydantic import ValidationError
-
 from ...ipc.client import EngineUnavailable
+from ...ipc.compatibility import EngineIncompatible
 from ...ipc.connection import NoActiveSession, open_client
 from ...ipc.messages import Command, Reply
 from ...ipc.socket_path import RuntimeFolderError
@@ -23,59 +22,73 @@ from ...session.offline import snapshot_from_files
 from ...session.snapshot import Snapshot
 
 RETRY_S = 1.0
-FINISHED_RETRY_S = 5.0  # somebody may restart a run from elsewhere
+FINISHED_RETRY_S = 5.0  # another client may restart a run
 
 
 class Connection(Protocol):
-    """One connection to an engine; `wire.Client` is one."""
+    """One connection to an engine, for example `ipc.client.Client`."""
 
     def snapshots(self) -> AsyncIterator[Snapshot]:
-        """The session now and at every change; ends with EngineGone."""
+        """Yield the current snapshot, then a new one at every change.
+
+        Raises:
+            EngineUnavailable: The connection is lost.
+        """
         ...
 
     async def command(self, command: Command) -> Reply:
-        """The engine's answer to a command."""
+        """Send a command and return the engine's reply."""
         ...
 
 
 class SessionSource(Protocol):
-    """One session."""
+    """One session, with or without an engine."""
 
     def open(self, *, reopen: bool = False) -> AbstractAsyncContextManager[Connection]:
-        """A connection to the session's engine; `reopen` also starts one on a session that has finished.
+        """Return a connection to the session's engine as a context manager.
 
-        Raises EngineGone, with a message for the user, where there is none; NoSession where none is to be expected.
+        Args:
+            reopen: Start an engine even if the session has finished.
+
+        Raises:
+            EngineUnavailable: There is no engine; the message is for the user.
+            NoActiveSession: The session has finished, so that no engine is expected.
         """
         ...
 
-    async def recorded(self) -> Snapshot | None:
-        """The session as its files tell it, without an engine."""
+    async def read_recorded(self) -> Snapshot | None:
+        """Read the session's last state from its files, without an engine."""
         ...
 
 
 class EngineSource:
-    """The session of a logs folder with that stamp, or the current one."""
+    """Session of a logs folder.
+
+    Args:
+        logs: The logs folder.
+        stamp: Stamp of the session; the current one by default.
+    """
 
     def __init__(self, logs: Path, stamp: str | None = None) -> None:
         self._logs = logs
         self._stamp = stamp
-        self._recorded: tuple[tuple[str, int, int], Snapshot] | None = None  # and what it was made from
+        self._recorded: tuple[tuple[str, int, int], Snapshot] | None = (
+            None  # stamp, size and mtime of the journal; snapshot
+        )
 
     @contextlib.asynccontextmanager
     async def open(self, *, reopen: bool = False) -> AsyncIterator[Connection]:
-        """A connection to the engine, which is started if it died with work to do."""
+        """Connect to the engine, which is started if it died before the session finished."""
         try:
             async with open_client(self._logs, reopen=reopen, stamp=self._stamp) as client:
                 yield client
-        except (SessionError, JournalError, RuntimeFolderError) as error:
+        except (SessionError, JournalError, RuntimeFolderError, EngineIncompatible) as error:
             raise EngineUnavailable(str(error)) from None
-        except ValidationError as error:
-            raise EngineUnavailable(f"the engine speaks another language, as after an upgrade: {error.title}") from None
 
-    async def recorded(self) -> Snapshot | None:
-        """The session's last picture; None where its files can't be read."""
+    async def read_recorded(self) -> Snapshot | None:
+        """Return the session's last snapshot, or None if its files cannot be read."""
         try:
-            folder = await asyncio.to_thread(find_session, self._logs, self._stamp)  # it may read many journals
+            folder = await asyncio.to_thread(find_session, self._logs, self._stamp)  # may read many journals
             if folder is None:
                 return None
             journal = folder.journal.stat()
@@ -89,18 +102,18 @@ class EngineSource:
 
 @dataclass(frozen=True)
 class EngineUnreachable:
-    """The engine went away, or was not there; `reason` in words."""
+    """Report that the engine does not answer; `reason` is for the user."""
 
     reason: str
 
 
-async def watch_snapshots(source: SessionSource, again: asyncio.Event) -> AsyncIterator[Snapshot | EngineUnreachable]:
-    """Snapshots for as long as anybody listens, and Gone each time the engine does not answer.
+async def watch_snapshots(source: SessionSource, retry: asyncio.Event) -> AsyncIterator[Snapshot | EngineUnreachable]:
+    """Yield snapshots without end, and `EngineUnreachable` each time the engine does not answer.
 
-    It is tried anew every second (a finished session: every five), or at once when `again` is set.
+    The connection is retried every second (finished session: every five seconds), or at once when `retry` is set.
     """
     while True:
-        again.clear()
+        retry.clear()
         pause = RETRY_S
         try:
             async with source.open() as connection:
@@ -108,9 +121,9 @@ async def watch_snapshots(source: SessionSource, again: asyncio.Event) -> AsyncI
                     yield snapshot
         except NoActiveSession as error:
             pause = FINISHED_RETRY_S
-            recorded = await source.recorded()
+            recorded = await source.read_recorded()
             yield recorded or EngineUnreachable(str(error))
         except EngineUnavailable as error:
             yield EngineUnreachable(str(error))
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(again.wait(), pause)
+            await asyncio.wait_for(retry.wait(), pause)

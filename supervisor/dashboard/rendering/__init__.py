@@ -1,1 +1,1 @@
-"""Values to text: pure functions, no widgets."""
+"""Pure functions that turn values into text; no widgets."""

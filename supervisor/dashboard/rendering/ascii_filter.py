@@ -1,4 +1,4 @@
-"""The screen in ASCII, for terminals and fonts that have nothing else."""
+"""ASCII output, for terminals and fonts without Unicode."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SIGNS = {
 
 
 def _braille(dots: int) -> str:
-    """A sign for the dots of a braille character: where they lie, roughly."""
+    """Return an ASCII character for the rough position of a braille character's dots."""
     upper, lower = dots & 0b00011011, dots & 0b11100100
     return ":" if upper and lower else "'" if upper else "." if lower else " "
 
@@ -30,7 +30,7 @@ _TABLE = str.maketrans({**_SIGNS, **{chr(0x2800 + dots): _braille(dots) for dots
 
 
 def to_ascii(text: str) -> str:
-    """The text with a sign of the same width for every character that is not ASCII."""
+    """Return the text with each non-ASCII character replaced by ASCII of the same width."""
     if text.isascii():
         return text
     text = text.translate(_TABLE)
@@ -38,8 +38,8 @@ def to_ascii(text: str) -> str:
 
 
 class AsciiFilter(LineFilter):
-    """Makes every line that is drawn ASCII."""
+    """Filter that turns every drawn line into ASCII."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:  # noqa: ARG002 - Textual passes it
-        """The segments in ASCII."""
+        """Return the segments in ASCII."""
         return [Segment(to_ascii(text), style, control) for text, style, control in segments]

@@ -1,4 +1,4 @@
-"""Curves in braille characters: each cell is 2 × 4 dots. Pure."""
+"""Plots in braille characters, 2 × 4 dots per cell. Pure."""
 
 from __future__ import annotations
 
@@ -14,13 +14,21 @@ _LABEL = 8  # cells for the values at the left
 
 @dataclass(frozen=True)
 class Canvas:
-    """A drawn plot: `cells[row][column]` is a character and the number of its curve, -1 for none."""
+    """A drawn plot.
+
+    Attributes:
+        cells: `cells[row][column]` is a character and the number of its curve, -1 for none.
+        mark: Row and column of the marked point.
+        labels: One label per row: a right-aligned value, or blank.
+        ticks: The line under the plot.
+        ends: Row and column of the last point of each curve; None for an empty curve.
+    """
 
     cells: list[list[tuple[str, int]]]
-    mark: tuple[int, int] | None  # row and column of the marked point
-    labels: list[str]  # one a row, right-aligned values or blank
-    ticks: str  # the line under the plot
-    ends: list[tuple[int, int] | None]  # row and column of the last point of each curve
+    mark: tuple[int, int] | None
+    labels: list[str]
+    ticks: str
+    ends: list[tuple[int, int] | None]
 
 
 def plot(
@@ -32,10 +40,18 @@ def plot(
     dotted: Sequence[bool] = (),
     linear: bool = False,
 ) -> Canvas | None:
-    """All curves in one plot of `width` × `height` cells, labels included; None where it has no room or no points.
+    """Draw all curves in one plot.
 
-    Curves that are `dotted` can be told from others without colour. The value axis is logarithmic where all values
-    are positive, unless `linear`.
+    Args:
+        curves: Points (x, value) of each curve.
+        width: Width in cells, labels included.
+        height: Height in cells, ticks included.
+        mark: Point (x, value) to mark.
+        dotted: For each curve, whether it is dotted, so that it can be recognized without colour.
+        linear: Use a linear value axis; otherwise it is logarithmic if all values are positive.
+
+    Returns:
+        The plot, or None if there is no point or too little room.
     """
     columns, rows = width - _LABEL - 1, height - 1
     points = [point for curve in curves for point in curve]
@@ -50,7 +66,7 @@ def plot(
             masks[number] = {dot for dot in masks[number] if dot[0] % 3 == 0}
 
     def cell(point: tuple[float, float]) -> tuple[int, int]:
-        return rows - 1 - y_axis.place(point[1], rows * 4) // 4, x_axis.place(point[0], columns * 2) // 2
+        return rows - 1 - y_axis.position(point[1], rows * 4) // 4, x_axis.position(point[0], columns * 2) // 2
 
     marked = cell(mark) if mark is not None else None
     ends = [cell(curve[-1]) if curve else None for curve in curves]
@@ -72,9 +88,9 @@ class _Axis:
             low, high = low - 0.5, high + 0.5
         return cls(low, high, log)
 
-    def place(self, value: float, dots: int) -> int:
-        position = (math.log10(value) if self.log else value) / 2 - self.low / 2  # halves differ by finite numbers
-        return min(dots - 1, max(0, round(position / (self.high / 2 - self.low / 2) * (dots - 1))))
+    def position(self, value: float, dots: int) -> int:
+        distance = (math.log10(value) if self.log else value) / 2 - self.low / 2  # halved, so that it is finite
+        return min(dots - 1, max(0, round(distance / (self.high / 2 - self.low / 2) * (dots - 1))))
 
     def value(self, fraction: float) -> float:
         position = (1 - fraction) * self.low + fraction * self.high
@@ -82,14 +98,14 @@ class _Axis:
 
 
 def _dots(curve: Points, x_axis: _Axis, y_axis: _Axis, columns: int, rows: int) -> set[tuple[int, int]]:
-    """The dots (column, row from the top) of a curve whose points are joined by lines."""
+    """Return the dots (column, row from the top) of a curve whose points are joined by lines."""
     dots: set[tuple[int, int]] = set()
-    before: tuple[int, int] | None = None
+    previous: tuple[int, int] | None = None
     for x, y in curve:
-        here = x_axis.place(x, columns), rows - 1 - y_axis.place(y, rows)
-        if here != before:
-            dots.update(_line(before or here, here))
-        before = here
+        here = x_axis.position(x, columns), rows - 1 - y_axis.position(y, rows)
+        if here != previous:
+            dots.update(_line(previous or here, here))
+        previous = here
     return dots
 
 

@@ -1,4 +1,4 @@
-"""The styles that the style sheet gives to parts of a widget."""
+"""Styles of the parts of a widget, from the style sheet."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from textual.widget import Widget
 
 
 def component_style(widget: Widget, name: str) -> Style:
-    """The style of a component class, with `reverse`, which Textual's own `get_visual_style` leaves out."""
+    """Return the style of a component class, with `reverse`, which `get_visual_style` leaves out."""
     return widget.get_visual_style(name) + Style(reverse=widget.get_component_styles(name).text_style.reverse)

@@ -1,4 +1,4 @@
-"""Figures as short text of a known width, and text made harmless. Pure."""
+"""Values as short text of a known width, and sanitized text. Pure."""
 
 from __future__ import annotations
 
@@ -10,29 +10,30 @@ from textual.content import Content
 
 from ...logs.sanitize import sanitize_line
 
-NONE = "–"  # where there is nothing to tell
-UNKNOWN = "n/a"  # where nobody could tell
+NONE = "–"  # the value does not exist
+UNKNOWN = "n/a"  # the value could not be measured
 
 GOOD, BAD, BUSY, WARN, DIM, BOLD = "$text-success", "$text-error", "$text-primary", "$text-warning", "dim", "bold"
 
-Span = tuple[str, str]  # a text and its style, one of the above or ""
+Span = tuple[str, str]  # a text and its style: one of the above, or ""
+Line = list[Span]
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _SPARKS = "▁▂▃▄▅▆▇█"
 
 
 def plain_text(text: str) -> str:
-    """The text without anything that could steer a terminal, on one line."""
+    """Return the text on one line, without terminal control sequences."""
     return sanitize_line(text.replace("\n", " ").encode("utf-8", "replace"))
 
 
 def cell_content(spans: Iterable[Span]) -> Content:
-    """The spans as Textual content; markup in them stays text."""
+    """Return the spans as Textual content; markup in them stays text."""
     return Content.assemble(*((text, style) for text, style in spans if text))
 
 
 def fit(text: str, width: int, right: bool = False) -> str:
-    """The text in exactly `width` cells, cut with an ellipsis or padded."""
+    """Return the text in exactly `width` cells, cut with an ellipsis or padded."""
     if width <= 0:
         return ""
     cells = cell_len(text)
@@ -42,7 +43,7 @@ def fit(text: str, width: int, right: bool = False) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A length of time in at most 6 characters: `45s`, `12m30s`, `3h05m`, `2d07h`."""
+    """Format a duration in at most 6 characters: `45s`, `12m30s`, `3h05m`, `2d07h`."""
     if seconds is None or not math.isfinite(seconds) or seconds < 0:
         return NONE
     total = int(min(seconds, 99_999 * 86_400))
@@ -56,8 +57,8 @@ def duration(seconds: float | None) -> str:
     return f"{minutes}m{total % 60:02}s" if minutes else f"{total}s"
 
 
-def clock(seconds: float) -> str:
-    """A running time as on a stopwatch: `0:12:30`, `2d 03:00:00`."""
+def stopwatch(seconds: float) -> str:
+    """Format an elapsed time as on a stopwatch: `0:12:30`, `2d 03:00:00`."""
     total = int(max(0.0, seconds))
     days, rest = divmod(total, 86_400)
     hours, minutes = rest // 3600, rest // 60 % 60
@@ -65,7 +66,7 @@ def clock(seconds: float) -> str:
 
 
 def memory(mib: float | None) -> str:
-    """An amount of memory in at most 5 characters: `812M`, `12.3G`, `140G`."""
+    """Format an amount of memory, given in MiB, in at most 5 characters: `812M`, `12.3G`, `140G`."""
     if mib is None or not math.isfinite(mib) or mib < 0:
         return UNKNOWN
     if mib < 999.5:
@@ -77,7 +78,7 @@ def memory(mib: float | None) -> str:
 
 
 def loss(value: float | None) -> str:
-    """A loss in at most 8 characters with the digits that matter: `0.12346`, `1.23e-05`."""
+    """Format a loss in at most 8 characters, with its leading digits: `0.12346`, `1.23e-05`."""
     if value is None or not math.isfinite(value):
         return NONE
     if value == 0 or 1e-3 <= abs(value) < 1e4:
@@ -87,14 +88,14 @@ def loss(value: float | None) -> str:
 
 
 def percent(value: float | None) -> str:
-    """A percentage without decimals, at most 6 characters."""
+    """Format a percentage without decimals, in at most 6 characters."""
     if value is None or not math.isfinite(value):
         return UNKNOWN
     return f"{min(max(value, 0.0), 99_999.0):.0f}%"
 
 
 def bar(fraction: float | None, width: int) -> str:
-    """A horizontal bar of exactly `width` cells, filled to the eighth of a cell."""
+    """Draw a horizontal bar of exactly `width` cells, filled to an eighth of a cell."""
     if width <= 0:
         return ""
     if fraction is None or not math.isfinite(fraction):
@@ -106,28 +107,28 @@ def bar(fraction: float | None, width: int) -> str:
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """The course of the values in at most `width` characters; logarithmic where all are positive.
+    """Draw values over time in at most `width` characters; logarithmic if all values are positive.
 
     Positive values that differ by less than a tenth use only a part of the height, so that noise looks like noise.
     """
     finite = [value for value in values if math.isfinite(value)]
     if not finite or width <= 0:
         return ""
-    least_range = 0.0
+    min_range = 0.0
     if min(finite) > 0:
         finite = [math.log(value) for value in finite]
-        least_range = 0.1
+        min_range = 0.1
     step = max(1.0, len(finite) / width)
     picked = [finite[min(len(finite) - 1, int((index + 1) * step) - 1)] for index in range(min(width, len(finite)))]
-    halves = [value / 2 for value in picked]  # whose differences are finite
+    halves = [value / 2 for value in picked]  # so that their differences are finite
     low = min(halves)
-    height = max(max(halves) - low, least_range / 2)
+    height = max(max(halves) - low, min_range / 2)
     top = len(_SPARKS) - 1
     return "".join(_SPARKS[round((value - low) / height * top) if height else 0] for value in halves)
 
 
 def history_line(values: Sequence[float], width: int, low: float, high: float) -> str:
-    """The newest of the values on a fixed scale, in at most `width` characters."""
+    """Draw the newest `width` values on the fixed scale from `low` to `high`, one character each."""
     height = high - low
     if height <= 0 or width <= 0:
         return ""
@@ -136,7 +137,7 @@ def history_line(values: Sequence[float], width: int, low: float, high: float) -
 
 
 def history_rows(values: Sequence[float], width: int, low: float, high: float, rows: int) -> list[str]:
-    """The same, some rows high, from above."""
+    """Draw the same as `history_line` in several rows, the top row first."""
     height = high - low
     if height <= 0 or width <= 0 or rows == 1:
         return [history_line(values, width, low, high)] + [""] * (rows - 1)

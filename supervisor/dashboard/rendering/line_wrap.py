@@ -8,14 +8,14 @@ from rich.cells import chop_cells
 
 
 def wrapped_row_count(text: str, width: int) -> int:
-    """How many rows a line takes when it is wrapped."""
+    """Return the number of rows that a line takes when wrapped to `width` cells."""
     if text.isascii():
         return max(1, -(-len(text) // width))
     return max(1, len(chop_cells(text, width)))
 
 
 def wrapped_row(text: str, width: int, number: int) -> tuple[int, int]:
-    """Where the `number`th row of a wrapped line begins and ends in it."""
+    """Return the start and the end, in characters, of the `number`th row of a wrapped line."""
     if text.isascii():
         return number * width, (number + 1) * width
     ends = list(accumulate(map(len, chop_cells(text, width)), initial=0))

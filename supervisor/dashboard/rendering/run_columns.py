@@ -1,4 +1,4 @@
-"""The columns of the table of runs: what each shows of a run, and which of them a width has room for. Pure."""
+"""Columns of the runs table: their cells, and the selection of columns for a width. Pure."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ STATE_SIGNS: dict[RunState, Span] = {
     RunState.STOPPED: ("■", WARN),
     RunState.LOST: ("?", BAD),
 }
-_TELLS_WHY = frozenset({RunState.FAILED, RunState.LOST, RunState.BLOCKED, RunState.WAITING, RunState.QUEUED})
+_STATES_WITH_REASON = frozenset({RunState.FAILED, RunState.LOST, RunState.BLOCKED, RunState.WAITING, RunState.QUEUED})
 _BAR_STYLES = {RunState.SUCCEEDED: GOOD, RunState.RUNNING: BUSY}
 
 
 @dataclass(frozen=True)
 class Row:
-    """A run as the table needs it."""
+    """A run as the table needs it; `history` are the losses read from its log."""
 
     name: str
     run: RunView
@@ -58,17 +58,29 @@ class Row:
 
 @dataclass(frozen=True)
 class Column:
-    """One column; `cell` gives its text and style, `width` is in cells."""
+    """One column of the table.
+
+    Attributes:
+        key: Name of the column in the code.
+        label: Text in the header line.
+        width: Width in cells.
+        cell: Returns text and style for a row and a width.
+        rank: Importance: 0 is always shown, then lower ranks are shown first.
+        right: Align to the right.
+        reads_history: The cell needs the losses read from the log.
+    """
 
     key: str
     label: str
     width: int
     cell: Callable[[Row, int], Span]
+    rank: int
     right: bool = False
+    reads_history: bool = False
 
 
 def state_span(run: RunView) -> Span:
-    """The state as glyph and word; a run that is stalled or on another GPU than given says so instead of `running`."""
+    """Return glyph and state; `stalled` or `wrong GPU` instead of `running` if the run has such a problem."""
     if run.state is RunState.RUNNING and is_misplaced(run):
         return "! wrong GPU", BAD
     if run.state is RunState.RUNNING and run.stalled:
@@ -78,12 +90,12 @@ def state_span(run: RunView) -> Span:
 
 
 def is_misplaced(run: RunView) -> bool:
-    """Whether NVML sees the run's processes, and not on the GPU that the run was given."""
+    """Return whether NVML finds the run's processes on other GPUs than the assigned one."""
     return run.gpu is not None and bool(run.gpu_actual) and run.gpu not in (run.gpu_actual or ())
 
 
 def fraction_done(run: RunView) -> float | None:
-    """How far the run is, 0 to 1; None where it does not tell."""
+    """Return the run's progress, 0 to 1, or None if the run does not report it."""
     epoch, epochs = run.progress.get("epoch"), run.progress.get("epochs")
     return epoch / epochs if epoch is not None and epochs else None
 
@@ -99,11 +111,11 @@ def _progress(row: Row, width: int) -> Span:
     epoch, epochs = row.run.progress.get("epoch"), row.run.progress.get("epochs")
     if epoch is None:
         return (f"{'of ' + str(epochs) if epochs else NONE}", DIM)
-    told = f"{epoch:>{len(str(epochs))}}/{epochs}" if epochs else f"epoch {epoch}"
-    room = width - len(told) - 1
+    text = f"{epoch:>{len(str(epochs))}}/{epochs}" if epochs else f"epoch {epoch}"
+    room = width - len(text) - 1
     if not epochs or room < 3:
-        return told, ""
-    return f"{bar(epoch / epochs, room)} {told}", _BAR_STYLES.get(row.run.state, "")
+        return text, ""
+    return f"{bar(epoch / epochs, room)} {text}", _BAR_STYLES.get(row.run.state, "")
 
 
 def _eta(row: Row, _: int) -> Span:
@@ -155,76 +167,80 @@ def _attempt(row: Row, _: int) -> Span:
     return (str(row.run.attempt), WARN if row.run.attempt > 1 else "") if row.run.attempt else (NONE, DIM)
 
 
-_NAME = Column("name", "run", 4, lambda row, _: (row.name, BOLD))
-_STATE = Column("state", "state", 11, lambda row, _: state_span(row.run))
-_PROGRESS = Column("progress", "epoch", 16, _progress)
-_OPTIONAL = (  # the most needed first
-    Column("val_loss", "val loss", 8, _metric("val_loss"), right=True),
-    Column("eta", "ETA", 6, _eta, right=True),
-    Column("gpu", "GPU", 3, _gpu, right=True),
-    Column("trend", "trend", 8, _trend),
-    Column("train_loss", "train", 8, _metric("train_loss"), right=True),
-    Column("gpu_memory", "GPU mem", 7, _gpu_memory, right=True),
-    Column("cpu", "CPU", 5, _cpu, right=True),
-    Column("best", "best val", 15, _best),
-    Column("attempt", "try", 3, _attempt, right=True),
-    Column("memory", "RAM", 5, _ram, right=True),
-    Column("pid", "pid", 7, _pid, right=True),
+COLUMNS = (  # from left to right
+    Column("name", "run", 4, lambda row, _: (row.name, BOLD), rank=0),
+    Column("state", "state", 11, lambda row, _: state_span(row.run), rank=0),
+    Column("gpu", "GPU", 3, _gpu, rank=3, right=True),
+    Column("progress", "epoch", 16, _progress, rank=0),
+    Column("eta", "ETA", 6, _eta, rank=2, right=True),
+    Column("train_loss", "train", 8, _metric("train_loss"), rank=5, right=True),
+    Column("val_loss", "val loss", 8, _metric("val_loss"), rank=1, right=True),
+    Column("trend", "trend", 8, _trend, rank=4, reads_history=True),
+    Column("best", "best val", 15, _best, rank=8, reads_history=True),
+    Column("gpu_memory", "GPU mem", 7, _gpu_memory, rank=6, right=True),
+    Column("cpu", "CPU", 5, _cpu, rank=7, right=True),
+    Column("memory", "RAM", 5, _ram, rank=10, right=True),
+    Column("attempt", "try", 3, _attempt, rank=9, right=True),
+    Column("pid", "pid", 7, _pid, rank=11, right=True),
 )
-_LEFT_TO_RIGHT = (
-    *("name", "state", "gpu", "progress", "eta", "train_loss", "val_loss", "trend", "best"),
-    *("gpu_memory", "cpu", "memory", "attempt", "pid"),
-)
-FROM_HISTORY = frozenset({"trend", "best"})
 
 
 def choose_columns(width: int, names: Iterable[str]) -> tuple[Column, ...]:
-    """The columns for a table `width` cells wide, from left to right; the bar of the epochs gets what is left over."""
+    """Return the columns that fit, from left to right, with their widths.
+
+    Args:
+        width: Width of the table in cells.
+        names: Names of all runs.
+    """
     longest = min(MAX_NAME, max((len(name) for name in names), default=0))
-    name = replace(_NAME, width=max(4, min(longest, width // 4)))
-    chosen = {column.key: column for column in (name, _STATE, _PROGRESS)}
-    left = width - _taken(chosen.values())
-    for column in _OPTIONAL:
+    chosen = {column.key: column for column in COLUMNS if column.rank == 0}
+    chosen["name"] = replace(chosen["name"], width=max(4, min(longest, width // 4)))
+    left = width - _total_width(chosen.values())
+    for column in sorted((column for column in COLUMNS if column.rank), key=lambda column: column.rank):
         if column.width + 1 > left:
             break
         chosen[column.key] = column
         left -= column.width + 1
-    for key, most in (("progress", 30), ("trend", 24), ("name", longest), ("progress", MAX_PROGRESS)):
+    for key, max_width in (("progress", 30), ("trend", 24), ("name", longest), ("progress", MAX_PROGRESS)):
         if key in chosen:
-            wider = max(0, min(left, most - chosen[key].width))
-            chosen[key] = replace(chosen[key], width=chosen[key].width + wider)
-            left -= wider
-    return tuple(chosen[key] for key in _LEFT_TO_RIGHT if key in chosen)
+            extra = max(0, min(left, max_width - chosen[key].width))
+            chosen[key] = replace(chosen[key], width=chosen[key].width + extra)
+            left -= extra
+    return tuple(chosen[column.key] for column in COLUMNS if column.key in chosen)
 
 
-def _taken(columns: Iterable[Column]) -> int:
+def _total_width(columns: Iterable[Column]) -> int:
     return sum(column.width + 1 for column in columns)
 
 
-def header(columns: Iterable[Column]) -> str:
-    """The line of the columns' labels."""
+def format_header(columns: Iterable[Column]) -> str:
+    """Return the header line."""
     return " ".join(fit(column.label, column.width, column.right) for column in columns)
 
 
-def line(columns: Sequence[Column], row: Row) -> tuple[Span, ...]:
-    """A run's line of the table, as spans that compare equal as long as nothing visible changed.
+def format_row(columns: Sequence[Column], row: Row) -> tuple[Span, ...]:
+    """Return a run's line as spans, which compare equal as long as nothing visible changed.
 
-    What keeps a run from running is told in words, in place of figures that it does not have or that matter less.
+    The reason why a run does not run replaces the columns that are empty or matter less.
     """
-    why = plain_text(row.run.reason) if row.run.state in _TELLS_WHY else ""
-    figures = columns if not why else columns[: _fit_words(columns, row.run, cell_len(why))]
+    reason = plain_text(row.run.reason) if row.run.state in _STATES_WITH_REASON else ""
+    shown = columns if not reason else columns[: _columns_before_reason(columns, row.run, cell_len(reason))]
     spans: list[Span] = []
-    for column in figures:
+    for column in shown:
         text, style = column.cell(row, column.width)
         spans += [(fit(text, column.width, column.right), style), (" ", "")]
-    left = _taken(columns[len(figures) :]) - 1
-    return (*spans, (fit(why, left), STATE_SIGNS[row.run.state][1] or DIM)) if left > 0 else tuple(spans[:-1])
+    left = _total_width(columns[len(shown) :]) - 1
+    return (*spans, (fit(reason, left), STATE_SIGNS[row.run.state][1] or DIM)) if left > 0 else tuple(spans[:-1])
 
 
-def _fit_words(columns: Sequence[Column], run: RunView, length: int) -> int:
-    """How many columns keep their figures: of a run that has any, as many as leave room for `length` cells of words."""
-    first = next((place for place, column in enumerate(columns) if column.key == "progress"), len(columns) - 1) + 1
+def _columns_before_reason(columns: Sequence[Column], run: RunView, length: int) -> int:
+    """Return how many columns stay before a reason of `length` cells.
+
+    A run without progress keeps the columns before its progress. Other runs keep their progress, and as many columns
+    after it as leave room for the reason.
+    """
+    first = next((index for index, column in enumerate(columns) if column.key == "progress"), len(columns) - 1) + 1
     if "epoch" not in run.progress:
         return first - 1
-    fitting = [place for place in range(first, len(columns)) if _taken(columns[place:]) > length]
+    fitting = [index for index in range(first, len(columns)) if _total_width(columns[index:]) > length]
     return max(fitting, default=first)

@@ -1,4 +1,4 @@
-"""The question before something that cannot be undone."""
+"""Confirmation before a command that cannot be undone."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from textual.widgets import Button, Static
 
 from ...plan.schema import RunPlan
 
-_GRACE_S = 30.0  # what a plan gives a run unless it says otherwise
+_GRACE_S = 30.0  # the plan's default of stop_grace_s
+_MAX_NAMED = 4
 
 
 @dataclass(frozen=True)
 class Confirmation:
-    """What is asked, what will happen, and the word for yes."""
+    """A question: its title, the consequence of a yes, and the label of the yes button."""
 
     title: str
     consequence: str
@@ -29,31 +30,33 @@ class Confirmation:
 
 
 class ConfirmScreen(ModalScreen[bool]):
-    """Asks; only `y`, or Enter on the button that says yes, means yes."""
+    """Dialog for a confirmation; only `y`, or Enter on the yes button, means yes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y", "answer(True)", "yes", priority=True),  # what is typed at once after it is for the screen below
+        Binding("y", "answer(True)", "yes", priority=True),  # so that keys pressed directly after it go to the app
         Binding("n,escape,q", "answer(False)", "no", priority=True),
         Binding("left,right,h,l", "app.focus_next", "other button"),
     ]
 
-    def __init__(self, question: Confirmation) -> None:
+    def __init__(self, confirmation: Confirmation) -> None:
         super().__init__()
-        self._question = question
+        self._confirmation = confirmation
 
     def compose(self) -> ComposeResult:
+        """Yield the texts and the buttons."""
         with Vertical(id="dialog"):
-            yield Static(Content.styled(self._question.title, "bold"))
-            yield Static(Content(self._question.consequence), id="consequence")
+            yield Static(Content.styled(self._confirmation.title, "bold"))
+            yield Static(Content(self._confirmation.consequence), id="consequence")
             with Horizontal(id="answers"):
                 yield Button(Content("No, cancel (n)"), id="no", variant="primary", compact=True)
-                yield Button(Content(f"Yes, {self._question.yes} (y)"), id="yes", variant="error", compact=True)
+                yield Button(Content(f"Yes, {self._confirmation.yes} (y)"), id="yes", variant="error", compact=True)
 
     def on_mount(self) -> None:
+        """Focus the no button."""
         self.query_one("#no", Button).focus()
 
     def action_answer(self, answer: bool) -> None:
-        """Leaves with the answer."""
+        """Close the dialog with an answer."""
         self.dismiss(answer)
 
     @on(Button.Pressed)
@@ -62,50 +65,59 @@ class ConfirmScreen(ModalScreen[bool]):
 
 
 def confirm_stop(alive: Mapping[str, RunPlan | None], waiting: Sequence[str]) -> Confirmation:
-    """What `x` asks of runs that live, and of others that only wait."""
+    """Return the confirmation of `x`.
+
+    Args:
+        alive: Runs to stop, with their part of the plan.
+        waiting: Runs that have not started.
+    """
     if not alive:
         return Confirmation(
-            f"Keep {run_names(waiting)} from starting?", "Nothing but s, or r, starts it then.", "keep it"
+            f"Keep {run_names(waiting)} from starting?", "Press s or r later to start it.", "do not start"
         )
-    others = f" {run_names(waiting)}: will not start." if waiting else ""
+    others = f" {run_names(waiting)} will not start." if waiting else ""
     return Confirmation(
-        f"Stop {run_names(alive)}?", f"{gentle_end(alive)}. s goes on from the checkpoint.{others}", "stop"
+        f"Stop {run_names(alive)}?", f"{stop_sequence(alive)}. s resumes from the checkpoint.{others}", "stop"
     )
 
 
 def confirm_restart(alive: Mapping[str, RunPlan | None]) -> Confirmation:
-    """What `r` asks of runs that live."""
-    return Confirmation(f"Restart {run_names(alive)}?", f"{gentle_end(alive)}. Then on from the checkpoint.", "restart")
+    """Return the confirmation of `r` for live runs."""
+    consequence = f"{stop_sequence(alive)}. Then resume from the checkpoint."
+    return Confirmation(f"Restart {run_names(alive)}?", consequence, "restart")
 
 
 def confirm_kill(alive: Sequence[str]) -> Confirmation:
-    """What `X` asks."""
+    """Return the confirmation of `X`."""
     return Confirmation(f"Kill {run_names(alive)}?", "SIGKILL now; work since the last checkpoint is lost.", "kill")
 
 
 def confirm_fresh(targets: Sequence[str], alive: Mapping[str, RunPlan | None]) -> Confirmation:
-    """What `R` asks."""
-    first = f"{gentle_end(alive)}. Then" if alive else "Starts over"
-    how = f"{first} over" if alive else first
-    consequence = f"{how} from the first epoch; the checkpoint is not used."
+    """Return the confirmation of `R`.
+
+    Args:
+        targets: Runs to restart.
+        alive: Those of them that must be stopped first, with their part of the plan.
+    """
+    start = f"{stop_sequence(alive)}. Then start" if alive else "Start"
+    consequence = f"{start} from the first epoch; the checkpoint is not used."
     return Confirmation(f"Restart {run_names(targets)} from scratch?", consequence, "start over")
 
 
 def confirm_end(alive: Mapping[str, RunPlan | None]) -> Confirmation:
-    """What `Q` asks."""
-    first = f"{run_names(alive)}: {gentle_end(alive)}." if alive else "Nothing is running;"
-    still = "What" if alive else "what"
-    return Confirmation("End the session?", f"{first} {still} still waits will not start.", "end it")
+    """Return the confirmation of `Q`."""
+    first = f"{run_names(alive)}: {stop_sequence(alive)}." if alive else "No run is running."
+    return Confirmation("End the session?", f"{first} Waiting runs will not start.", "end it")
 
 
 def run_names(runs: Iterable[str]) -> str:
-    """The first few names, and how many more there are."""
-    known = list(runs)
-    more = f" and {len(known) - 4} others" if len(known) > 4 else ""
-    return f"{', '.join(known[:4])}{more}"
+    """Return the first few names, and the number of the others."""
+    names = list(runs)
+    more = f" and {len(names) - _MAX_NAMED} others" if len(names) > _MAX_NAMED else ""
+    return f"{', '.join(names[:_MAX_NAMED])}{more}"
 
 
-def gentle_end(alive: Mapping[str, RunPlan | None]) -> str:
-    """How a gentle stop of runs goes, in words."""
+def stop_sequence(alive: Mapping[str, RunPlan | None]) -> str:
+    """Return the steps of a stop, with the longest grace period of the runs."""
     grace = max((run.stop_grace_s if run is not None else _GRACE_S for run in alive.values()), default=_GRACE_S)
     return f"SIGTERM, checkpoint, up to {grace:g} s, then SIGKILL"

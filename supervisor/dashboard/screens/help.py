@@ -1,4 +1,4 @@
-"""The help: every key that works where the user is, and what the signs mean."""
+"""Help: the keys that work on the current screen, and the meaning of the glyphs."""
 
 from __future__ import annotations
 
@@ -12,58 +12,65 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from ..bindings import GROUPS, PANES, Key, displayed_key
-from ..rendering.format import BOLD, BUSY, Span, cell_content, fit
+from ..bindings import Key, with_remapped_keys
+from ..rendering.format import BOLD, BUSY, Line, cell_content, fit
 
-_KEYS = 10  # cells
+_KEY_WIDTH = 10  # cells
 _NOTES = (
     "States: ○ waiting  ⊘ blocked  ◇ queued  ▶ running  ▼ stopping",
     "        ✓ succeeded  ✗ failed  ■ stopped  ? lost  ! stalled",
-    "GPU 2!: the run's processes are on another GPU than it was given.",
-    "The runs don't need this screen: leave with q, come back with",
-    "pmssm-supervise attach.",
+    "GPU 2!: the run's processes are not on the assigned GPU, 2.",
+    "Runs continue without this screen. q leaves it;",
+    "pmssm-supervise attach opens it again.",
 )
 
 
 class HelpScreen(ModalScreen[None]):
-    """The keys of a place, group by group; any of q, ?, Escape or Enter leaves."""
+    """Keys by group; q, ?, Escape and Enter close it.
+
+    Args:
+        groups: Keys by title of their group.
+        remapped: The user's keymap: default key to key.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        # First, so that what is typed at once after it is for the screen below.
+        # Priority, so that keys pressed directly after it go to the screen below.
         Binding("escape,q,question_mark,enter", "dismiss", "close", priority=True),
         Binding("j", "scroll(1)", "down"),
         Binding("k", "scroll(-1)", "up"),
     ]
 
-    def __init__(self, groups: Mapping[str, Iterable[Key]], instead: Mapping[str, str]) -> None:
+    def __init__(self, groups: Mapping[str, Iterable[Key]], remapped: Mapping[str, str]) -> None:
         super().__init__()
         self._groups = groups
-        self._instead = instead
+        self._remapped = remapped
 
     def compose(self) -> ComposeResult:
+        """Yield the text."""
         with VerticalScroll(id="help"):
-            yield Static(Content("\n").join(cell_content(line) for line in help_lines(self._groups, self._instead)))
+            yield Static(Content("\n").join(cell_content(line) for line in help_lines(self._groups, self._remapped)))
 
     def on_mount(self) -> None:
+        """Focus the text, so that it can be scrolled."""
         help_box = self.query_one("#help")
         help_box.border_title = Content("keys (Esc closes, ↓ scrolls)")
         help_box.focus()
 
     def action_scroll(self, lines: int) -> None:
+        """Scroll down by some lines."""
         self.query_one("#help").scroll_relative(y=lines, animate=False)
 
 
-def pane_help(pane: str | None) -> dict[str, tuple[Key, ...]]:
-    """All keys, those first that only the pane with the focus knows."""
-    title, keys = PANES.get(pane or "", ("", ()))
-    return {title: keys, **GROUPS} if keys else GROUPS
+def help_lines(groups: Mapping[str, Iterable[Key]], remapped: Mapping[str, str]) -> list[Line]:
+    """Return the lines of the help.
 
-
-def help_lines(groups: Mapping[str, Iterable[Key]], instead: Mapping[str, str]) -> list[list[Span]]:
-    """The help, line by line; `instead` has the keys that the user chose in place of ours."""
-    lines: list[list[Span]] = []
+    Args:
+        groups: Keys by title of their group.
+        remapped: The user's keymap: default key to key.
+    """
+    lines: list[Line] = []
     for title, keys in groups.items():
         lines.append([(title, BOLD)])
-        for key in displayed_key(keys, instead):
-            lines.append([(f"  {fit(key.shown, _KEYS)}", BUSY), (key.help, "")])
+        for key in with_remapped_keys(keys, remapped):
+            lines.append([(f"  {fit(key.shown, _KEY_WIDTH)}", BUSY), (key.help, "")])
     return [*lines, [], *([(note, "")] for note in _NOTES)]

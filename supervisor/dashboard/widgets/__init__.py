@@ -1,1 +1,1 @@
-"""The parts of the main screen, one widget per file."""
+"""Panes of the main screen, one widget per module."""

@@ -1,4 +1,4 @@
-"""The line in which to type which runs to show."""
+"""Input line for the filter of the runs table."""
 
 from __future__ import annotations
 
@@ -6,31 +6,34 @@ from textual.widgets import Input
 
 
 class FilterInput(Input):
-    """Stays on the screen as long as it hides anything."""
+    """Filter of the runs table; it stays on the screen as long as it hides runs."""
 
     def __init__(self) -> None:
-        super().__init__(placeholder="show runs with these words in name or state; Escape shows all", id="filter")
+        super().__init__(
+            placeholder="words in name or state; Enter keeps the filter, Escape shows all runs", id="filter"
+        )
         self.cursor_blink = False  # each blink would be traffic on a slow line
 
     def on_mount(self) -> None:
+        """Hide the line until it is opened."""
         self.display = False
 
     def open(self) -> None:
-        """Lets the user type."""
+        """Show the line and focus it."""
         self.display = True
-        self.screen.set_focus(self)  # at once: what is typed next is meant for it
+        self.screen.set_focus(self)  # at once: the next keys are meant for it
 
     async def action_submit(self) -> None:
-        """Keeps the filter, and goes back to the table."""
+        """Keep the filter and focus the table."""
         self._leave()
 
     def key_escape(self) -> None:
-        """Shows all runs again."""
+        """Clear the filter and focus the table."""
         self.value = ""
         self._leave()
 
     def key_down(self) -> None:
-        """Goes on to the runs that are left."""
+        """Keep the filter and focus the table."""
         self._leave()
 
     def _leave(self) -> None:

@@ -1,4 +1,4 @@
-"""The GPUs: how busy, how full, and whose."""
+"""Table of GPUs: utilization, memory, users."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..rendering.format import (
     GOOD,
     UNKNOWN,
     WARN,
-    Span,
+    Line,
     bar,
     cell_content,
     duration,
@@ -32,36 +32,35 @@ from ..rendering.format import (
     plain_text,
 )
 
-_IDLE_MIB = 700  # what drivers and display servers hold of a GPU that nobody uses
-MAX_ROWS = 6  # of a GPU's past
-STALE_S = 10.0  # figures older than this are shown as old
-
-Line = list[Span]
+_IDLE_MIB = 700  # memory that drivers and display servers hold on an unused GPU
+MAX_ROWS = 6  # of a GPU's history
+STALE_S = 10.0  # older data is shown as stale
 
 
 class GpuTable(VerticalScroll):
-    """One line a GPU, or the reason why there is none; histories and processes where there is room."""
+    """One line per GPU, or the reason why there is none; history and processes if there is room."""
 
     def __init__(self, clock: Callable[[], float], samples: TimeSeries) -> None:
         self._clock = clock
         self._samples = samples
         self._snapshot: Snapshot | None = None
         self._lines: list[Line] = []
-        self._text = Static(Content("no figures yet"), id="gpu-lines")
+        self._text = Static(Content("no GPU data yet"), id="gpu-lines")
         super().__init__(self._text, id="gpus")
         self.border_title = Content("GPUs")
 
     def show(self, snapshot: Snapshot) -> None:
-        """Puts the GPUs of a new picture on the screen."""
+        """Show the GPUs of a new snapshot."""
         self._snapshot = snapshot
         self.draw()
 
     def on_resize(self) -> None:
+        """Adapt the lines to the new size."""
         self.draw()
 
     def draw(self) -> None:
-        """Puts what is known, by the clock of now, on the screen."""
-        if self._snapshot is None or not self.is_attached:  # the clock ticks on while the app ends
+        """Update the lines to the current time."""
+        if self._snapshot is None or not self.is_attached:  # the timer may still fire while the app exits
             return
         width, now = self.scrollable_content_region.width, self._clock()
         lines = gpu_lines(self._snapshot, width, now, self._samples)
@@ -75,18 +74,23 @@ class GpuTable(VerticalScroll):
 
 
 def gpu_lines(snapshot: Snapshot, width: int, now: float, samples: TimeSeries | None, rows: int = 1) -> list[Line]:
-    """What there is to say about the GPUs, in lines of at most `width` cells (reasons may be longer).
+    """Return the lines of the table.
 
-    With `samples` each GPU also has its recent past, in so many rows, and its processes.
+    Args:
+        snapshot: The GPUs and the runs on them.
+        width: Width in cells; only errors may be longer.
+        now: Current time, unix seconds.
+        samples: History of the GPUs; with it, each GPU also has its history and its processes.
+        rows: Height of the history.
     """
     lines: list[Line] = []
     age = now - snapshot.gpu_taken_at if snapshot.gpu_taken_at is not None else 0.0
     if age > STALE_S and snapshot.gpus:
-        lines.append([(f"stale: these figures are {duration(age)} old", WARN)])
+        lines.append([(f"stale: this data is {duration(age)} old", WARN)])
     if snapshot.gpu_error is not None:
         lines.append([("no GPU: ", BOLD), (plain_text(snapshot.gpu_error), "")])
     elif not snapshot.gpus:
-        lines.append([("no GPU" if snapshot.gpu_taken_at is not None else "looking for GPUs…", DIM)])
+        lines.append([("no GPU" if snapshot.gpu_taken_at is not None else "searching for GPUs…", DIM)])
     labels = max((len(_label(gpu)) for gpu in snapshot.gpus), default=0)
     users = [_gpu_users(gpu, snapshot) for gpu in snapshot.gpus]
     room = max((sum(len(text) for text, _ in spans) for spans in users), default=0) + 1
@@ -102,13 +106,13 @@ def _label(gpu: Gpu) -> str:
 
 
 def _gpu_users(gpu: Gpu, snapshot: Snapshot) -> Line:
-    """Who computes on the GPU: our runs by name, then others by user name, or that it is idle."""
+    """Return the users of a GPU: our runs by name, then other users, or `idle`."""
     ours = [name for name, run in snapshot.runs.items() if run.state in ALIVE and _is_on(run, name, gpu)]
     others = Counter(process.user for process in gpu.processes or () if not process.run)
     named = [
         f"{plain_text(user)} ×{count}" if count > 1 else plain_text(user) for user, count in others.items() if user
     ]
-    if others[""] and not ours:  # ours may be among those of whom nothing is known, as in a container
+    if others[""] and not ours:  # unknown processes may be ours, as in a container
         named.append(f"{others['']} other process{'es' if others[''] > 1 else ''}")
     spans: Line = [(", ".join(ours), "")] if ours else []
     if named:
@@ -120,7 +124,7 @@ def _gpu_users(gpu: Gpu, snapshot: Snapshot) -> Line:
 
 
 def _is_on(run: RunView, name: str, gpu: Gpu) -> bool:
-    """Whether a living run computes on the GPU, or is to, as long as NVML does not show where it does."""
+    """Return whether a live run uses the GPU: by NVML, or by its slot until NVML lists its processes."""
     if any(process.run == name for process in gpu.processes or ()):
         return True
     if run.gpu_actual:
@@ -128,27 +132,27 @@ def _is_on(run: RunView, name: str, gpu: Gpu) -> bool:
     return bool(gpu.uuid) and run.cuda_visible_devices == gpu.uuid
 
 
-def _gpu_line(gpu: Gpu, labels: int, width: int, users: Line, wanted: int) -> Line:
+def _gpu_line(gpu: Gpu, labels: int, width: int, users: Line, users_width: int) -> Line:
     label: Line = [(_label(gpu).rjust(labels), BOLD), (" ", "")]
     if gpu.error is not None:
         return [*label, (plain_text(gpu.error), BAD)]
     sensors = f" {_sensor(gpu.temperature_c, '°C'):>5} {_sensor(gpu.power_w, 'W'):>5}" if width >= 64 else ""
     name = f"{fit(plain_text(gpu.name), 22)} " if width >= 96 else ""
-    figures = _memory_text(gpu)
-    room = width - labels - 1 - len(name) - 5 - len(figures) - len(sensors) - 2
-    room_users = max(0, min(wanted, room - (20 if width >= 64 else 6)))
+    memory_text = _memory_text(gpu)
+    room = width - labels - 1 - len(name) - 5 - len(memory_text) - len(sensors) - 2
+    room_users = max(0, min(users_width, room - (20 if width >= 64 else 6)))
     bars = 2 if width >= 52 else 1
     cells = min(40, max(0, room - room_users) // bars)
     spans: Line = [*label, (name, DIM)]
-    spans += [(bar(_part(gpu.utilization_percent, 100), cells), GOOD)] if bars == 2 else []
+    spans += [(bar(_fraction(gpu.utilization_percent, 100), cells), GOOD)] if bars == 2 else []
     spans += [(f" {percent(gpu.utilization_percent):>4} ", "")]
-    spans += [(bar(_part(gpu.memory_used_mib, gpu.memory_total_mib), cells), BUSY)]
-    spans += [(figures, ""), (sensors, DIM)]
+    spans += [(bar(_fraction(gpu.memory_used_mib, gpu.memory_total_mib), cells), BUSY)]
+    spans += [(memory_text, ""), (sensors, DIM)]
     return [*spans, (" ", ""), *_truncate(users, room_users - 1)] if room_users > 4 else spans
 
 
 def _truncate(spans: Line, width: int) -> Line:
-    """The spans in at most `width` cells."""
+    """Return the spans in at most `width` cells."""
     cut: Line = []
     for text, style in spans:
         cut.append((fit(text, min(len(text), width)).rstrip(), style))
@@ -157,27 +161,27 @@ def _truncate(spans: Line, width: int) -> Line:
 
 
 def _details(gpu: Gpu, snapshot: Snapshot, samples: TimeSeries, width: int, rows: int) -> list[Line]:
-    """The recent past of a GPU, and its processes."""
-    thing = gpu.index, gpu.mig_index
+    """Return the history of a GPU and its processes."""
+    key = gpu.index, gpu.mig_index
     half = max(8, (width - 24) // 2)
-    use = history_rows(samples.course(thing, "use"), half, 0, 100, rows)
-    held = history_rows(samples.course(thing, "memory"), half, 0, gpu.memory_total_mib or 0, rows)
-    words = [("use ", " memory "), *[(" " * 4, " " * 8)] * (rows - 1)]
+    use = history_rows(samples.values(key, "use"), half, 0, 100, rows)
+    held = history_rows(samples.values(key, "memory"), half, 0, gpu.memory_total_mib or 0, rows)
+    labels = [("use ", " memory "), *[(" " * 4, " " * 8)] * (rows - 1)]
     lines: list[Line] = [
         [(one, DIM), (fit(left, half), GOOD), (other, DIM), (right, BUSY)]
-        for (one, other), left, right in zip(words, use, held, strict=True)
+        for (one, other), left, right in zip(labels, use, held, strict=True)
     ]
     return lines + [_process_line(process, snapshot) for process in gpu.processes or ()]
 
 
 def _process_line(process: GpuProcess, snapshot: Snapshot) -> Line:
     run = snapshot.runs.get(process.run)
-    who = process.run or plain_text(process.user) or "unknown user"
-    words = f"{who}: pid {process.pid}, {memory(process.memory_mib)}"
+    owner = process.run or plain_text(process.user) or "unknown user"
+    text = f"{owner}: pid {process.pid}, {memory(process.memory_mib)}"
     if run is None:
-        return [(words, DIM)]
+        return [(text, DIM)]
     expected = run.gpu_memory_expected_mib
-    return [(words, ""), (f" of {memory(expected)} expected" if expected else "", DIM)]
+    return [(text, ""), (f" of {memory(expected)} expected" if expected else "", DIM)]
 
 
 def _memory_text(gpu: Gpu) -> str:
@@ -186,7 +190,7 @@ def _memory_text(gpu: Gpu) -> str:
     return f" {memory(gpu.memory_used_mib):>5}/{memory(gpu.memory_total_mib):<5}"
 
 
-def _part(value: float | None, whole: float | None) -> float | None:
+def _fraction(value: float | None, whole: float | None) -> float | None:
     return value / whole if value is not None and whole else None
 
 

@@ -1,4 +1,4 @@
-"""A part of a long text by lines: scrolls, follows its end, wraps, highlights matches. Draws only the lines in view."""
+"""Virtual list of log lines: scrolls, follows the end, wraps, highlights matches; draws only the lines in view."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import ClassVar
 
 from rich.cells import cell_len
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.geometry import Size
 from textual.message import Message
@@ -19,38 +19,41 @@ from textual.strip import Strip
 from ...logs.line_format import LENGTHS, abbreviate
 from ...logs.pages import Page
 from ...logs.search import Search
+from ..bindings import pane_bindings
 from ..rendering.component_style import component_style
 from ..rendering.format import DIM
 from ..rendering.line_wrap import wrapped_row, wrapped_row_count
 
 MAX_LINES = 50_000
-MARGIN = 300  # lines; when fewer are left above or below the view, more are wanted
-_NARROW = 140  # cells; a narrower view begins with short lines
+MARGIN = 300  # lines; with fewer above or below the view, more are requested
+_NARROW = 140  # cells; a narrower view starts with abbreviated lines
 
 
 class LineView(ScrollView, can_focus=True):
-    """The lines of a log around where the reader is. Each has a place in the log, which never changes."""
+    """Lines of a log around the reader's position. Each line has an offset in the log, which never changes.
+
+    Attributes:
+        follows: The view stays at the end of the log.
+        unseen: Number of lines that were added while the view did not follow.
+        search: Search whose matches are highlighted.
+        placeholder: Text shown while there are no lines.
+        length: One of `LENGTHS`; None chooses it by the width.
+        shorten: Returns a line in one of the `LENGTHS`.
+        wraps: Long lines are wrapped.
+        is_complete: No lines follow in the log after those that are here.
+        start: Offset of the first line that is here.
+        end: Offset after the last line that is here.
+    """
 
     ALLOW_SELECT = True
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"lines-view--match", "lines-view--current"}
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j", "scroll_down", "line down", show=False, priority=True),
-        Binding("k", "scroll_up", "line up", show=False, priority=True),
-        Binding("ctrl+d,space", "page_down", "page down", show=False, priority=True),
-        Binding("ctrl+u,b", "page_up", "page up", show=False, priority=True),
-        Binding("g,home", "go(0)", "beginning of the log", show=False, priority=True),
-        Binding("G,end", "follow", "end of the log", show=False, priority=True),
-        *(
-            Binding(str(tenth), f"go({tenth})", f"{tenth}0 % of the log", show=False, priority=True)
-            for tenth in range(1, 10)
-        ),
-    ]
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"line-view--match", "line-view--current"}
+    BINDINGS: ClassVar[list[BindingType]] = pane_bindings("lines")
 
     class Moved(Message):
-        """The view follows the end, or no longer does, or has other lines."""
+        """Posted when the view scrolls, or starts or stops following."""
 
-    class Wanted(Message):
-        """The reader goes to a part of the log, given in tenths of it."""
+    class JumpRequested(Message):
+        """Posted when the reader jumps to a position of the log, in tenths of its size."""
 
         def __init__(self, tenths: int) -> None:
             super().__init__()
@@ -59,53 +62,53 @@ class LineView(ScrollView, can_focus=True):
     def __init__(self) -> None:
         super().__init__(id="lines")
         self.follows = True
-        self.unseen = 0  # lines that came while the view did not follow
+        self.unseen = 0
         self.search: Search | None = None
-        self.placeholder = ""  # shown while there are no lines
-        self.length: str | None = None  # one of LENGTHS; None: short where the view is narrow
-        self.shorten: Callable[[str, str], str] = abbreviate  # a line in one of the LENGTHS
+        self.placeholder = ""
+        self.length: str | None = None
+        self.shorten: Callable[[str, str], str] = abbreviate
         self.wraps = False
-        self.is_whole = False  # whether nothing has come after the last line that is here
-        self.start = self.end = 0  # the places between which lines are here
-        self._places: list[int] = []
+        self.is_complete = False
+        self.start = self.end = 0
+        self._offsets: list[int] = []
         self._lines: list[str] = []
         self._width = 0
-        self._rows: list[int] | None = None  # where each line begins on the wrapped text, and where that ends
+        self._rows: list[int] | None = None  # first row of each line, and the total; None if lines are not wrapped
 
     @property
     def lines(self) -> Sequence[str]:
-        """The lines that are here, from above."""
+        """The lines that are here, from top to bottom."""
         return self._lines
 
     @property
     def lacks_earlier(self) -> bool:
-        """Whether there is room for more lines than are here, and the log has more above."""
+        """True if the lines do not fill the view and the log has more above."""
         return self.start > 0 and self.virtual_size.height < self.size.height
 
     @property
-    def wants_earlier(self) -> bool:
-        """Whether the reader comes near the first of the lines that are here, and the log has more above."""
+    def needs_earlier(self) -> bool:
+        """True if the view is near the first line that is here and the log has more above."""
         return self.start > 0 and self._line_at(self.scroll_offset.y)[0] < MARGIN
 
     @property
-    def wants_later(self) -> bool:
-        """Whether the reader comes near the last of the lines that are here."""
+    def needs_later(self) -> bool:
+        """True if the view is near the last line that is here."""
         return self._line_at(self.scroll_offset.y + self.size.height)[0] > len(self._lines) - MARGIN
 
     @property
     def top(self) -> int:
-        """The place where the first line in view begins."""
+        """Offset of the first line in view."""
         first = self._line_at(self.scroll_offset.y)[0]
-        return self._places[first] if first < len(self._places) else self.end
+        return self._offsets[first] if first < len(self._offsets) else self.end
 
     @property
     def bottom(self) -> int:
-        """The place where the lines in view end."""
+        """Offset after the last line in view."""
         below = self._line_at(self.scroll_offset.y + self.size.height - 1)[0] + 1
-        return self._places[below] if below < len(self._places) else self.end
+        return self._offsets[below] if below < len(self._offsets) else self.end
 
     def clear(self, placeholder: str) -> None:
-        """Starts over with another text, following it."""
+        """Remove all lines and follow a new log."""
         self.follows, self.unseen, self.placeholder = True, 0, placeholder
         if self.search is not None:
             self.search = Search(self.search.query, self.search.name)
@@ -113,22 +116,22 @@ class LineView(ScrollView, can_focus=True):
         self.follow()
 
     def replace(self, page: Page) -> None:
-        """Shows another part of the log."""
-        self._places, self._lines, self._width = [], [], 0
-        self.is_whole = False
+        """Show another part of the log."""
+        self._offsets, self._lines, self._width = [], [], 0
+        self.is_complete = False
         self.start = self.end = page.start
         self.append(page)
 
     def append(self, page: Page) -> None:
-        """Takes in the lines that follow. A reader who has scrolled up keeps the lines in view."""
+        """Add lines at the end. If the view does not follow, the lines in view stay in place."""
         self.end = page.end
-        self._places += [place for place, _ in page.lines]
+        self._offsets += [offset for offset, _ in page.lines]
         self._lines += [line for _, line in page.lines]
         dropped = max(0, len(self._lines) - MAX_LINES)
         rows_dropped = self._row_of(dropped) if dropped else 0
         if dropped:
-            del self._lines[:dropped], self._places[:dropped]
-            self.start = self._places[0]
+            del self._lines[:dropped], self._offsets[:dropped]
+            self.start = self._offsets[0]
         self._resize([line for _, line in page.lines])
         if self.follows:
             self._to_end()
@@ -136,43 +139,60 @@ class LineView(ScrollView, can_focus=True):
             self._move_by(-rows_dropped)
 
     def prepend(self, page: Page) -> None:
-        """Takes in the lines above; the lines in view stay where they are."""
+        """Add lines at the top; the lines in view stay in place."""
         self.start = page.start
-        self._places[:0] = [place for place, _ in page.lines]
+        self._offsets[:0] = [offset for offset, _ in page.lines]
         self._lines[:0] = [line for _, line in page.lines]
         if len(self._lines) > MAX_LINES:
-            self.end = self._places[MAX_LINES]
-            del self._lines[MAX_LINES:], self._places[MAX_LINES:]
+            self.end = self._offsets[MAX_LINES]
+            del self._lines[MAX_LINES:], self._offsets[MAX_LINES:]
         self._resize([line for _, line in page.lines])
         if self.follows:
             self._to_end()
         else:
             self._move_by(self._row_of(len(page.lines)))
-        if self.is_attached and self.text_selection is not None:  # not, where the app ends meanwhile
+        if self.is_attached and self.text_selection is not None:  # the app may be exiting
             self.screen.clear_selection()
 
     def follow(self) -> None:
-        """Goes to the end and stays there."""
+        """Scroll to the end and stay there."""
         self.follows, self.unseen = True, 0
         self._to_end()
         self.post_message(self.Moved())
 
     def pause(self) -> None:
-        """Stays where it is while the text grows."""
+        """Stop following the end."""
         self.follows = False
         self.post_message(self.Moved())
 
+    def toggle_follow(self) -> None:
+        """Stop following the end, or follow it again."""
+        if self.follows:
+            self.pause()
+        else:
+            self.follow()
+
     def action_follow(self) -> None:
+        """Follow the end of the log."""
         self.follow()
 
     def action_go(self, tenths: int) -> None:
-        self.post_message(self.Wanted(tenths))
+        """Request a jump to a position, in tenths of the log."""
+        self.post_message(self.JumpRequested(tenths))
 
-    def go_to(self, place: int, *, centred: bool = False) -> bool:
-        """Brings the line at a place into view; whether it is here."""
-        if not self._places or not self._places[0] <= place <= max(self._places[-1], self.end - 1):
+    def go_to(self, offset: int, *, centred: bool = False) -> bool:
+        """Scroll to the line at an offset and pause there.
+
+        Args:
+            offset: Offset in the log.
+            centred: Put the line into the middle, unless it is already in view.
+
+        Returns:
+            False if the line is not here.
+        """
+        if not self._offsets or not self._offsets[0] <= offset <= max(self._offsets[-1], self.end - 1):
             return False
-        row = self._row_of(max(0, bisect_right(self._places, place) - 1))
+        row = self._row_of(max(0, bisect_right(self._offsets, offset) - 1))
         if not centred or not self.scroll_offset.y <= row < self.scroll_offset.y + self.size.height:
             self._to_row(row - (self.size.height // 2 if centred else 0))
         self.refresh()
@@ -180,16 +200,17 @@ class LineView(ScrollView, can_focus=True):
         return True
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """Follows while the end is in view, and stops when the reader scrolls up."""
+        """Follow while the end is in view; pause when the reader scrolls up."""
         super().watch_scroll_y(old_value, new_value)
         if new_value < old_value and self.follows and not self.is_vertical_scroll_end:
             self.pause()
-        elif new_value > old_value and not self.follows and self.is_whole and self.is_vertical_scroll_end:
+        elif new_value > old_value and not self.follows and self.is_complete and self.is_vertical_scroll_end:
             self.follow()
         else:
             self.post_message(self.Moved())
 
     def on_resize(self) -> None:
+        """Wrap the lines to the new width."""
         self._resize(())
         if self.follows:
             self._to_end()
@@ -204,13 +225,13 @@ class LineView(ScrollView, can_focus=True):
     def _to_row(self, row: int) -> None:
         self.scroll_to(y=max(0, row), animate=False, immediate=True, force=True)
 
-    # Lines and rows: the same unless lines are wrapped.
+    # Lines and rows; they are the same unless lines are wrapped.
 
     def _row_of(self, index: int) -> int:
         return index if self._rows is None else self._rows[index]
 
     def _line_at(self, row: int) -> tuple[int, int]:
-        """Which line lies at a row, and which part of it."""
+        """Return the index of the line at a row, and the row within that line."""
         if self._rows is None:
             return row, 0
         index = max(0, bisect_right(self._rows, row) - 1)
@@ -229,13 +250,13 @@ class LineView(ScrollView, can_focus=True):
         self.refresh()
 
     def toggle_wrap(self) -> bool:
-        """Wraps long lines, or lets them be scrolled sideways; which of the two."""
+        """Switch wrapping of long lines on or off, and return whether it is on."""
         self.wraps = not self.wraps
         self._reflow()
         return self.wraps
 
     def cycle_length(self) -> str:
-        """Shows more or less of each line; what is shown now."""
+        """Show the next length of lines, and return it."""
         self.length = LENGTHS[(LENGTHS.index(self._length) + 1) % len(LENGTHS)]
         self._reflow()
         return self.length
@@ -256,7 +277,7 @@ class LineView(ScrollView, can_focus=True):
         return self.shorten(line, self._length)
 
     def render_line(self, y: int) -> Strip:
-        """The `y`th line in view."""
+        """Return the `y`th line in view."""
         left, top = self.scroll_offset
         width, base = self.size.width, self.visual_style
         index, part = self._line_at(top + y)
@@ -276,8 +297,8 @@ class LineView(ScrollView, can_focus=True):
         text = self._shown(self._lines[index])
         line = Content(text)
         if self.search is not None:
-            is_current = self.search.current == self._places[index]
-            style = component_style(self, "lines-view--current" if is_current else "lines-view--match")
+            is_current = self.search.current == self._offsets[index]
+            style = component_style(self, "line-view--current" if is_current else "line-view--match")
             for start, end in self.search.spans(text):
                 line = line.stylize(style, start, end)
         selection = self.text_selection
@@ -289,14 +310,14 @@ class LineView(ScrollView, can_focus=True):
         return line
 
     def lines_in_view(self) -> list[str]:
-        """The lines in view, as they are shown."""
+        """Return the lines in view as they are shown."""
         first, last = (self._line_at(self.scroll_offset.y + row)[0] for row in (0, self.size.height - 1))
         return [self._shown(line) for line in self._lines[first : last + 1]]
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
-        """The text marked with the mouse."""
+        """Return the text selected with the mouse."""
         return selection.extract("\n".join(map(self._shown, self._lines))), "\n"
 
     def selection_updated(self, selection: Selection | None) -> None:  # noqa: ARG002 - Textual passes it
-        """Shows what is marked."""
+        """Redraw the selected text."""
         self.refresh()

@@ -1,4 +1,4 @@
-"""Losses by epoch: of one run, of several runs, of its attempts, or of earlier sessions."""
+"""Plot of losses by epoch: of one run, several runs, its attempts, or earlier sessions."""
 
 from __future__ import annotations
 
@@ -17,11 +17,16 @@ _LEGEND_ROWS = 10  # a lower plot has no room for its legend
 _LEGEND_LINES = 3
 _COLOURS = (BUSY, WARN, GOOD, BAD, "$text-accent", "$text-secondary")
 _LABEL = 8  # cells left of the plot
-ZOOMS = (1.0, 0.5, 0.25, 0.1, 0.05)  # which part of the epochs is shown, the newest ones
+ZOOMS = (1.0, 0.5, 0.25, 0.1, 0.05)  # fraction of the epochs that is shown, the newest ones
 
 
 class LossPlot(Widget, can_focus=True):
-    """The curves of a comparison, the best epoch of a single run marked, each of several with its number at its end."""
+    """Curves of a comparison. The best epoch of a single run is marked; each of several curves ends in its number.
+
+    Attributes:
+        linear: Use a linear value axis.
+        zoom: Fraction of the epochs that is shown.
+    """
 
     def __init__(self) -> None:
         super().__init__(id="curve")
@@ -30,21 +35,21 @@ class LossPlot(Widget, can_focus=True):
         self.zoom = ZOOMS[0]
 
     def show(self, comparison: Comparison) -> None:
-        """Draws the curves, if they are others than those drawn."""
+        """Draw the curves if they have changed."""
         if comparison != self._comparison:
             self._comparison = comparison
             self._redraw()
 
     def toggle_axis(self) -> str:
-        """A linear axis instead of the logarithmic one, or the other way round; which it is now."""
+        """Switch between linear and logarithmic axis, and return the new one."""
         self.linear = not self.linear
         self._redraw()
         return "linear" if self.linear else "logarithmic"
 
     def zoom_by(self, steps: int) -> float:
-        """Shows a smaller or larger part of the newest epochs; which part."""
-        place = ZOOMS.index(self.zoom) + steps
-        self.zoom = ZOOMS[min(max(0, place), len(ZOOMS) - 1)]
+        """Show fewer epochs (`steps` > 0) or more, and return their fraction of all epochs."""
+        index = ZOOMS.index(self.zoom) + steps
+        self.zoom = ZOOMS[min(max(0, index), len(ZOOMS) - 1)]
         self._redraw()
         return self.zoom
 
@@ -61,12 +66,12 @@ class LossPlot(Widget, can_focus=True):
         self.refresh()
 
     def render(self) -> RenderResult:
-        """The plot, or why there is none."""
+        """Return the plot, or the reason why there is none."""
         curves = self._comparison.curves
         needed = _LEGEND_ROWS if self._comparison.is_single else _LEGEND_ROWS // 2
         legend = self._legend() if self.size.height >= needed and curves else []
         height = self.size.height - len(legend)
-        points = newest_point([curve.points for curve in curves], self.zoom)
+        points = newest_epochs([curve.points for curve in curves], self.zoom)
         best = self._comparison.best
         mark = best if best is not None and any(best in one for one in points) else None
         dotted = [curve.dotted for curve in curves]
@@ -77,7 +82,7 @@ class LossPlot(Widget, can_focus=True):
         return Content("\n").join([*map(cell_content, legend), *_plot_text(canvas, curves, numbered)])
 
     def _legend(self) -> list[list[Span]]:
-        """One line that names the curves, or several where one would be too long."""
+        """Return the names of the curves, in several lines if one is too short."""
         lines: list[list[Span]] = [[(" " * _LABEL, "")]]
         room = self.size.width - _LABEL
         for number, curve in enumerate(self._comparison.curves):
@@ -92,12 +97,12 @@ class LossPlot(Widget, can_focus=True):
         return lines if self._comparison.best is None else [[*lines[0], ("● best", GOOD)], *lines[1:]]
 
 
-def newest_point(curves: Sequence[Points], part: float) -> list[Points]:
-    """The part of the curves that lies in the last `part` of all epochs."""
+def newest_epochs(curves: Sequence[Points], fraction: float) -> list[Points]:
+    """Return the points of the curves in the last `fraction` of all epochs."""
     epochs = [x for curve in curves for x, _ in curve]
-    if not epochs or part >= 1:
+    if not epochs or fraction >= 1:
         return list(curves)
-    first = max(epochs) - part * (max(epochs) - min(epochs))
+    first = max(epochs) - fraction * (max(epochs) - min(epochs))
     return [[point for point in curve if point[0] >= first] for curve in curves]
 
 
@@ -106,7 +111,7 @@ def _colour(number: int) -> str:
 
 
 def _plot_text(canvas: Canvas, curves: Sequence[Curve], numbered: bool) -> list[Content]:
-    """The canvas as lines of content."""
+    """Return the canvas as lines of content."""
     names = {end: number for number, end in enumerate(canvas.ends) if end is not None} if numbered else {}
     lines = []
     for row, (label, cells) in enumerate(zip(canvas.labels, canvas.cells, strict=True)):

@@ -1,4 +1,4 @@
-"""The selected run in words: what it does, why it does nothing, how it ended, what it runs."""
+"""Two lines on the selected run: state, problems, resources, command."""
 
 from __future__ import annotations
 
@@ -11,62 +11,74 @@ from textual.widgets import Static
 from ...plan.schema import RunPlan
 from ...session.snapshot import RunView
 from ...session.state import ALIVE, RunState
-from ..rendering.format import BAD, BOLD, DIM, WARN, Span, cell_content, duration, memory, plain_text
+from ..rendering.format import BAD, BOLD, DIM, WARN, Line, cell_content, duration, memory, plain_text
 from ..rendering.run_columns import is_misplaced, state_span
-
-Line = list[Span]
 
 
 class RunSummary(Static):
-    """Two lines on the selected run; a low screen shows the first."""
+    """Two lines on the selected run; a low screen shows only the first."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__(id="detail")
         self._clock = clock
         self._shown: tuple[str, RunView, RunPlan | None] | None = None
         self._others: Mapping[str, RunView] = {}
-        self._stopping: tuple[str, float] | None = None  # which run, and since when, as far as was seen
+        self._stopping: tuple[str, float] | None = None  # the run that stops, and when that was first seen
         self._lines: list[Line] = []
 
-    def show(self, name: str, run: RunView, planned: RunPlan | None, others: Mapping[str, RunView]) -> None:
-        """Shows a run; `planned` is what the plan says of it, None while that is not known; `others` are all runs."""
+    def show(self, name: str, run: RunView, run_plan: RunPlan | None, others: Mapping[str, RunView]) -> None:
+        """Show a run.
+
+        Args:
+            name: Name of the run.
+            run: Its state.
+            run_plan: Its part of the plan, if known.
+            others: All runs of the session.
+        """
         if run.state is not RunState.STOPPING:
             self._stopping = None
         elif self._stopping is None or self._stopping[0] != name:
             self._stopping = name, self._clock()
-        self._shown, self._others = (name, run, planned), others
+        self._shown, self._others = (name, run, run_plan), others
         self.draw()
 
     def draw(self) -> None:
-        """Puts what is known, by the clock of now, on the screen."""
+        """Update the lines to the current time."""
         if self._shown is None:
             return
-        name, run, planned = self._shown
+        name, run, run_plan = self._shown
         first = state_line(name, run, self._clock(), self._others)
-        if self._stopping is not None and planned is not None:
-            left = planned.stop_grace_s - (self._clock() - self._stopping[1])
-            told = f"SIGKILL in {duration(left)}" if left > 0 else "SIGKILL sent"
-            first.insert(3, (f" · SIGTERM sent, writes its checkpoint; {told}", WARN))
-        lines = [first, plan_line(planned)]
+        if self._stopping is not None and run_plan is not None:
+            left = run_plan.stop_grace_s - (self._clock() - self._stopping[1])
+            kill = f"SIGKILL in {duration(left)}" if left > 0 else "SIGKILL sent"
+            first.insert(3, (f" · SIGTERM sent, saving checkpoint; {kill}", WARN))
+        lines = [first, plan_line(run_plan)]
         if lines != self._lines:
             self._lines = lines
             self.update(Content("\n").join(cell_content(line) for line in lines), layout=False)
 
 
 def state_line(name: str, run: RunView, now: float, others: Mapping[str, RunView]) -> Line:
-    """A run's state and the reason for it, with what is wrong before all else."""
+    """Return a run's state, its problems, the reason for the state, and its resources.
+
+    Args:
+        name: Name of the run.
+        run: Its state.
+        now: Current time, unix seconds.
+        others: All runs of the session.
+    """
     spans: Line = [(name, BOLD), (": ", ""), state_span(run)]
     if is_misplaced(run):
         actual = ", ".join(str(gpu) for gpu in run.gpu_actual or ())
-        spans.append((f" · runs on GPU {actual}, not on GPU {run.gpu} as it should", BAD))
+        spans.append((f" · runs on GPU {actual}, not on GPU {run.gpu}", BAD))
     if run.stalled:
-        spans.append((" · running, but without progress for far longer than usual", WARN))
-    spans += [(f" · {text}", "") for text in (*_facts(run, now), _since(run, others, now)) if text]
+        spans.append((" · without progress for much longer than usual", WARN))
+    spans += [(f" · {text}", "") for text in (*_facts(run, now), _time_since_block(run, others, now)) if text]
     return spans
 
 
-def _since(run: RunView, others: Mapping[str, RunView], now: float) -> str:
-    """How long ago that ended which blocks the run."""
+def _time_since_block(run: RunView, others: Mapping[str, RunView], now: float) -> str:
+    """Return how long ago the run ended that blocks this one."""
     ends = [others[name].ended for name in run.blocked_by if name in others]
     newest = max((end for end in ends if end is not None), default=None)
     return "" if newest is None else f"{duration(now - newest)} ago"
@@ -89,9 +101,9 @@ def _facts(run: RunView, now: float) -> list[str]:
     return facts
 
 
-def plan_line(planned: RunPlan | None) -> Line:
-    """What the plan says of a run: its command line, ready to be copied, and what it waits for."""
-    if planned is None:
+def plan_line(run_plan: RunPlan | None) -> Line:
+    """Return a run's dependencies and its command line, quoted for a shell."""
+    if run_plan is None:
         return []
-    after = f"after {', '.join(planned.waits_for)} · " if planned.waits_for else ""
-    return [(after, DIM), (plain_text(shlex.join(planned.command)), DIM)]
+    after = f"after {', '.join(run_plan.waits_for)} · " if run_plan.waits_for else ""
+    return [(after, DIM), (plain_text(shlex.join(run_plan.command)), DIM)]

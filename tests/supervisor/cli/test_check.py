@@ -19,9 +19,9 @@ def lines_for(*gpus: Gpu, error: str | None = None, requested: str | None = None
     return report(reading, select_slots(reading, SlotRequest(gpus=requested)), RUNS)
 
 
-def gpu(index: int, **told: object) -> Gpu:
-    known = {"uuid": f"GPU-{index}a2b3c4d-0000", "name": "NVIDIA H100", "memory_used_mib": 3, "memory_total_mib": 81559}
-    return Gpu.model_validate({"index": index, "utilization_percent": 0, "processes": ()} | known | told)
+def gpu(index: int, **values: object) -> Gpu:
+    usual = {"uuid": f"GPU-{index}a2b3c4d-0000", "name": "NVIDIA H100", "memory_used_mib": 3, "memory_total_mib": 81559}
+    return Gpu.model_validate({"index": index, "utilization_percent": 0, "processes": ()} | usual | values)
 
 
 def test_the_whole_report_reads_as_a_page() -> None:
@@ -31,8 +31,8 @@ def test_the_whole_report_reads_as_a_page() -> None:
     ) == [
         "GPUs:",
         "  GPU  name         uuid          memory used / total  use    used by",
-        "  0    NVIDIA H100  GPU-0a2b3c4d  3 / 81559 MiB        0 %    nobody",
-        "  1    NVIDIA H100  GPU-1a2b3c4d  3 / 81559 MiB        0 %    nobody",
+        "  0    NVIDIA H100  GPU-0a2b3c4d  3 / 81559 MiB        0 %    none",
+        "  1    NVIDIA H100  GPU-1a2b3c4d  3 / 81559 MiB        0 %    none",
         "  2    NVIDIA H100  GPU-2a2b3c4d  3 / 81559 MiB        97 %   pid 41, pid 42, pid 43 and 2 more",
         "  3    n/a          n/a           n/a / n/a MiB        n/a %  GPU is lost",
         "",
@@ -65,6 +65,6 @@ def test_no_gpu_is_no_table() -> None:
     )
 
 
-def test_hidden_and_unknown_users_are_told_from_nobody() -> None:
+def test_unseen_and_unknown_processes_differ_from_none() -> None:
     lines = lines_for(gpu(0, memory_used_mib=9000), gpu(1, processes=None), gpu(2))
-    assert [line.split("%")[1].strip() for line in lines[2:5]] == ["somebody unseen", "unknown", "nobody"]
+    assert [line.split("%")[1].strip() for line in lines[2:5]] == ["unseen process", "unknown", "none"]

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from pmssm.supervisor.cli import new_session
-from pmssm.supervisor.cli.new_session import TrainerOptions, create_session
+from pmssm.supervisor.cli.new_session import create_session
+from pmssm.supervisor.cli.session_options import SessionOptions
 from pmssm.supervisor.gpus.models import Gpu, GpuReading
 from pmssm.supervisor.gpus.visible_devices import GpuRequestError
 from pmssm.supervisor.ipc.engine_lock import EngineLock
@@ -30,12 +31,12 @@ def logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return here / "some" / "logs"
 
 
-def begin(logs: Path, plan: str | None = None, gpus: str | None = None, **options: object) -> SessionFolder:
+def begin(logs: Path, plan: str | None = None, **options: object) -> SessionFolder:
     plan_file = None
     if plan is not None:
         plan_file = logs.parent.parent / "my.toml"
         plan_file.write_text(plan)
-    folder, lock = create_session(logs, TrainerOptions(**options), plan_file=plan_file, gpus=gpus, parallel=True)  # type: ignore[arg-type]
+    folder, lock = create_session(logs, SessionOptions(plan_file=plan_file, **options))  # type: ignore[arg-type]
     lock.release()
     return folder
 

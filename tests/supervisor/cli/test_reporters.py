@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from pmssm.supervisor.cli.reporters import live_lines
 from pmssm.supervisor.session.snapshot import RunView
 from pmssm.supervisor.session.state import RunState
-from support.snapshots import picture
+from support.snapshots import make_snapshot
 
 PROGRESS = {"epoch": 500, "epochs": 2000, "train_loss": 0.123456, "val_loss": 0.234567}
 TRAINING = RunView(state=RunState.RUNNING, gpu=1, progress=PROGRESS, eta_s=3723.0)
@@ -13,7 +13,7 @@ WAITING = RunView(state=RunState.WAITING)
 
 
 def lines(width: int, **runs: RunView) -> list[str]:
-    return live_lines(picture(started=1000.0, runs=runs), width)
+    return live_lines(make_snapshot(started=1000.0, runs=runs), width)
 
 
 def test_a_wide_terminal_has_room_for_everything() -> None:

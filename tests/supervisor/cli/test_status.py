@@ -4,7 +4,7 @@ from pmssm.supervisor.cli.status import status_lines
 from pmssm.supervisor.gpus.models import Gpu
 from pmssm.supervisor.session.snapshot import RunView, Snapshot
 from pmssm.supervisor.session.state import RunState
-from support.snapshots import picture
+from support.snapshots import make_snapshot
 
 GPU = Gpu(
     index=1,
@@ -28,7 +28,7 @@ WAITING = RunView(state=RunState.WAITING, reason="waits for transformer")
 
 
 def snapshot(**changes: object) -> Snapshot:
-    return picture(**{"runs": {"transformer": TRAINING, "mlp": WAITING}, "gpus": (GPU,), **changes})
+    return make_snapshot(**{"runs": {"transformer": TRAINING, "mlp": WAITING}, "gpus": (GPU,), **changes})
 
 
 def test_the_whole_status_reads_as_a_page() -> None:
@@ -56,7 +56,7 @@ def test_what_nvml_does_not_tell_is_not_invented() -> None:
 
 def test_a_live_session_without_gpu_figures_says_why() -> None:
     lines = status_lines(snapshot(gpus=(), gpu_error="NVML has not answered yet"))
-    assert "no GPU figures: NVML has not answered yet" in lines
+    assert "no GPU readings: NVML has not answered yet" in lines
 
 
 def test_a_session_without_engine_says_so_and_nothing_of_gpus() -> None:

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-from support.fake_engine import Stage
+from support.fake_engine import FakeEngine
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Stage:
-    """A session on disk, and an engine that says what the test wants."""
-    return Stage(tmp_path)
+def engine(tmp_path: Path) -> FakeEngine:
+    """A session on disk, and its fake engine."""
+    return FakeEngine(tmp_path)
 
 
 @pytest.fixture(autouse=True)

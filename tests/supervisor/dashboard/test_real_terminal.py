@@ -32,7 +32,7 @@ after = ["beta"]
 
 
 class Terminal:
-    """A program in a pseudo-terminal, and what such a terminal would show."""
+    """A program in a pseudo-terminal, and the screen of that terminal."""
 
     def __init__(self, arguments: list[str], env: dict[str, str], columns: int = 80, lines: int = 24) -> None:
         self._screen = pyte.Screen(columns, lines)
@@ -52,7 +52,7 @@ class Terminal:
         self.process.setwinsize(lines, columns)
 
     def until(self, *patterns: str) -> str:
-        """The screen as soon as all the patterns are on it."""
+        """Return the screen as soon as all the patterns are on it."""
         deadline = time.monotonic() + DEADLINE_S
         while not all(re.search(pattern, self.text) for pattern in patterns):
             assert time.monotonic() < deadline, f"no {patterns} on the screen:\n{self.text}"
@@ -60,7 +60,7 @@ class Terminal:
         return self.text
 
     def until_left(self) -> str:
-        """What is left on the terminal when the program has ended."""
+        """Return the screen after the program has ended."""
         deadline = time.monotonic() + DEADLINE_S
         while self.process.isalive():
             assert time.monotonic() < deadline, f"still there:\n{self.text}"
@@ -86,30 +86,30 @@ class Session:
         self.plan = folder / "plan.toml"
         self.plan.write_text(PLAN)
 
-    def begin(self) -> Terminal:
+    def start(self) -> Terminal:
         return Terminal(["--plan", str(self.plan), "--logs", str(self.logs)], self.env)
 
     def attach(self, columns: int = 80, lines: int = 24) -> Terminal:
         return Terminal(["attach", "--logs", str(self.logs)], self.env, columns, lines)
 
-    def verb(self, *arguments: str) -> str:
-        told = subprocess.run(
+    def run_command(self, *arguments: str) -> str:
+        result = subprocess.run(
             [COMMAND, *arguments, "--logs", str(self.logs)], env=self.env, capture_output=True, text=True, check=False
         )
-        return told.stdout + told.stderr
+        return result.stdout + result.stderr
 
 
 @pytest.fixture
 def session(env_without_nvml: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     made = Session(tmp_path_factory.mktemp("s"), env_without_nvml)
     yield made
-    made.verb("down")
+    made.run_command("down")
 
 
-def test_a_session_is_begun_stopped_restarted_left_and_found_again(session: Session) -> None:
-    screen = session.begin()
+def test_a_session_is_started_stopped_restarted_left_and_attached_again(session: Session) -> None:
+    screen = session.start()
     screen.until(r"alpha +▶ running", r"beta +✗ failed", r"gamma +⊘ blocked", r"Epoch \d+/10000")
-    screen.press("/x.*Epoch|val\r")  # all at once, as over a slow line: none of it is taken for a command
+    screen.press("/x.*Epoch|val\r")  # all at once, as over a slow line; none of it may run a command
     screen.until(r"match \d+/\d+ for 'x.\*Epoch\|val'")
     screen.press("x")
     screen.until("Stop alpha", "up to 5 s, then")
@@ -123,7 +123,7 @@ def test_a_session_is_begun_stopped_restarted_left_and_found_again(session: Sess
     screen.press("j")
     screen.until(r"gamma: ⊘ blocked · blocked by beta \(exit code 3\)")
     screen.press("q")
-    assert "Detached; the runs go on." in screen.until_left()
+    assert "Detached; the runs continue." in screen.until_left()
     assert screen.process.exitstatus == 0
 
     again = session.attach()
@@ -140,27 +140,27 @@ def test_a_session_is_begun_stopped_restarted_left_and_found_again(session: Sess
     assert "The session has finished." in again.until_left()
 
 
-def test_the_screen_outlives_its_engine_and_the_runs_never_notice(session: Session) -> None:
-    screen = session.begin()
+def test_dashboard_and_runs_survive_the_death_of_the_engine(session: Session) -> None:
+    screen = session.start()
     screen.until(r"alpha +▶ running", r"pid \d+")
     before = re.search(r"pid (\d+)", screen.text)
-    engine = re.search(r'"engine_pid": *(\d+)', session.verb("status", "--json"))
+    engine = re.search(r'"engine_pid": *(\d+)', session.run_command("status", "--json"))
     assert before is not None
     assert engine is not None
     os.kill(int(engine[1]), signal.SIGKILL)
-    screen.until("engine gone, reconnecting…")
+    screen.until("engine unreachable, reconnecting…")
     deadline = time.monotonic() + DEADLINE_S
     while "reconnecting" in screen.text:
         assert time.monotonic() < deadline, screen.text
         screen._read()
-    screen.until(r"alpha +▶ running", rf"pid {before[1]}\b", "the engine is back")
+    screen.until(r"alpha +▶ running", rf"pid {before[1]}\b", "reconnected to the engine")
     screen.process.kill(signal.SIGKILL)  # as a lost connection would
-    assert re.search(rf'"pid": *{before[1]}\b', session.verb("status", "--json"))
+    assert re.search(rf'"pid": *{before[1]}\b', session.run_command("status", "--json"))
 
 
-def test_a_finished_session_can_be_looked_at_and_gone_on_with(session: Session) -> None:
-    session.begin().until(r"alpha +▶ running", r"beta +✗ failed")
-    session.verb("down")
+def test_a_finished_session_can_be_viewed_and_resumed(session: Session) -> None:
+    session.start().until(r"alpha +▶ running", r"beta +✗ failed")
+    session.run_command("down")
     screen = session.attach(120, 40)
     screen.until("The session has finished", r"alpha +■ stopped", "r restarts a run")
     screen.press("kkk")

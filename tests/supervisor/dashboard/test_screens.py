@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from pmssm.supervisor.session.snapshot import AttemptView
-from support.fake_engine import NOW, Stage, screen_text, settled, until, until_shown
+from support.fake_engine import NOW, FakeEngine, screen_text, settled, until, until_shown
 
 SCREENS = Path(__file__).parent / "expected_screens"
 NOW_ENDED = NOW - 60
@@ -21,29 +21,29 @@ def compare(name: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-async def test_running_session_looks_as_recorded(stage: Stage, size: tuple[int, int]) -> None:
-    app = stage.app()
+async def test_running_session_matches_its_expected_screen(engine: FakeEngine, size: tuple[int, int]) -> None:
+    app = engine.app()
     async with app.run_test(size=size, notifications=True) as pilot:
         await until_shown(pilot, "best val", "Epoch 300/2000")
         await until(pilot, lambda: screen_text(app).count("█▇") == 2)  # the sparklines of both trainings
         compare(f"running_{size[0]}x{size[1]}", await settled(pilot))
 
 
-async def test_finished_session_looks_as_recorded(stage: Stage) -> None:
-    runs = stage.runs(
+async def test_finished_session_matches_its_expected_screen(engine: FakeEngine) -> None:
+    runs = engine.runs(
         transformer={"state": "failed", "exit_code": 1, "reason": "exit code 1", "ended": NOW_ENDED, "pid": None},
         transformer_tabular={"state": "succeeded", "exit_code": 0, "ended": NOW_ENDED, "pid": None},
         mlp={"state": "blocked", "reason": "blocked by transformer (exit code 1)", "blocked_by": ("transformer",)},
     )
-    stage.snapshot = stage.picture(runs=runs, state="finished", ended=NOW_ENDED, gpus=(), gpu_error="no driver")
-    app = stage.app()
+    engine.snapshot = engine.make_snapshot(runs=runs, state="finished", ended=NOW_ENDED, gpus=(), gpu_error="no driver")
+    app = engine.app()
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await until_shown(pilot, "best val", "Epoch 300/2000", "█▇")
         compare("finished_80x24", await settled(pilot))
 
 
-async def test_help_looks_as_recorded(stage: Stage) -> None:
-    app = stage.app()
+async def test_help_matches_its_expected_screen(engine: FakeEngine) -> None:
+    app = engine.app()
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await until_shown(pilot, "best val", "Epoch 300/2000")
         await until(pilot, lambda: screen_text(app).count("█▇") == 2)
@@ -64,20 +64,22 @@ SCREENS_BEHIND_KEYS = {
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize("name", SCREENS_BEHIND_KEYS)
-async def test_screen_behind_a_key_looks_as_recorded(
+async def test_screen_behind_a_key_matches_its_expected_screen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, size: tuple[int, int]
 ) -> None:
     monkeypatch.chdir(tmp_path)  # so that the paths on the screen are always the same
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
-    stage = Stage(Path())
+    engine = FakeEngine(Path())
     attempts = (AttemptView(number=1, started=NOW - 4000, ended=NOW - 3900, exit_code=1, gpu=1),)
     running = AttemptView(number=2, started=NOW - 3713, gpu=1)
-    stage.snapshot = stage.picture(runs=stage.runs(transformer={"attempts": (*attempts, running), "attempt": 2}))
+    engine.snapshot = engine.make_snapshot(
+        runs=engine.runs(transformer={"attempts": (*attempts, running), "attempt": 2})
+    )
     for run in ("prepare", "transformer", "transformer_tabular"):
-        os.utime(stage.log(run), (NOW, NOW))
+        os.utime(engine.log(run), (NOW, NOW))
     keys, shown = SCREENS_BEHIND_KEYS[name]
-    app = stage.app()
+    app = engine.app()
     async with app.run_test(size=size, notifications=True) as pilot:
         await until_shown(pilot, "best val", "Epoch 300/2000")
         await until(pilot, lambda: screen_text(app).count("█▇") == 2)

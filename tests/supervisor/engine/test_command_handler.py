@@ -7,17 +7,17 @@ from pmssm.supervisor.engine.command_handler import handle_command
 from pmssm.supervisor.ipc.messages import Command, Down, Reply, Restart, Start, Stop
 from pmssm.supervisor.session.events import RestartRequested, StopRequested
 from pmssm.supervisor.session.state import RunState, initial_state
-from support.simulation import CPU, PMSSM, World, gpu_slots, plan_of
+from support.simulation import CPU, PMSSM, Simulation, gpu_slots, plan_of
 
 
 @pytest.fixture
-def world() -> World:
+def simulation() -> Simulation:
     """The pMSSM session with both transformers running."""
-    world = World(PMSSM, gpu_slots(2))
-    world.settle()
-    world.end("prepare")
-    world.settle()
-    return world
+    simulation = Simulation(PMSSM, gpu_slots(2))
+    simulation.settle()
+    simulation.end("prepare")
+    simulation.settle()
+    return simulation
 
 
 def refused(reply: Reply) -> str:
@@ -31,111 +31,113 @@ def accepted(reply: Reply) -> str:
 
 
 @pytest.mark.parametrize("command", [Stop(run="transfomer"), Restart(run="transfomer"), Start(run="transfomer")])
-def test_an_unknown_run_is_refused_with_the_nearest_name(world: World, command: Command) -> None:
-    assert refused(world.ask(command)) == "no run named 'transfomer'; did you mean 'transformer'?"
+def test_an_unknown_run_is_refused_with_the_nearest_name(simulation: Simulation, command: Command) -> None:
+    assert refused(simulation.send(command)) == "no run named 'transfomer'; did you mean 'transformer'?"
 
 
-def test_a_name_like_no_run_is_refused_with_all_names(world: World) -> None:
-    message = refused(world.ask(Stop(run="zzz")))
+def test_a_name_like_no_run_is_refused_with_all_names(simulation: Simulation) -> None:
+    message = refused(simulation.send(Stop(run="zzz")))
     assert message == "no run named 'zzz'; runs are prepare, transformer, transformer_tabular, mlp"
 
 
-def test_stop_says_how_long_the_run_may_take(world: World) -> None:
-    message = accepted(world.ask(Stop(run="transformer")))
+def test_stop_says_how_long_the_run_may_take(simulation: Simulation) -> None:
+    message = accepted(simulation.send(Stop(run="transformer")))
     assert message == "transformer: SIGTERM sent; it has 30 s to write its checkpoint, then SIGKILL"
-    assert world.states()["transformer"] is RunState.STOPPING
+    assert simulation.states()["transformer"] is RunState.STOPPING
 
 
-def test_a_second_stop_changes_nothing_and_names_the_way_out(world: World) -> None:
-    world.ask(Stop(run="transformer"))
-    events = list(world.events)
-    assert accepted(world.ask(Stop(run="transformer"))).endswith("is stopping already; `kill` ends it at once")
-    assert world.events == events
+def test_a_second_stop_changes_nothing_and_names_the_way_out(simulation: Simulation) -> None:
+    simulation.send(Stop(run="transformer"))
+    events = list(simulation.events)
+    assert accepted(simulation.send(Stop(run="transformer"))).endswith("is stopping already; `kill` ends it at once")
+    assert simulation.events == events
 
 
-def test_kill_says_so_and_works_on_a_stopping_run(world: World) -> None:
-    world.ask(Stop(run="transformer"))
-    assert accepted(world.ask(Stop(run="transformer", how="kill"))) == "transformer: SIGKILL sent"
-    world.settle()
-    assert world.signalled["transformer"] == "kill"
+def test_kill_says_so_and_works_on_a_stopping_run(simulation: Simulation) -> None:
+    simulation.send(Stop(run="transformer"))
+    assert accepted(simulation.send(Stop(run="transformer", how="kill"))) == "transformer: SIGKILL sent"
+    simulation.settle()
+    assert simulation.signalled["transformer"] == "kill"
 
 
-def test_stop_takes_a_pending_restart_back(world: World) -> None:
-    world.ask(Restart(run="transformer"))
-    assert accepted(world.ask(Stop(run="transformer"))) == "transformer: will not start again"
-    world.settle()
-    world.end("transformer")
-    world.run_to_the_end()
-    assert world.states()["transformer"] is RunState.STOPPED
+def test_stop_takes_a_pending_restart_back(simulation: Simulation) -> None:
+    simulation.send(Restart(run="transformer"))
+    assert accepted(simulation.send(Stop(run="transformer"))) == "transformer: will not start again"
+    simulation.settle()
+    simulation.end("transformer")
+    simulation.run_to_the_end()
+    assert simulation.states()["transformer"] is RunState.STOPPED
 
 
-def test_a_waiting_run_can_be_told_not_to_start(world: World) -> None:
-    assert accepted(world.ask(Stop(run="mlp"))) == "mlp: will not start; `restart` undoes this"
-    assert world.states()["mlp"] is RunState.STOPPED
-    assert accepted(world.ask(Restart(run="mlp"))).startswith(
+def test_a_stop_keeps_a_waiting_run_from_starting(simulation: Simulation) -> None:
+    assert accepted(simulation.send(Stop(run="mlp"))) == "mlp: will not start; `restart` undoes this"
+    assert simulation.states()["mlp"] is RunState.STOPPED
+    assert accepted(simulation.send(Restart(run="mlp"))).startswith(
         "mlp: starts once transformer, transformer_tabular succeeded"
     )
-    assert world.states()["mlp"] is RunState.WAITING
+    assert simulation.states()["mlp"] is RunState.WAITING
 
 
-def test_stopping_what_has_ended_is_refused(world: World) -> None:
-    assert refused(world.ask(Stop(run="prepare"))) == "prepare: is not running (succeeded)"
+def test_stopping_what_has_ended_is_refused(simulation: Simulation) -> None:
+    assert refused(simulation.send(Stop(run="prepare"))) == "prepare: is not running (succeeded)"
 
 
-def test_start_of_a_running_run_is_refused(world: World) -> None:
-    assert refused(world.ask(Start(run="transformer"))) == "transformer: is running already"
+def test_start_of_a_running_run_is_refused(simulation: Simulation) -> None:
+    assert refused(simulation.send(Start(run="transformer"))) == "transformer: is running already"
 
 
-def test_start_of_a_stopping_run_points_to_restart(world: World) -> None:
-    world.ask(Stop(run="transformer"))
-    assert "`restart` starts it again" in refused(world.ask(Start(run="transformer")))
+def test_start_of_a_stopping_run_points_to_restart(simulation: Simulation) -> None:
+    simulation.send(Stop(run="transformer"))
+    assert "`restart` starts it again" in refused(simulation.send(Start(run="transformer")))
 
 
-def test_start_of_a_stopped_run_resumes_it(world: World) -> None:
-    world.ask(Stop(run="transformer"))
-    world.settle()
-    world.end("transformer")
-    world.settle()
-    assert accepted(world.ask(Start(run="transformer"))).endswith("starts again from its checkpoint, if it has one")
-    world.settle()
-    assert world.started[-1] == "transformer@GPU 1"
+def test_start_of_a_stopped_run_resumes_it(simulation: Simulation) -> None:
+    simulation.send(Stop(run="transformer"))
+    simulation.settle()
+    simulation.end("transformer")
+    simulation.settle()
+    assert accepted(simulation.send(Start(run="transformer"))).endswith(
+        "starts again from its checkpoint, if it has one"
+    )
+    simulation.settle()
+    assert simulation.started[-1] == "transformer@GPU 1"
 
 
-def test_restart_of_a_blocked_run_names_what_blocks_it(world: World) -> None:
-    world.end("transformer", "fails")
-    assert refused(world.ask(Restart(run="mlp"))) == "mlp: is blocked by transformer; restart that first"
+def test_restart_of_a_blocked_run_names_what_blocks_it(simulation: Simulation) -> None:
+    simulation.end("transformer", "fails")
+    assert refused(simulation.send(Restart(run="mlp"))) == "mlp: is blocked by transformer; restart that first"
 
 
-def test_restart_of_a_running_run_says_that_it_stops_first(world: World) -> None:
-    message = accepted(world.ask(Restart(run="transformer", fresh=True)))
+def test_restart_of_a_running_run_says_that_it_stops_first(simulation: Simulation) -> None:
+    message = accepted(simulation.send(Restart(run="transformer", fresh=True)))
     assert message == "transformer: SIGTERM sent; once it has ended it starts again from the beginning"
 
 
 def test_fresh_is_refused_where_the_plan_gives_no_way() -> None:
     plan = plan_of(a=((), 0))
     plan = plan.model_copy(update={"runs": {"a": plan.runs["a"].model_copy(update={"fresh_args": ()})}})
-    world = World(plan, CPU)
-    assert refused(world.ask(Restart(run="a", fresh=True))).startswith("a: the plan gives it no fresh_args")
+    simulation = Simulation(plan, CPU)
+    assert refused(simulation.send(Restart(run="a", fresh=True))).startswith("a: the plan gives it no fresh_args")
 
 
-def test_down_names_what_it_stops(world: World) -> None:
-    message = accepted(world.ask(Down()))
+def test_down_names_what_it_stops(simulation: Simulation) -> None:
+    message = accepted(simulation.send(Down()))
     assert message.startswith("SIGTERM sent to transformer, transformer_tabular; up to 30 s for checkpoints")
-    world.run_to_the_end()
-    assert world.state.finished
+    simulation.run_to_the_end()
+    assert simulation.state.finished
 
 
-def test_a_second_down_adds_nothing(world: World) -> None:
-    world.ask(Down())
-    events = list(world.events)
-    assert world.ask(Down()).ok
-    assert world.events == events
+def test_a_second_down_adds_nothing(simulation: Simulation) -> None:
+    simulation.send(Down())
+    events = list(simulation.events)
+    assert simulation.send(Down()).ok
+    assert simulation.events == events
 
 
 def test_down_at_rest_says_that_nothing_was_running() -> None:
-    world = World(PMSSM, gpu_slots(2))
-    world.run_to_the_end()
-    assert accepted(world.ask(Down())) == "nothing was running; the session ends"
+    simulation = Simulation(PMSSM, gpu_slots(2))
+    simulation.run_to_the_end()
+    assert accepted(simulation.send(Down())) == "nothing was running; the session ends"
 
 
 def test_events_carry_the_time_of_the_command() -> None:

@@ -12,297 +12,297 @@ from pmssm.supervisor.ipc.messages import Start as StartCommand
 from pmssm.supervisor.plan.schema import Plan, RunPlan
 from pmssm.supervisor.session.events import AttemptEnded, Exit
 from pmssm.supervisor.session.state import ENDED_BADLY, RunState, blockers, initial_state, replay, run_states
-from support.simulation import CPU, PMSSM, Outcome, World, gpu_slots, plan_of
+from support.simulation import CPU, PMSSM, Outcome, Simulation, gpu_slots, plan_of
 
 # The pMSSM plan
 
 
 def test_with_two_gpus_the_transformers_train_side_by_side_and_the_mlp_on_the_second() -> None:
-    world = World(PMSSM, gpu_slots(2))
-    world.settle()
-    assert world.started == ["prepare@none"]
-    world.end("prepare")
-    world.settle()
-    assert world.started[1:] == ["transformer@GPU 1", "transformer_tabular@GPU 2"]
-    world.end("transformer")
-    world.settle()
-    assert len(world.started) == 3
-    world.end("transformer_tabular")
-    world.settle()
-    assert world.started[3:] == ["mlp@GPU 2"]
-    world.end("mlp")
-    assert not world.state.finished
-    world.settle()
-    assert set(world.states().values()) == {RunState.SUCCEEDED}
+    simulation = Simulation(PMSSM, gpu_slots(2))
+    simulation.settle()
+    assert simulation.started == ["prepare@none"]
+    simulation.end("prepare")
+    simulation.settle()
+    assert simulation.started[1:] == ["transformer@GPU 1", "transformer_tabular@GPU 2"]
+    simulation.end("transformer")
+    simulation.settle()
+    assert len(simulation.started) == 3
+    simulation.end("transformer_tabular")
+    simulation.settle()
+    assert simulation.started[3:] == ["mlp@GPU 2"]
+    simulation.end("mlp")
+    assert not simulation.state.finished
+    simulation.settle()
+    assert set(simulation.states().values()) == {RunState.SUCCEEDED}
 
 
 def test_the_session_finishes_after_its_last_run() -> None:
-    world = World(PMSSM, gpu_slots(2))
-    world.run_to_the_end()
-    assert world.state.finished
-    assert set(world.states().values()) == {RunState.SUCCEEDED}
+    simulation = Simulation(PMSSM, gpu_slots(2))
+    simulation.run_to_the_end()
+    assert simulation.state.finished
+    assert set(simulation.states().values()) == {RunState.SUCCEEDED}
 
 
 @pytest.mark.parametrize("first", ["transformer", "transformer_tabular"])
 def test_mlp_waits_until_both_transformers_exit_0(first: str) -> None:
-    world = World(PMSSM, gpu_slots(2))
-    world.settle()
-    world.end("prepare")
-    world.settle()
-    world.end(first)
-    world.settle()
-    assert world.states()["mlp"] is RunState.WAITING
-    assert "mlp" not in world.living
+    simulation = Simulation(PMSSM, gpu_slots(2))
+    simulation.settle()
+    simulation.end("prepare")
+    simulation.settle()
+    simulation.end(first)
+    simulation.settle()
+    assert simulation.states()["mlp"] is RunState.WAITING
+    assert "mlp" not in simulation.living
 
 
 @pytest.mark.parametrize("slots", [gpu_slots(1), CPU])
 def test_with_one_slot_the_runs_go_one_after_the_other_in_the_order_of_the_plan(slots: tuple) -> None:  # type: ignore[type-arg]
-    world = World(PMSSM, slots)
+    simulation = Simulation(PMSSM, slots)
     order = []
-    world.settle()
-    while world.living:
-        (run,) = world.living
+    simulation.settle()
+    while simulation.living:
+        (run,) = simulation.living
         order.append(run)
-        world.end(run)
-        world.settle()
+        simulation.end(run)
+        simulation.settle()
     assert order == ["prepare", "transformer", "transformer_tabular", "mlp"]
-    assert {where.split("@")[1] for where in world.started[1:]} == {slots[0].name}
-    assert world.state.finished
+    assert {where.split("@")[1] for where in simulation.started[1:]} == {slots[0].name}
+    assert simulation.state.finished
 
 
 def test_until_the_slots_are_known_only_runs_that_need_none_start() -> None:
-    world = World(PMSSM, None)
-    world.settle()
-    assert world.started == ["prepare@none"]
-    world.end("prepare")
-    world.settle()
-    assert world.states()["transformer"] is RunState.QUEUED
-    assert world.started == ["prepare@none"]
-    assert not world.state.finished
-    world.choose_slots(gpu_slots(2))
-    world.settle()
-    assert world.started[1:] == ["transformer@GPU 1", "transformer_tabular@GPU 2"]
+    simulation = Simulation(PMSSM, None)
+    simulation.settle()
+    assert simulation.started == ["prepare@none"]
+    simulation.end("prepare")
+    simulation.settle()
+    assert simulation.states()["transformer"] is RunState.QUEUED
+    assert simulation.started == ["prepare@none"]
+    assert not simulation.state.finished
+    simulation.choose_slots(gpu_slots(2))
+    simulation.settle()
+    assert simulation.started[1:] == ["transformer@GPU 1", "transformer_tabular@GPU 2"]
 
 
 def test_mlp_is_blocked_by_a_failed_transformer_and_the_session_comes_to_rest() -> None:
-    world = World(PMSSM, gpu_slots(2))
-    world.run_to_the_end(transformer="fails")
-    states = world.states()
+    simulation = Simulation(PMSSM, gpu_slots(2))
+    simulation.run_to_the_end(transformer="fails")
+    states = simulation.states()
     assert states["mlp"] is RunState.BLOCKED
     assert blockers(PMSSM, states, "mlp") == ("transformer",)
-    assert "mlp@GPU 2" not in world.started
-    assert world.state.finished
+    assert "mlp@GPU 2" not in simulation.started
+    assert simulation.state.finished
 
 
 def test_restarting_the_failed_transformer_to_success_starts_the_mlp_exactly_once() -> None:
-    world = World(PMSSM, gpu_slots(2))
-    world.run_to_the_end(transformer="fails")
-    assert world.ask(Restart(run="transformer")).ok
-    assert world.states()["mlp"] is RunState.WAITING
-    assert not world.state.finished
-    world.run_to_the_end()
-    assert world.started[-2:] == ["transformer@GPU 1", "mlp@GPU 2"]
-    assert sum(where.startswith("mlp") for where in world.started) == 1
-    assert world.state.finished
+    simulation = Simulation(PMSSM, gpu_slots(2))
+    simulation.run_to_the_end(transformer="fails")
+    assert simulation.send(Restart(run="transformer")).ok
+    assert simulation.states()["mlp"] is RunState.WAITING
+    assert not simulation.state.finished
+    simulation.run_to_the_end()
+    assert simulation.started[-2:] == ["transformer@GPU 1", "mlp@GPU 2"]
+    assert sum(where.startswith("mlp") for where in simulation.started) == 1
+    assert simulation.state.finished
 
 
 def test_after_a_failed_prepare_everything_is_blocked_by_it() -> None:
-    world = World(PMSSM, gpu_slots(2))
-    world.run_to_the_end(prepare="fails")
-    states = world.states()
+    simulation = Simulation(PMSSM, gpu_slots(2))
+    simulation.run_to_the_end(prepare="fails")
+    states = simulation.states()
     assert [states[run] for run in ("transformer", "transformer_tabular", "mlp")] == [RunState.BLOCKED] * 3
     assert blockers(PMSSM, states, "mlp") == ("prepare",)
-    assert world.state.finished
+    assert simulation.state.finished
 
 
 @pytest.mark.parametrize("outcome", ["fails", "crashes", "is_lost", "cannot_start"])
 def test_no_end_but_exit_0_lets_the_mlp_start(outcome: Outcome) -> None:
-    world = World(PMSSM, gpu_slots(2))
-    world.run_to_the_end(transformer_tabular=outcome)
-    assert world.states()["mlp"] is RunState.BLOCKED
+    simulation = Simulation(PMSSM, gpu_slots(2))
+    simulation.run_to_the_end(transformer_tabular=outcome)
+    assert simulation.states()["mlp"] is RunState.BLOCKED
 
 
 @pytest.mark.parametrize(("preferred", "gpu"), [(0, 1), (1, 2), (2, 3), (3, 1), (4, 2), (11, 3)])
 def test_a_run_prefers_its_slot_modulo_their_number(preferred: int, gpu: int) -> None:
-    world = World(plan_of(a=((), preferred)), gpu_slots(3))
-    world.settle()
-    assert world.started == [f"a@GPU {gpu}"]
+    simulation = Simulation(plan_of(a=((), preferred)), gpu_slots(3))
+    simulation.settle()
+    assert simulation.started == [f"a@GPU {gpu}"]
 
 
 def test_a_run_whose_slot_is_taken_takes_another_free_one() -> None:
-    world = World(plan_of(a=((), 0), b=((), 0), c=((), None)), gpu_slots(3))
-    world.settle()
-    assert world.started == ["a@GPU 1", "b@GPU 2", "c@GPU 3"]
+    simulation = Simulation(plan_of(a=((), 0), b=((), 0), c=((), None)), gpu_slots(3))
+    simulation.settle()
+    assert simulation.started == ["a@GPU 1", "b@GPU 2", "c@GPU 3"]
 
 
 def test_a_run_without_preference_leaves_a_slot_to_the_run_that_prefers_it() -> None:
-    world = World(plan_of(anywhere=((), None), first=((), 0)), gpu_slots(2))
-    world.settle()
-    assert sorted(world.started) == ["anywhere@GPU 2", "first@GPU 1"]
+    simulation = Simulation(plan_of(anywhere=((), None), first=((), 0)), gpu_slots(2))
+    simulation.settle()
+    assert sorted(simulation.started) == ["anywhere@GPU 2", "first@GPU 1"]
 
 
 def test_a_freed_slot_goes_to_the_next_of_the_plan() -> None:
-    world = World(plan_of(a=((), None), b=((), None), c=((), None)), gpu_slots(1))
-    world.settle()
-    world.end("a", "fails")
-    world.settle()
-    assert world.started == ["a@GPU 1", "b@GPU 1"]
+    simulation = Simulation(plan_of(a=((), None), b=((), None), c=((), None)), gpu_slots(1))
+    simulation.settle()
+    simulation.end("a", "fails")
+    simulation.settle()
+    assert simulation.started == ["a@GPU 1", "b@GPU 1"]
 
 
 # Commands in the middle
 
 
 def test_a_slot_is_not_given_away_while_its_run_is_stopping() -> None:
-    world = World(plan_of(a=((), 0), b=((), 0)), gpu_slots(1))
-    world.settle()
-    world.ask(Stop(run="a"))
-    world.settle()
-    assert world.states() == {"a": RunState.STOPPING, "b": RunState.QUEUED}
-    assert list(world.living) == ["a"]
-    world.end("a")
-    world.settle()
-    assert list(world.living) == ["b"]
+    simulation = Simulation(plan_of(a=((), 0), b=((), 0)), gpu_slots(1))
+    simulation.settle()
+    simulation.send(Stop(run="a"))
+    simulation.settle()
+    assert simulation.states() == {"a": RunState.STOPPING, "b": RunState.QUEUED}
+    assert list(simulation.living) == ["a"]
+    simulation.end("a")
+    simulation.settle()
+    assert list(simulation.living) == ["b"]
 
 
 def test_a_restart_while_running_stops_first_and_starts_once_afterwards() -> None:
-    world = World(PMSSM, gpu_slots(2))
-    world.settle()
-    world.end("prepare")
-    world.settle()
-    world.ask(Restart(run="transformer", fresh=True))
-    world.settle()
-    assert world.signalled == {"transformer": "stop"}
-    assert world.started.count("transformer@GPU 1+fresh") == 0
-    world.end("transformer")
-    world.settle()
-    assert world.started[3:] == ["transformer@GPU 1+fresh"]
-    world.end("transformer")
-    world.settle()
-    assert len(world.started) == 4
+    simulation = Simulation(PMSSM, gpu_slots(2))
+    simulation.settle()
+    simulation.end("prepare")
+    simulation.settle()
+    simulation.send(Restart(run="transformer", fresh=True))
+    simulation.settle()
+    assert simulation.signalled == {"transformer": "stop"}
+    assert simulation.started.count("transformer@GPU 1+fresh") == 0
+    simulation.end("transformer")
+    simulation.settle()
+    assert simulation.started[3:] == ["transformer@GPU 1+fresh"]
+    simulation.end("transformer")
+    simulation.settle()
+    assert len(simulation.started) == 4
 
 
 def test_an_attempt_after_a_fresh_one_resumes() -> None:
-    world = World(plan_of(a=((), 0)), CPU)
-    world.run_to_the_end(a="fails")
-    world.ask(Restart(run="a", fresh=True))
-    world.run_to_the_end(a="fails")
-    world.ask(Restart(run="a"))
-    world.run_to_the_end()
-    assert world.started == ["a@CPU", "a@CPU+fresh", "a@CPU"]
+    simulation = Simulation(plan_of(a=((), 0)), CPU)
+    simulation.run_to_the_end(a="fails")
+    simulation.send(Restart(run="a", fresh=True))
+    simulation.run_to_the_end(a="fails")
+    simulation.send(Restart(run="a"))
+    simulation.run_to_the_end()
+    assert simulation.started == ["a@CPU", "a@CPU+fresh", "a@CPU"]
 
 
 def test_a_kill_after_a_stop_is_a_new_signal_and_a_stop_after_a_kill_is_none() -> None:
-    world = World(plan_of(a=((), 0)), CPU)
-    world.settle()
-    world.ask(Stop(run="a"))
-    assert decide(world.plan, world.state, now=0.0) == [SendSignal("a", "stop")]
-    world.ask(Stop(run="a", how="kill"))
-    assert decide(world.plan, world.state, now=0.0) == [SendSignal("a", "kill")]
-    world.ask(Stop(run="a"))
-    assert decide(world.plan, world.state, now=0.0) == [SendSignal("a", "kill")]
+    simulation = Simulation(plan_of(a=((), 0)), CPU)
+    simulation.settle()
+    simulation.send(Stop(run="a"))
+    assert decide(simulation.plan, simulation.state, now=0.0) == [SendSignal("a", "stop")]
+    simulation.send(Stop(run="a", how="kill"))
+    assert decide(simulation.plan, simulation.state, now=0.0) == [SendSignal("a", "kill")]
+    simulation.send(Stop(run="a"))
+    assert decide(simulation.plan, simulation.state, now=0.0) == [SendSignal("a", "kill")]
 
 
 def test_down_ends_the_session_even_while_a_restart_is_pending() -> None:
-    world = World(PMSSM, gpu_slots(2))
-    world.settle()
-    world.end("prepare")
-    world.settle()
-    world.ask(Restart(run="transformer"))
-    world.settle()
-    world.ask(Down())
-    world.run_to_the_end()
-    assert len(world.started) == 3
-    assert world.state.finished
-    assert {world.states()[run] for run in ("transformer", "transformer_tabular", "mlp")} == {RunState.STOPPED}
+    simulation = Simulation(PMSSM, gpu_slots(2))
+    simulation.settle()
+    simulation.end("prepare")
+    simulation.settle()
+    simulation.send(Restart(run="transformer"))
+    simulation.settle()
+    simulation.send(Down())
+    simulation.run_to_the_end()
+    assert len(simulation.started) == 3
+    assert simulation.state.finished
+    assert {simulation.states()[run] for run in ("transformer", "transformer_tabular", "mlp")} == {RunState.STOPPED}
 
 
 def test_down_before_anything_started_starts_nothing() -> None:
-    world = World(PMSSM, None)
-    world.ask(Down())
-    world.settle()
-    assert world.started == []
-    assert world.state.finished
+    simulation = Simulation(PMSSM, None)
+    simulation.send(Down())
+    simulation.settle()
+    assert simulation.started == []
+    assert simulation.state.finished
 
 
 def test_a_stopped_queued_run_lets_the_others_go_on() -> None:
-    world = World(plan_of(a=((), 0), b=((), 0), c=((), 0)), CPU)
-    world.settle()
-    world.ask(Stop(run="b"))
-    world.run_to_the_end()
-    assert world.started == ["a@CPU", "c@CPU"]
-    assert world.states()["b"] is RunState.STOPPED
+    simulation = Simulation(plan_of(a=((), 0), b=((), 0), c=((), 0)), CPU)
+    simulation.settle()
+    simulation.send(Stop(run="b"))
+    simulation.run_to_the_end()
+    assert simulation.started == ["a@CPU", "c@CPU"]
+    assert simulation.states()["b"] is RunState.STOPPED
 
 
 def test_restarting_a_succeeded_run_does_not_start_its_successors_again() -> None:
-    world = World(PMSSM, gpu_slots(2))
-    world.run_to_the_end()
-    world.ask(Restart(run="transformer"))
-    world.run_to_the_end()
-    assert world.started[4:] == ["transformer@GPU 1"]
+    simulation = Simulation(PMSSM, gpu_slots(2))
+    simulation.run_to_the_end()
+    simulation.send(Restart(run="transformer"))
+    simulation.run_to_the_end()
+    assert simulation.started[4:] == ["transformer@GPU 1"]
 
 
 # An engine's death
 
 
 def test_a_start_that_the_engine_did_not_live_to_carry_out_is_made_up_for_once() -> None:
-    world = World(plan_of(a=((), 0)), CPU)
-    world.die_and_recover(before_spawn=True)
-    world.run_to_the_end()
-    assert world.started == ["a@CPU"]
+    simulation = Simulation(plan_of(a=((), 0)), CPU)
+    simulation.die_and_recover(before_spawn=True)
+    simulation.run_to_the_end()
+    assert simulation.started == ["a@CPU"]
 
 
 def test_a_start_made_up_for_gets_a_number_and_so_a_folder_of_its_own() -> None:
-    world = World(plan_of(a=((), 0)), CPU)
-    world.die_and_recover(before_spawn=True)
-    world.settle()
-    assert world.living == {"a": 2}
-    assert [attempt.number for attempt in world.state.runs["a"].attempts] == [1, 2]
+    simulation = Simulation(plan_of(a=((), 0)), CPU)
+    simulation.die_and_recover(before_spawn=True)
+    simulation.settle()
+    assert simulation.living == {"a": 2}
+    assert [attempt.number for attempt in simulation.state.runs["a"].attempts] == [1, 2]
 
 
 def test_a_fresh_start_that_never_happened_is_made_up_for_fresh() -> None:
-    world = World(plan_of(a=((), 0)), CPU)
-    world.run_to_the_end(a="fails")
-    world.ask(Restart(run="a", fresh=True))
-    world.die_and_recover(before_spawn=True)
-    world.settle()
-    assert world.started == ["a@CPU", "a@CPU+fresh"]
+    simulation = Simulation(plan_of(a=((), 0)), CPU)
+    simulation.run_to_the_end(a="fails")
+    simulation.send(Restart(run="a", fresh=True))
+    simulation.die_and_recover(before_spawn=True)
+    simulation.settle()
+    assert simulation.started == ["a@CPU", "a@CPU+fresh"]
 
 
 def test_a_fresh_restart_asked_for_while_a_start_was_being_lost_is_fresh() -> None:
-    world = World(plan_of(a=((), 0)), CPU)
-    (start,) = decide(world.plan, world.state, now=0.0)
+    simulation = Simulation(plan_of(a=((), 0)), CPU)
+    (start,) = decide(simulation.plan, simulation.state, now=0.0)
     assert isinstance(start, StartAttempt)
-    world.note_start(start)
-    world.ask(Restart(run="a", fresh=True))
-    world.die_and_recover()
-    world.settle()
-    assert world.started == ["a@CPU+fresh"]
+    simulation.note_start(start)
+    simulation.send(Restart(run="a", fresh=True))
+    simulation.die_and_recover()
+    simulation.settle()
+    assert simulation.started == ["a@CPU+fresh"]
 
 
 def test_a_run_stopped_while_its_start_was_being_lost_stays_stopped() -> None:
-    world = World(plan_of(a=((), 0)), CPU)
-    (start,) = decide(world.plan, world.state, now=0.0)
+    simulation = Simulation(plan_of(a=((), 0)), CPU)
+    (start,) = decide(simulation.plan, simulation.state, now=0.0)
     assert isinstance(start, StartAttempt)
-    world.note_start(start)
-    world.ask(Stop(run="a"))
-    world.die_and_recover()
-    world.settle()
-    assert world.started == []
-    assert world.states()["a"] is RunState.STOPPED
-    assert world.state.finished
+    simulation.note_start(start)
+    simulation.send(Stop(run="a"))
+    simulation.die_and_recover()
+    simulation.settle()
+    assert simulation.started == []
+    assert simulation.states()["a"] is RunState.STOPPED
+    assert simulation.state.finished
 
 
 def test_between_both_transformers_and_the_mlp_a_death_starts_the_mlp_once() -> None:
-    world = World(PMSSM, gpu_slots(2))
-    world.settle()
-    world.end("prepare")
-    world.settle()
-    world.end("transformer")
-    world.end("transformer_tabular")
-    world.die_and_recover(before_spawn=True)
-    world.run_to_the_end()
-    assert sum(where.startswith("mlp") for where in world.started) == 1
-    assert world.state.finished
+    simulation = Simulation(PMSSM, gpu_slots(2))
+    simulation.settle()
+    simulation.end("prepare")
+    simulation.settle()
+    simulation.end("transformer")
+    simulation.end("transformer_tabular")
+    simulation.die_and_recover(before_spawn=True)
+    simulation.run_to_the_end()
+    assert sum(where.startswith("mlp") for where in simulation.started) == 1
+    assert simulation.state.finished
 
 
 # Crashes and stalls
@@ -319,109 +319,111 @@ RETRIED = Plan(
     ("outcome", "attempts"), [("crashes", 3), ("fails", 1), ("is_lost", 1), ("cannot_start", 1), ("succeeds", 1)]
 )
 def test_a_crash_is_retried_as_often_as_the_plan_says_and_nothing_else_is(outcome: Outcome, attempts: int) -> None:
-    world = World(RETRIED, CPU)
-    world.run_to_the_end(a=outcome)
-    assert world.started.count("a@CPU") == attempts
-    assert (world.states()["a"] is RunState.SUCCEEDED) == (outcome == "succeeds")
-    assert world.state.finished
+    simulation = Simulation(RETRIED, CPU)
+    simulation.run_to_the_end(a=outcome)
+    assert simulation.started.count("a@CPU") == attempts
+    assert (simulation.states()["a"] is RunState.SUCCEEDED) == (outcome == "succeeds")
+    assert simulation.state.finished
 
 
 def test_an_exit_code_that_the_plan_lists_is_a_crash() -> None:
-    world = World(RETRIED, CPU)
-    world.settle()
-    ended = AttemptEnded(at=world.now(), run="a", attempt=world.living.pop("a"), exit=Exit(ended=1, exit_code=75))
-    world.record(ended)
-    assert decide(RETRIED, world.state, world.clock) == [Retry("a", 100)]
+    simulation = Simulation(RETRIED, CPU)
+    simulation.settle()
+    ended = AttemptEnded(
+        at=simulation.now(), run="a", attempt=simulation.living.pop("a"), exit=Exit(ended=1, exit_code=75)
+    )
+    simulation.record(ended)
+    assert decide(RETRIED, simulation.state, simulation.clock) == [Retry("a", 100)]
 
 
 def test_retries_wait_twice_as_long_each_time_and_hold_the_session_open() -> None:
-    world = World(RETRIED, CPU)
+    simulation = Simulation(RETRIED, CPU)
     delays = []
     for _ in range(2):
-        world.settle()
-        world.end("a", "crashes")
-        world.settle()
-        assert not world.living
-        assert not world.state.finished
-        assert world.states() == {"a": RunState.QUEUED, "b": RunState.WAITING}
-        retry = world.state.runs["a"].retry
+        simulation.settle()
+        simulation.end("a", "crashes")
+        simulation.settle()
+        assert not simulation.living
+        assert not simulation.state.finished
+        assert simulation.states() == {"a": RunState.QUEUED, "b": RunState.WAITING}
+        retry = simulation.state.runs["a"].retry
         assert retry is not None
         delays.append(retry.delay_s)
-        world.clock = retry.at + retry.delay_s
+        simulation.clock = retry.at + retry.delay_s
     assert delays == [100, 200]
-    world.run_to_the_end()
-    assert set(world.states().values()) == {RunState.SUCCEEDED}
+    simulation.run_to_the_end()
+    assert set(simulation.states().values()) == {RunState.SUCCEEDED}
 
 
 def test_a_clock_set_back_does_not_make_a_retry_wait_for_it() -> None:
-    world = World(RETRIED, CPU)
-    world.settle()
-    world.end("a", "crashes")
-    world.settle()
-    retry = world.state.runs["a"].retry
+    simulation = Simulation(RETRIED, CPU)
+    simulation.settle()
+    simulation.end("a", "crashes")
+    simulation.settle()
+    retry = simulation.state.runs["a"].retry
     assert retry is not None
-    assert decide(RETRIED, world.state, retry.at + 99) == []
+    assert decide(RETRIED, simulation.state, retry.at + 99) == []
     assert [
-        action.run for action in decide(RETRIED, world.state, retry.at - 3600) if isinstance(action, StartAttempt)
+        action.run for action in decide(RETRIED, simulation.state, retry.at - 3600) if isinstance(action, StartAttempt)
     ] == ["a"]
 
 
 def test_what_a_user_stopped_or_killed_is_not_retried() -> None:
-    world = World(RETRIED, CPU)
-    world.settle()
-    world.ask(Stop(run="a", how="kill"))
-    world.run_to_the_end()
-    assert world.started == ["a@CPU"]
-    assert world.states() == {"a": RunState.STOPPED, "b": RunState.BLOCKED}
+    simulation = Simulation(RETRIED, CPU)
+    simulation.settle()
+    simulation.send(Stop(run="a", how="kill"))
+    simulation.run_to_the_end()
+    assert simulation.started == ["a@CPU"]
+    assert simulation.states() == {"a": RunState.STOPPED, "b": RunState.BLOCKED}
 
 
 @pytest.mark.parametrize("command", [Stop(run="a"), Down()])
 def test_a_stop_while_waiting_for_a_retry_ends_the_waiting(command: Command) -> None:
-    world = World(RETRIED, CPU)
-    world.settle()
-    world.end("a", "crashes")
-    world.settle()
-    assert world.ask(command).ok
-    world.run_to_the_end()
-    assert world.started == ["a@CPU"]
-    assert world.state.finished
+    simulation = Simulation(RETRIED, CPU)
+    simulation.settle()
+    simulation.end("a", "crashes")
+    simulation.settle()
+    assert simulation.send(command).ok
+    simulation.run_to_the_end()
+    assert simulation.started == ["a@CPU"]
+    assert simulation.state.finished
 
 
 def test_a_restart_by_the_user_does_not_wait_and_gives_the_retries_back() -> None:
-    world = World(RETRIED, CPU)
-    world.run_to_the_end(a="crashes")
-    assert world.started == ["a@CPU"] * 3
-    world.ask(Restart(run="a"))
-    world.settle()
-    assert "a" in world.living
-    world.run_to_the_end(a="crashes")
-    assert world.started == ["a@CPU"] * 6
+    simulation = Simulation(RETRIED, CPU)
+    simulation.run_to_the_end(a="crashes")
+    assert simulation.started == ["a@CPU"] * 3
+    simulation.send(Restart(run="a"))
+    simulation.settle()
+    assert "a" in simulation.living
+    simulation.run_to_the_end(a="crashes")
+    assert simulation.started == ["a@CPU"] * 6
 
 
 def test_a_stalled_run_is_restarted_as_often_as_allowed_and_no_more() -> None:
-    world = World(plan_of(a=((), 0)), CPU, stall_restarts=2)
-    world.settle()
+    simulation = Simulation(plan_of(a=((), 0)), CPU, stall_restarts=2)
+    simulation.settle()
     for restarts in (1, 2):
-        world.stalled = {"a"}
-        world.settle()
-        assert world.signalled == {"a": "stop"}
-        world.end("a")
-        world.settle()
-        assert len(world.started) == 1 + restarts
-    world.stalled = {"a"}
-    world.settle()
-    assert world.signalled == {}
-    assert world.states()["a"] is RunState.RUNNING
+        simulation.stalled = {"a"}
+        simulation.settle()
+        assert simulation.signalled == {"a": "stop"}
+        simulation.end("a")
+        simulation.settle()
+        assert len(simulation.started) == 1 + restarts
+    simulation.stalled = {"a"}
+    simulation.settle()
+    assert simulation.signalled == {}
+    assert simulation.states()["a"] is RunState.RUNNING
 
 
 def test_a_stalled_run_that_is_being_stopped_is_left_to_it() -> None:
-    world = World(plan_of(a=((), 0)), CPU, stall_restarts=2)
-    world.settle()
-    world.ask(Stop(run="a"))
-    world.stalled = {"a"}
-    world.run_to_the_end()
-    assert world.started == ["a@CPU"]
-    assert world.states()["a"] is RunState.STOPPED
+    simulation = Simulation(plan_of(a=((), 0)), CPU, stall_restarts=2)
+    simulation.settle()
+    simulation.send(Stop(run="a"))
+    simulation.stalled = {"a"}
+    simulation.run_to_the_end()
+    assert simulation.started == ["a@CPU"]
+    assert simulation.states()["a"] is RunState.STOPPED
 
 
 # Several runs on one GPU
@@ -437,7 +439,7 @@ def runs_expecting(*memories: int | None) -> Plan:
 
 
 def started_together(plan: Plan, slots: tuple[Slot, ...], **free_mib: int) -> list[str]:
-    state = World(plan, slots).state
+    state = Simulation(plan, slots).state
     free = {uuid.replace("_", "-"): mib for uuid, mib in free_mib.items()}
     return [action.run for action in decide(plan, state, now=0.0, free_mib=free) if isinstance(action, StartAttempt)]
 
@@ -451,7 +453,7 @@ def test_a_run_that_expects_too_much_has_the_gpu_for_itself() -> None:
     assert started_together(runs_expecting(5000, 800), shared_slot(2000)) == ["r0"]
 
 
-def test_a_run_of_unknown_appetite_shares_with_nobody() -> None:
+def test_a_run_of_unknown_memory_does_not_share_a_gpu() -> None:
     assert started_together(runs_expecting(None, 800), shared_slot(80000)) == ["r0"]
     assert started_together(runs_expecting(800, None), shared_slot(80000)) == ["r0"]
 
@@ -464,7 +466,7 @@ def test_a_run_joins_others_only_where_its_memory_is_free_at_this_moment() -> No
 def test_the_emptiest_of_shared_gpus_is_taken_where_the_plan_prefers_none() -> None:
     slots = tuple(Slot(index=n, gpu_index=n, gpu_uuid=f"GPU-{n}", name=f"GPU {n}", shared_mib=8000) for n in range(2))
     plan = Plan(runs={f"r{n}": RunPlan(command=("true",), gpu_memory_mib=800) for n in range(4)})
-    starts = decide(plan, World(plan, slots).state, now=0.0)
+    starts = decide(plan, Simulation(plan, slots).state, now=0.0)
     assert [action.slot.index for action in starts if isinstance(action, StartAttempt) and action.slot] == [0, 1, 0, 1]
 
 
@@ -477,14 +479,14 @@ def test_what_shares_a_gpu_never_expects_more_than_it_has(
     memories: list[int | None], room: int, data: st.DataObject
 ) -> None:
     plan = runs_expecting(*memories)
-    world = World(plan, shared_slot(room))
-    world.settle()
-    while world.living:
-        together = [plan.runs[run].gpu_memory_mib for run in world.living]
+    simulation = Simulation(plan, shared_slot(room))
+    simulation.settle()
+    while simulation.living:
+        together = [plan.runs[run].gpu_memory_mib for run in simulation.living]
         assert len(together) == 1 or (None not in together and sum(filter(None, together)) <= room)
-        world.end(data.draw(st.sampled_from(sorted(world.living)), "ends"))
-        world.settle()
-    check_rest(world)
+        simulation.end(data.draw(st.sampled_from(sorted(simulation.living)), "ends"))
+        simulation.settle()
+    check_rest(simulation)
 
 
 # What runs after others have ended, however they ended
@@ -501,42 +503,42 @@ SUMMED_UP = Plan(
 
 @pytest.mark.parametrize("outcome", ["succeeds", "fails", "crashes", "is_lost", "cannot_start"])
 def test_a_report_runs_once_all_others_have_ended_however_they_ended(outcome: Outcome) -> None:
-    world = World(SUMMED_UP, CPU)
-    world.settle()
-    assert world.states()["report"] is RunState.WAITING
-    world.run_to_the_end(a=outcome)
-    assert world.started == (["a@CPU", "b@CPU"] if outcome == "succeeds" else ["a@CPU"]) + ["report@none"]
-    assert world.states()["report"] is RunState.SUCCEEDED
+    simulation = Simulation(SUMMED_UP, CPU)
+    simulation.settle()
+    assert simulation.states()["report"] is RunState.WAITING
+    simulation.run_to_the_end(a=outcome)
+    assert simulation.started == (["a@CPU", "b@CPU"] if outcome == "succeeds" else ["a@CPU"]) + ["report@none"]
+    assert simulation.states()["report"] is RunState.SUCCEEDED
 
 
 def test_a_report_runs_again_after_what_it_sums_up_has_run_again() -> None:
-    world = World(SUMMED_UP, CPU)
-    world.run_to_the_end(b="fails")
-    world.ask(Restart(run="b"))
-    world.settle()
-    assert world.states() == {"a": RunState.SUCCEEDED, "b": RunState.RUNNING, "report": RunState.WAITING}
-    world.run_to_the_end()
-    assert world.started == ["a@CPU", "b@CPU", "report@none", "b@CPU", "report@none"]
+    simulation = Simulation(SUMMED_UP, CPU)
+    simulation.run_to_the_end(b="fails")
+    simulation.send(Restart(run="b"))
+    simulation.settle()
+    assert simulation.states() == {"a": RunState.SUCCEEDED, "b": RunState.RUNNING, "report": RunState.WAITING}
+    simulation.run_to_the_end()
+    assert simulation.started == ["a@CPU", "b@CPU", "report@none", "b@CPU", "report@none"]
 
 
-def test_a_report_that_somebody_stopped_does_not_come_back_by_itself() -> None:
-    world = World(SUMMED_UP, CPU)
-    world.ask(Stop(run="report"))
-    world.run_to_the_end()
-    world.ask(Restart(run="b"))
-    world.run_to_the_end()
-    assert world.started == ["a@CPU", "b@CPU", "b@CPU"]
+def test_a_report_that_a_user_stopped_does_not_start_again_by_itself() -> None:
+    simulation = Simulation(SUMMED_UP, CPU)
+    simulation.send(Stop(run="report"))
+    simulation.run_to_the_end()
+    simulation.send(Restart(run="b"))
+    simulation.run_to_the_end()
+    assert simulation.started == ["a@CPU", "b@CPU", "b@CPU"]
 
 
 def test_a_report_waits_for_the_retry_of_a_crashed_run() -> None:
     runs = {"a": RunPlan(command=("true",), retries=1), "report": RunPlan(command=("true",), after_end=("a",))}
-    world = World(Plan(runs=runs), gpu_slots(2))
-    world.settle()
-    world.end("a", "crashes")
-    world.settle()
-    assert world.started == ["a@GPU 1"]
-    world.run_to_the_end()
-    assert world.started == ["a@GPU 1", "a@GPU 1", "report@GPU 1"]
+    simulation = Simulation(Plan(runs=runs), gpu_slots(2))
+    simulation.settle()
+    simulation.end("a", "crashes")
+    simulation.settle()
+    assert simulation.started == ["a@GPU 1"]
+    simulation.run_to_the_end()
+    assert simulation.started == ["a@GPU 1", "a@GPU 1", "report@GPU 1"]
 
 
 # Any plan, any history
@@ -582,81 +584,83 @@ def draw_command(data: st.DataObject, plan: Plan) -> Command:
 OUTCOMES: list[Outcome] = ["succeeds", "succeeds", "succeeds", "fails", "crashes", "is_lost", "cannot_start"]
 
 
-def check_rest(world: World) -> None:
+def check_rest(simulation: Simulation) -> None:
     """What must hold of a session that is at rest."""
-    states = world.states()
-    assert world.state.finished
-    assert not world.living
+    states = simulation.states()
+    assert simulation.state.finished
+    assert not simulation.living
     assert set(states.values()) <= {RunState.SUCCEEDED, *ENDED_BADLY}
     for name, state in states.items():
         if state is RunState.BLOCKED:
-            roots = blockers(world.plan, states, name)
+            roots = blockers(simulation.plan, states, name)
             assert roots
             assert {states[root] for root in roots} <= ENDED_BADLY - {RunState.BLOCKED}
-    for name, run in world.state.runs.items():
-        others = [world.state.runs[dependency].last for dependency in world.plan.runs[name].after_end]
+    for name, run in simulation.state.runs.items():
+        others = [simulation.state.runs[dependency].last for dependency in simulation.plan.runs[name].after_end]
         if run.last is not None and not run.stopped_by_user and states[name] is not RunState.BLOCKED:
             assert all(other is None or other.order < run.last.order for other in others)
-    assert replay(world.plan, world.events) == world.state
-    assert decide(world.plan, world.state, now=0.0) == []
+    assert replay(simulation.plan, simulation.events) == simulation.state
+    assert decide(simulation.plan, simulation.state, now=0.0) == []
 
 
 @given(plan=random_plans(), data=st.data())
 @settings(max_examples=250)
 def test_any_history_of_any_plan_keeps_the_rules_and_comes_to_rest(plan: Plan, data: st.DataObject) -> None:
     slots = gpu_slots(data.draw(st.integers(1, 3), "slots"))
-    world = World(plan, None if data.draw(st.booleans(), "slots come late") else slots, stall_restarts=1)
+    simulation = Simulation(plan, None if data.draw(st.booleans(), "slots come late") else slots, stall_restarts=1)
     for _ in range(data.draw(st.integers(0, 25), "steps")):
         step = data.draw(st.sampled_from(["settle", "end", "ask", "die", "die before spawn", "slots", "stall"]), "step")
         if step == "settle":
-            world.settle()
-        elif step == "end" and world.living:
-            run = data.draw(st.sampled_from(sorted(world.living)), "ends")
-            world.end(run, data.draw(st.sampled_from(OUTCOMES), "outcome"))
+            simulation.settle()
+        elif step == "end" and simulation.living:
+            run = data.draw(st.sampled_from(sorted(simulation.living)), "ends")
+            simulation.end(run, data.draw(st.sampled_from(OUTCOMES), "outcome"))
         elif step == "ask":
-            world.ask(draw_command(data, plan))
+            simulation.send(draw_command(data, plan))
         elif step.startswith("die"):
-            world.die_and_recover(before_spawn=step == "die before spawn")
+            simulation.die_and_recover(before_spawn=step == "die before spawn")
         elif step == "stall":
-            world.stalled = set(data.draw(st.lists(st.sampled_from([*plan.runs]), unique=True), "stalled"))
-        elif step == "slots" and world.state.slots is None:
-            world.choose_slots(slots)
-    if world.state.slots is None:
-        world.choose_slots(slots)
-    world.run_to_the_end()
-    check_rest(world)
+            simulation.stalled = set(data.draw(st.lists(st.sampled_from([*plan.runs]), unique=True), "stalled"))
+        elif step == "slots" and simulation.state.slots is None:
+            simulation.choose_slots(slots)
+    if simulation.state.slots is None:
+        simulation.choose_slots(slots)
+    simulation.run_to_the_end()
+    check_rest(simulation)
 
 
 @given(plan=random_plans(), slots=st.integers(1, 3), data=st.data())
 def test_when_nothing_fails_everything_runs_exactly_once(plan: Plan, slots: int, data: st.DataObject) -> None:
-    world = World(plan, gpu_slots(slots))
-    world.settle()
-    while world.living:
-        for run in data.draw(st.lists(st.sampled_from(sorted(world.living)), min_size=1, unique=True), "end together"):
-            world.end(run)
+    simulation = Simulation(plan, gpu_slots(slots))
+    simulation.settle()
+    while simulation.living:
+        for run in data.draw(
+            st.lists(st.sampled_from(sorted(simulation.living)), min_size=1, unique=True), "end together"
+        ):
+            simulation.end(run)
         if data.draw(st.booleans(), "engine dies"):
-            world.die_and_recover(before_spawn=True)
-        world.settle()
-    assert sorted(where.split("@")[0] for where in world.started) == sorted(plan.runs)
-    check_rest(world)
+            simulation.die_and_recover(before_spawn=True)
+        simulation.settle()
+    assert sorted(where.split("@")[0] for where in simulation.started) == sorted(plan.runs)
+    check_rest(simulation)
 
 
 @given(plan=random_plans(), slots=st.integers(1, 3))
 def test_no_slot_stays_free_while_a_run_is_queued(plan: Plan, slots: int) -> None:
-    world = World(plan, gpu_slots(slots))
-    world.settle()
-    while world.living:
-        busy = {run for run in world.living if plan.runs[run].takes_slot}
-        assert len(busy) == slots or RunState.QUEUED not in world.states().values()
-        world.end(next(iter(world.living)))
-        world.settle()
+    simulation = Simulation(plan, gpu_slots(slots))
+    simulation.settle()
+    while simulation.living:
+        busy = {run for run in simulation.living if plan.runs[run].takes_slot}
+        assert len(busy) == slots or RunState.QUEUED not in simulation.states().values()
+        simulation.end(next(iter(simulation.living)))
+        simulation.settle()
 
 
 def test_once_all_is_done_the_only_action_is_to_finish() -> None:
-    world = World(plan_of(a=((), 0)), CPU)
-    world.settle()
-    world.end("a")
-    assert decide(world.plan, world.state, now=0.0) == [FinishSession()]
+    simulation = Simulation(plan_of(a=((), 0)), CPU)
+    simulation.settle()
+    simulation.end("a")
+    assert decide(simulation.plan, simulation.state, now=0.0) == [FinishSession()]
 
 
 # Large plans
@@ -668,10 +672,10 @@ def test_a_chain_longer_than_pythons_stack_is_decided_whatever_the_order_of_the_
     plan = plan_of(**dict(reversed(chain.items())))
     state = initial_state(plan)
     assert run_states(plan, state)["r2999"] is RunState.WAITING
-    world = World(plan, CPU)
-    world.settle()
-    world.end("r0", "fails")
-    assert blockers(plan, world.states(), "r2999") == ("r0",)
+    simulation = Simulation(plan, CPU)
+    simulation.settle()
+    simulation.end("r0", "fails")
+    assert blockers(plan, simulation.states(), "r2999") == ("r0",)
 
 
 def test_the_roots_of_a_ladder_of_runs_are_found_without_walking_every_path() -> None:
@@ -679,10 +683,10 @@ def test_the_roots_of_a_ladder_of_runs_are_found_without_walking_every_path() ->
     for number in range(1, 60):  # 2^59 paths
         rungs |= {f"{side}{number}": ([f"a{number - 1}", f"b{number - 1}"], 0) for side in "ab"}
     plan = plan_of(**rungs)
-    world = World(plan, gpu_slots(2))
-    world.settle()
-    world.end("a0", "fails")
-    world.end("b0", "is_lost")
+    simulation = Simulation(plan, gpu_slots(2))
+    simulation.settle()
+    simulation.end("a0", "fails")
+    simulation.end("b0", "is_lost")
     began = time.process_time()
-    assert blockers(plan, world.states(), "b59") == ("a0", "b0")
+    assert blockers(plan, simulation.states(), "b59") == ("a0", "b0")
     assert time.process_time() - began < 10  # not a speed, but the difference between now and never

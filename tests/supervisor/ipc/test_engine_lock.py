@@ -97,7 +97,7 @@ def test_a_dangling_link_or_a_file_is_refused(temp: Path) -> None:
 
 
 @pytest.mark.skipif(not ROOT, reason="only root can give a folder away")
-def test_a_folder_of_somebody_else_is_refused(temp: Path) -> None:
+def test_a_folder_of_another_user_is_refused(temp: Path) -> None:
     folder = temp / f"pmssm-supervise-{os.getuid()}"
     folder.mkdir(mode=0o700)
     os.chown(folder, 65534, 65534)

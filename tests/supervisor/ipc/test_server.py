@@ -1,4 +1,4 @@
-"""Engine and clients over a real unix socket: what is said, and what rude clients can do (nothing)."""
+"""Engine and clients over a real unix socket: requests, replies, and misbehaving clients, which do no harm."""
 
 import asyncio
 import contextlib
@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pmssm.supervisor.ipc import server as wire
 from pmssm.supervisor.ipc.client import Client, EngineUnavailable
+from pmssm.supervisor.ipc.engine_lock import EngineLock
 from pmssm.supervisor.ipc.messages import Command, Down, Reply, Restart, Start, Stop
 from pmssm.supervisor.ipc.server import MAX_REQUEST, Server, is_authorized
 from pmssm.supervisor.session.snapshot import RunView, Snapshot
@@ -26,16 +27,16 @@ DEADLINE_S = 20.0
 
 
 class Engine:
-    """The engine's end, with a picture that tests change and a record of the commands that came."""
+    """The engine's side, with a snapshot that tests change and a record of all commands."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.epoch = 0
         self.padding = ""
         self.commands: list[Command] = []
-        self.server = Server(self.look, self.command)
+        self.server = Server(self.snapshot, self.handle, EngineLock(path.parent))
 
-    def look(self) -> Snapshot:
+    def snapshot(self) -> Snapshot:
         run = RunView(state=RunState.RUNNING, progress={"epoch": self.epoch}, reason=self.padding)
         return Snapshot(
             session="20260101_000000",
@@ -49,7 +50,7 @@ class Engine:
             runs={"a": run},
         )
 
-    async def command(self, command: Command) -> Reply:
+    async def handle(self, command: Command) -> Reply:
         self.commands.append(command)
         return Reply(ok=True, message=f"{command.verb} it is")
 
@@ -68,7 +69,7 @@ async def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 
 
 async def until(condition: object, what: str = "") -> None:
-    """Waits until `condition()` is true."""
+    """Wait until `condition()` is true."""
     async with asyncio.timeout(DEADLINE_S):
         while not condition():  # type: ignore[operator]
             await asyncio.sleep(0.005)
@@ -80,7 +81,7 @@ def epoch_of(snapshot: Snapshot) -> float:
 
 
 async def raw(engine: Engine, data: bytes, *, end: bool = True) -> bytes:
-    """All that the engine says to `data`, until it hangs up."""
+    """Return all that the engine sends in reply to `data`, until it closes the connection."""
     reader, writer = await asyncio.open_unix_connection(engine.path, limit=1 << 26)
     try:
         with contextlib.suppress(ConnectionError):
@@ -97,13 +98,13 @@ async def raw(engine: Engine, data: bytes, *, end: bool = True) -> bytes:
 
 async def still_answers(engine: Engine) -> bool:
     async with Client.connect(engine.path) as client:
-        return await asyncio.wait_for(client.look(), DEADLINE_S) == engine.look()
+        return await asyncio.wait_for(client.snapshot(), DEADLINE_S) == engine.snapshot()
 
 
 # Requests and replies
 
 
-async def test_a_look_is_the_whole_picture(engine: Engine) -> None:
+async def test_a_snapshot_arrives_whole(engine: Engine) -> None:
     assert await still_answers(engine)
 
 
@@ -129,23 +130,23 @@ async def test_one_connection_carries_many_requests(engine: Engine) -> None:
     async with Client.connect(engine.path) as client:
         for epoch in range(5):
             engine.epoch = epoch
-            assert epoch_of(await client.look()) == epoch
+            assert epoch_of(await client.snapshot()) == epoch
             await client.command(Down())
     assert len(engine.commands) == 5
 
 
-async def test_a_picture_larger_than_a_request_arrives_whole(engine: Engine) -> None:
+async def test_a_snapshot_larger_than_a_request_arrives_whole(engine: Engine) -> None:
     engine.padding = "x" * (20 * MAX_REQUEST)
     assert await still_answers(engine)
 
 
-async def test_nobody_listening_is_an_error_of_its_own(tmp_path: Path) -> None:
+async def test_without_a_listener_the_error_names_the_socket(tmp_path: Path) -> None:
     with pytest.raises(EngineUnavailable, match="no engine listens on"):
         async with Client.connect(tmp_path / "nothing"):
             pass
 
 
-async def test_a_socket_left_by_a_dead_engine_is_nobody_and_is_replaced(tmp_path: Path) -> None:
+async def test_a_socket_left_by_a_dead_engine_is_unavailable_and_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "s"
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
@@ -168,16 +169,16 @@ async def test_the_socket_is_private(engine: Engine) -> None:
 
 async def test_an_engine_that_ends_is_noticed(engine: Engine) -> None:
     async with Client.connect(engine.path) as client:
-        await client.look()
+        await client.snapshot()
         await engine.server.close()
         with pytest.raises(EngineUnavailable):
-            await client.look()
+            await client.snapshot()
 
 
 # Subscriptions
 
 
-async def test_a_subscriber_sees_the_picture_at_once_and_at_every_change(engine: Engine) -> None:
+async def test_a_subscriber_gets_a_snapshot_at_once_and_at_every_change(engine: Engine) -> None:
     async with Client.connect(engine.path) as client:
         snapshots = client.snapshots()
         async with asyncio.timeout(DEADLINE_S):
@@ -233,7 +234,7 @@ async def test_subscribers_are_counted(engine: Engine) -> None:
     await until(lambda: engine.server.subscribers == 0)
 
 
-# Rude clients
+# Misbehaving clients
 
 
 @pytest.mark.parametrize(
@@ -254,7 +255,7 @@ async def test_subscribers_are_counted(engine: Engine) -> None:
         b'{"verb": "look"',
     ],
 )
-async def test_garbage_is_told_so_and_hung_up_on(engine: Engine, garbage: bytes) -> None:
+async def test_garbage_gets_an_error_and_its_connection_is_closed(engine: Engine, garbage: bytes) -> None:
     reply = Reply.model_validate_json(await raw(engine, garbage))
     assert not reply.ok
     assert reply.message.startswith("not a request: ")
@@ -279,20 +280,20 @@ def test_no_garbage_is_a_command(garbage: bytes, tmp_path_factory: pytest.TempPa
 
 
 @pytest.mark.parametrize("data", [b"x" * 10_000_000, b'{"verb": "stop", "run": "' + b"a" * 10_000_000 + b'"}\n'])
-async def test_ten_megabytes_are_hung_up_on(engine: Engine, data: bytes) -> None:
+async def test_the_connection_is_closed_on_ten_megabytes(engine: Engine, data: bytes) -> None:
     assert await raw(engine, data) == b""
     assert engine.commands == []
     assert await still_answers(engine)
 
 
-async def test_a_client_that_says_nothing_costs_nobody_anything(engine: Engine) -> None:
+async def test_a_silent_client_does_not_disturb_others(engine: Engine) -> None:
     _, writer = await asyncio.open_unix_connection(engine.path)
     assert await still_answers(engine)
     assert await raw(engine, b"") == b""
     writer.close()
 
 
-async def test_a_client_that_leaves_in_the_middle_of_a_message_has_said_nothing(engine: Engine) -> None:
+async def test_an_incomplete_message_is_no_command(engine: Engine) -> None:
     whole = b'{"verb": "down"}'
     for length in range(1, len(whole)):
         _, writer = await asyncio.open_unix_connection(engine.path)
@@ -302,7 +303,7 @@ async def test_a_client_that_leaves_in_the_middle_of_a_message_has_said_nothing(
     assert engine.commands == []
 
 
-async def test_a_client_that_leaves_before_the_answer_has_still_been_heard(engine: Engine) -> None:
+async def test_a_client_that_leaves_before_the_answer_disturbs_nobody(engine: Engine) -> None:
     engine.padding = "x" * 1_000_000
     _, writer = await asyncio.open_unix_connection(engine.path)
     writer.write(b'{"verb": "look"}\n{"verb": "down"}\n')
@@ -348,17 +349,17 @@ async def test_a_subscriber_that_never_reads_does_not_hold_up_others(
                 await engine.show(epoch)
                 while epoch_of(await anext(snapshots)) != epoch:
                     pass
-        await until(lambda: engine.server.subscribers == 0)  # it was given up
+        await until(lambda: engine.server.subscribers == 0)  # its connection was closed
         stuck.settimeout(DEADLINE_S)
         with contextlib.suppress(ConnectionResetError):
             while stuck.recv(1 << 20):
-                pass  # and hung up on: what is left ends
+                pass  # the rest ends
 
 
 # Other users
 
 
-def test_only_the_user_and_root_are_welcome() -> None:
+def test_only_the_user_and_root_are_authorized() -> None:
     assert is_authorized(os.getuid())
     assert is_authorized(0)
     assert not is_authorized(os.getuid() + 1)
@@ -389,15 +390,15 @@ def open_folder() -> Iterator[Path]:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
-async def test_another_user_is_hung_up_on(open_folder: Path) -> None:
+async def test_the_connection_of_another_user_is_closed(open_folder: Path) -> None:
     engine = Engine(open_folder / "s")
     await engine.server.listen(engine.path)
     engine.path.chmod(0o777)  # as if the folder's and the socket's modes did not protect it
     stranger = await asyncio.create_subprocess_exec(
         sys.executable, "-c", STRANGER, str(engine.path), stdout=subprocess.PIPE
     )
-    said, _ = await asyncio.wait_for(stranger.communicate(), DEADLINE_S)
-    assert (stranger.returncode, said) == (0, b"b''\n")
+    output, _ = await asyncio.wait_for(stranger.communicate(), DEADLINE_S)
+    assert (stranger.returncode, output) == (0, b"b''\n")
     assert engine.commands == []
     assert await still_answers(engine)
     await engine.server.close()

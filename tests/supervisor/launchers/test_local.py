@@ -1,4 +1,4 @@
-"""Attempts as an engine holds them: started, told to end, found again by another engine, orphaned."""
+"""Attempts as an engine sees them: started, stopped, adopted by another engine, orphaned."""
 
 import json
 import os
@@ -8,13 +8,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pmssm.supervisor.launchers.attempt_files import ATTEMPT_VARIABLE
-from pmssm.supervisor.launchers.local import LocalAttempt
+from pmssm.supervisor.files import read_object
+from pmssm.supervisor.launchers.attempt_files import ATTEMPT_VARIABLE, read_identity
+from pmssm.supervisor.launchers.base import NeverStarted
+from pmssm.supervisor.launchers.local_attempt import LocalAttempt
 from pmssm.supervisor.launchers.process_identity import ProcessIdentity, find_by_environment
 from pmssm.supervisor.launchers.shim import NOT_STARTED
 from pmssm.supervisor.launchers.shim_pool import ShimPool
 from pmssm.supervisor.session.events import Exit
-from support.shim_attempts import HEADER, Attempt, Workplace, bystander, has_ended, is_alive, is_stopped, outcome_of
+from support.shim_attempts import (
+    HEADER,
+    Attempt,
+    Workplace,
+    bystander,
+    has_ended,
+    is_alive,
+    is_stopped,
+    outcome_of,
+    poll,
+)
 from support.waiting import wait_until
 
 LOOP = 'echo $$ > "$here/pid"; while :; do sleep 0.05; done'
@@ -34,27 +46,31 @@ def change_record(place: Workplace, who: str, **changes: object) -> None:
 
 
 def found_alive(place: Workplace) -> LocalAttempt:
-    found = LocalAttempt.recover(place.folder)
-    assert isinstance(found, LocalAttempt)
+    found = LocalAttempt.adopt(place.folder)
+    assert found.outcome is None
     return found
 
 
 def found_ended(place: Workplace) -> Exit:
-    found = LocalAttempt.recover(place.folder)
-    assert isinstance(found, Exit)
-    return found
+    outcome = LocalAttempt.adopt(place.folder).outcome
+    assert isinstance(outcome, Exit)
+    return outcome
+
+
+def recorded_command(place: Workplace) -> ProcessIdentity | None:
+    return read_identity(read_object(place.folder / "process.json"), "command")
 
 
 # An attempt of one's own
 
 
-def test_an_attempt_is_started_watched_and_told_of(place: Workplace) -> None:
+def test_an_attempt_is_started_and_watched_to_its_end(place: Workplace) -> None:
     attempt = place.attempt(place.spec(f"{LOOP[:-4]} [ -e $here/go ] && exit 3; done"))
     pid = place.pid("pid")
-    command = attempt.local.command()
-    assert command is not None
-    assert command.identity == ProcessIdentity.of(pid)
-    assert attempt.local.poll() is None
+    assert poll(attempt.local) is None
+    started = attempt.local.started
+    assert started is not None and started.pid == pid
+    assert recorded_command(place) == ProcessIdentity.of(pid)
     assert not has_ended(attempt.local.descriptor)
     descriptor = attempt.local.descriptor
     (place.path / "go").touch()
@@ -77,22 +93,22 @@ def test_the_shim_has_a_session_of_its_own_and_so_survives_the_terminal(place: W
     attempt = place.attempt(place.spec(GENTLE))
     place.pid("pid")
     assert os.getsid(attempt.shim_pid) == attempt.shim_pid != os.getsid(0)
-    attempt.local.send("kill", 0)
+    attempt.local.request_stop("kill", 0)
     attempt.outcome()
 
 
 def test_stop_is_gentle(place: Workplace) -> None:
     attempt = place.attempt(place.spec(GENTLE))
     place.pid("pid")
-    attempt.local.send("stop", 60)
+    attempt.local.request_stop("stop", 60)
     assert attempt.outcome().exit_code == 143
     assert place.log_lines()[-1] == "saved"
 
 
-def test_kill_is_not(place: Workplace) -> None:
+def test_kill_does_not_wait(place: Workplace) -> None:
     attempt = place.attempt(place.spec(GENTLE, grace_s=3600))
     place.pid("pid")
-    attempt.local.send("kill", 60)
+    attempt.local.request_stop("kill", 60)
     assert attempt.outcome().signal == signal.SIGKILL
 
 
@@ -101,7 +117,7 @@ def test_a_stop_at_any_moment_of_the_start_is_obeyed(place: Workplace) -> None:
         here = Workplace(place.path / str(number))
         here.path.mkdir()
         local, ready = LocalAttempt.start(here.folder, here.spec(["sleep", "600"]), ShimPool())
-        local.send("stop", 60)
+        local.request_stop("stop", 60)
         try:
             outcome = outcome_of(local)
             assert outcome.signal == signal.SIGTERM
@@ -114,12 +130,12 @@ def test_a_stop_at_any_moment_of_the_start_is_obeyed(place: Workplace) -> None:
 def test_sending_to_an_attempt_that_has_ended_does_nothing(place: Workplace) -> None:
     attempt = place.attempt(place.spec("exit 4"))
     wait_until(lambda: has_ended(attempt.local.descriptor))
-    attempt.local.send("stop", 1)
-    attempt.local.send("kill", 1)
+    attempt.local.request_stop("stop", 1)
+    attempt.local.request_stop("kill", 1)
     assert attempt.outcome().exit_code == 4
 
 
-def test_an_attempt_whose_shim_cannot_run_failed_and_says_where_to_look(
+def test_an_attempt_whose_shim_cannot_run_failed_and_names_its_log(
     place: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
@@ -148,7 +164,7 @@ def test_letting_go_of_an_attempt_leaves_it_alone(place: Workplace) -> None:
     attempt.local.close()
     again = found_alive(place)
     assert is_alive(pid)
-    again.send("stop", 60)
+    again.request_stop("stop", 60)
     assert outcome_of(again).exit_code == 143
     os.waitpid(attempt.shim_pid, 0)
 
@@ -170,7 +186,7 @@ def test_a_command_without_its_shim_is_still_watched(place: Workplace, orphan: A
     pid = place.pid("pid")
     shim_fd = orphan.local.descriptor
     assert has_ended(shim_fd)
-    assert orphan.local.poll() is None
+    assert poll(orphan.local) is None
     assert not has_ended(orphan.local.descriptor)
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: has_ended(orphan.local.descriptor), what="news of the command's end")
@@ -179,22 +195,22 @@ def test_a_command_without_its_shim_is_still_watched(place: Workplace, orphan: A
 
 
 def test_a_command_without_its_shim_can_be_stopped(place: Workplace, orphan: Attempt) -> None:
-    assert orphan.local.poll() is None
-    orphan.local.send("stop", 60)
+    assert poll(orphan.local) is None
+    orphan.local.request_stop("stop", 60)
     assert orphan.outcome().exit_code is None
     assert place.log_lines()[-1] == "saved"
 
 
 def test_a_command_without_its_shim_can_be_killed(place: Workplace, orphan: Attempt) -> None:
-    assert orphan.local.poll() is None
-    orphan.local.send("kill", 3600)
+    assert poll(orphan.local) is None
+    orphan.local.request_stop("kill", 3600)
     orphan.outcome()
     assert place.log_lines()[-1] != "saved"
     assert not is_alive(place.pid("pid"))
 
 
 def test_a_stop_reaches_a_shim_that_has_died_unnoticed(place: Workplace, orphan: Attempt) -> None:
-    orphan.local.send("stop", 60)  # to a pidfd of the dead
+    orphan.local.request_stop("stop", 60)  # to a pidfd of the dead
     orphan.outcome()
     assert place.log_lines()[-1] == "saved"
 
@@ -203,7 +219,7 @@ def test_a_stop_that_the_shim_did_not_live_to_carry_out_is_carried_out(place: Wo
     attempt = place.attempt(place.spec(GENTLE))
     place.pid("pid")
     os.kill(attempt.shim_pid, signal.SIGSTOP)
-    attempt.local.send("stop", 60)
+    attempt.local.request_stop("stop", 60)
     attempt.kill_shim()
     attempt.outcome()
     assert place.log_lines()[-1] == "saved"
@@ -213,8 +229,8 @@ def test_an_orphan_that_ignores_sigterm_is_killed_after_the_grace(place: Workpla
     attempt = place.attempt(place.spec(STUBBORN))
     place.pid("pid")
     attempt.kill_shim()
-    assert attempt.local.poll() is None
-    attempt.local.send("stop", 0.2)
+    assert poll(attempt.local) is None
+    attempt.local.request_stop("stop", 0.2)
     attempt.outcome()
     assert place.note("told") == "told"
     assert not is_alive(place.pid("pid"))
@@ -224,8 +240,8 @@ def test_a_stopped_orphan_still_gets_its_sigterm(place: Workplace, orphan: Attem
     pid = place.pid("pid")
     os.kill(pid, signal.SIGSTOP)
     wait_until(lambda: is_stopped(pid))
-    assert orphan.local.poll() is None
-    orphan.local.send("stop", 3600)
+    assert poll(orphan.local) is None
+    orphan.local.request_stop("stop", 3600)
     orphan.outcome()
     assert place.log_lines()[-1] == "saved"
 
@@ -234,22 +250,22 @@ def test_a_second_stop_does_not_begin_the_grace_anew(place: Workplace) -> None:
     attempt = place.attempt(place.spec(STUBBORN))
     place.pid("pid")
     attempt.kill_shim()
-    assert attempt.local.poll() is None
-    attempt.local.send("stop", 0.2)
-    attempt.local.send("stop", 3600)
+    assert poll(attempt.local) is None
+    attempt.local.request_stop("stop", 0.2)
+    attempt.local.request_stop("stop", 3600)
     attempt.outcome()
     assert place.note("told") == "told"
 
 
-def test_daemons_of_a_dead_shim_are_found_by_their_mark(place: Workplace) -> None:
+def test_daemons_of_a_dead_shim_are_found_by_their_environment(place: Workplace) -> None:
     script = f"setsid sh -c 'echo $$ > $here/daemon; exec sleep 600' & until [ -s $here/daemon ]; do :; done; {GENTLE}"
     attempt = place.attempt(place.spec(script))
     pid, daemon = place.pid("pid"), place.pid("daemon")
     attempt.kill_shim()
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not is_alive(pid))
-    assert attempt.local.poll() is None  # the daemon may still hold the GPU
-    attempt.local.send("stop", 60)
+    assert poll(attempt.local) is None  # the daemon may still hold the GPU
+    attempt.local.request_stop("stop", 60)
     attempt.outcome()
     assert not is_alive(daemon)
 
@@ -272,15 +288,14 @@ def test_a_running_attempt_is_found_and_can_be_stopped(place: Workplace) -> None
     pid = place.pid("pid")
     shim.is_ready()
     found = found_alive(place)
-    command = found.command()
-    assert command is not None
-    assert command.identity == ProcessIdentity.of(pid)
-    assert found.poll() is None
-    found.send("stop", 60)
+    assert found.started is not None and found.started.pid == pid
+    assert recorded_command(place) == ProcessIdentity.of(pid)
+    assert poll(found) is None
+    found.request_stop("stop", 60)
     assert outcome_of(found).exit_code == 143
 
 
-def test_an_attempt_that_ended_meanwhile_tells_how(place: Workplace) -> None:
+def test_an_attempt_that_ended_meanwhile_has_its_exit_record(place: Workplace) -> None:
     shim = place.shim(place.spec("exit 6"))
     record = shim.exit()
     outcome = found_ended(place)
@@ -289,8 +304,8 @@ def test_an_attempt_that_ended_meanwhile_tells_how(place: Workplace) -> None:
 
 
 def test_an_attempt_that_never_began_never_will(place: Workplace) -> None:
-    assert LocalAttempt.recover(place.folder) is None
-    assert LocalAttempt.recover(place.folder) is None
+    assert LocalAttempt.adopt(place.folder).outcome == NeverStarted()
+    assert LocalAttempt.adopt(place.folder).outcome == NeverStarted()
     assert place.shim(place.spec("echo > $here/started")).wait() == 0
     assert not (place.path / "started").exists()
 
@@ -331,8 +346,8 @@ def test_an_orphan_is_found_by_another_engine_and_can_be_stopped(place: Workplac
     pid = place.pid("pid")
     attempt.kill_shim()
     found = found_alive(place)
-    assert found.poll() is None
-    found.send("stop", 60)
+    assert poll(found) is None
+    found.request_stop("stop", 60)
     assert outcome_of(found).exit_code is None
     assert not is_alive(pid)
     assert place.log_lines()[-1] == "saved"
@@ -368,7 +383,7 @@ def test_an_identity_opens_exactly_its_process(place: Workplace) -> None:
     assert ProcessIdentity.of(identity.pid) != identity
 
 
-def test_a_zombie_is_nobody() -> None:
+def test_a_zombie_is_not_alive() -> None:
     pid = os.posix_spawn("/bin/true", ["true"], {})
     descriptor = os.pidfd_open(pid)
     wait_until(lambda: has_ended(descriptor))

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 from pmssm.supervisor.launchers.attempt_files import ATTEMPT_VARIABLE
-from pmssm.supervisor.launchers.local import LocalAttempt
+from pmssm.supervisor.launchers.base import NeverStarted
+from pmssm.supervisor.launchers.local_attempt import LocalAttempt
 from pmssm.supervisor.launchers.process_identity import ProcessIdentity
 from pmssm.supervisor.launchers.shim import NOT_STARTED
-from support.shim_attempts import HEADER, Workplace, is_alive, is_stopped
+from pmssm.supervisor.session.events import Exit
+from support.shim_attempts import HEADER, Workplace, is_alive, is_stopped, poll
 from support.waiting import wait_until
 
 SLEEP = 'echo $$ > "$here/pid"; exec sleep 600'
@@ -53,7 +55,7 @@ def test_nothing_but_the_records_is_left_in_the_folder(place: Workplace) -> None
     assert {entry.stat().st_mode & 0o077 for entry in place.folder.iterdir() if entry.name != "spec.json"} == {0}
 
 
-def test_the_shim_says_nothing_when_all_is_well(place: Workplace) -> None:
+def test_the_shim_prints_nothing_when_all_is_well(place: Workplace) -> None:
     place.shim(place.spec("exit 0")).exit()
     assert (place.folder / "shim.log").read_text() == ""
 
@@ -67,7 +69,7 @@ def test_output_and_errors_go_into_the_log_after_the_header(place: Workplace) ->
     assert place.log.read_text() == f"an earlier attempt\n{HEADER}out\nerr\n"
 
 
-def test_the_environment_is_exactly_the_one_asked_for(place: Workplace) -> None:
+def test_the_environment_is_exactly_the_requested_one(place: Workplace) -> None:
     spec = place.spec(["/usr/bin/env", "-0"], {"CUDA_VISIBLE_DEVICES": "", "ODD": "a=b\nc", "BYTES": "\udcff"})
     place.shim(spec).exit()
     found = set(place.log.read_bytes().removeprefix(HEADER.encode()).rstrip(b"\0\n").split(b"\0"))
@@ -260,7 +262,7 @@ def test_the_whole_process_group_is_stopped(place: Workplace) -> None:
     assert not is_alive(child)
 
 
-def test_a_closed_terminal_means_nothing_to_the_shim(place: Workplace) -> None:
+def test_the_shim_ignores_the_end_of_its_terminal(place: Workplace) -> None:
     shim = place.shim(place.spec(SLEEP))
     pid = place.pid("pid")
     shim.send(signal.SIGHUP)
@@ -346,13 +348,13 @@ def test_of_many_shims_on_one_folder_one_starts_the_command(place: Workplace) ->
 
 
 def test_a_shim_that_comes_after_an_engine_gave_it_up_starts_nothing(place: Workplace) -> None:
-    assert LocalAttempt.recover(place.folder) is None
+    assert LocalAttempt.adopt(place.folder).outcome == NeverStarted()
     shim = place.shim(place.spec('echo started > "$here/starts"'))
     assert shim.wait() == 0
     assert not (place.path / "starts").exists()
     assert not place.log.exists()
     assert not (place.folder / "exit.json").exists()
-    assert LocalAttempt.recover(place.folder) is None
+    assert LocalAttempt.adopt(place.folder).outcome == NeverStarted()
 
 
 # A full disk
@@ -390,7 +392,7 @@ def test_an_exit_code_is_recorded_although_the_disk_is_full(tiny_disk: Path) -> 
 
 
 @pytest.mark.parametrize("pages", range(7))
-def test_however_full_the_disk_a_command_is_either_started_and_told_of_or_not_started(
+def test_however_full_the_disk_a_command_is_either_started_and_recorded_or_not_started(
     pages: int, tiny_disk: Path, tmp_path: Path
 ) -> None:
     place = Workplace(tiny_disk)
@@ -401,10 +403,10 @@ def test_however_full_the_disk_a_command_is_either_started_and_told_of_or_not_st
     fill(tiny_disk, pages)
     try:
         place.shim(spec).wait()
-        outcome = LocalAttempt(place.folder, -1).poll()
+        outcome = poll(LocalAttempt(place.folder, -1))
     finally:
         place.end()
-    assert outcome is not None
+    assert isinstance(outcome, Exit)
     if (tmp_path / "starts").exists():
         assert (tmp_path / "starts").read_text() == "started\n"
         assert outcome.exit_code == 9

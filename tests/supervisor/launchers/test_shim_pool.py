@@ -1,4 +1,4 @@
-"""The shim that is kept warm: used once, replaced when it was killed, gone with its engine."""
+"""The spare shim: used once, replaced when it was killed, gone with its engine."""
 
 import os
 import signal
@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pmssm.supervisor.launchers.local import LocalAttempt
+from pmssm.supervisor.launchers.local_attempt import LocalAttempt
 from pmssm.supervisor.launchers.shim import NOT_STARTED
 from pmssm.supervisor.launchers.shim_pool import IdleShim, ShimPool
-from support.shim_attempts import Workplace
+from support.shim_attempts import Workplace, outcome_of
 from support.waiting import wait_until
 
 
 @pytest.fixture
 def shims() -> Iterator[ShimPool]:
-    supply = ShimPool()
-    yield supply
-    supply.close()
+    pool = ShimPool()
+    yield pool
+    pool.close()
 
 
 def _spare(shims: ShimPool) -> IdleShim:
@@ -27,7 +27,7 @@ def _spare(shims: ShimPool) -> IdleShim:
 
 
 def _ending(attempt: LocalAttempt) -> int | None:
-    return wait_until(attempt.poll, what="the end of an attempt").exit_code
+    return outcome_of(attempt).exit_code
 
 
 def test_an_attempt_runs_under_the_spare_shim(shims: ShimPool, place: Workplace) -> None:
@@ -64,16 +64,16 @@ def test_a_folder_with_a_newline_and_odd_bytes_in_its_name_reaches_the_shim(shim
     assert _ending(attempt) == 0
 
 
-def test_a_shim_that_has_ended_before_it_is_told_anything_is_an_attempt_that_failed_to_start(
+def test_a_shim_that_has_ended_before_it_gets_its_folder_is_an_attempt_that_failed_to_start(
     shims: ShimPool, place: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tell = IdleShim.tell
+    assign = IdleShim.assign
 
-    def tell_late(shim: IdleShim, folder: Path) -> None:
+    def assign_late(shim: IdleShim, folder: Path) -> None:
         wait_until(lambda: os.waitid(os.P_PID, shim.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG), what="a dead shim")
-        tell(shim, folder)
+        assign(shim, folder)
 
-    monkeypatch.setattr(IdleShim, "tell", tell_late)
+    monkeypatch.setattr(IdleShim, "assign", assign_late)
     monkeypatch.setattr(sys, "executable", "/bin/false")
     attempt, ready = LocalAttempt.start(place.folder, place.spec("exit 0"), shims)
     os.close(ready)

@@ -12,9 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
+from pmssm.trainers.cli.main import commands
+from pmssm.trainers.cli.train_commands import make_command
 from pmssm.trainers.data.prepared import load_prepared
+from pmssm.trainers.data.reading import FORMATS
+from pmssm.trainers.data.targets import TARGETS
 from pmssm.trainers.inference.model_file import load_surrogate
 from pmssm.trainers.inference.surrogate import OutsideTrainingWarning
+from pmssm.trainers.models.recipes import RECIPES, Recipe
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -76,19 +82,19 @@ def test_a_training_stopped_killed_and_resumed_is_bit_for_bit_the_uninterrupted_
     assert whole.stderr == ""
 
     broken = (*settings, "--output", tmp_path / "broken", "--checkpoint-seconds", 0.2)
-    status, said = interrupt(start_cli, broken, signal.SIGTERM, "Epoch 0001")
-    assert status == 143, said
-    assert "Checkpoint saved at epoch 000" in said
-    assert "Stopped by SIGTERM" in said
+    status, output = interrupt(start_cli, broken, signal.SIGTERM, "Epoch 0001")
+    assert status == 143, output
+    assert "Checkpoint saved at epoch 000" in output
+    assert "Stopped by SIGTERM" in output
 
-    status, said = interrupt(start_cli, broken, signal.SIGKILL, "Epoch 0002")
+    status, output = interrupt(start_cli, broken, signal.SIGKILL, "Epoch 0002")
     assert status == -signal.SIGKILL
-    assert "Resumed at epoch 000" in said
-    assert f"Training for {SETTINGS[name][1]} epochs" in said
+    assert "Resumed at epoch 000" in output
+    assert f"Training for {SETTINGS[name][1]} epochs" in output
 
     if name == "transformer":
         longer = cli(*broken, "--epochs", 9)
-        assert "with epochs, which the cosine schedule spans, 3, this one has 9; go back to 3, or" in only_line(longer)
+        assert "with epochs, which the cosine schedule spans, 3, this one has 9; use 3, or" in only_line(longer)
 
     resumed = cli(*broken)
     assert resumed.returncode == 0, resumed
@@ -116,8 +122,8 @@ def test_the_log_has_the_documented_lines(trained: tuple[Path, str]) -> None:
         re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \[info     \] mlp                  \| ", line) for line in lines
     )
     assert any(line.endswith("| Training for 3 epochs") for line in lines)
-    figures = r"Train MSE = \d+\.\d{6} \| Val MSE = \d+\.\d{6} \| LR = 1\.000000e-04"
-    epochs = [line for line in lines if re.search(rf"\| Epoch \d{{4}} \| {figures}$", line)]
+    scores = r"Train MSE = \d+\.\d{6} \| Val MSE = \d+\.\d{6} \| LR = 1\.000000e-04"
+    epochs = [line for line in lines if re.search(rf"\| Epoch \d{{4}} \| {scores}$", line)]
     assert [line.split("| Epoch ")[1][:4] for line in epochs] == ["0001", "0002", "0003"]
 
 
@@ -156,7 +162,7 @@ def test_a_finished_training_leaves_model_metrics_plots_and_a_flat_result(
     assert 1 - mse / np.var(meta.val_targets) == pytest.approx(result["r2"], abs=1e-5)
 
 
-def test_the_surrogate_takes_physical_points_and_says_when_they_lie_outside(
+def test_the_surrogate_takes_physical_points_and_warns_of_those_outside_the_training_range(
     trained: tuple[Path, str], make_rows: Callable[..., np.ndarray]
 ) -> None:
     surrogate = load_surrogate(trained[0] / "model.pt")
@@ -187,12 +193,9 @@ def test_a_start_on_a_finished_training_writes_the_same_results_again(
 
 def test_a_checkpoint_of_other_settings_is_refused(trained: tuple[Path, str], prepared: Path, cli: Run) -> None:
     done = cli("mlp", "--data", prepared, "--output", trained[0], "--epochs", 3, "--seed", 7)
-    assert (
-        "checkpoint.pt: belongs to a training with seed 42, this one has 7; go back to 42, or start over"
-        in only_line(done)
-    )
+    assert "checkpoint.pt: belongs to a training with seed 42, this one has 7; use 42, or start over" in only_line(done)
     done = cli("mlp", "--data", prepared, "--output", trained[0], "--epochs", 2)
-    assert "has 3 epochs behind it, --epochs 2 asks for fewer" in only_line(done)
+    assert "already has 3 epochs, more than --epochs 2" in only_line(done)
 
 
 def test_more_epochs_and_a_damaged_checkpoint_and_fresh(prepared: Path, tmp_path: Path, cli: Run) -> None:
@@ -230,7 +233,7 @@ def test_sigint_ends_with_130_and_a_second_trainer_is_kept_out(
     arguments = ("mlp", "--data", prepared, "--output", tmp_path, "--threads", 1)
     first = start_cli(*arguments)
     wait_for(first, "Epoch 0001")
-    assert "another trainer is at work here" in only_line(cli(*arguments))
+    assert "another trainer uses this folder" in only_line(cli(*arguments))
     first.send_signal(signal.SIGINT)
     rest, _ = first.communicate(timeout=60)
     assert first.returncode == 130
@@ -240,11 +243,11 @@ def test_sigint_ends_with_130_and_a_second_trainer_is_kept_out(
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("mlp", "--data", "{tmp}", "--output", "{tmp}/out"), "holds no prepared data"),
+        (("mlp", "--data", "{tmp}", "--output", "{tmp}/out"), "contains no prepared data"),
         (("mlp", "--data", "{data}", "--output", "{tmp}/file/out"), "Not a directory"),
         (("prepare", "--testing", "--output", "{tmp}/file/out"), "Not a directory"),
         (("prepare", "--output", "/proc/out", "--testing"), "/proc/out"),
-        (("mlp", "--data", "{data}", "--output", "{tmp}/out", "--device", "cuda"), "PyTorch sees no CUDA GPU"),
+        (("mlp", "--data", "{data}", "--output", "{tmp}/out", "--device", "cuda"), "PyTorch finds no CUDA GPU"),
         (("prepare", "--output", "{tmp}/out", "--data", "{tmp}/none*.root"), "none*.root': no ROOT, CSV"),
     ],
 )
@@ -295,3 +298,25 @@ def test_testing_runs_prepare_and_a_trainer_on_a_few_rows(tmp_path: Path, cli: R
     assert done.returncode == 0, done
     assert "1,024 rows to train" in done.stdout
     assert "Training for 2 epochs" in done.stdout
+
+
+def test_each_recipe_has_a_command_with_its_learning_rate_and_what_a_resume_needs() -> None:
+    assert set(RECIPES) < set(commands.commands)
+    for name, schedule in {"mlp": "a resume may use more --epochs", "tabm": "a resume needs the same --epochs"}.items():
+        help_text = " ".join(CliRunner().invoke(commands, [name, "--help"]).output.split())
+        assert RECIPES[name].summary in help_text
+        assert f"[default: {RECIPES[name].learning_rate}; x>0]" in help_text
+        assert schedule in help_text
+
+
+def test_a_recipe_alone_makes_a_command() -> None:
+    recipe = Recipe("mlp:PMSSMFeedForward", "a model of tomorrow", 0.5, 0.0, cosine=True, clip_norm=None)
+    assert "Train a model of tomorrow." in CliRunner().invoke(make_command("tomorrow", recipe), ["--help"]).output
+
+
+def test_the_help_of_prepare_names_every_format_and_target() -> None:
+    help_text = CliRunner().invoke(commands, ["prepare", "--help"]).output
+    for each in FORMATS:
+        assert each.name in help_text
+    for target in TARGETS.values():
+        assert target.branch in help_text

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pmssm.trainers.data.columns import COLUMNS, parameter_columns
 from pmssm.trainers.data.prepare import prepare
-from pmssm.trainers.data.reading import READERS, read_chunks
+from pmssm.trainers.data.reading import SUFFIXES, read_chunks
 from pmssm.trainers.data.scan_files import ScanSelection
 from pmssm.trainers.errors import DataError, OptionError
 from support.bad_scan_files import BAD_INPUTS, NAMES, ROW, columns, npz, parquet, rntuple, root
@@ -27,15 +27,15 @@ DOCUMENTED = (Path(__file__).parents[3] / "docs" / "reference" / "data-errors.md
 Write = Callable[..., Path]
 
 
-def read(path: Path, choice: ScanSelection = ScanSelection()) -> np.ndarray:  # noqa: B008 (frozen)
+def read(path: Path, selection: ScanSelection = ScanSelection()) -> np.ndarray:  # noqa: B008 (frozen)
     """The 19 parameters and the target of all rows."""
-    return np.concatenate(list(read_chunks(path, choice.columns(), tree=choice.tree)))[:, : len(COLUMNS)]
+    return np.concatenate(list(read_chunks(path, selection.columns(), tree=selection.tree)))[:, : len(COLUMNS)]
 
 
 def documented(description: str, message: str) -> str:
-    """The row of docs/reference/data-errors.md; what a library said of a damaged file changes with its version."""
-    told = re.sub(r" \(\w+: .*\)$", " (…)", message)
-    return f"| {description} | `{told}` |" if "`" not in told else f"| {description} | ``{told}`` |"
+    """The row of docs/reference/data-errors.md; the text of a library about a damaged file changes with its version."""
+    line = re.sub(r" \(\w+: .*\)$", " (…)", message)
+    return f"| {description} | `{line}` |" if "`" not in line else f"| {description} | ``{line}`` |"
 
 
 @pytest.mark.parametrize("description", BAD_INPUTS)
@@ -44,7 +44,7 @@ def test_a_bad_file_is_refused_in_the_documented_line_and_leaves_nothing(descrip
     given.mkdir()
     path = BAD_INPUTS[description](given)
     with pytest.raises(DataError) as caught:
-        prepare(tmp_path / "out", patterns=[str(path)], choice=ScanSelection())
+        prepare(tmp_path / "out", patterns=[str(path)], selection=ScanSelection())
     message = str(caught.value)
     assert message.isprintable()
     assert message.startswith(f"{path.resolve()}: ")
@@ -55,16 +55,14 @@ def test_a_bad_file_is_refused_in_the_documented_line_and_leaves_nothing(descrip
 def test_parquet_without_its_library_names_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = parquet(tmp_path)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(
-        DataError, match=r"scan\.parquet: reading Parquet needs pyarrow; `pip install pyarrow`, or give"
-    ):
+    with pytest.raises(DataError, match=r"scan\.parquet: reading Parquet needs pyarrow; `pip install pyarrow`, or use"):
         read(path)
 
 
 # What looks odd and is read all the same
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_name_and_the_log_says_so(
+def test_a_byte_order_mark_is_no_part_of_the_first_name_and_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "scan.csv").write_text(f"{NAMES}\n{ROW}\n", encoding="utf-8-sig")
@@ -105,7 +103,7 @@ def with_names(spelling: Callable[[str], str]) -> dict[str, np.ndarray]:
         (lambda name: {"IN_At": "trilinear"}.get(name, name.lower()[3:] + "_in"), ("*_in", "At=trilinear")),
     ],
 )
-def test_parameters_are_found_with_or_without_prefix_and_as_branches_says(
+def test_parameters_are_found_with_or_without_prefix_and_by_the_branches_option(
     spelling: Callable[[str], str], branches: tuple[str, ...], tmp_path: Path
 ) -> None:
     expected = np.column_stack(list(columns().values()))
@@ -118,13 +116,13 @@ def test_parameters_are_found_with_or_without_prefix_and_as_branches_says(
 def test_the_target_may_have_another_name_and_keep_its_cuts(tmp_path: Path) -> None:
     arrays = columns()
     np.savez(tmp_path / "scan.npz", **{"oh2" if name == "MO_Omega" else name: a for name, a in arrays.items()})
-    choice = ScanSelection(branches=("MO_Omega=oh2",))
-    np.testing.assert_array_equal(read(tmp_path / "scan.npz", choice)[:, -1], arrays["MO_Omega"])
+    selection = ScanSelection(branches=("MO_Omega=oh2",))
+    np.testing.assert_array_equal(read(tmp_path / "scan.npz", selection)[:, -1], arrays["MO_Omega"])
 
 
 @pytest.mark.parametrize("item", ["IN_", "a*b*", "At=", "Atop=x", "=x", ""])
 def test_branches_that_mean_nothing_are_refused(item: str) -> None:
-    with pytest.raises(OptionError, match=r"--branches .*: give a pattern with one star"):
+    with pytest.raises(OptionError, match=r"--branches .*: use a pattern with one star"):
         parameter_columns((item,))
 
 
@@ -156,7 +154,7 @@ def file_of(suffix: str, content: bytes) -> Iterator[Path]:
         yield path
 
 
-@given(st.sampled_from(sorted(READERS)), st.binary(max_size=300) | st.text(max_size=200).map(str.encode))
+@given(st.sampled_from(sorted(SUFFIXES)), st.binary(max_size=300) | st.text(max_size=200).map(str.encode))
 @settings(max_examples=60, deadline=None)
 def test_any_bytes_are_refused_in_one_line(suffix: str, content: bytes) -> None:
     with file_of(suffix, content) as path, pytest.raises(DataError) as caught:
@@ -179,8 +177,8 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def test_a_damaged_file_is_refused_in_one_line_or_gives_as_many_numbers(whole: Path, data: st.DataObject) -> None:
     content = bytearray(whole.read_bytes())
     for _ in range(data.draw(st.integers(1, 3))):
-        place = data.draw(st.integers(0, len(content) - 1))
-        content[place : place + data.draw(st.integers(0, 8))] = data.draw(st.binary(max_size=8))
+        start = data.draw(st.integers(0, len(content) - 1))
+        content[start : start + data.draw(st.integers(0, 8))] = data.draw(st.binary(max_size=8))
     with file_of(whole.suffix, bytes(content)) as path:
         try:
             rows = read(path)

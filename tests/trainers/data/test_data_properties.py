@@ -13,7 +13,7 @@ from pmssm.trainers.data.columns import COLUMNS
 from pmssm.trainers.data.cuts import apply_cuts
 from pmssm.trainers.data.reading import read_chunks
 from pmssm.trainers.data.scan_files import ScanSelection, natural_key
-from pmssm.trainers.data.standardize import measure
+from pmssm.trainers.data.standardize import fit_standardizer
 from pmssm.trainers.data.targets import TARGETS
 
 anything = st.one_of(st.floats(width=64), st.sampled_from([-1.0, 0.0, 1.0, 0.5, math.nan, math.inf]))
@@ -24,7 +24,7 @@ tables = st.integers(0, 12).flatmap(lambda n: npst.arrays(np.float64, (n, len(CO
 def test_every_row_is_usable_or_fell_to_exactly_one_cut(rows: np.ndarray) -> None:
     pruned = apply_cuts(rows, TARGETS["relic_density"])
     kept = rows[pruned.usable]
-    assert len(kept) + pruned.fell.total() == len(rows)
+    assert len(kept) + pruned.dropped.total() == len(rows)
     assert np.isfinite(kept.astype(np.float32)).all()
     assert ((kept[:, -1] > 0) & (kept[:, -1] < 1)).all()
 
@@ -49,7 +49,7 @@ finite = st.floats(-1e6, 1e6)
 def test_statistics_do_not_depend_on_the_chunks_and_scale_to_mean_0_and_deviation_1(
     rows: np.ndarray, size: int
 ) -> None:
-    scaling = measure(lambda: [rows[start : start + size] for start in range(0, len(rows), size)])
+    scaling = fit_standardizer(lambda: [rows[start : start + size] for start in range(0, len(rows), size)])
     np.testing.assert_allclose(scaling.mean, rows.mean(axis=0), rtol=1e-9, atol=1e-9)
     scaled = scaling.apply(rows)
     assert np.isfinite(scaled).all()
@@ -64,7 +64,7 @@ def test_statistics_do_not_depend_on_the_chunks_and_scale_to_mean_0_and_deviatio
 @given(st.floats(-1e5, 1e5), st.integers(1, 500))
 def test_a_constant_column_is_0_whatever_its_value_and_length(value: float, count: int) -> None:
     rows = np.full((count, 1), value)
-    scaling = measure(lambda: [rows])
+    scaling = fit_standardizer(lambda: [rows])
     assert (scaling.apply(rows) == 0).all()
 
 

@@ -1,4 +1,4 @@
-"""What is said of scan data before a training, and that no point is on both sides of the split."""
+"""The report on scan data before a training; no point is on both sides of the split."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ Write = Callable[..., Path]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def told(*patterns: object, **choice: object) -> str:
-    meta = check([str(pattern) for pattern in patterns], ScanSelection(**choice))  # type: ignore[arg-type]
+def report_text(*patterns: object, **selection: object) -> str:
+    meta = check([str(pattern) for pattern in patterns], ScanSelection(**selection))  # type: ignore[arg-type]
     return "\n".join([*report_lines(meta), *warning_lines(meta)])
 
 
-def test_a_point_that_two_files_share_is_kept_once_and_the_report_says_so(
+def test_a_point_that_two_files_share_is_kept_once_and_is_in_the_report(
     tmp_path: Path, root_file: Write, csv_file: Write, make_rows: Make
 ) -> None:
     rows = make_rows(100)
@@ -41,7 +41,7 @@ def test_a_point_that_two_files_share_is_kept_once_and_the_report_says_so(
     again = rows[:30].copy()
     again[:5, -1] /= 2
     csv_file(tmp_path / "scan_2.csv", np.concatenate([again, make_rows(50, seed=2)]))
-    prepare(tmp_path / "out", patterns=[str(tmp_path)], choice=ScanSelection())
+    prepare(tmp_path / "out", patterns=[str(tmp_path)], selection=ScanSelection())
     prepared = load_prepared(tmp_path / "out")
     assert prepared.meta["counts"] == {"read": 180, "usable": 180, "copies": 30, "train": 135, "val": 15}
     train, val = ({row.tobytes() for row in part} for part in (prepared.train_inputs, prepared.val_inputs))
@@ -64,7 +64,7 @@ def test_the_first_of_equal_points_is_found_and_no_other(rows: np.ndarray) -> No
     assert first.tolist() == [points.index(point) for point in points]
 
 
-def test_many_different_points_are_no_copies() -> None:
+def test_many_different_points_are_no_duplicates() -> None:
     rows = np.random.default_rng(1).uniform(-2000, 2000, (100_000, 2)).round(0)
     distinct = len(np.unique(rows.astype(np.float32), axis=0))
     assert len(np.unique(first_occurrences(point_keys(rows)))) == distinct
@@ -75,7 +75,7 @@ def test_the_report_has_rows_cuts_ranges_and_what_is_constant_or_not_finite(
 ) -> None:
     rows = make_rows(100)
     rows[:3, -1], rows[3, 2], rows[4:6, 17] = -1, np.nan, np.inf
-    text = told(root_file(tmp_path / "scan.root", rows))
+    text = report_text(root_file(tmp_path / "scan.root", rows))
     assert "Rows: 100 read from 1 file, 94 usable (94.0 %); pruned 3 MO_Omega = -1 (calculation failed), 3 not" in text
     assert "Split: 85 to train, 9 to validate (seed 42)" in text
     assert "Target: relic_density = MO_Omega, learned as it is; lowest 0.1" in text
@@ -96,16 +96,19 @@ LSP = np.array([
 ])  # fmt: skip
 
 
-def test_the_lightest_sparticle_is_told_from_its_type_and_composition() -> None:
-    classes = [LSP_CLASSES[place] for place in classify(LSP)]
+def test_the_class_of_the_lightest_sparticle_follows_from_its_type_and_composition() -> None:
+    classes = [LSP_CLASSES[index] for index in classify(LSP)]
     assert classes == ["bino", "wino", "higgsino", "mixed", "no neutralino", "wino", "unknown"]
 
 
 def test_neutralino_lsp_keeps_neutralinos_and_the_arrays_know_which(tmp_path: Path, make_rows: Make) -> None:
     path = with_lsp(tmp_path / "scan.npz", make_rows(70), np.tile(LSP[:5], (14, 1)))
-    assert "bino 14 (20 %), wino 14 (20 %), higgsino 14 (20 %), mixed 14 (20 %), no neutralino 14 (20 %)" in told(path)
-    assert f"14 {LSP_TYPE} not 1-3 (no neutralino)" in told(path, neutralino_lsp=True)
-    prepare(tmp_path / "out", patterns=[str(path)], choice=ScanSelection(neutralino_lsp=True))
+    assert (
+        "bino 14 (20 %), wino 14 (20 %), higgsino 14 (20 %), mixed 14 (20 %), no neutralino 14 (20 %)"
+        in report_text(path)
+    )
+    assert f"14 {LSP_TYPE} not 1-3 (no neutralino)" in report_text(path, neutralino_lsp=True)
+    prepare(tmp_path / "out", patterns=[str(path)], selection=ScanSelection(neutralino_lsp=True))
     prepared = load_prepared(tmp_path / "out")
     counts = np.bincount(np.concatenate([prepared.train_lsp, prepared.val_lsp]), minlength=6)
     assert counts.tolist() == [0, 14, 14, 14, 14, 0]
@@ -113,7 +116,7 @@ def test_neutralino_lsp_keeps_neutralinos_and_the_arrays_know_which(tmp_path: Pa
 
 def test_neutralino_lsp_without_its_branch_is_refused(tmp_path: Path, root_file: Write) -> None:
     with pytest.raises(DataError, match=r"no branch named 'SP_LSP_type'.*leave out --neutralino-lsp"):
-        told(root_file(tmp_path / "scan.root"), neutralino_lsp=True)
+        report_text(root_file(tmp_path / "scan.root"), neutralino_lsp=True)
 
 
 @pytest.mark.parametrize("name", list(TARGETS))
@@ -127,7 +130,7 @@ def test_every_target_goes_to_what_is_learned_and_back(
     rows[6, -1] = 1.5
     path = csv_file(tmp_path / "scan.csv", rows)
     path.write_text(path.read_text().replace("MO_Omega", target.branch))
-    prepare(tmp_path / "out", patterns=[str(path)], choice=ScanSelection(target=target))
+    prepare(tmp_path / "out", patterns=[str(path)], selection=ScanSelection(target=target))
     prepared = load_prepared(tmp_path / "out")
     assert prepared.target == target
     assert prepared.meta["counts"]["usable"] == (53 if name == "relic_density" else 54)
@@ -144,7 +147,7 @@ def test_any_branch_is_a_target_with_cuts_of_its_own(tmp_path: Path, csv_file: W
     path = csv_file(tmp_path / "scan.csv", make_rows(60))
     path.write_text(path.read_text().replace("MO_Omega", "SP_m_h0"))
     target = find_target("SP_m_h0", transform="none", above=0.2, below=None)
-    text = told(path, target=target)
+    text = report_text(path, target=target)
     assert "Target: SP_m_h0 = SP_m_h0, learned as it is; lowest 0.2" in text
     assert " SP_m_h0 <= 0.2" in text and "= -1" not in text
 
@@ -156,9 +159,9 @@ def test_marks_of_failed_calculations_that_no_cut_drops_are_named(
     rows[:7, -1] = -1
     path = csv_file(tmp_path / "scan.csv", rows)
     uncut, cut = (find_target("MO_Omega", transform="none", above=above, below=None) for above in (None, -1))
-    assert "MO_Omega is -1 in 7 usable rows" in told(path, target=uncut)
-    assert "--target-above -1, or --target relic_density, drops them" in told(path, target=uncut)
-    assert "is -1 in" not in told(path, target=cut)
+    assert "MO_Omega is -1 in 7 usable rows" in report_text(path, target=uncut)
+    assert "--target-above -1, or --target relic_density, drops them" in report_text(path, target=uncut)
+    assert "is -1 in" not in report_text(path, target=cut)
 
 
 values = npst.arrays(np.float64, st.integers(2, 50), elements=st.floats(1e-30, 1e30) | st.floats(-1e6, 1e6))

@@ -22,8 +22,8 @@ Make = Callable[..., Rows]
 Write = Callable[..., Path]
 
 
-def run(output: Path, *patterns: object, cache: Path | None = None, **choice: int) -> None:
-    prepare(output, patterns=[str(pattern) for pattern in patterns], choice=ScanSelection(**choice), cache=cache)
+def run(output: Path, *patterns: object, cache: Path | None = None, **selection: int) -> None:
+    prepare(output, patterns=[str(pattern) for pattern in patterns], selection=ScanSelection(**selection), cache=cache)
 
 
 def arrays(folder: Path) -> list[NDArray[np.generic]]:

@@ -1,4 +1,4 @@
-"""`predict`, `export` and load_surrogate: what people do with a finished model."""
+"""`predict`, `export` and load_surrogate: the uses of a finished model."""
 
 from __future__ import annotations
 
@@ -22,15 +22,6 @@ from pmssm.trainers.precision import Precision
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Floats = NDArray[np.float64]
-
-
-@pytest.fixture(scope="module")
-def model(prepared: Path, tmp_path_factory: pytest.TempPathFactory, cli: Run) -> Path:
-    """An ensemble of two perceptrons, trained for one epoch."""
-    output = tmp_path_factory.mktemp("model")
-    done = cli("mlp", "--data", prepared, "--output", output, "--epochs", 1, "--threads", 1, "--ensemble", 2)
-    assert done.returncode == 0, done
-    return output / "model.pt"
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +59,7 @@ def test_each_format_of_points_gets_a_row_of_results_a_point(
     source, output = write_points(tmp_path / f"in{suffix}", points), tmp_path / f"out{suffix}"
     predict_file(model, source, output, tree=TREE, branches=(), device="cpu")
     table = read_table(output)
-    members = load_surrogate(model).ask(points)
+    members = load_surrogate(model).predict_members(points, warn=False)
     assert list(table) == ["relic_density", "relic_density_spread", "outside_training_range"]
     np.testing.assert_allclose(table["relic_density"].astype(float), members.mean(axis=0), rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(table["relic_density_spread"].astype(float), members.std(axis=0), rtol=1e-3, atol=1e-7)
@@ -78,7 +69,10 @@ def test_each_format_of_points_gets_a_row_of_results_a_point(
 
 def test_bf16_is_close_to_fp32_and_reaches_the_body_alone(model: Path, points: Floats) -> None:
     exact, coarse = load_surrogate(model), load_surrogate(model).to(torch.device("cpu"), Precision.BF16)
-    off = np.abs(coarse.ask(points) - exact.ask(points)) / exact.scaling.std[-1]
+    off = (
+        np.abs(coarse.predict_members(points, warn=False) - exact.predict_members(points, warn=False))
+        / exact.scaling.std[-1]
+    )
     assert 0 < off.max() < 0.05
     types = {name: parameter.dtype for name, parameter in coarse.models[0].named_parameters()}
     assert types["hidden.1.weight"] == torch.bfloat16
@@ -95,7 +89,7 @@ def test_points_with_nan_are_predicted_as_nan_and_lie_outside(model: Path, point
     assert table["outside_training_range"].tolist() == [False, False, True, False, False]
 
 
-def test_the_command_says_how_many_points_lie_outside_and_where(
+def test_the_command_counts_the_points_outside_by_parameter(
     model: Path, points: Floats, tmp_path: Path, cli: Run
 ) -> None:
     done = cli("predict", model, "--input", write_points(tmp_path / "p.csv", points), "--output", tmp_path / "o.csv")
@@ -138,11 +132,11 @@ def test_a_bad_file_leaves_the_output_as_it_was_and_gives_one_line(
         (("none.csv", "out.csv"), "none.csv: no such file"),
         (("in.xls", "out.csv"), "in.xls: its name must end in one of .root"),
         (("in.csv", "out.xls"), "out.xls: its name must end in one of .csv"),
-        (("in.csv", "in.csv"), "in.csv: is the input"),
-        (("in.csv", "none/out.csv"), "none is not there"),
+        (("in.csv", "in.csv"), "in.csv: is the input file"),
+        (("in.csv", "none/out.csv"), "none does not exist"),
     ],
 )
-def test_files_that_cannot_be_meant_are_refused(
+def test_files_with_a_wrong_name_or_place_are_rejected(
     names: tuple[str, str], expected: str, model: Path, points: Floats, tmp_path: Path
 ) -> None:
     source, output = names
@@ -172,17 +166,17 @@ def test_a_foreign_file_is_one_clear_error(model: Path, tmp_path: Path) -> None:
     torch.save({"weights": torch.zeros(3)}, tmp_path / "other.pt")
     torch.save({"format": 0, "name": "mlp"}, tmp_path / "old.pt")
     for name, expected in {
-        "text.pt": "text.pt: is no model, or a damaged one; give the model.pt that a trainer wrote",
-        "empty.pt": "empty.pt: is no model, or a damaged one",
-        "cut.pt": "cut.pt: is no model, or a damaged one",
-        "other.pt": "other.pt: is no model of pmssm-supervise",
-        "old.pt": "old.pt: is a model of another version",
+        "text.pt": "text.pt: not a model, or damaged; use the model.pt that a trainer wrote",
+        "empty.pt": "empty.pt: not a model, or damaged",
+        "cut.pt": "cut.pt: not a model, or damaged",
+        "other.pt": "other.pt: not a model of pmssm-supervise",
+        "old.pt": "old.pt: a model of another version",
     }.items():
         with pytest.raises(ModelError, match=expected) as caught:
             load_surrogate(tmp_path / name)
         assert "\n" not in str(caught.value)
         assert isinstance(caught.value, ValueError)
-    with pytest.raises(ModelError, match=r"is a checkpoint, not a model; give the model\.pt beside it"):
+    with pytest.raises(ModelError, match=r"a checkpoint, not a model; use the model\.pt in the same folder"):
         load_surrogate(model.with_name("checkpoint.pt"))
 
 
@@ -190,7 +184,7 @@ def test_an_exported_program_gives_what_the_model_gives(model: Path, points: Flo
     export_model(model, tmp_path / "model.pt2")
     exported = torch.export.load(tmp_path / "model.pt2").module()
     for rows in (points, points[:1]):
-        expected = load_surrogate(model).ask(rows).mean(axis=0)
+        expected = load_surrogate(model).predict_members(rows, warn=False).mean(axis=0)
         np.testing.assert_allclose(exported(torch.from_numpy(rows)).detach().numpy(), expected, rtol=1e-6, atol=1e-6)
     with pytest.raises(TrainerError, match=r"model\.pkl: its name must end in \.onnx"):
         export_model(model, tmp_path / "model.pkl")
@@ -205,7 +199,9 @@ def test_an_onnx_file_gives_what_the_model_gives_for_any_number_of_points(
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     for rows in (points, points[:1]):
         (found,) = session.run(None, {"points": rows})
-        np.testing.assert_allclose(found, load_surrogate(model).ask(rows).mean(axis=0), rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(
+            found, load_surrogate(model).predict_members(rows, warn=False).mean(axis=0), rtol=1e-6, atol=1e-6
+        )
 
 
 def test_an_export_that_differs_from_the_model_is_not_kept(
@@ -218,7 +214,7 @@ def test_an_export_that_differs_from_the_model_is_not_kept(
 
 
 @pytest.mark.parametrize("name", ["transformer", "tabm"])
-def test_models_that_ask_for_the_number_of_rows_are_exported_for_any_number(name: str) -> None:
+def test_models_that_use_the_number_of_rows_are_exported_for_any_number(name: str) -> None:
     model = RECIPES[name].build().eval()
     rows = torch.randn(5, 19)
     found = traced(model, torch.randn(8, 19)).module()(rows)

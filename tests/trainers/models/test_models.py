@@ -109,7 +109,7 @@ def test_training_follows_the_plain_model_with_per_tensor_adamw_and_clip_to_1e_1
             norms.append(nn.utils.clip_grad_norm_(plain.parameters(), recipe.clip_norm).item())
         reference.step()
         loss = F.mse_loss(ours(inputs[rows]), targets[rows])
-        flat.weights.differentiate(loss, flat.gradient)
+        flat.weights.backward_into(flat.gradient, loss)
         flat.step()
         assert loss.item() == pytest.approx(expected.item(), rel=1e-12, abs=1e-12)
     if norms:
@@ -122,7 +122,7 @@ def test_copying_the_flat_buffer_copies_the_model(name: str, inputs: torch.Tenso
     flat = FlatAdamW(FlatParameters([model]), learning_rate=1e-2, weight_decay=0.0, clip_norm=None)
     with torch.no_grad():
         before, kept = model(inputs), flat.flat.clone()
-    flat.weights.differentiate(model(inputs).square().mean(), flat.gradient)
+    flat.weights.backward_into(flat.gradient, model(inputs).square().mean())
     flat.step()
     with torch.no_grad():
         assert not torch.equal(model(inputs), before)

@@ -13,57 +13,55 @@ from pmssm.trainers.data.targets import find_target
 from pmssm.trainers.report.page import HEADS, ranking, recommendation, seed_table
 from pmssm.trainers.report.plots import residuals, true_against_predicted
 from pmssm.trainers.report.scores import PointScores, is_significant, score
-from pmssm.trainers.report.trainings import Run as Training
+from pmssm.trainers.report.trainings import TrainedRun
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def test_figures_are_what_their_names_say() -> None:
+def test_each_score_is_what_its_name_promises() -> None:
     true = np.array([0.1, 0.12, 0.13, 0.5])
-    figures = score(true, np.array([0.105, 0.2, 0.13, 0.3]), np.array([1.0, 2.0, 3.0, 6.0]))
-    assert (figures.points, figures.mse_normalised) == (4, 3.0)
-    assert (figures.within_10, figures.within_20, figures.within_50) == (0.5, 0.5, 0.75)
-    assert figures.planck == pytest.approx(2 / 3)
-    assert figures.median_relative == pytest.approx((0.05 + 0.4) / 2)
+    scores = score(true, np.array([0.105, 0.2, 0.13, 0.3]), np.array([1.0, 2.0, 3.0, 6.0]))
+    assert (scores.points, scores.mse_normalised) == (4, 3.0)
+    assert (scores.within_10, scores.within_20, scores.within_50) == (0.5, 0.5, 0.75)
+    assert scores.planck == pytest.approx(2 / 3)
+    assert scores.median_relative == pytest.approx((0.05 + 0.4) / 2)
 
 
-def test_a_lead_is_clear_only_beyond_the_statistical_error() -> None:
+def test_a_lead_is_significant_only_beyond_the_statistical_error() -> None:
     noise = np.random.default_rng(1).uniform(0, 1, 1000)
     assert is_significant(noise, noise + 0.1)
     assert not is_significant(noise, np.roll(noise, 1))
 
 
-def trainings(**kinds: str) -> tuple[list[Training], dict[str, PointScores], np.ndarray]:
-    """Trainings of those names and kinds, the first the best, their figures, and the true values."""
+def trainings(**kinds: str) -> tuple[list[TrainedRun], dict[str, PointScores], np.ndarray]:
+    """Trainings of those names and kinds, the first the best, their scores, and the true values."""
     true = np.geomspace(1e-4, 0.9, 50)
     runs = [
-        Training(name, true * (1.1 + 0.1 * number), np.full(50, 0.1 + 0.1 * number), kind=kind)
+        TrainedRun(name, true * (1.1 + 0.1 * number), np.full(50, 0.1 + 0.1 * number), kind=kind)
         for number, (name, kind) in enumerate(kinds.items())
     ]
-    figures = {run.name: score(true, *(part for part in (run.predicted, run.squares) if part is not None))
+    scores = {run.name: score(true, *(part for part in (run.predicted, run.squares) if part is not None))
                for run in runs}  # fmt: skip
-    return runs, figures, true
+    return runs, scores, true
 
 
 def test_trainings_that_differ_in_their_seed_are_taken_together_under_the_name_of_their_group() -> None:
-    runs, figures, _ = trainings(a="wide", b="wide", c="deep", d="deep", e="alone")
-    (table,) = seed_table(runs, figures, {"a": "mlp-wide", "b": "mlp-wide", "c": "x", "d": "y"})
+    runs, scores, _ = trainings(a="wide", b="wide", c="deep", d="deep", e="alone")
+    (table,) = seed_table(runs, scores, {"a": "mlp-wide", "b": "mlp-wide", "c": "x", "d": "y"})
     assert [row["cells"][:3] for row in table["rows"]] == [
         ["mlp-wide", "2", "0.1500 ± 0.0707"],
         ["c, d", "2", "0.3500 ± 0.0707"],
     ]
     assert table["rows"][0]["cells"][4] == "15.0 ± 7.1 %"
-    assert seed_table(runs[4:], figures, {}) == []
+    assert seed_table(runs[4:], scores, {}) == []
 
 
-def test_where_the_logarithm_was_learned_the_report_says_what_its_figures_are_of() -> None:
-    runs, figures, true = trainings(mlp="mlp")
+def test_if_the_logarithm_was_learned_the_report_names_the_learned_quantity() -> None:
+    runs, scores, true = trainings(mlp="mlp")
     target = find_target("relic_density", transform="log", above=None, below=None)
-    assert "the smallest normalised error of ln(Ωh² / 0.12) (0.1000)" in recommendation(runs, figures, target)
-    note = ranking(runs, figures, HEADS, target)["note"]
-    assert (
-        "of z-scores of ln(Ωh² / 0.12); it ranks, is what was trained on, and chose each training's best epoch" in note
-    )
+    assert "the smallest normalised error of ln(Ωh² / 0.12) (0.1000)" in recommendation(runs, scores, target)
+    note = ranking(runs, scores, HEADS, target)["note"]
+    assert "ranking is by normalised MSE, of z-scores of ln(Ωh² / 0.12). The trainings minimised it" in note
     for picture in (
         true_against_predicted(runs[0], true, target),
         residuals(runs[0], true, true[:, None], ["IN_mu"], target),
@@ -72,9 +70,9 @@ def test_where_the_logarithm_was_learned_the_report_says_what_its_figures_are_of
 
 
 def test_the_planck_band_is_for_the_relic_density_alone() -> None:
-    runs, figures, _ = trainings(mlp="mlp")
+    runs, scores, _ = trainings(mlp="mlp")
     target = find_target("cls", transform="none", above=None, below=None)
-    table = ranking(runs, figures, HEADS[:-1], target)
+    table = ranking(runs, scores, HEADS[:-1], target)
     assert "0.12" not in " ".join(table["heads"]) + table["note"]
     assert len(table["rows"][0]["cells"]) == len(table["heads"])
 

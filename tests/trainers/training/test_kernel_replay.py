@@ -15,7 +15,8 @@ from pmssm.trainers.models.recipes import RECIPES
 from pmssm.trainers.precision import Precision
 from pmssm.trainers.signals import StopRequest
 from pmssm.trainers.training.kernel_replay import ReplayedStep, StoragePool, record
-from pmssm.trainers.training.loop import Trainer, TrainingConfig
+from pmssm.trainers.training.loop import Trainer
+from pmssm.trainers.training.state import TrainingConfig
 from pmssm.trainers.training.step import TrainingData
 from pmssm.trainers.training.train import build_models
 from torch import Tensor
@@ -39,7 +40,7 @@ def trainings(name: str, how: TrainingConfig, rows: int = 100) -> tuple[Trainer,
     replayed, computed = (Trainer(each, points, how, stop=StopRequest()) for each in models)
     computed.take_step = computed.step
     for training in (replayed, computed):
-        training.step.begin(range(how.ensemble), epoch=0, row=0)
+        training.step.start_epoch(range(how.ensemble), epoch=0, row=0)
     return replayed, computed
 
 
@@ -51,8 +52,8 @@ def test_replayed_steps_change_every_buffer_to_the_bits_that_computed_ones_do(
     assert isinstance(replayed.take_step, ReplayedStep)
     for epoch in range(2):
         for training in (replayed, computed):
-            training.optimizer.rate.fill_(1e-3 / (1 + epoch))
-            training.step.begin(range(training.settings.ensemble), epoch, row=0)
+            training.optimizer.learning_rate.fill_(1e-3 / (1 + epoch))
+            training.step.start_epoch(range(training.settings.ensemble), epoch, row=0)
             for rows in (24, 24, 24, 24, 4):
                 training.take_step(rows)
     for ours, theirs in zip(replayed.step.buffers(), computed.step.buffers(), strict=True):
@@ -71,7 +72,7 @@ def threads(count: int) -> Iterator[None]:
 
 
 def train(training: Trainer, *batches: int) -> None:
-    training.step.begin(range(training.settings.ensemble), epoch=0, row=0)
+    training.step.start_epoch(range(training.settings.ensemble), epoch=0, row=0)
     for rows in batches:
         training.take_step(rows)
 
@@ -98,7 +99,7 @@ def test_threads_that_share_the_rows_change_every_buffer_to_the_bits_that_one_pa
     with threads(3):
         replayed, computed = trainings(name, how, rows=700)
         computed.take_step = compute
-        assert replayed.step.parts == 3
+        assert replayed.step.slices == 3
         for training in (replayed, computed):
             train(training, 192, 192, 192, 124)
             train(training, 192, 192, 192, 124)
@@ -110,8 +111,8 @@ def test_what_goes_wrong_in_one_of_the_threads_is_not_lost() -> None:
     with threads(2):
         replayed, _ = trainings("transformer", replace(PLAIN, batch_size=128), rows=700)
         train(replayed, 128)
-        replayed.step.ahead.fill_(0)
-        replayed.step.ahead[-1] = 700  # of the second part, and no row
+        replayed.step.next_positions.fill_(0)
+        replayed.step.next_positions[-1] = 700  # of the second part, and no row
         with pytest.raises((RuntimeError, IndexError), match="out of"):
             replayed.take_step(128)
         assert torch.get_num_threads() == 2
@@ -123,7 +124,7 @@ def test_a_replay_goes_on_from_whatever_was_loaded_meanwhile() -> None:
     replayed.take_step(24)
     state = {name: tensor.clone() for name, tensor in computed.optimizer.state().items()}
     replayed.optimizer.load(state)
-    replayed.step.begin([0], epoch=0, row=0)
+    replayed.step.start_epoch([0], epoch=0, row=0)
     for training in (replayed, computed):
         training.take_step(24)
     assert torch.equal(replayed.optimizer.flat, computed.optimizer.flat)
@@ -164,7 +165,7 @@ def test_whatever_was_recorded_gives_the_same_for_other_numbers(steps: list[tupl
 
 
 def test_memory_is_used_again_by_later_kernels_and_by_other_tapes() -> None:
-    start, memory = torch.randn(64, 64), StoragePool()
+    start, pool = torch.randn(64, 64), StoragePool()
 
     def compute() -> None:
         value = start
@@ -174,8 +175,8 @@ def test_memory_is_used_again_by_later_kernels_and_by_other_tapes() -> None:
 
     used = []
     for _ in range(2):
-        record(compute, memory)
-        used.append({piece.data_ptr() for piece in memory.free})
+        record(compute, pool)
+        used.append({storage.data_ptr() for storage in pool.free})
     assert used[0] == used[1]
     assert len(used[0]) == 2
 

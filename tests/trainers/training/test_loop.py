@@ -15,8 +15,9 @@ from pmssm.trainers.inference.batched import PREDICTION_ROWS, predict
 from pmssm.trainers.signals import Stopped, StopRequest
 from pmssm.trainers.training.checkpoint import Checkpoints
 from pmssm.trainers.training.epoch_metrics import EpochMetrics
-from pmssm.trainers.training.loop import Trainer, TrainingConfig
+from pmssm.trainers.training.loop import Trainer
 from pmssm.trainers.training.metrics import MetricsWriter
+from pmssm.trainers.training.state import TrainingConfig
 from pmssm.trainers.training.step import TrainingData, epoch_order
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -13,10 +13,11 @@ from pmssm.trainers.training.adamw import FlatAdamW
 from pmssm.trainers.training.checkpoint import Checkpoints
 from pmssm.trainers.training.cuda_graph import warm_up
 from pmssm.trainers.training.flat_parameters import FlatParameters
-from pmssm.trainers.training.loop import Trainer, TrainingConfig
+from pmssm.trainers.training.loop import Trainer
 from pmssm.trainers.training.metrics import MetricsWriter
+from pmssm.trainers.training.state import TrainingConfig
 from pmssm.trainers.training.step import TrainingData, TrainingStep, epoch_order
-from pmssm.trainers.training.train import TrainingJob, build_models, precision_of
+from pmssm.trainers.training.train import TrainingJob, build_models, resolve_precision
 from torch import Tensor, nn
 
 NAMES = ["transformer", "transformer_tabular", "mlp"]
@@ -62,7 +63,7 @@ def trained(folder: Path, name: str, how: TrainingConfig, *, on: TrainingData | 
     return training
 
 
-def figures(training: Trainer) -> list[float]:
+def epoch_losses(training: Trainer) -> list[float]:
     return [value for row in training.progress.rows for value in (row.train_mse, row.val_mse)]
 
 
@@ -89,10 +90,10 @@ def test_a_batch_in_parts_gives_the_trajectory_of_a_whole_one_to_1e_12(name: str
     for parts in (1, 3):
         weights = FlatParameters([model.double() for model in build_models(name, how, CPU)])
         optimizer = FlatAdamW(weights, learning_rate=1e-3, weight_decay=0.1, clip_norm=1.0)
-        step = TrainingStep(points, optimizer, 200, parts=parts)
-        assert step.parts == parts
+        step = TrainingStep(points, optimizer, 200, slices=parts)
+        assert step.slices == parts
         for epoch in range(3):
-            step.begin([42], epoch, row=0)
+            step.start_epoch([42], epoch, row=0)
             step(200)
             step(100)
         losses.append(step.loss_sum.item())
@@ -106,7 +107,7 @@ def test_an_ensemble_stops_and_resumes_to_the_same_bits(tmp_path: Path) -> None:
     trained(tmp_path, "tiny", replace(how, epochs=2))  # a constant learning rate: the first half is that of the whole
     resumed = trained(tmp_path, "tiny", how)
     assert torch.equal(resumed.optimizer.flat, whole.optimizer.flat)
-    assert figures(resumed) == figures(whole)
+    assert epoch_losses(resumed) == epoch_losses(whole)
 
 
 def test_patience_runs_out_for_each_model_of_an_ensemble_by_itself(tmp_path: Path) -> None:
@@ -127,14 +128,14 @@ def test_a_warm_up_leaves_everything_as_it_was() -> None:
     )
     cold.optimizer.load(warm.optimizer.state())
     for training in (warm, cold):
-        training.step.begin([42], epoch=0, row=0)
+        training.step.start_epoch([42], epoch=0, row=0)
     for rows in (32, 32, 6):
         warm_up(warm.step, rows)
         warm.step(rows)
         cold.step(rows)
     for ours, theirs in zip(warm.step.buffers(), cold.step.buffers(), strict=True):
         assert torch.equal(ours, theirs)
-    assert int(warm.step.ahead[0]) == 70
+    assert int(warm.step.next_positions[0]) == 70
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -146,8 +147,8 @@ def test_bf16_keeps_weights_and_losses_in_fp32_and_stays_close_to_it(name: str, 
         tmp_path / "half", name, settings(name, epochs=2, learning_rate=1e-4, precision=Precision.BF16), on=on
     )
     assert half.optimizer.flat.dtype == half.optimizer.moments["exp_avg"].dtype == torch.float32
-    assert figures(half) == pytest.approx(figures(full), rel=0.05)
-    assert figures(half) != figures(full)
+    assert epoch_losses(half) == pytest.approx(epoch_losses(full), rel=0.05)
+    assert epoch_losses(half) != epoch_losses(full)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -155,7 +156,7 @@ def test_in_bf16_the_body_has_half_the_digits_of_what_is_kept_and_the_ends_have_
     model = RECIPES[name].build()
     weights = FlatParameters([model], Precision.BF16)
     weights.flat.mul_(1 + 1e-3)
-    weights.refresh()
+    weights.update_bf16_copy()
     for (label, kept), used in zip(model.named_parameters(), weights.parameters, strict=True):
         in_body = label.startswith(model.body)
         assert used.dtype == (torch.bfloat16 if in_body else torch.float32)
@@ -173,17 +174,17 @@ def test_bf16_stops_and_resumes_to_the_same_bits_alone_and_as_an_ensemble(tmp_pa
         trained(halves_folder, "mlp", replace(how, epochs=1), on=on)
         resumed = trained(halves_folder, "mlp", how, on=on)
         assert torch.equal(resumed.optimizer.flat, whole.optimizer.flat)
-        assert figures(resumed) == figures(whole)
+        assert epoch_losses(resumed) == epoch_losses(whole)
 
 
 def test_an_ensemble_of_a_model_that_is_one_already_is_refused() -> None:
-    with pytest.raises(OptionError, match="--ensemble 2: tabm is an ensemble by itself; leave the option out"):
+    with pytest.raises(OptionError, match="--ensemble 2: tabm is already an ensemble; remove the option"):
         build_models("tabm", settings("tabm", ensemble=2), CPU)
 
 
 def test_a_precision_that_a_cpu_lacks_is_refused() -> None:
     assert choose_precision("fp32", CPU) is Precision.FP32
-    with pytest.raises(OptionError, match="--precision tf32: a CPU has none; give --precision fp32"):
+    with pytest.raises(OptionError, match="--precision tf32: CPUs do not support it; use --precision fp32"):
         choose_precision("tf32", CPU)
 
 
@@ -193,12 +194,12 @@ def test_by_itself_a_cpu_computes_in_bf16_where_it_has_that(
 ) -> None:
     monkeypatch.setattr("pmssm.trainers.precision.cpu_has_bf16", lambda: has)
     assert choose_precision("auto", CPU) is chosen
-    assert precision_of(job("mlp", "auto"), CPU) is chosen
-    assert precision_of(job("transformer_tabular_plr", "auto"), CPU) is Precision.FP32
+    assert resolve_precision(job("mlp", "auto"), CPU) is chosen
+    assert resolve_precision(job("transformer_tabular_plr", "auto"), CPU) is Precision.FP32
 
 
-def test_a_model_that_has_no_part_for_bf16_computes_in_fp32_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    assert precision_of(job("tabm", "bf16"), CPU) is Precision.FP32
+def test_a_model_without_a_part_for_bf16_computes_in_fp32_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    assert resolve_precision(job("tabm", "bf16"), CPU) is Precision.FP32
     assert "tabm computes in fp32 alone: --precision bf16 has no effect" in caplog.text
 
 

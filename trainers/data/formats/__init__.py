@@ -1,1 +1,1 @@
-"""One reader a file format; all give chunks of the same columns."""
+"""Readers of scan files, one module per format; `..reading` lists them."""

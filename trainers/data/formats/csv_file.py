@@ -15,20 +15,33 @@ import numpy as np
 from ...errors import DataError
 from ...log import LOGGER
 from ..columns import Column
-from .common import LARGEST_EXACT, Rows, as_floats, find_columns, short, stack, too_large
+from .common import LARGEST_EXACT, Rows, abbreviate, as_floats, find_columns, stack_columns, too_large_message
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CHUNK_CELLS = 2_000_000
-"""Of one chunk, read or not: a file may have ten thousand columns."""
+"""Cells of one chunk, including unused columns: a file may have ten thousand columns."""
 
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces"}
 
 
 def read_csv(path: Path, columns: Sequence[Column], _tree: str, limit: int | None) -> Iterator[Rows]:
-    """The first `limit` rows (all: None), chunk by chunk. Raises DataError for what a user can mend."""
+    """Read a CSV file, chunk by chunk.
+
+    Args:
+        path: File to read.
+        columns: Columns to read.
+        _tree: Not used.
+        limit: Largest number of rows; None: all.
+
+    Yields:
+        Arrays of shape (k, columns), float64.
+
+    Raises:
+        DataError: An error in the file that the user can fix.
+    """
     import pandas as pd  # noqa: PLC0415 (635 ms)
 
     _check_encoding(path)
@@ -57,11 +70,11 @@ def read_csv(path: Path, columns: Sequence[Column], _tree: str, limit: int | Non
         with reader:
             for chunk in reader:
                 values = {key: _numbers(path, names[key], chunk[position]) for key, position in positions.items()}
-                yield stack(columns, values)
+                yield stack_columns(columns, values)
 
 
 def _text(path: Path) -> TextIO:
-    return path.open(encoding="utf-8-sig")  # line ends of any system; a byte-order mark is no part of the text
+    return path.open(encoding="utf-8-sig")  # accepts all line ends and removes a byte-order mark
 
 
 def _check_encoding(path: Path) -> None:
@@ -70,9 +83,9 @@ def _check_encoding(path: Path) -> None:
     if not start:
         raise DataError(f"{path}: is empty; leave the file out")
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise DataError(f"{path}: is UTF-16 text; save it as UTF-8, as with `iconv -f UTF-16 -t UTF-8`")
+        raise DataError(f"{path}: is UTF-16 text; convert it to UTF-8, for example with `iconv -f UTF-16 -t UTF-8`")
     if b"\0" in start:
-        raise DataError(f"{path}: is no text file; give ROOT, Parquet or NumPy files their own suffix")
+        raise DataError(f"{path}: is not a text file; a ROOT, Parquet or NumPy file needs the suffix of its format")
     if start.startswith(codecs.BOM_UTF8):
         LOGGER.info("%s: starts with a byte-order mark, which is no part of the first name", path.name)
 
@@ -82,38 +95,50 @@ def _lines(file: TextIO) -> Iterator[str]:
 
 
 def _header(path: Path, file: TextIO, columns: Sequence[Column]) -> list[str]:
-    """The names in the first line. Raises DataError where it is none, or separates them by anything but commas."""
+    """Return the names in the first line.
+
+    Raises:
+        DataError: The line is not a header, or its separator is not a comma.
+    """
     line = next(_lines(file), "")
     header = [name.strip() for name in next(csv.reader([line], skipinitialspace=True), [])]
     known = {name for column in columns for name in column.names}
     for separator, word in SEPARATORS.items():
-        others = {name.strip(" \"'") for name in line.strip().split(separator)}
-        if len(known & others) > len(known.intersection(header)):
-            raise DataError(f"{path}: its columns are separated by {word}; save it with commas between the columns and "
-                            "points in the numbers")  # fmt: skip
+        names = {name.strip(" \"'") for name in line.strip().split(separator)}
+        if len(known & names) > len(known.intersection(header)):
+            raise DataError(f"{path}: the columns are separated by {word}; save the file with commas between columns "
+                            "and decimal points in numbers")  # fmt: skip
     if header and all(NUMBER.fullmatch(name) for name in header):
-        raise DataError(f"{path}: has no header, its first line holds numbers; put a line with the names of the "
-                        "columns above them")  # fmt: skip
+        raise DataError(f"{path}: the header is missing, the first line contains numbers; add a line with the column "
+                        "names above them")  # fmt: skip
     if len(header) < 2:
-        raise DataError(f"{path}: its first line, {short(line.strip())!r}, does not name its columns; begin with a "
-                        "line of their names, commas between them")  # fmt: skip
+        raise DataError(f"{path}: the first line, {abbreviate(line.strip())!r}, does not contain the column names; "
+                        "start the file with a line of column names, separated by commas")  # fmt: skip
     return header
 
 
 def _check_lengths(path: Path, file: TextIO, header: Sequence[str], limit: int | None) -> None:
-    """Nothing. Raises DataError where a row has more or fewer cells than the header; pandas would fill or cut it."""
+    """Check that each row has as many cells as the header; pandas would fill or cut the row.
+
+    Raises:
+        DataError: A row has more or fewer cells.
+    """
     for number, line in enumerate(islice(file, limit), start=2):
         cells = line.count(",") + 1 if '"' not in line else _quoted_cells(path, number, line)
         if cells != len(header) and line.strip("\n"):
-            hint = "decimal commas? write points; else mend header or row"
+            hint = "use decimal points instead of commas, or correct header or row"
             if cells < len(header):
-                hint = "is the file complete? mend the row"
-            raise DataError(f"{path}: line {number} has {cells} cells, the header {len(header)}; {hint}")
+                hint = "check that the file is complete, or correct the row"
+            raise DataError(f"{path}: line {number} has {cells} cells, the header has {len(header)}; {hint}")
 
 
 def _quoted_cells(path: Path, number: int, line: str) -> int:
-    """How many cells `line` has. Raises DataError where a quotation mark is left open: pandas would go on in the next
-    line, and rows would be lost in a cell that nobody looks at."""
+    """Return the number of cells in `line`.
+
+    Raises:
+        DataError: A quotation mark is not closed. pandas would continue the cell in the next line, and rows
+            would be lost in a cell that is not used.
+    """
     try:
         return len(next(csv.reader([line.rstrip("\n")], skipinitialspace=True, strict=True), []))
     except csv.Error:
@@ -127,15 +152,15 @@ def _numbers(path: Path, name: str, column: pd.Series[Any]) -> Rows:
     values, first = column.to_numpy(), int(str(column.index[0]))
     if values.dtype.kind in "fiu":
         return as_floats(path, "column", name, values, first_row=first)
-    given = column.notna().to_numpy()
+    is_given = column.notna().to_numpy()
     numbers = np.full(len(column), np.nan)
-    for row in np.flatnonzero(given):
+    for row in np.flatnonzero(is_given):
         text = str(values[row])
         if not NUMBER.fullmatch(text):
-            comma = "; write a decimal point" if NUMBER.fullmatch(text.replace(",", ".")) else "; correct or remove it"
+            comma = "; use a decimal point" if NUMBER.fullmatch(text.replace(",", ".")) else "; correct or remove it"
             where = f"column '{name}', data row {first + int(row) + 1}"
-            raise DataError(f"{path}: {where}: {short(text)!r} is not a number{comma}")
+            raise DataError(f"{path}: {where}: {abbreviate(text)!r} is not a number{comma}")
         numbers[row] = float(text)
         if "." not in text and "e" not in text.lower() and abs(int(text)) > LARGEST_EXACT:
-            raise DataError(too_large(path, "column", name, first + int(row), text.strip()))
+            raise DataError(too_large_message(path, "column", name, first + int(row), text.strip()))
     return numbers

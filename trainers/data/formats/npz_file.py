@@ -1,4 +1,4 @@
-"""NumPy archives: one array `(n,)` a column, all of the same length."""
+"""NumPy archives: one array of shape (n,) per column, all of the same length."""
 
 from __future__ import annotations
 
@@ -12,13 +12,19 @@ import numpy as np
 
 from ...errors import DataError
 from ..columns import Column
-from .common import Rows, as_floats, check_plain, find_columns, stack
+from .common import Rows, as_floats, check_plain, find_columns, stack_columns
 
 CHUNK_ROWS = 100_000
 
 
 class Member(NamedTuple):
-    """An array of the archive, its header read: `file` stands at the first of `rows` numbers."""
+    """An array of the archive whose header has been read.
+
+    Attributes:
+        file: Positioned at the first number.
+        rows: Number of rows.
+        dtype: Type of the numbers.
+    """
 
     file: IO[bytes]
     rows: int
@@ -26,27 +32,36 @@ class Member(NamedTuple):
 
 
 def read_npz(path: Path, columns: Sequence[Column], _tree: str, limit: int | None) -> Iterator[Rows]:
-    """The first `limit` rows (all: None), chunk by chunk; all arrays side by side, never one as a whole.
+    """Read a NumPy archive, chunk by chunk; no array is loaded as a whole.
 
-    Raises DataError for what a user can mend.
+    Args:
+        path: File to read.
+        columns: Columns to read.
+        _tree: Not used.
+        limit: Largest number of rows; None: all.
+
+    Yields:
+        Arrays of shape (k, columns), float64.
+
+    Raises:
+        DataError: An error in the file that the user can fix.
     """
-    with zipfile.ZipFile(path) as archive, ExitStack() as stack_of_files:
+    with zipfile.ZipFile(path) as archive, ExitStack() as exits:
         present = [name.removesuffix(".npy") for name in archive.namelist()]
         names = find_columns(path, columns, present, "array")
         members = {
-            key: _open(path, name, stack_of_files.enter_context(archive.open(f"{name}.npy")))
-            for key, name in names.items()
+            key: _open(path, name, exits.enter_context(archive.open(f"{name}.npy"))) for key, name in names.items()
         }
         first, rows = next((names[key], member.rows) for key, member in members.items())
         for key, member in members.items():
             if member.rows != rows:
-                raise DataError(f"{path}: array '{names[key]}' has {member.rows} values, '{first}' {rows}; "
-                                "store as many values of each")  # fmt: skip
+                raise DataError(f"{path}: array '{names[key]}' has {member.rows} values, '{first}' has {rows}; "
+                                "store arrays of equal length")  # fmt: skip
         end = rows if limit is None else min(rows, limit)
         for start in range(0, end, CHUNK_ROWS):
             count = min(CHUNK_ROWS, end - start)
             values = {key: _read(path, names[key], member, start, count) for key, member in members.items()}
-            yield stack(columns, values)
+            yield stack_columns(columns, values)
 
 
 def _open(path: Path, name: str, file: IO[bytes]) -> Member:
@@ -60,5 +75,5 @@ def _open(path: Path, name: str, file: IO[bytes]) -> Member:
 def _read(path: Path, name: str, member: Member, start: int, count: int) -> Rows:
     content = member.file.read(count * member.dtype.itemsize)
     if len(content) < count * member.dtype.itemsize:
-        raise DataError(f"{path}: array '{name}' ends too early; is the file complete? Write it again")
+        raise DataError(f"{path}: array '{name}' is incomplete; write the file again")
     return as_floats(path, "array", name, np.frombuffer(content, dtype=member.dtype), first_row=start)

@@ -1,4 +1,4 @@
-"""Parquet files, through pyarrow where that is installed."""
+"""Parquet files, read with pyarrow (an optional package)."""
 
 from __future__ import annotations
 
@@ -7,18 +7,31 @@ from pathlib import Path
 
 from ...errors import DataError
 from ..columns import Column
-from .common import Rows, find_columns, short, stack
+from .common import Rows, abbreviate, find_columns, stack_columns
 
 CHUNK_ROWS = 100_000
 
 
 def read_parquet(path: Path, columns: Sequence[Column], _tree: str, limit: int | None) -> Iterator[Rows]:
-    """The first `limit` rows (all: None), chunk by chunk. Raises DataError for what a user can mend."""
+    """Read a Parquet file, chunk by chunk.
+
+    Args:
+        path: File to read.
+        columns: Columns to read.
+        _tree: Not used.
+        limit: Largest number of rows; None: all.
+
+    Yields:
+        Arrays of shape (k, columns), float64.
+
+    Raises:
+        DataError: An error in the file that the user can fix.
+    """
     try:
         import pyarrow as pa  # noqa: PLC0415 (an extra)
         from pyarrow import parquet  # noqa: PLC0415
     except ImportError:
-        raise DataError(f"{path}: reading Parquet needs pyarrow; `pip install pyarrow`, or give ROOT, CSV or NumPy "
+        raise DataError(f"{path}: reading Parquet needs pyarrow; `pip install pyarrow`, or use ROOT, CSV or NumPy "
                         "files") from None  # fmt: skip
     with parquet.ParquetFile(path) as file:
         schema = file.schema_arrow
@@ -26,19 +39,19 @@ def read_parquet(path: Path, columns: Sequence[Column], _tree: str, limit: int |
         for name in names.values():
             kind = schema.field(name).type
             if not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
-                raise DataError(f"{path}: column '{name}' does not hold one number a row (it is {short(str(kind))}); "
-                                "store it as a column of floating-point numbers")  # fmt: skip
-        left = file.metadata.num_rows if limit is None else limit
+                raise DataError(f"{path}: column '{name}' does not contain one number per row (it is "
+                                f"{abbreviate(str(kind))}); store one floating-point number per row")  # fmt: skip
+        remaining = file.metadata.num_rows if limit is None else limit
         for batch in file.iter_batches(batch_size=CHUNK_ROWS, columns=list(dict.fromkeys(names.values()))):
-            if left <= 0:
+            if remaining <= 0:
                 return
-            part = batch.slice(0, left)
-            left -= len(part)
+            part = batch.slice(0, remaining)
+            remaining -= len(part)
             values = {}
             for key, name in names.items():
                 try:
-                    exact = part.column(name).cast(pa.float64())  # refuses integers that a float64 can't hold
+                    exact = part.column(name).cast(pa.float64())  # rejects integers that float64 cannot represent
                 except pa.ArrowInvalid as error:
                     raise DataError(f"{path}: column '{name}': {error}; store floating-point numbers") from None
                 values[key] = exact.to_numpy(zero_copy_only=False)
-            yield stack(columns, values)
+            yield stack_columns(columns, values)

@@ -1,4 +1,4 @@
-"""Where the dashboard's pictures come from."""
+"""Snapshots from the files of a session."""
 
 import asyncio
 
@@ -14,19 +14,19 @@ def test_a_finished_session_is_read_once_and_again_after_more_has_happened(box: 
     box.ok("--headless", "--plan", box.plan(plan))
     source = EngineSource(box.logs)
 
-    def recorded() -> Snapshot | None:
-        return asyncio.run(source.recorded())
+    def read_recorded() -> Snapshot | None:
+        return asyncio.run(source.read_recorded())
 
-    first = recorded()
+    first = read_recorded()
     assert first is not None
     assert dict(first.runs["a"].progress) == {"epoch": 3, "epochs": 3, "val_loss": 0.3}
-    assert recorded() is first
+    assert read_recorded() is first
     box.ok("restart", "a")
     box.wait(lambda status: status["runs"]["a"]["attempt"] == 2 and status["runs"]["a"]["state"] == "succeeded")
-    second = recorded()
+    second = read_recorded()
     assert second is not None
     assert second.runs["a"].attempt == 2
 
 
-def test_a_folder_without_a_session_has_no_picture(box: Box) -> None:
-    assert asyncio.run(EngineSource(box.logs).recorded()) is None
+def test_a_folder_without_a_session_has_no_snapshot(box: Box) -> None:
+    assert asyncio.run(EngineSource(box.logs).read_recorded()) is None

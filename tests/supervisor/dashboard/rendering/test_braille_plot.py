@@ -1,4 +1,4 @@
-"""Curves in braille cells."""
+"""Plots in braille characters."""
 
 import math
 
@@ -33,3 +33,10 @@ def test_positive_losses_are_drawn_on_a_logarithmic_axis() -> None:
     assert canvas is not None
     falls = [next(row for row, line in enumerate(canvas.cells) if line[column][0] != " ") for column in (5, 25, 45)]
     assert falls[1] - falls[0] == falls[2] - falls[1]  # an exponential is a straight line
+
+
+def test_a_linear_axis_draws_a_line_straight() -> None:
+    canvas = plot([[(float(x), 10.0 - x) for x in range(10)]], 60, 12, linear=True)
+    assert canvas is not None
+    falls = [next(row for row, line in enumerate(canvas.cells) if line[column][0] != " ") for column in (5, 25, 45)]
+    assert falls[1] - falls[0] == falls[2] - falls[1]

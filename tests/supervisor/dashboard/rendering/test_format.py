@@ -1,4 +1,4 @@
-"""Figures as text: short, of known width, and never an exception."""
+"""Values as text: short, of known width, for any value."""
 
 import math
 
@@ -10,7 +10,7 @@ from rich.cells import cell_len
 anything = st.none() | st.floats() | st.integers(-(10**12), 10**12)
 
 
-def test_durations_read_like_a_person_says_them() -> None:
+def test_durations_are_formatted_with_two_units() -> None:
     seconds = (0, 45, 750, 11_100, 198_000, 100 * 86_400, None, -1, math.inf)
     assert [fmt.duration(s) for s in seconds] == ["0s", "45s", "12m30s", "3h05m", "2d07h", "100d", "–", "–", "–"]
 
@@ -53,12 +53,12 @@ def test_a_longer_bar_never_means_less(one: float, other: float) -> None:
 
 @given(st.text(), st.integers(-2, 40), st.booleans())
 def test_fitted_text_has_exactly_its_width(text: str, width: int, right: bool) -> None:
-    assert cell_len(fmt.fit(fmt.plain(text), width, right)) == max(0, width)
+    assert cell_len(fmt.fit(fmt.plain_text(text), width, right)) == max(0, width)
 
 
 @given(st.text())
 def test_plain_text_cannot_steer_a_terminal(text: str) -> None:
-    assert fmt.plain(text).isprintable()
+    assert fmt.plain_text(text).isprintable()
 
 
 @example([1.7976931348623157e308, -9.9e291], 2)
@@ -78,4 +78,10 @@ def test_noise_gives_a_flat_sparkline() -> None:
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])))
 def test_markup_stays_text(text: str) -> None:
-    assert fmt.content([(text, fmt.BAD)]).plain == text
+    assert fmt.cell_content([(text, fmt.BAD)]).plain == text
+
+
+def test_a_history_is_drawn_in_the_given_number_of_rows() -> None:
+    assert fmt.history_rows([0, 50, 100], 10, 0, 100, 2) == ["  █", "▁██"]
+    assert fmt.history_rows([0, 25, 100], 2, 0, 100, 1) == ["▃█"]
+    assert fmt.history_rows([], 10, 0, 0, 3) == ["", "", ""]

@@ -1,8 +1,8 @@
-"""Which columns a width has room for, and what they say."""
+"""Columns of the runs table: selection by width, cells."""
 
 from hypothesis import given
 from hypothesis import strategies as st
-from pmssm.supervisor.dashboard.rendering.run_columns import Row, choose_columns, header, line
+from pmssm.supervisor.dashboard.rendering.run_columns import COLUMNS, Row, choose_columns, format_header, format_row
 from pmssm.supervisor.session.snapshot import RunView
 from rich.cells import cell_len
 
@@ -17,11 +17,11 @@ def keys(width: int) -> set[str]:
 def test_every_line_fits_the_table(width: int, names: list[str]) -> None:
     columns = choose_columns(width, names)
     row = Row("some_run", RunView(state="running", progress={"epoch": 3, "epochs": 10**9}))
-    assert cell_len(header(columns)) <= max(width, 40)
-    assert cell_len("".join(text for text, _ in line(columns, row))) <= max(width, 40)
+    assert cell_len(format_header(columns)) <= max(width, 40)
+    assert cell_len("".join(text for text, _ in format_row(columns, row))) <= max(width, 40)
 
 
-def test_what_matters_is_there_at_80_columns() -> None:
+def test_important_columns_are_there_at_80_columns() -> None:
     assert keys(78) == {"name", "state", "gpu", "progress", "eta", "val_loss", "trend"}
 
 
@@ -36,20 +36,26 @@ def test_everything_is_there_at_200_columns() -> None:
 
 def test_a_run_on_another_gpu_than_given_is_flagged() -> None:
     row = Row("a", RunView(state="running", gpu=1, gpu_actual=(3,), cuda_visible_devices="GPU-1"))
-    assert "1!" in "".join(text for text, _ in line(choose_columns(78, PMSSM), row))
+    assert "1!" in "".join(text for text, _ in format_row(choose_columns(78, PMSSM), row))
 
 
-def test_a_stalled_run_says_so_in_words() -> None:
+def test_a_stalled_run_is_shown_as_stalled() -> None:
     row = Row("a", RunView(state="running", stalled=True))
-    assert "! stalled" in "".join(text for text, _ in line(choose_columns(78, PMSSM), row))
+    assert "! stalled" in "".join(text for text, _ in format_row(choose_columns(78, PMSSM), row))
 
 
-def test_a_run_that_cannot_run_says_why_in_place_of_figures() -> None:
+def test_a_run_that_cannot_run_shows_the_reason_in_place_of_values() -> None:
     columns = choose_columns(78, PMSSM)
     blocked = RunView(state="blocked", reason="blocked by transformer (exit code 1)")
     failed = RunView(state="failed", reason="exit code 1: disk full", progress={"epoch": 3, "epochs": 9})
-    told = ["".join(text for text, _ in line(columns, Row("mlp", run))) for run in (blocked, failed)]
-    assert "blocked by transformer (exit code 1)" in told[0]
-    assert "3/9" in told[1]
-    assert "exit code 1: disk full" in told[1]
-    assert len({cell_len(text) for text in told}) == 1
+    lines = ["".join(text for text, _ in format_row(columns, Row("mlp", run))) for run in (blocked, failed)]
+    assert "blocked by transformer (exit code 1)" in lines[0]
+    assert "3/9" in lines[1]
+    assert "exit code 1: disk full" in lines[1]
+    assert len({cell_len(text) for text in lines}) == 1
+
+
+def test_columns_have_unique_keys_and_ranks() -> None:
+    assert len({column.key for column in COLUMNS}) == len(COLUMNS)
+    ranks = [column.rank for column in COLUMNS if column.rank]
+    assert sorted(ranks) == sorted(set(ranks))

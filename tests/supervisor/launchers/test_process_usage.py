@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pmssm.supervisor.engine import process_usage as usage
-from pmssm.supervisor.engine.process_usage import UsageMeter
+from pmssm.supervisor.launchers import process_usage
+from pmssm.supervisor.launchers.process_usage import UsageMeter
 from support.waiting import wait_until
 
 # A child of a child, a child made by a second thread, and ten megabytes; then it waits to be told to end.
@@ -43,15 +43,15 @@ def test_the_whole_tree_counts(family: int) -> None:
     assert measured.cpu_percent is None
 
 
-def test_a_kernel_that_does_not_list_children_is_asked_about_everybody(
+def test_without_the_kernels_list_of_children_all_processes_are_examined(
     family: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listed = _members(family)
-    monkeypatch.setattr(usage, "KERNEL_LISTS_CHILDREN", False)
+    monkeypatch.setattr(process_usage, "KERNEL_LISTS_CHILDREN", False)
     assert _members(family) == listed
 
 
-def test_cpu_is_what_was_used_since_the_look_before() -> None:
+def test_cpu_usage_is_averaged_since_the_previous_measurement() -> None:
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
         meter = UsageMeter()
         meter.measure({"run": process.pid})

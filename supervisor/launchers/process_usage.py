@@ -10,19 +10,26 @@ import psutil
 
 from ..session.observation import ResourceUsage
 
-# Linux with CONFIG_PROC_CHILDREN, as distributions have it. Without it all processes of the machine are looked through.
+# Linux with CONFIG_PROC_CHILDREN, as distributions have it. Without it every process of the machine is examined.
 KERNEL_LISTS_CHILDREN = os.path.exists("/proc/thread-self/children")  # noqa: PTH110
 
 
 class UsageMeter:
-    """Measures the process trees below given roots; CPU is what was used since the look before."""
+    """Resource usage of process trees; CPU usage is averaged since the previous measurement."""
 
     def __init__(self) -> None:
         self._cpu_seconds: dict[int, float] = {}
         self._measured_at: float | None = None
 
     def measure(self, roots: Mapping[str, int]) -> dict[str, ResourceUsage]:
-        """The usage below each root pid; a root that has ended is left out."""
+        """Return the usage of each process tree.
+
+        Args:
+            roots: Pid of the root of each tree, by run.
+
+        Returns:
+            The usage by run. A process that has ended uses nothing.
+        """
         if not roots:
             return {}
         now = time.monotonic()
@@ -48,7 +55,7 @@ class UsageMeter:
 
 
 def _tree(root: int) -> list[int]:
-    """The process and all that descend from it."""
+    """Return the process and all its descendants."""
     if not KERNEL_LISTS_CHILDREN:
         try:
             return [root, *(child.pid for child in psutil.Process(root).children(recursive=True))]
@@ -61,7 +68,7 @@ def _tree(root: int) -> list[int]:
 
 
 def _children(pid: int) -> Iterator[int]:
-    """The children of a process, each of which belongs to the thread that made it."""
+    """Yield the children of a process; the kernel lists them by the thread that created them."""
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - Path.iterdir costs twice as much
             with open(f"/proc/{pid}/task/{thread}/children", "rb") as children:  # noqa: PTH123

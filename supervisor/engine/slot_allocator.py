@@ -1,0 +1,56 @@
+"""Selects the slots of a session when its GPUs become known."""
+
+from __future__ import annotations
+
+import time
+
+from ..gpus.models import GpuReading
+from ..gpus.slot_selection import SlotRequest, select_slots
+from ..gpus.visible_devices import GpuRequestError
+from ..session.events import SlotsChosen
+from .session_store import SessionStore
+
+
+class SlotAllocator:
+    """Selects slots once per engine, while no run occupies a slot selected earlier.
+
+    Attributes:
+        problem: Why no slots could be selected; "" if there is no problem.
+    """
+
+    def __init__(self, session: SessionStore) -> None:
+        self._session = session
+        self._outdated = True  # selected by an earlier engine
+        self.problem = ""
+
+    def update(self, reading: GpuReading, own_pids: frozenset[int]) -> None:
+        """Select the slots if that is due, and record them if they have changed.
+
+        Args:
+            reading: The GPUs as NVML reports them.
+            own_pids: Processes of this session, which do not make a GPU busy.
+        """
+        state = self._session.state
+        occupied = any(run.alive and run.last and run.last.slot for run in state.runs.values())
+        if occupied or (state.slots is not None and not self._outdated):
+            return
+        try:
+            self._select(reading, own_pids)
+        except (GpuRequestError, OSError) as error:
+            self.problem = str(error)
+        else:
+            self._outdated, self.problem = False, ""
+
+    def _select(self, reading: GpuReading, own_pids: frozenset[int]) -> None:
+        settings, state = self._session.settings, self._session.state
+        request = SlotRequest.for_plan(
+            self._session.plan,
+            gpus=settings.gpus,
+            inherited=settings.environment.get("CUDA_VISIBLE_DEVICES"),
+            parallel=settings.parallel,
+            share=settings.share_gpu,
+        )
+        selection = select_slots(reading, request, own_pids)
+        notes = (*((selection.reason,) if selection.reason else ()), *selection.notes)
+        if (selection.slots, selection.mode, notes) != (state.slots, state.mode, state.notes):
+            self._session.record(SlotsChosen(at=time.time(), slots=selection.slots, mode=selection.mode, notes=notes))

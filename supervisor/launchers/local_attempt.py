@@ -1,0 +1,202 @@
+"""An attempt as a process of this machine, under a shim of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Self
+
+from ..files import read_object, write_atomic
+from ..session.events import Exit, StopKind
+from . import shim
+from .attempt_files import (
+    ATTEMPT_VARIABLE,
+    AttemptSpec,
+    CommandProcess,
+    claim_if_unclaimed,
+    read_exit_record,
+    read_identity,
+)
+from .base import CommandStart, NeverStarted, Outcome
+from .orphans import Orphans
+from .shim_pool import ShimPool
+
+SIGNALS: Mapping[StopKind, signal.Signals] = {"stop": signal.SIGTERM, "kill": signal.SIGQUIT}
+OVERDUE_S = 5.0  # after SIGKILL; a process that lives longer is stuck in the kernel, or not ours to kill
+
+
+class LocalAttempt:
+    """An attempt as a process of this machine.
+
+    Attributes:
+        folder: Folder of the attempt.
+        descriptor: Pidfd of a process that keeps the attempt alive; readable once `advance` should be called, -1
+            after the end.
+    """
+
+    def __init__(self, folder: Path, shim_fd: int, child: int | None = None) -> None:
+        self.folder = folder
+        self.descriptor = shim_fd
+        self._child = child  # the shim's pid while it is ours to reap
+        self._command: CommandProcess | None = None
+        self._orphans: Orphans | None = None  # what is left, once the shim is dead
+        self._stop: tuple[StopKind, float] | None = None  # a request that the shim may not have lived to carry out
+        self._kill_deadline: float | None = None  # monotonic time by which SIGKILL should have ended it
+        self._outcome: Outcome | None = None
+        self._messages: list[str] = []
+
+    @classmethod
+    def start(cls, folder: Path, spec: AttemptSpec, shims: ShimPool) -> tuple[Self, int]:
+        """Start an attempt under a shim of the pool.
+
+        Returns:
+            The attempt, and a descriptor that reaches its end of file once the command has been started.
+
+        Raises:
+            OSError: The folder cannot be written, or no process can be created.
+        """
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        env = {**spec.env, ATTEMPT_VARIABLE: str(folder)}
+        # Not synced: after a power cut there is no process that this file could be about.
+        write_atomic(folder / "spec.json", json.dumps({**asdict(spec), "env": env}), sync=False)
+        started = shims.assign(folder)
+        return cls(folder, started.pidfd, child=started.pid), started.ready
+
+    @classmethod
+    def adopt(cls, folder: Path) -> Self:
+        """Return the attempt as another engine left it; one that was not started never will be.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        claim_if_unclaimed(folder)
+        record = read_object(folder / "process.json")
+        identity = read_identity(record, "shim")
+        descriptor = identity.open() if identity else None
+        attempt = cls(folder, -1 if descriptor is None else descriptor)
+        if record is not None and record.get("void"):
+            attempt._outcome = NeverStarted()
+        attempt.advance()
+        return attempt
+
+    @property
+    def started(self) -> CommandStart | None:
+        """The start of its command; None until the shim has recorded it."""
+        return None if self._command is None else CommandStart(self._command.identity.pid, self._command.started)
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How it ended; None while anything of it is alive."""
+        return self._outcome
+
+    def advance(self) -> None:
+        """Read what the shim has recorded, and notice the end; without a shim, do its work."""
+        if self._outcome is not None:
+            return
+        if self._command is None:
+            self._command = self._read_command()
+        if self._orphans is not None:
+            self._orphans.advance()
+        if self._watched_ended():
+            self._outcome = read_exit_record(self.folder) or self._failed_start() or self._take_over()
+        if self._outcome is not None:
+            self.close()
+
+    def warnings(self) -> Sequence[str]:
+        """Return a warning if SIGKILL has not ended it: it waits for a disk or driver, or may not be signalled."""
+        if self._outcome is not None or self._kill_deadline is None or time.monotonic() <= self._kill_deadline:
+            return ()
+        process = "its shim" if self._command is None else f"pid {self._command.identity.pid}"
+        return (f"{process} survives SIGKILL; its slot stays occupied",)
+
+    def take_messages(self) -> Sequence[str]:
+        """Return what happened since the last call."""
+        messages, self._messages = self._messages, []
+        return messages
+
+    def request_stop(self, kind: StopKind, grace_s: float) -> None:
+        """Request the end of the attempt: gently within `grace_s` seconds, or at once."""
+        if self._outcome is not None:
+            return
+        self._stop = kind, grace_s
+        self._kill_deadline = time.monotonic() + OVERDUE_S + (grace_s if kind == "stop" else 0)
+        if self._orphans is not None:
+            self._orphans.request_stop(kind, grace_s)
+        elif self.descriptor >= 0:
+            with contextlib.suppress(ProcessLookupError):  # ended meanwhile; `advance` will notice
+                signal.pidfd_send_signal(self.descriptor, SIGNALS[kind])
+                signal.pidfd_send_signal(self.descriptor, signal.SIGCONT)  # a user may have stopped it
+
+    def close(self) -> None:
+        """Close the descriptor; the attempt goes on."""
+        self._replace_descriptor(-1)
+
+    def _read_command(self) -> CommandProcess | None:
+        record = read_object(self.folder / "process.json")
+        identity = read_identity(record, "command")
+        if record is None or identity is None:
+            return None
+        return CommandProcess(identity, float(record["started"]))
+
+    def _watched_ended(self) -> bool:
+        """Return whether the watched process has ended: the shim, or later one that it left behind."""
+        if self.descriptor < 0:
+            return True
+        poller = select.poll()
+        poller.register(self.descriptor, select.POLLIN)
+        if not poller.poll(0):
+            return False
+        if self._child is not None:
+            os.waitpid(self._child, 0)
+            self._child = None
+        return True
+
+    def _failed_start(self) -> Exit | None:
+        if (self.folder / "process.json").exists():
+            return None
+        error = f"its shim ended before it could start the command; see {self.folder / 'shim.log'}"
+        return Exit(ended=time.time(), exit_code=shim.NOT_STARTED, error=error)
+
+    def _take_over(self) -> Exit | None:
+        """Do the work of the dead shim, which recorded no exit.
+
+        Returns:
+            None while a process that it left behind is alive; `descriptor` then watches that process.
+        """
+        watched_shim = self._orphans is None and self.descriptor >= 0
+        if self._orphans is None:
+            self._orphans = Orphans(self.folder, self._command or self._read_command())
+            if self._stop is not None:
+                self._orphans.request_stop(*self._stop)
+        survivor = self._orphans.survivor_fd()
+        if survivor is None:
+            # The shim may have died between writing its record and our first attempt to read it.
+            return read_exit_record(self.folder) or self._unseen_end()
+        self._replace_descriptor(survivor)
+        if watched_shim:
+            self._messages.append("its shim was killed; watching the remaining processes directly")
+        return None
+
+    def _unseen_end(self) -> Exit:
+        """Return an exit without status; after a reboot, its time is that of the last write to the log."""
+        identity = read_identity(read_object(self.folder / "process.json"), "shim")
+        if identity is None or identity.boot_id == shim.boot_id():
+            return Exit(ended=time.time())
+        spec = read_object(self.folder / "spec.json") or {}
+        try:
+            ended = Path(str(spec.get("log"))).stat().st_mtime
+        except OSError:
+            ended = time.time()
+        return Exit(ended=ended, unseen="the machine was restarted while it ran")
+
+    def _replace_descriptor(self, descriptor: int) -> None:
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+        self.descriptor = descriptor

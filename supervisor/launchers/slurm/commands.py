@@ -1,0 +1,289 @@
+"""What the launcher asks and tells Slurm, through Slurm's own programs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from .call_budget import CallBudget, CallKind
+from .errors import JobNotOurs, JobUnknown, SlurmError, SlurmOutputError, SlurmUnavailable
+from .job_status import JobStatus
+from .programs import Answer, clean_environment, run_program
+from .queue import (
+    ACCOUNTING_FIELDS,
+    FIELD_END,
+    QUEUE_FORMAT,
+    parse_accounting,
+    parse_job,
+    parse_queue,
+    parse_queue_json,
+)
+from .refusals import refusal
+
+DEADLINE_S = 30.0
+SUBMIT_DEADLINE_S = 60.0  # an sbatch that is killed may have submitted the job: the token finds out
+IDS_PER_CALL = 500  # job numbers on one command line
+JSON_SINCE = (23, 2)  # before, `squeue --json` writes the whole queue of the cluster, whatever it is asked
+JobSignal = Literal["TERM", "QUIT", "CONT"]
+
+_NO_ANSWER = re.compile(
+    r"Unable to contact slurm controller|Socket timed out|Connection (refused|timed out)|connect failure|"
+    r"Zero Bytes were transmitted|Communication (connection )?failure|Unable to process configuration file|"
+    r"Could not establish a configuration source|Protocol authentication error|Munge|controller in standby|SlurmDBD|"
+    r"Unexpected message received",
+    re.IGNORECASE,
+)
+_UNKNOWN_JOB = "Invalid job id specified"
+
+
+@dataclass(frozen=True)
+class Partition:
+    """One line of sinfo: nodes of a partition that are alike.
+
+    Attributes:
+        name: Name of the partition.
+        is_default: Whether jobs that name no partition go there.
+        is_up: Whether it accepts and starts jobs.
+        time_limit: As Slurm writes it, such as 1-00:00:00 or infinite.
+        nodes: How many nodes.
+        cpus: CPUs of a node.
+        memory_mib: Memory of a node, MiB.
+        gres: Generic resources of a node, such as gpu:4; empty if it has none.
+    """
+
+    name: str
+    is_default: bool
+    is_up: bool
+    time_limit: str
+    nodes: int
+    cpus: int
+    memory_mib: int
+    gres: str
+
+
+class SlurmCommands:
+    """Asks and tells Slurm, within the session's budget of calls.
+
+    One call runs at a time.
+    """
+
+    def __init__(
+        self,
+        environment: Mapping[str, str] | None = None,
+        *,
+        budget: CallBudget | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Use `environment` (by default our own) for all calls."""
+        self._environment = clean_environment(os.environ if environment is None else environment)
+        self._budget = budget or CallBudget()
+        self._clock = clock
+        self._turn = asyncio.Lock()
+        self._version: tuple[int, int] | None = None
+        self.last_answer: float | None = None  # time on `clock` of the controller's last answer
+        self.calls = 0
+
+    async def submit(self, options: Sequence[str], script: str) -> int:
+        """Submit a batch script and return the job's number.
+
+        Args:
+            options: Options of sbatch, see batch_script.
+            script: Text of the script, which goes to standard input.
+
+        Raises:
+            SubmissionRefused: Slurm does not accept the job.
+            SlurmUnavailable: No answer in time; whether the job exists is then unknown.
+            SlurmOutputError: The answer is no job number; whether the job exists is then unknown.
+        """
+        answer = await self._ask(
+            "sbatch", ["--parsable", *options], script, kind="submit", deadline_s=SUBMIT_DEADLINE_S
+        )
+        if answer.returncode != 0:
+            raise refusal(answer.stderr)
+        number = answer.stdout.strip().rpartition("\n")[2].partition(";")[0]  # "12;cluster"; wrappers print before it
+        if not number.isascii() or not number.isdigit():
+            raise SlurmOutputError(f"sbatch did not write a job number but: {answer.stdout[:200]}")
+        return int(number)
+
+    async def queue(self) -> tuple[JobStatus, ...]:
+        """Return all jobs of this user, those included that ended in the last minutes.
+
+        Raises:
+            SlurmUnavailable, SlurmOutputError: No answer, or none that can be read.
+        """
+        arguments = ["-h", "-r", "-a", "-t", "all", "-u", str(os.getuid())]
+        if await self.version() >= JSON_SINCE:
+            answer = await self._ask("squeue", [*arguments, "--json"], kind="poll")
+            _check(answer, "squeue")
+            return parse_queue_json(answer.stdout)
+        answer = await self._ask("squeue", [*arguments, "-O", QUEUE_FORMAT], kind="poll")
+        _check(answer, "squeue")
+        return parse_queue(answer.stdout)
+
+    async def job(self, job_id: int) -> JobStatus:
+        """Return one job.
+
+        Raises:
+            JobUnknown: Slurm has no record of it.
+            SlurmUnavailable, SlurmOutputError: No answer, or none that can be read.
+        """
+        answer = await self._ask("scontrol", ["-o", "show", "job", str(job_id)])
+        _check(answer, "scontrol")
+        jobs = parse_job(answer.stdout)
+        if not jobs:
+            raise JobUnknown(f"Slurm has no record of job {job_id}")
+        return jobs[0]
+
+    async def accounting(self, job_ids: Sequence[int]) -> tuple[JobStatus, ...]:
+        """Return ended jobs from the accounting database; empty where the site has none.
+
+        Raises:
+            SlurmUnavailable, SlurmOutputError: No answer, or none that can be read.
+        """
+        jobs: list[JobStatus] = []
+        fields = ",".join(ACCOUNTING_FIELDS)
+        for some in _portions(job_ids):
+            options = ["-X", "-n", "-P", f"--delimiter={FIELD_END}", "-o", fields, "-j", some]
+            answer = await self._ask("sacct", options)
+            if "accounting storage is disabled" in answer.stderr:
+                return ()
+            _check(answer, "sacct")
+            jobs += parse_accounting(answer.stdout)
+        return tuple(jobs)
+
+    async def signal(self, job_ids: Sequence[int], job_signal: JobSignal) -> None:
+        """Send a signal to the batch script of running jobs, which is our shim; others stay as they are.
+
+        Raises:
+            JobNotOurs: A job belongs to somebody else.
+            SlurmUnavailable: No answer in time.
+        """
+        for some in _portions(job_ids, separator=" "):
+            await self._scancel([f"--signal={job_signal}", "--batch", *some.split()])
+
+    async def cancel(self, job_ids: Sequence[int]) -> None:
+        """Cancel jobs: pending ones never start, running ones get SIGTERM, and SIGKILL after the site's KillWait.
+
+        Raises:
+            JobNotOurs: A job belongs to somebody else.
+            SlurmUnavailable: No answer in time.
+        """
+        for some in _portions(job_ids, separator=" "):
+            await self._scancel(some.split())
+
+    async def partitions(self) -> tuple[Partition, ...]:
+        """Return what sinfo says of all partitions.
+
+        Raises:
+            SlurmUnavailable, SlurmOutputError: No answer, or none that can be read.
+        """
+        columns = FIELD_END.join(("%P", "%a", "%l", "%D", "%c", "%m", "%G"))
+        answer = await self._ask("sinfo", ["-h", "-e", "-o", columns])
+        _check(answer, "sinfo")
+        return tuple(_partition(line) for line in answer.stdout.split("\n") if line.strip())
+
+    async def version(self) -> tuple[int, int]:
+        """Return the version of Slurm's programs, such as (22, 5). Asks no controller.
+
+        Raises:
+            SlurmOutputError: The version cannot be read.
+        """
+        if self._version is None:
+            answer = await run_program(["sinfo", "--version"], "", self._environment, DEADLINE_S)
+            match = re.search(r"\b(\d{2})\.(\d{1,2})\b", answer.stdout)
+            if match is None:
+                raise SlurmOutputError(f"sinfo --version wrote: {(answer.stdout or answer.stderr)[:200]}")
+            self._version = int(match[1]), int(match[2])
+        return self._version
+
+    async def _scancel(self, arguments: Sequence[str]) -> None:
+        answer = await self._ask("scancel", arguments)
+        if "Access/permission denied" in answer.stderr:
+            raise JobNotOurs(f"scancel {' '.join(arguments)}: the job belongs to somebody else")
+        if answer.returncode != 0 and not _have_ended(answer.stderr):
+            _check(answer, "scancel")
+
+    async def _ask(
+        self,
+        program: str,
+        arguments: Sequence[str],
+        text: str = "",
+        *,
+        kind: CallKind = "command",
+        deadline_s: float = DEADLINE_S,
+    ) -> Answer:
+        """Run a program once the budget allows it. What waits for that does not keep others from their turn."""
+        while True:
+            async with self._turn:
+                wait_s = self._budget.wait_s(self._clock(), kind)
+                if wait_s <= 0:
+                    return await self._call([program, *arguments], text, kind, deadline_s)
+            await asyncio.sleep(wait_s)
+
+    async def _call(self, command: Sequence[str], text: str, kind: CallKind, deadline_s: float) -> Answer:
+        began = self._clock()
+        self._budget.begin(began, kind)
+        self.calls += 1
+        answered = False
+        try:
+            answer = await run_program(command, text, self._environment, deadline_s)
+            answered = answer.returncode == 0 or not _NO_ANSWER.search(answer.stderr)
+        finally:
+            now = self._clock()
+            self._budget.end(now, took_s=now - began, answered=answered)
+        if not answered:
+            raise SlurmUnavailable(f"Slurm does not answer: {_last_line(answer.stderr)}")
+        self.last_answer = now
+        return answer
+
+
+def _check(answer: Answer, program: str) -> None:
+    if answer.returncode == 0:
+        return
+    message = _last_line(answer.stderr) or f"exit code {answer.returncode}"
+    if _UNKNOWN_JOB in answer.stderr:
+        raise JobUnknown(f"{program}: {message}")
+    raise SlurmError(f"{program} failed: {message}")
+
+
+def _have_ended(stderr: str) -> bool:
+    """Return whether scancel only complains of jobs that have ended, have not started, or are unknown."""
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    harmless = (_UNKNOWN_JOB, "Job/step already completing or completed", "Job is pending execution", "not running")
+    return bool(lines) and all(any(text in line for text in harmless) for line in lines)
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:300] if lines else ""
+
+
+def _portions(job_ids: Sequence[int], separator: str = ",") -> list[str]:
+    starts = range(0, len(job_ids), IDS_PER_CALL)
+    return [separator.join(str(job_id) for job_id in job_ids[start : start + IDS_PER_CALL]) for start in starts]
+
+
+def _partition(line: str) -> Partition:
+    fields = line.split(FIELD_END)
+    if len(fields) != 7:
+        raise SlurmOutputError(f"sinfo: expected 7 fields, found {len(fields)}: {line[:200]}")
+    name, available, limit, *numbers, gres = fields
+    try:
+        nodes, cpus, memory = (int(number.rstrip("+KMG")) for number in numbers)
+    except ValueError:
+        raise SlurmOutputError(f"sinfo: not a number in: {line[:200]}") from None
+    return Partition(
+        name=name.rstrip("*"),
+        is_default=name.endswith("*"),
+        is_up=available == "up",
+        time_limit=limit,
+        nodes=nodes,
+        cpus=cpus,
+        memory_mib=memory,
+        gres="" if gres in ("(null)", "N/A") else gres,
+    )

@@ -1,0 +1,81 @@
+"""Start of a shim inside a Slurm job: `python -I -S job_shim.py FOLDER`, the last step of the batch script.
+
+It completes the attempt's environment with what only the node knows (variables of Slurm, of the setup lines and of the
+site), leaves a note of job and node, and becomes the shim. It ends with the command's exit code, as a shell would, so
+that Slurm's own dependencies (afterok) and accounting tell success from failure. It imports the standard library
+alone, and our package not at all, since a node's Python may lack everything else.
+
+`spec.json` of a job has these keys beside the shim's own: `shim`, the path of shim.py; `kept`, names of variables that
+the node decides, such as CUDA_VISIBLE_DEVICES.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+READY = 3  # the shim's descriptor for an engine that waits for the start; nobody does here
+NOTE = "job.json"
+NOT_OURS = 75  # exit code where another process has claimed the attempt: "try again later" in sysexits.h
+
+
+def merged_environment(node: Mapping[str, str], spec: Mapping[str, str], kept: frozenset[str]) -> dict[str, str]:
+    """Return the environment of the command.
+
+    Args:
+        node: Variables on the node, after the setup lines.
+        spec: Variables that the session gives.
+        kept: Variables of `node` that stay as they are, or stay unset.
+    """
+    given = {name: value for name, value in spec.items() if name not in kept}
+    return {**node, **given}
+
+
+def exit_status(record: Mapping[str, object] | None) -> int:
+    """Return the exit code of a shell for the command that `record` tells of, or NOT_OURS without one."""
+    if record is None:
+        return NOT_OURS
+    code, signal = record.get("exit_code"), record.get("signal")
+    return code if isinstance(code, int) else 128 + signal if isinstance(signal, int) else 1
+
+
+def main(folder: Path) -> int:
+    """Run the attempt in `folder` and return the exit code of the job."""
+    spec = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
+    spec["env"] = merged_environment(os.environ, spec["env"], frozenset(spec["kept"]))
+    note = {
+        "job_id": int(os.environ.get("SLURM_JOB_ID", "0")),
+        "node": os.environ.get("SLURMD_NODENAME", ""),
+        "gpus": os.environ.get("CUDA_VISIBLE_DEVICES", os.environ.get("ROCR_VISIBLE_DEVICES", "")),
+        "restarts": int(os.environ.get("SLURM_RESTART_COUNT", "0")),
+        "at": time.time(),
+    }
+    _write(folder / NOTE, note)
+    module_spec = importlib.util.spec_from_file_location("shim", spec["shim"])
+    if module_spec is None or module_spec.loader is None:
+        raise SystemExit(f"{spec['shim']}: not a Python file")
+    shim = importlib.util.module_from_spec(module_spec)
+    module_spec.loader.exec_module(shim)
+    null = os.open(os.devnull, os.O_RDWR)
+    if null != READY:
+        os.dup2(null, READY)
+        os.close(null)
+    attempt = shim.Shim(str(folder))
+    attempt.spec = spec
+    attempt.run()
+    return exit_status(attempt.exit)
+
+
+def _write(path: Path, record: Mapping[str, object]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(record), encoding="utf-8")
+    temporary.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

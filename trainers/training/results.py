@@ -1,0 +1,89 @@
+"""Results of a finished training: model, plots, result.json."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..data.prepared import PreparedData
+from ..data.targets import Target
+from ..device import device_name
+from ..files import write_atomic
+from ..inference.model_file import to_saved
+from ..log import LOGGER
+from .evaluation import Scores, evaluate
+from .loop import Trainer
+from .metrics import MetricsWriter
+
+RESULTS = ("result.json", "model.pt", "loss_curve.png", "true_vs_predicted.png")
+"""Files that `write_results` writes besides the metrics."""
+
+
+def write_results(output: Path, name: str, training: Trainer, prepared: PreparedData, metrics: MetricsWriter) -> None:
+    """Write model, metrics and plots of the best weights, and result.json last.
+
+    Args:
+        output: Output folder of the training.
+        name: Name of the recipe.
+        training: Finished training with its best weights.
+        prepared: Data that it was trained on.
+        metrics: Metrics files of the training.
+    """
+    from .plots import loss_curve, true_vs_predicted  # noqa: PLC0415 (500 ms, only needed at the end)
+
+    progress, models = training.progress, training.models
+    if progress.epoch < training.settings.epochs:
+        LOGGER.info("Early stopping: no better validation MSE for %d epochs", progress.epoch - progress.best_epoch)
+    for model in models:
+        model.eval()
+    scores = evaluate(models, training.data, prepared.scaling, prepared.target)
+    settings = {**asdict(training.settings), "precision": str(training.settings.precision)}
+    saved = to_saved(name, models, prepared, settings)
+    write_atomic(output / "model.pt", lambda file: torch.save(saved, file))
+    metrics.rewrite(progress.rows)
+    loss_curve(output / "loss_curve.png", model_title(training), progress.rows, progress.best_epoch, prepared.target)
+    true_vs_predicted(output / "true_vs_predicted.png", model_title(training), scores, prepared.target)
+    summary = json.dumps(result_summary(training, scores, prepared.target), indent=1) + "\n"
+    write_atomic(output / "result.json", lambda file: file.write(summary.encode()))
+    LOGGER.info("Best epoch %04d | Val MSE = %.6f (normalised), %.6e (%s) | R² = %s", progress.best_epoch,
+                scores.mse_normalised, scores.mse, prepared.target.label,
+                "n/a" if scores.r2 is None else f"{scores.r2:.4f}")  # fmt: skip
+    LOGGER.info("Results in %s", output)
+
+
+def model_title(training: Trainer) -> str:
+    """Return the name of the model for logs and plots."""
+    count = len(training.models)
+    return type(training.models[0]).__name__ + (f" × {count}" if count > 1 else "")
+
+
+def result_summary(training: Trainer, scores: Scores, target: Target) -> dict[str, Any]:
+    """Return the contents of result.json.
+
+    Errors are those of the best weights on the validation part.
+    """
+    progress, model = training.progress, training.models[0]
+    members = {"ensemble": len(training.models), "val_mse_normalised_std": scores.mse_normalised_std}
+    return {
+        "model": type(model).__name__,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "epochs": progress.epoch,
+        "best_epoch": progress.best_epoch,
+        "target": target.name,
+        "y_transform": target.transform,
+        "val_mse_normalised": scores.mse_normalised,
+        **(members if len(training.models) > 1 else {}),
+        "r2_normalised": scores.r2_normalised,
+        "val_mse": scores.mse,
+        "val_mae": scores.mae,
+        "median_relative_error": scores.median_relative_error,
+        "r2": scores.r2,
+        "wall_time_s": round(progress.seconds, 3),
+        "peak_memory_mib": round(progress.peak_memory_mib, 1),
+        "device": device_name(training.data.train_inputs.device),
+        "precision": str(training.settings.precision),
+    }
