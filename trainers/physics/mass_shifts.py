@@ -1,0 +1,188 @@
+"""Approximate loop corrections: from the running parameters at the scale Q to pole masses.
+
+The corrections have the form of the one-loop result (Pierce, Bagger, Matchev and Zhang, NPB 491 (1997) 3,
+hep-ph/9606211, called PBMZ below), with fitted coefficients. Q = √(mqL3 mtR) is where the parameters are given.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .constants import M_Z, Constants
+from .parameters import Parameters
+
+_NODES = 6
+"""Gauss-Legendre nodes in the Feynman parameter; logarithmic thresholds inside limit the accuracy to about 1 %."""
+
+
+class ShiftedMasses(NamedTuple):
+    """Mass parameters with loop corrections, shape (points,) each; GeV or GeV²."""
+
+    bino: Tensor
+    wino: Tensor
+    higgsino: Tensor
+    selectron_right_squared: Tensor
+    selectron_left_squared: Tensor
+    stau_right_squared: Tensor
+    stau_left_squared: Tensor
+
+
+def shifted_masses(p: Parameters, c: Constants) -> ShiftedMasses:
+    """Return the diagonal elements of the mass matrices, with loop corrections."""
+    q = torch.sqrt(torch.clamp(p.mqL3 * p.mtR, min=1e4))
+    sin_2beta = 2 * p.tanb / (1 + p.tanb * p.tanb)
+    bino, wino = _bino(p, c, q, sin_2beta), _wino(p, c, q, sin_2beta)
+    higgsino = _higgsino(p, c, q, sin_2beta)
+    hypercharge = c["hypercharge_trace"] * _hypercharge_trace(p, q)
+    right = [_right_slepton(mass, p, c, q) - hypercharge for mass in (p.meR, p.mtauR)]
+    left = [_left_slepton(mass, p, c, q) + hypercharge / 2 for mass in (p.meL, p.mtauL)]
+    return ShiftedMasses(bino, wino, higgsino, right[0], left[0], right[1], left[1])
+
+
+def _bino(p: Parameters, c: Constants, q: Tensor, sin_2beta: Tensor) -> Tensor:
+    """Return M_1 with the loops of sfermions, weighted by N_c Y², and of higgsinos with Higgs bosons."""
+    fermions = (
+        _generations(p.M_1, p.meR, p.mtauR, q)
+        + _generations(p.M_1, p.meL, p.mtauL, q) / 2
+        + _generations(p.M_1, p.mqL1, p.mqL3, q) / 6
+        + _generations(p.M_1, p.muR, p.mtR, q) * 4 / 3
+        + _generations(p.M_1, p.mdR, p.mbR, q) / 3
+    )
+    higgs = _higgs_loops(p.M_1, p.mu, p.mA, q)
+    relative = 1 + c["bino_shift"] + c["bino_sfermions"] * fermions + c["bino_higgs"] * higgs.diagonal
+    return p.M_1 * relative + c["bino_higgs_mixed"] * sin_2beta * p.mu * higgs.mixed
+
+
+def _wino(p: Parameters, c: Constants, q: Tensor, sin_2beta: Tensor) -> Tensor:
+    """Return M_2 with the loops of gauge bosons, of sfermion doublets and of higgsinos with Higgs bosons."""
+    fermions = _generations(p.M_2, p.meL, p.mtauL, q) + 3 * _generations(p.M_2, p.mqL1, p.mqL3, q)
+    higgs = _higgs_loops(p.M_2, p.mu, p.mA, q)
+    relative = (
+        1
+        + c["wino_shift"]
+        + c["wino_gauge"] * _log(q, p.M_2)
+        + c["wino_sfermions"] * fermions
+        + c["wino_higgs"] * higgs.diagonal
+    )
+    return p.M_2 * relative + c["wino_higgs_mixed"] * sin_2beta * p.mu * higgs.mixed
+
+
+def _higgsino(p: Parameters, c: Constants, q: Tensor, sin_2beta: Tensor) -> Tensor:
+    """Return μ with the loops of stops, sbottoms and gauginos.
+
+    The cusp at μ = `higgsino_cusp_position` · Q is empirical. The spectrum generator behind the training data shows
+    it for every Q; m_Hu²(Q), of one-loop size in units of Q², plausibly passes zero there.
+    """
+    down = (p.tanb / 50) ** 2
+    bottom = _b1_massless(p.mu, p.mbR, q) + _b1_massless(p.mu, p.mqL3, q)
+    top = _b1_massless(p.mu, p.mtR, q) + _b1_massless(p.mu, p.mqL3, q)
+    wino, bino = _higgs_loops(p.mu, p.M_2, p.mA, q), _higgs_loops(p.mu, p.M_1, p.mA, q)
+    relative = (
+        1
+        + c["higgsino_shift"]
+        + c["higgsino_top"] * top
+        + c["higgsino_bottom"] * down * bottom
+        + c["higgsino_wino"] * wino.diagonal
+        + c["higgsino_bino"] * bino.diagonal
+    )
+    mixed = c["higgsino_wino_mixed"] * p.M_2 * wino.mixed + c["higgsino_bino_mixed"] * p.M_1 * bino.mixed
+    ratio = p.mu.abs() / q
+    detuning = (ratio / c["higgsino_cusp_position"]) ** 2 - 1
+    cusp = torch.log(detuning * detuning + c["higgsino_cusp_width"] ** 2) / 2
+    offset = q * (c["higgsino_offset"] + (c["higgsino_cusp"] + c["higgsino_cusp_slope"] * ratio) * cusp)
+    return p.mu * relative + sin_2beta * mixed + torch.sign(p.mu) * offset
+
+
+def _right_slepton(mass: Tensor, p: Parameters, c: Constants, q: Tensor) -> Tensor:
+    return _slepton(mass, p.M_1, p.mu, c, q, "right")
+
+
+def _left_slepton(mass: Tensor, p: Parameters, c: Constants, q: Tensor) -> Tensor:
+    bino = p.M_1 * p.M_1 * (c["left_bino"] + c["left_bino_log"] * _log(q, p.M_1, mass))
+    return _slepton(mass, p.M_2, p.mu, c, q, "left") + bino
+
+
+def _slepton(mass: Tensor, gaugino: Tensor, mu: Tensor, c: Constants, q: Tensor, side: str) -> Tensor:
+    """Return a squared slepton mass with loops of the gauginos and gauge bosons that couple to its chirality."""
+    own = torch.clamp(mass, min=30.0) ** 2
+    squared = gaugino * gaugino
+    both = _log(q, gaugino, mass)
+    return (
+        mass * mass.abs()
+        + own * (c[f"{side}_own"] + c[f"{side}_own_log"] * _log(q, mass) + c[f"{side}_own_log_both"] * both)
+        + squared * (c[f"{side}_gaugino"] + c[f"{side}_gaugino_log"] * _log(q, gaugino))
+        + squared * c[f"{side}_gaugino_log_both"] * both
+        + mu * mu * (c[f"{side}_higgsino"] + c[f"{side}_higgsino_log"] * _log(q, mu))
+    )
+
+
+def _hypercharge_trace(p: Parameters, q: Tensor) -> Tensor:
+    """Return Σ Y N A_0(m) over all scalars: the one-loop Fayet-Iliopoulos term of hypercharge, GeV²."""
+    cos_2beta = (1 - p.tanb * p.tanb) / (1 + p.tanb * p.tanb)
+    light = _a0(p.mqL1, q) - 2 * _a0(p.muR, q) + _a0(p.mdR, q) - _a0(p.meL, q) + _a0(p.meR, q)
+    third = _a0(p.mqL3, q) - 2 * _a0(p.mtR, q) + _a0(p.mbR, q) - _a0(p.mtauL, q) + _a0(p.mtauR, q)
+    return 2 * light + third + cos_2beta * _a0(p.mA, q)
+
+
+def _log(q: Tensor, *masses: Tensor) -> Tensor:
+    """Return ln(Q²/(Σ m² + M_Z²)), a logarithm that saturates at the weak scale."""
+    total = masses[0] * masses[0] + M_Z**2
+    for mass in masses[1:]:
+        total = total + mass * mass
+    return torch.log(q * q / total)
+
+
+def _a0(mass: Tensor, q: Tensor) -> Tensor:
+    """Return the Passarino-Veltman function A_0(m) = m² (1 - ln m²/Q²), GeV²."""
+    squared = torch.clamp(mass * mass, min=100.0)
+    return squared * (1 + torch.log(q * q / squared))
+
+
+def _generations(momentum: Tensor, light: Tensor, third: Tensor, q: Tensor) -> Tensor:
+    """Return the sum over three generations of B_1(momentum; 0, m)."""
+    return 2 * _b1_massless(momentum, light, q) + _b1_massless(momentum, third, q)
+
+
+def _b1_massless(momentum: Tensor, mass: Tensor, q: Tensor) -> Tensor:
+    """Return the real part of B_1(p; 0, m) in closed form (PBMZ, appendix B)."""
+    p2, m2 = momentum * momentum, torch.clamp(mass * mass, min=100.0)
+    x = torch.clamp(p2 / m2, min=1e-4)
+    gap = x - 1
+    loop = 1 + gap * gap / x * torch.log(torch.clamp(gap.abs(), min=1e-9))
+    above = torch.log(torch.clamp(x, min=1.0))
+    return 1 - torch.log(torch.maximum(p2, m2) / (q * q)) / 2 - loop / (2 * x) + above / 2
+
+
+class _HiggsLoops(NamedTuple):
+    diagonal: Tensor
+    """B_1(p; m, m_A) + B_1(p; m, M_Z)."""
+    mixed: Tensor
+    """B_0(p; m, m_A) - B_0(p; m, M_Z)."""
+
+
+def _higgs_loops(momentum: Tensor, fermion: Tensor, heavy_higgs: Tensor, q: Tensor) -> _HiggsLoops:
+    """Return the loop functions of a fermion with the heavy and the light Higgs doublet.
+
+    B_0 = -∫ dx ln D/Q² and B_1 = -∫ dx x ln D/Q² with D = (1 - x) m_fermion² + x m_boson² - x (1 - x) p² (PBMZ, appendix B).
+    """
+    p2, f2, q2 = momentum * momentum, fermion * fermion, q * q
+    diagonal, mixed = torch.zeros_like(momentum), torch.zeros_like(momentum)
+    for x, weight in _feynman_nodes():
+        start = (1 - x) * f2 - x * (1 - x) * p2
+        heavy = torch.log(((start + x * heavy_higgs * heavy_higgs).abs() + 1) / q2)
+        light = torch.log(((start + x * M_Z**2).abs() + 1) / q2)
+        diagonal = diagonal - weight * x * (heavy + light)
+        mixed = mixed - weight * (heavy - light)
+    return _HiggsLoops(diagonal, mixed)
+
+
+def _feynman_nodes() -> list[tuple[float, float]]:
+    import numpy as np  # noqa: PLC0415
+
+    points, weights = np.polynomial.legendre.leggauss(_NODES)
+    return [((x + 1) / 2, w / 2) for x, w in zip(points.tolist(), weights.tolist(), strict=True)]
+
+

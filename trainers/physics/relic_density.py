@@ -1,0 +1,182 @@
+"""Thermal freeze-out of coannihilating particles.
+
+Ωh² = 1.07e9 GeV⁻¹ / (√g_* M_Pl J), J = ∫_{x_f}^∞ dx <σv>/x², with the effective <σv> of Griest and Seckel, PRD 43 (1991)
+3191, and x_f from the freeze-out criterion with c(c + 2) = 1 (Jungman, Kamionkowski and Griest, Phys. Rept. 267 (1996)
+195, section 3). Long-range forces (Sommerfeld) are left out, as in the codes that compute the training data.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from . import resonances
+from .annihilation import DEGREES_OF_FREEDOM, Channel, Channels, channels, masses_by_species
+from .constants import (
+    COS_W,
+    G_WEAK,
+    M_BOTTOM_RUNNING,
+    M_H,
+    M_PLANCK,
+    M_TAU,
+    M_TOP,
+    M_TOP_RUNNING,
+    M_W,
+    M_Z,
+    TAN_W,
+    WIDTH_W,
+    WIDTH_Z,
+    Constants,
+)
+from .parameters import Parameters
+from .spectrum import Spectrum
+
+FIRST_GUESS = 25.0
+"""x at which the freeze-out iteration starts."""
+ITERATIONS = 2
+X_RANGE = (12.0, 36.0)
+"""x_f is kept inside."""
+
+NODES = 6
+"""Gauss-Legendre nodes of J in u = x_f/x."""
+
+
+class RelicDensity(NamedTuple):
+    """Freeze-out of a batch; the points are on the last axis."""
+
+    log_omega: Tensor
+    """ln Ωh², shape (points,)."""
+    freeze_out: Tensor
+    """x_f = m/T at freeze-out, shape (points,)."""
+    log_rate: Tensor
+    """ln of the effective <σv> at x_f in GeV⁻², shape (points,)."""
+    abundance: Tensor
+    """Share of each species in the equilibrium density at x_f, shape (12, points)."""
+    resonant: Tensor
+    """Share of the rate at x_f from Z, A, H and h poles of neutralino pairs, shape (points,)."""
+
+
+def relic_density(p: Parameters, s: Spectrum, c: Constants) -> RelicDensity:
+    """Return the relic density of the lightest sparticle and what it is made of."""
+    mass = masses_by_species(s)
+    model = _Model(p, s, mass, c)
+    x = torch.full_like(p.tanb, FIRST_GUESS)
+    for _ in range(ITERATIONS):
+        rate = model.rate(x[None])
+        number = 0.038 * rate.degrees_of_freedom * M_PLANCK * model.lightest * rate.total / torch.sqrt(90 * x)
+        x = torch.clamp(torch.log(torch.clamp(number, min=10.0)), *X_RANGE)[0]
+    nodes = _nodes()
+    rates = model.rate(torch.stack([x] + [x / u for u, _ in nodes]))
+    integral = sum((w * rates.total[k + 1] for k, (_, w) in enumerate(nodes)), torch.zeros_like(x)) / x
+    g_star = torch.where(model.lightest / x > 5, 92.0, 80.0)
+    log_omega = math.log(1.07e9 / M_PLANCK) - torch.log(g_star) / 2 - torch.log(integral)
+    return RelicDensity(
+        log_omega=log_omega,
+        freeze_out=x,
+        log_rate=torch.log(rates.total[0]),
+        abundance=rates.abundance[0],
+        resonant=rates.resonant[0] / rates.total[0],
+    )
+
+
+def _nodes() -> list[tuple[float, float]]:
+    import numpy as np  # noqa: PLC0415
+
+    points, weights = np.polynomial.legendre.leggauss(NODES)
+    return [((u + 1) / 2, w / 2) for u, w in zip(points.tolist(), weights.tolist(), strict=True)]
+
+
+class _Rate(NamedTuple):
+    """Effective <σv> at several x, shape (x, points), GeV⁻²."""
+
+    total: Tensor
+    resonant: Tensor
+    degrees_of_freedom: Tensor
+    """Effective number, relative to the lightest sparticle's mass."""
+    abundance: Tensor
+    """Shape (x, 12, points)."""
+
+
+class _Model:
+    """Everything about a batch that does not depend on the temperature."""
+
+    def __init__(self, p: Parameters, s: Spectrum, mass: Tensor, c: Constants) -> None:
+        self.channels: Channels = channels(s, mass, (p.mqL1, p.muR, p.mdR), c)
+        self.lightest = torch.amin(mass, 0)
+        self.gap = mass / self.lightest - 1
+        degrees = torch.tensor(DEGREES_OF_FREEDOM, dtype=mass.dtype, device=mass.device)
+        self.weight = degrees[:, None] * (1 + self.gap) * torch.sqrt(1 + self.gap)
+        self.w_pole = resonances.pole(M_W, WIDTH_W, self.lightest)
+        self.z_pole = resonances.pole(M_Z, WIDTH_Z, self.lightest)
+        self.poles = _NeutralinoPoles(p, s, mass[0], c)
+
+    def rate(self, x: Tensor) -> _Rate:
+        """Return the effective cross section at x = m/T, shape (x, points)."""
+        density = self.weight * torch.exp(-torch.clamp(x[:, None] * self.gap, max=60.0))
+        degrees = density.sum(1)
+        share = density / degrees[:, None]
+        total = _sum(self.channels.constant, share)
+        total = total + _sum(self.channels.w_boson, share) * _propagator(self.w_pole, x)
+        total = total + _sum(self.channels.z_boson, share) * _propagator(self.z_pole, x)
+        pairs = share[:, 0] * share[:, 0]
+        resonant = pairs * self.poles.rate(x)
+        total = total + pairs * self.channels.bino_p_wave * (6 / x) + resonant
+        return _Rate(total, resonant, degrees, share)
+
+
+def _sum(channel: Channel, share: Tensor) -> Tensor:
+    return (share[:, channel.first] * share[:, channel.second] * channel.cross_section).sum(1)
+
+
+def _propagator(pole: resonances.Pole, x: Tensor) -> Tensor:
+    return resonances.average(pole, x).s_squared(pole)
+
+
+class _NeutralinoPoles:
+    """Annihilation of the lightest neutralino's pairs through Z, A, H and h (Drees and Nojiri, PRD 47 (1993) 376)."""
+
+    def __init__(self, p: Parameters, s: Spectrum, mass: Tensor, c: Constants) -> None:
+        bino, wino, down, up = s.neutralino_mixing[0].unbind(0)
+        gaugino = G_WEAK * (wino - TAN_W * bino)
+        light_higgs = gaugino * (s.sin_beta * up - s.cos_beta * down)
+        a_higgs = gaugino * (s.sin_beta * down - s.cos_beta * up)
+        h_higgs = gaugino * (s.sin_beta * down + s.cos_beta * up)
+        z_boson = (G_WEAK / (2 * COS_W) * (down * down - up * up)) ** 2
+        yukawa = G_WEAK / (2 * M_W)
+        down_type = (3 * M_BOTTOM_RUNNING**2 + M_TAU**2) * (yukawa * p.tanb) ** 2
+        top = 3 * (yukawa * M_TOP_RUNNING / p.tanb) ** 2
+        width = (down_type + top) * p.mA / (8 * math.pi) + c["heavy_higgs_width"]
+        four = 4 * mass * mass
+        open_top = (four > 4 * M_TOP**2).to(mass.dtype)
+        self.a_pole = resonances.pole(p.mA, width, mass)
+        self.z_pole = resonances.pole(M_Z, WIDTH_Z, mass)
+        scale = c["heavy_higgs_exchange"] * (down_type + top * open_top) / (4 * math.pi * four)
+        self.a_wave = scale * a_higgs * a_higgs
+        self.h_wave = scale * h_higgs * h_higgs
+        z_scale = z_boson * G_WEAK**2 / (math.pi * four)
+        self.z_s_wave = z_scale * c["z_exchange_top"] * open_top * 0.1 * (M_TOP / M_Z) ** 2
+        self.z_p_wave = z_scale * c["z_exchange"]
+        self.light_position = torch.clamp(M_H**2 / four - 1, min=1e-9)
+        self.light_scale = (
+            c["light_higgs_exchange"]
+            * light_higgs * light_higgs
+            * (M_H**2 > four)
+            * self.light_position * torch.sqrt(self.light_position)
+            / M_H**2
+        )  # fmt: skip
+
+    def rate(self, x: Tensor) -> Tensor:
+        """Return <σv> in GeV⁻², shape (x, points)."""
+        a = resonances.average(self.a_pole, x)
+        z = resonances.average(self.z_pole, x)
+        heavy = a.linear(self.a_pole, self.a_wave, self.a_wave + self.h_wave)
+        # s/|...|² = (1 + ε) L/4m²; the p-wave has one more power of ε, and ε² L = 1 + (2 ε₀ ε - ε₀² - w²) L.
+        quadratic = self.z_p_wave * (
+            1 + z.linear(self.z_pole, -self.z_pole.position**2 - self.z_pole.width**2, 2 * self.z_pole.position)
+        )
+        neutral = z.linear(self.z_pole, self.z_s_wave, self.z_s_wave + self.z_p_wave) + quadratic
+        light = self.light_scale * x * torch.sqrt(x) * torch.exp(-torch.clamp(x * self.light_position, max=700.0))
+        return heavy + neutral + light
