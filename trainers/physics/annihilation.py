@@ -13,6 +13,7 @@ hep-ph/0601041 (winos, higgsinos, binos with sfermions); Ellis, Falk, Olive and 
 from __future__ import annotations
 
 from enum import IntEnum
+from itertools import combinations, combinations_with_replacement, product
 from typing import NamedTuple
 
 import torch
@@ -56,13 +57,53 @@ DEGREES_OF_FREEDOM = (2, 2, 2, 2, 4, 4, 4, 4, 4, 2, 2, 2)
 Pair = tuple[Species, Species]
 
 
+GAUGINO_PAIRS = tuple(combinations_with_replacement(GAUGINOS, 2))
+CHARGED_PAIRS = tuple(product(CHARGINOS, NEUTRALINOS))
+CHARGINO_PAIRS = tuple(combinations_with_replacement(CHARGINOS, 2))
+NEUTRALINO_PAIRS = tuple(combinations(NEUTRALINOS, 2))
+SLEPTON_GAUGINO_PAIRS = tuple(product(SLEPTONS, GAUGINOS))
+
+
 class Channel(NamedTuple):
     """Pairs of species whose cross sections depend on the temperature in the same way."""
 
-    first: list[int]
-    second: list[int]
+    rows: tuple[Row, ...]
     cross_section: Tensor
-    """σv in GeV⁻², shape (pairs, points); doubled for unequal species, which occur in both orders."""
+    """σv in GeV⁻², shape (pairs, points); doubled for unequal species, which meet in both orders."""
+
+    def average(self, share: Tensor) -> Tensor:
+        """Return the mean cross section over particles with abundances `share`, shape (x, species, points)."""
+        total = torch.zeros_like(share[:, 0])
+        parts = self.cross_section.split([row.count for row in self.rows])
+        for row, cross_section in zip(self.rows, parts, strict=True):
+            partners = share[:, row.partner : row.partner + row.count]
+            total = total + share[:, row.species] * (partners * cross_section).sum(1)
+        return total
+
+
+class Row(NamedTuple):
+    """One species with `count` successive partners: slices are faster than gathered pairs."""
+
+    species: int
+    partner: int
+    count: int
+
+
+def _channel(pairs: tuple[Pair, ...], cross_section: Tensor) -> Channel:
+    rows: list[Row] = []
+    for species, partner in pairs:
+        last = rows[-1] if rows else Row(-1, -1, 0)
+        if species == last.species and partner == last.partner + last.count:
+            rows[-1] = last._replace(count=last.count + 1)
+        else:
+            rows.append(Row(int(species), int(partner), 1))
+    orders = [1.0 if species == partner else 2.0 for species, partner in pairs]
+    weight = torch.tensor(orders, dtype=cross_section.dtype, device=cross_section.device)
+    return Channel(tuple(rows), cross_section * weight[:, None])
+
+
+def _sides(pairs: tuple[Pair, ...]) -> tuple[list[int], list[int]]:
+    return [int(first) for first, _ in pairs], [int(second) for _, second in pairs]
 
 
 class Channels(NamedTuple):
@@ -94,16 +135,31 @@ def channels(s: Spectrum, mass: Tensor, squarks: tuple[Tensor, Tensor, Tensor], 
         c: The fitted constants.
     """
     content = _content(s)
-    gauge = _gauge_bosons(content, mass, c)
-    charged, neutral = _fermion_pairs(content, mass, c)
     slepton_pairs = _slepton_pairs(s, c)
-    with_gauginos = _slepton_gaugino_pairs(s, content, mass, c)
+    constant = _channel(
+        (*GAUGINO_PAIRS, *slepton_pairs, *SLEPTON_GAUGINO_PAIRS),
+        torch.cat(
+            [
+                _gauge_bosons(content, mass, c),
+                torch.stack(list(slepton_pairs.values())),
+                _slepton_gaugino_pairs(s, content, mass, c),
+            ]
+        ),
+    )
     return Channels(
-        constant=_channel(gauge | slepton_pairs | with_gauginos),
-        w_boson=_channel(charged),
-        z_boson=_channel(neutral),
+        constant=constant,
+        w_boson=_channel(CHARGED_PAIRS, _charged_currents(content, mass, c)),
+        z_boson=_channel((*CHARGINO_PAIRS, *NEUTRALINO_PAIRS), _neutral_currents(content, mass, c)),
         bino_p_wave=c["bino_sfermion_exchange"] * GP4 * content.bino[0] ** 2 * _sfermion_exchange(s, mass[0], squarks),
     )
+
+
+_LEFT = 1 / 16
+_SFERMION_WEIGHTS = (2, 1, 2 * _LEFT, 2 * _LEFT, _LEFT, _LEFT, 2 * 6 / 1296, 2 * 3 * 16 / 81, 2 * 3 / 81)
+"""Generations · N_c · Y⁴ of e_R, heavy stau, e_L, sneutrino, light stau, τ-sneutrino, q_L, u_R and d_R; Y = 1 for e_R.
+
+The heavy stau counts as right-handed, the light one as left-handed.
+"""
 
 
 class _Content(NamedTuple):
@@ -124,57 +180,50 @@ def _content(s: Spectrum) -> _Content:
     )
 
 
-def _channel(pairs: dict[Pair, Tensor]) -> Channel:
-    doubled = [value if first == second else 2 * value for (first, second), value in pairs.items()]
-    return Channel([int(a) for a, _ in pairs], [int(b) for _, b in pairs], torch.stack(doubled))
-
-
-def _mean_mass_squared(mass: Tensor, first: int, second: int) -> Tensor:
+def _mean_mass_squared(mass: Tensor, pairs: tuple[Pair, ...]) -> Tensor:
+    first, second = _sides(pairs)
     total = mass[first] + mass[second]
     return total * total / 4
 
 
-def _gauge_bosons(content: _Content, mass: Tensor, c: Constants) -> dict[Pair, Tensor]:
-    """Return σv of gauginos and higgsinos into gauge bosons, with the phase space of W pairs."""
-    bino, wino, higgsino = content
-    result = {}
-    for position, first in enumerate(GAUGINOS):
-        for second in GAUGINOS[position:]:
-            squared = _mean_mass_squared(mass, first, second)
-            y = torch.clamp(M_W**2 / squared, max=0.999)
-            open_space = 1 - y
-            phase_space = open_space * torch.sqrt(open_space) / (1 - y / 2) ** 2
-            couplings = (
-                c["wino_gauge_bosons"] * wino[first] * wino[second]
-                + c["higgsino_gauge_bosons"] * higgsino[first] * higgsino[second]
-                + c["wino_higgsino_gauge_bosons"] * (wino[first] * higgsino[second] + higgsino[first] * wino[second])
-            )
-            result[first, second] = G4 * couplings * phase_space / squared
-    return result
+def _gauge_bosons(content: _Content, mass: Tensor, c: Constants) -> Tensor:
+    """Return σv of `GAUGINO_PAIRS` into gauge bosons, with the phase space of W pairs."""
+    first, second = _sides(GAUGINO_PAIRS)
+    squared = _mean_mass_squared(mass, GAUGINO_PAIRS)
+    y = torch.clamp(M_W**2 / squared, max=0.999)
+    propagator = 1 - y / 2
+    phase_space = (1 - y) * torch.sqrt(1 - y) / (propagator * propagator)
+    wino, other_wino = content.wino[first], content.wino[second]
+    higgsino, other_higgsino = content.higgsino[first], content.higgsino[second]
+    couplings = (
+        c["wino_gauge_bosons"] * wino * other_wino
+        + c["higgsino_gauge_bosons"] * higgsino * other_higgsino
+        + c["wino_higgsino_gauge_bosons"] * (wino * other_higgsino + higgsino * other_wino)
+    )
+    return G4 * couplings * phase_space / squared
 
 
-def _fermion_pairs(content: _Content, mass: Tensor, c: Constants) -> tuple[dict[Pair, Tensor], dict[Pair, Tensor]]:
-    """Return σv of gauginos and higgsinos into fermions by a W and by a Z or photon, without the propagators."""
-    bino, wino, higgsino = content
-    charged, neutral = {}, {}
-    for i in NEUTRALINOS:
-        for j in CHARGINOS:
-            charged[i, j] = (
-                c["wino_charged_current"] * G4 * wino[i] * wino[j]
-                + c["higgsino_charged_current"] * G4 * higgsino[i] * higgsino[j]
-                + c["bino_charged_current"] * GP2 * G2 * bino[i]
-            ) / _mean_mass_squared(mass, i, j)
-    for position, i in enumerate(CHARGINOS):
-        for j in CHARGINOS[position:]:
-            couplings = (
-                c["wino_neutral_current"] * wino[i] * wino[j] + c["higgsino_neutral_current"] * higgsino[i] * higgsino[j]
-            )
-            neutral[i, j] = G4 * couplings / _mean_mass_squared(mass, i, j)
-    for position, i in enumerate(NEUTRALINOS):
-        for j in NEUTRALINOS[position + 1 :]:
-            couplings = c["higgsino_neutralino_current"] * higgsino[i] * higgsino[j]
-            neutral[i, j] = G4 * couplings / _mean_mass_squared(mass, i, j)
-    return charged, neutral
+def _charged_currents(content: _Content, mass: Tensor, c: Constants) -> Tensor:
+    """Return σv of `CHARGED_PAIRS` into fermions by a W, without its propagator."""
+    charged, neutral = _sides(CHARGED_PAIRS)
+    couplings = (
+        c["wino_charged_current"] * G4 * content.wino[neutral] * content.wino[charged]
+        + c["higgsino_charged_current"] * G4 * content.higgsino[neutral] * content.higgsino[charged]
+        + c["bino_charged_current"] * GP2 * G2 * content.bino[neutral]
+    )
+    return couplings / _mean_mass_squared(mass, CHARGED_PAIRS)
+
+
+def _neutral_currents(content: _Content, mass: Tensor, c: Constants) -> Tensor:
+    """Return σv of `CHARGINO_PAIRS` and `NEUTRALINO_PAIRS` into fermions by a Z or photon, without the propagator."""
+    first, second = _sides(CHARGINO_PAIRS)
+    charginos = (
+        c["wino_neutral_current"] * content.wino[first] * content.wino[second]
+        + c["higgsino_neutral_current"] * content.higgsino[first] * content.higgsino[second]
+    )
+    first, second = _sides(NEUTRALINO_PAIRS)
+    neutralinos = c["higgsino_neutralino_current"] * content.higgsino[first] * content.higgsino[second]
+    return G4 * torch.cat([charginos, neutralinos]) / _mean_mass_squared(mass, (*CHARGINO_PAIRS, *NEUTRALINO_PAIRS))
 
 
 class _Exchange(NamedTuple):
@@ -265,32 +314,25 @@ def _chargino_exchange(s: Spectrum, slepton: Tensor) -> Tensor:
     return propagators.sum(0) ** 2
 
 
-def _slepton_gaugino_pairs(s: Spectrum, content: _Content, mass: Tensor, c: Constants) -> dict[Pair, Tensor]:
-    """Return σv of a slepton with a gaugino, into a lepton and a gauge boson."""
+def _slepton_gaugino_pairs(s: Spectrum, content: _Content, mass: Tensor, c: Constants) -> Tensor:
+    """Return σv of `SLEPTON_GAUGINO_PAIRS` into a lepton and a gauge boson."""
     one, zero = torch.ones_like(s.stau_left), torch.zeros_like(s.stau_left)
-    left_parts = (zero, one, one, s.stau_left, 1 - s.stau_left, one)
-    result = {}
-    for slepton, left in zip(SLEPTONS, left_parts, strict=True):
-        bino = c["slepton_bino"] * GP2 * E_CHARGE**2 * (1 - 0.75 * left)
-        wino = c["slepton_wino"] * G4 * left
-        for gaugino in GAUGINOS:
-            coupling = bino * content.bino[gaugino] + wino * content.wino[gaugino]
-            result[gaugino, slepton] = coupling / _mean_mass_squared(mass, gaugino, slepton)
-    return result
+    left = torch.stack([zero, one, one, s.stau_left, 1 - s.stau_left, one])[:, None]
+    couplings = (
+        c["slepton_bino"] * GP2 * E_CHARGE**2 * (1 - 0.75 * left) * content.bino
+        + c["slepton_wino"] * G4 * left * content.wino
+    )
+    return couplings.flatten(0, 1) / _mean_mass_squared(mass, SLEPTON_GAUGINO_PAIRS)
 
 
 def _sfermion_exchange(s: Spectrum, neutralino: Tensor, squarks: tuple[Tensor, Tensor, Tensor]) -> Tensor:
     """Return Σ N_c Y⁴ r(1 + r²)/((1 + r)⁴ M²) over sfermions, r = m²/M², in GeV⁻², with Y = 1 for selectrons."""
 
-    def loop(sfermion: Tensor) -> Tensor:
-        squared = sfermion * sfermion
-        r = neutralino * neutralino / squared
-        quarter = (1 + r) ** 2
-        return r * (1 + r * r) / (quarter * quarter * squared)
-
-    doublet, up, down = squarks
-    right_handed = 2 * loop(s.selectron_right) + loop(s.stau_heavy)
-    left_handed = 2 * loop(s.selectron_left) + 2 * loop(s.sneutrino) + loop(s.stau_light) + loop(s.sneutrino_tau)
-    # N_c Y⁴ of two generations; quark doublets have Y = 1/6.
-    quarks = 2 * 3 * (16 / 81 * loop(up) + loop(down) / 81) + 2 * 6 / 1296 * loop(doublet)
-    return right_handed + left_handed / 16 + quarks
+    mass = torch.stack(
+        [s.selectron_right, s.stau_heavy, s.selectron_left, s.sneutrino, s.stau_light, s.sneutrino_tau, *squarks]
+    )
+    weight = torch.tensor(_SFERMION_WEIGHTS, dtype=mass.dtype, device=mass.device)[:, None]
+    squared = mass * mass
+    r = neutralino * neutralino / squared
+    quarter = (1 + r) * (1 + r)
+    return (weight * r * (1 + r * r) / (quarter * quarter * squared)).sum(0)

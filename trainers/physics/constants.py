@@ -99,38 +99,38 @@ MASS_SHIFTS = (
 """Coefficients of the loop corrections in `mass_shifts`, fitted to pole masses of scan files 0 and 1 and of the wide scan."""
 
 CROSS_SECTIONS = (
-    Constant("wino_gauge_bosons", 0.02317, "wino pairs to gauge bosons, times g⁴/m²"),
-    Constant("higgsino_gauge_bosons", 0.0034663, "higgsino pairs to gauge bosons, times g⁴/m²"),
-    Constant("wino_higgsino_gauge_bosons", 0.026389, "wino-higgsino pairs to gauge bosons, times g⁴/m²"),
-    Constant("wino_charged_current", 0.057679, "wino-like chargino-neutralino pairs to fermions by W*, times g⁴/m²"),
+    Constant("wino_gauge_bosons", 0.025744, "wino pairs to gauge bosons, times g⁴/m²"),
+    Constant("higgsino_gauge_bosons", 0.0046363, "higgsino pairs to gauge bosons, times g⁴/m²"),
+    Constant("wino_higgsino_gauge_bosons", 0.02736, "wino-higgsino pairs to gauge bosons, times g⁴/m²"),
+    Constant("wino_charged_current", 0.059441, "wino-like chargino-neutralino pairs to fermions by W*, times g⁴/m²"),
     Constant(
-        "higgsino_charged_current", 0.0096153, "higgsino-like chargino-neutralino pairs to fermions by W*, times g⁴/m²"
+        "higgsino_charged_current", 0.0095246, "higgsino-like chargino-neutralino pairs to fermions by W*, times g⁴/m²"
     ),
-    Constant("bino_charged_current", 0.0088437, "bino-chargino pairs to fermions by W*, times g'² g²/m²"),
-    Constant("wino_neutral_current", 0.014038, "wino-like chargino pairs to fermions by Z* and γ*, times g⁴/m²"),
+    Constant("bino_charged_current", 0.0030016, "bino-chargino pairs to fermions by W*, times g'² g²/m²"),
+    Constant("wino_neutral_current", 0.012043, "wino-like chargino pairs to fermions by Z* and γ*, times g⁴/m²"),
     Constant(
-        "higgsino_neutral_current", 0.012688, "higgsino-like chargino pairs to fermions by Z* and γ*, times g⁴/m²"
+        "higgsino_neutral_current", 0.0093163, "higgsino-like chargino pairs to fermions by Z* and γ*, times g⁴/m²"
     ),
-    Constant("higgsino_neutralino_current", 0.019766, "pairs of different neutralinos to fermions by Z*, times g⁴/m²"),
-    Constant("right_slepton_exchange", 0.11042, "like-sign right-handed slepton pairs by neutralino exchange"),
-    Constant("right_slepton_gauge", 0.010342, "right-handed slepton pairs to gauge bosons, times e⁴/cos⁴θ_W m²"),
-    Constant("left_slepton_exchange", 0.035143, "left-handed slepton and sneutrino pairs by neutralino exchange"),
-    Constant("left_slepton_gauge", 0.0021626, "left-handed slepton and sneutrino pairs to gauge bosons, times g⁴/m²"),
-    Constant("slepton_chargino_exchange", 0.0087725, "slepton-sneutrino pairs by chargino exchange, times g⁴"),
-    Constant("mixed_slepton_exchange", 0.002, "left-right slepton pairs by neutralino exchange, times g'⁴"),
-    Constant("slepton_bino", 0.027784, "slepton-bino pairs, times g'² e²/m²"),
-    Constant("slepton_wino", 0.015107, "slepton-wino pairs, times g⁴/m²"),
-    Constant("stau_exchange", 0.097229, "like-sign stau pairs by neutralino exchange"),
-    Constant("stau_right_gauge", 0.029828, "right-handed stau pairs to gauge bosons, times e⁴/cos⁴θ_W m²"),
-    Constant("stau_left_gauge", 0.003881, "left-handed stau pairs to gauge and Higgs bosons, times g⁴/m²"),
-    Constant("stau_mixed_gauge", 0.14306, "mixed stau pairs to gauge and Higgs bosons, times g⁴/m²"),
-    Constant("sneutrino_tau_exchange", 0.045215, "τ-sneutrino pairs by neutralino exchange"),
-    Constant("bino_sfermion_exchange", 0.028059, "bino pairs to fermions by sfermion exchange, p-wave, times g'⁴"),
-    Constant("heavy_higgs_width", 1.9885, "width of the heavy Higgs bosons besides b, τ and t, GeV"),
-    Constant("heavy_higgs_exchange", 1.1011, "neutralino pairs to fermions by A and H"),
-    Constant("z_exchange", 0.41601, "neutralino pairs to light fermions by Z, p-wave"),
-    Constant("z_exchange_top", 26.298, "neutralino pairs to tops by Z, s-wave"),
-    Constant("light_higgs_exchange", 3.4554, "neutralino pairs by the resonance of the light Higgs boson"),
+    Constant("higgsino_neutralino_current", 0.015134, "pairs of different neutralinos to fermions by Z*, times g⁴/m²"),
+    Constant("right_slepton_exchange", 0.10777, "like-sign right-handed slepton pairs by neutralino exchange"),
+    Constant("right_slepton_gauge", 0.010551, "right-handed slepton pairs to gauge bosons, times e⁴/cos⁴θ_W m²"),
+    Constant("left_slepton_exchange", 0.038112, "left-handed slepton and sneutrino pairs by neutralino exchange"),
+    Constant("left_slepton_gauge", 0.0021639, "left-handed slepton and sneutrino pairs to gauge bosons, times g⁴/m²"),
+    Constant("slepton_chargino_exchange", 0.0069616, "slepton-sneutrino pairs by chargino exchange, times g⁴"),
+    Constant("mixed_slepton_exchange", 0.060257, "left-right slepton pairs by neutralino exchange, times g'⁴"),
+    Constant("slepton_bino", 0.010833, "slepton-bino pairs, times g'² e²/m²"),
+    Constant("slepton_wino", 0.012058, "slepton-wino pairs, times g⁴/m²"),
+    Constant("stau_exchange", 0.12728, "like-sign stau pairs by neutralino exchange"),
+    Constant("stau_right_gauge", 0.023406, "right-handed stau pairs to gauge bosons, times e⁴/cos⁴θ_W m²"),
+    Constant("stau_left_gauge", 0.0041357, "left-handed stau pairs to gauge and Higgs bosons, times g⁴/m²"),
+    Constant("stau_mixed_gauge", 0.088402, "mixed stau pairs to gauge and Higgs bosons, times g⁴/m²"),
+    Constant("sneutrino_tau_exchange", 0.039265, "τ-sneutrino pairs by neutralino exchange"),
+    Constant("bino_sfermion_exchange", 0.024016, "bino pairs to fermions by sfermion exchange, p-wave, times g'⁴"),
+    Constant("heavy_higgs_width", 1.7121, "width of the heavy Higgs bosons besides b, τ and t, GeV"),
+    Constant("heavy_higgs_exchange", 0.69916, "neutralino pairs to fermions by A and H"),
+    Constant("z_exchange", 0.42391, "neutralino pairs to light fermions by Z, p-wave"),
+    Constant("z_exchange_top", 28.229, "neutralino pairs to tops by Z, s-wave"),
+    Constant("light_higgs_exchange", 3.7709, "neutralino pairs by the resonance of the light Higgs boson"),
 )
 """Prefactors in `annihilation`, positive, fitted to the relic density of scan files 0 to 3 and half of the wide scan."""
 

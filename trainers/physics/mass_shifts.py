@@ -17,6 +17,12 @@ from .parameters import Parameters
 _NODES = 6
 """Gauss-Legendre nodes in the Feynman parameter; logarithmic thresholds inside limit the accuracy to about 1 %."""
 
+_HYPERCHARGES = (-2, 2, 2, -4, 2, -1, 1, 1, -2, 1)
+"""Σ Y over the states of meL meR mqL1 muR mdR (two generations each) mtauL mtauR mqL3 mtR mbR."""
+
+_HYPERCHARGE_SQUARES = (1, 2, 1 / 3, 8 / 3, 2 / 3, 1 / 2, 1, 1 / 6, 4 / 3, 1 / 3)
+"""Σ Y² over the same states."""
+
 
 class ShiftedMasses(NamedTuple):
     """Mass parameters with loop corrections, shape (points,) each; GeV or GeV²."""
@@ -44,13 +50,8 @@ def shifted_masses(p: Parameters, c: Constants) -> ShiftedMasses:
 
 def _bino(p: Parameters, c: Constants, q: Tensor, sin_2beta: Tensor) -> Tensor:
     """Return M_1 with the loops of sfermions, weighted by N_c Y², and of higgsinos with Higgs bosons."""
-    fermions = (
-        _generations(p.M_1, p.meR, p.mtauR, q)
-        + _generations(p.M_1, p.meL, p.mtauL, q) / 2
-        + _generations(p.M_1, p.mqL1, p.mqL3, q) / 6
-        + _generations(p.M_1, p.muR, p.mtR, q) * 4 / 3
-        + _generations(p.M_1, p.mdR, p.mbR, q) / 3
-    )
+    squares = torch.tensor(_HYPERCHARGE_SQUARES, dtype=q.dtype, device=q.device)[:, None]
+    fermions = (squares * _b1_massless(p.M_1, _sfermions(p), q)).sum(0)
     higgs = _higgs_loops(p.M_1, p.mu, p.mA, q)
     relative = 1 + c["bino_shift"] + c["bino_sfermions"] * fermions + c["bino_higgs"] * higgs.diagonal
     return p.M_1 * relative + c["bino_higgs_mixed"] * sin_2beta * p.mu * higgs.mixed
@@ -58,7 +59,8 @@ def _bino(p: Parameters, c: Constants, q: Tensor, sin_2beta: Tensor) -> Tensor:
 
 def _wino(p: Parameters, c: Constants, q: Tensor, sin_2beta: Tensor) -> Tensor:
     """Return M_2 with the loops of gauge bosons, of sfermion doublets and of higgsinos with Higgs bosons."""
-    fermions = _generations(p.M_2, p.meL, p.mtauL, q) + 3 * _generations(p.M_2, p.mqL1, p.mqL3, q)
+    loops = _b1_massless(p.M_2, torch.stack([p.meL, p.mtauL, p.mqL1, p.mqL3]), q)
+    fermions = 2 * loops[0] + loops[1] + 3 * (2 * loops[2] + loops[3])
     higgs = _higgs_loops(p.M_2, p.mu, p.mA, q)
     relative = (
         1
@@ -77,8 +79,8 @@ def _higgsino(p: Parameters, c: Constants, q: Tensor, sin_2beta: Tensor) -> Tens
     it for every Q; m_Hu²(Q), of one-loop size in units of Q², plausibly passes zero there.
     """
     down = (p.tanb / 50) ** 2
-    bottom = _b1_massless(p.mu, p.mbR, q) + _b1_massless(p.mu, p.mqL3, q)
-    top = _b1_massless(p.mu, p.mtR, q) + _b1_massless(p.mu, p.mqL3, q)
+    doublet, stop, sbottom = _b1_massless(p.mu, torch.stack([p.mqL3, p.mtR, p.mbR]), q).unbind(0)
+    top, bottom = stop + doublet, sbottom + doublet
     wino, bino = _higgs_loops(p.mu, p.M_2, p.mA, q), _higgs_loops(p.mu, p.M_1, p.mA, q)
     relative = (
         1
@@ -122,9 +124,13 @@ def _slepton(mass: Tensor, gaugino: Tensor, mu: Tensor, c: Constants, q: Tensor,
 def _hypercharge_trace(p: Parameters, q: Tensor) -> Tensor:
     """Return Σ Y N A_0(m) over all scalars: the one-loop Fayet-Iliopoulos term of hypercharge, GeV²."""
     cos_2beta = (1 - p.tanb * p.tanb) / (1 + p.tanb * p.tanb)
-    light = _a0(p.mqL1, q) - 2 * _a0(p.muR, q) + _a0(p.mdR, q) - _a0(p.meL, q) + _a0(p.meR, q)
-    third = _a0(p.mqL3, q) - 2 * _a0(p.mtR, q) + _a0(p.mbR, q) - _a0(p.mtauL, q) + _a0(p.mtauR, q)
-    return 2 * light + third + cos_2beta * _a0(p.mA, q)
+    charges = torch.tensor(_HYPERCHARGES, dtype=q.dtype, device=q.device)[:, None]
+    return (charges * _a0(_sfermions(p), q)).sum(0) + cos_2beta * _a0(p.mA, q)
+
+
+def _sfermions(p: Parameters) -> Tensor:
+    """Return the masses of the sfermion multiplets, shape (10, points), in the order of `_HYPERCHARGES`."""
+    return torch.stack([p.meL, p.meR, p.mqL1, p.muR, p.mdR, p.mtauL, p.mtauR, p.mqL3, p.mtR, p.mbR])
 
 
 def _log(q: Tensor, *masses: Tensor) -> Tensor:
@@ -139,11 +145,6 @@ def _a0(mass: Tensor, q: Tensor) -> Tensor:
     """Return the Passarino-Veltman function A_0(m) = m² (1 - ln m²/Q²), GeV²."""
     squared = torch.clamp(mass * mass, min=100.0)
     return squared * (1 + torch.log(q * q / squared))
-
-
-def _generations(momentum: Tensor, light: Tensor, third: Tensor, q: Tensor) -> Tensor:
-    """Return the sum over three generations of B_1(momentum; 0, m)."""
-    return 2 * _b1_massless(momentum, light, q) + _b1_massless(momentum, third, q)
 
 
 def _b1_massless(momentum: Tensor, mass: Tensor, q: Tensor) -> Tensor:

@@ -31,11 +31,20 @@ class Pole(NamedTuple):
     width: Tensor
     """M Γ / 4m², positive."""
 
+    def magnitude_squared(self) -> Tensor:
+        """Return |z|²."""
+        return self.position * self.position + self.width * self.width
+
 
 def pole(mass: Tensor | float, width: Tensor | float, particle_mass: Tensor) -> Pole:
     """Return where the resonance of `mass` and `width` (GeV) lies for annihilating particles of `particle_mass`."""
     threshold = 4 * particle_mass * particle_mass
     return Pole(mass * mass / threshold - 1, mass * width / threshold)
+
+
+def stack(*poles: Pole) -> Pole:
+    """Return several poles as one, on a new first axis."""
+    return Pole(torch.stack([one.position for one in poles]), torch.stack([one.width for one in poles]))
 
 
 class PoleAverage(NamedTuple):
@@ -45,6 +54,10 @@ class PoleAverage(NamedTuple):
     """<L>."""
     dispersive: Tensor
     """<(ε - position) L>."""
+
+    def select(self, index: int) -> PoleAverage:
+        """Return the averages over one of stacked poles; the poles are on the second axis, after x."""
+        return PoleAverage(self.lorentzian[:, index], self.dispersive[:, index])
 
     def linear(self, at: Pole, constant: Tensor | float, slope: Tensor | float) -> Tensor:
         """Return <(constant + slope ε) L>."""
