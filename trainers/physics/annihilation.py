@@ -19,13 +19,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .constants import COS_W, E_CHARGE, G_HYPERCHARGE, G_WEAK, M_W, Constants
+from .constants import COS_W, E_CHARGE, G_HYPERCHARGE, G_WEAK, M_W, SIN2_W, TAN_W, Constants
 from .spectrum import Spectrum
 
 G2, G4 = G_WEAK**2, G_WEAK**4
 GP2, GP4 = G_HYPERCHARGE**2, G_HYPERCHARGE**4
 RIGHT_GAUGE4 = (E_CHARGE / COS_W) ** 4
 """(e/cos θ_W)⁴ = g'⁴: the strength of right-handed sleptons' pairs."""
+
+
+THERMAL_ENERGY = 1.06
+"""s/4m² at freeze-out: 1 + 3/(2 x) at x = 25."""
 
 
 class Species(IntEnum):
@@ -57,6 +61,7 @@ DEGREES_OF_FREEDOM = (2, 2, 2, 2, 4, 4, 4, 4, 4, 2, 2, 2)
 Pair = tuple[Species, Species]
 
 
+NEUTRALINO_AND_SELF_PAIRS = tuple(combinations_with_replacement(NEUTRALINOS, 2))
 GAUGINO_PAIRS = tuple(combinations_with_replacement(GAUGINOS, 2))
 CHARGED_PAIRS = tuple(product(CHARGINOS, NEUTRALINOS))
 CHARGINO_PAIRS = tuple(combinations_with_replacement(CHARGINOS, 2))
@@ -106,6 +111,13 @@ def _sides(pairs: tuple[Pair, ...]) -> tuple[list[int], list[int]]:
     return [int(first) for first, _ in pairs], [int(second) for _, second in pairs]
 
 
+class HeavyHiggs(NamedTuple):
+    """Squared couplings of pairs to A, H and H±, dimensionless, by the wave in which the pair annihilates."""
+
+    s_wave: Channel
+    p_wave: Channel
+
+
 class Channels(NamedTuple):
     """Cross sections by their dependence on the temperature."""
 
@@ -115,8 +127,19 @@ class Channels(NamedTuple):
     """s-channel W: to be multiplied by <s²/|s - M_W² + i M_W Γ_W|²>."""
     z_boson: Channel
     """s-channel Z: the same with M_Z."""
+    heavy_higgs: HeavyHiggs
     bino_p_wave: Tensor
     """Coefficient b in σv = b v² / v²-average: to be multiplied by 6/x; lightest neutralino pairs, shape (points,)."""
+
+
+class Squarks(NamedTuple):
+    """Squark masses in GeV, shape (points,)."""
+
+    doublet: Tensor
+    """First two generations."""
+    up: Tensor
+    down: Tensor
+    doublet_third: Tensor
 
 
 def masses_by_species(s: Spectrum) -> Tensor:
@@ -125,16 +148,17 @@ def masses_by_species(s: Spectrum) -> Tensor:
     return torch.cat([s.neutralino.abs(), s.chargino, torch.stack(sleptons)])
 
 
-def channels(s: Spectrum, mass: Tensor, squarks: tuple[Tensor, Tensor, Tensor], c: Constants) -> Channels:
+def channels(s: Spectrum, mass: Tensor, squarks: Squarks, c: Constants) -> Channels:
     """Return the cross sections of all pairs.
 
     Args:
         s: The spectrum.
         mass: Masses by species, shape (12, points).
-        squarks: mqL1, muR and mdR in GeV, shape (points,).
+        squarks: Masses of the squarks.
         c: The fitted constants.
     """
     content = _content(s)
+    doublets = _doublet_interference(s, squarks)
     slepton_pairs = _slepton_pairs(s, c)
     constant = _channel(
         (*GAUGINO_PAIRS, *slepton_pairs, *SLEPTON_GAUGINO_PAIRS),
@@ -148,8 +172,9 @@ def channels(s: Spectrum, mass: Tensor, squarks: tuple[Tensor, Tensor, Tensor], 
     )
     return Channels(
         constant=constant,
-        w_boson=_channel(CHARGED_PAIRS, _charged_currents(content, mass, c)),
-        z_boson=_channel((*CHARGINO_PAIRS, *NEUTRALINO_PAIRS), _neutral_currents(content, mass, c)),
+        w_boson=_channel(CHARGED_PAIRS, _charged_currents(content, mass, doublets, c)),
+        z_boson=_channel((*CHARGINO_PAIRS, *NEUTRALINO_PAIRS), _neutral_currents(content, mass, doublets, c)),
+        heavy_higgs=_heavy_higgs(s),
         bino_p_wave=c["bino_sfermion_exchange"] * GP4 * content.bino[0] ** 2 * _sfermion_exchange(s, mass[0], squarks),
     )
 
@@ -190,9 +215,11 @@ def _gauge_bosons(content: _Content, mass: Tensor, c: Constants) -> Tensor:
     """Return σv of `GAUGINO_PAIRS` into gauge bosons, with the phase space of W pairs."""
     first, second = _sides(GAUGINO_PAIRS)
     squared = _mean_mass_squared(mass, GAUGINO_PAIRS)
-    y = torch.clamp(M_W**2 / squared, max=0.999)
+    y = torch.clamp(M_W**2 / (THERMAL_ENERGY * squared), max=0.999)
     propagator = 1 - y / 2
-    phase_space = (1 - y) * torch.sqrt(1 - y) / (propagator * propagator)
+    massive = (1 - y) * torch.sqrt(1 - y) / (propagator * propagator)
+    photons = torch.tensor([_photon_share(pair) for pair in GAUGINO_PAIRS], dtype=mass.dtype, device=mass.device)
+    phase_space = massive + photons[:, None] * (1 - massive)
     wino, other_wino = content.wino[first], content.wino[second]
     higgsino, other_higgsino = content.higgsino[first], content.higgsino[second]
     couplings = (
@@ -203,27 +230,78 @@ def _gauge_bosons(content: _Content, mass: Tensor, c: Constants) -> Tensor:
     return G4 * couplings * phase_space / squared
 
 
-def _charged_currents(content: _Content, mass: Tensor, c: Constants) -> Tensor:
+def _photon_share(pair: Pair) -> float:
+    """Return the share of final states with photons and without a pair of massive bosons: W γ, and γ γ with γ Z."""
+    charged = sum(species in CHARGINOS for species in pair)
+    return (0.0, SIN2_W, SIN2_W**2)[charged]
+
+
+def _doublet_interference(s: Spectrum, squarks: Squarks) -> Tensor:
+    """Return the suppression of wino pairs into fermions by the exchange of sfermion doublets, shape (points,).
+
+    The amplitudes with a W and with a sfermion of mass M cancel at M = m: their sum has (M² - m²)/(M² + m²). The mean is
+    over nine quark and three lepton doublets.
+    """
+    wino = (s.neutralino_mixing[:, 1] ** 2 * s.neutralino * s.neutralino).sum(0)
+    mass = torch.stack([s.sneutrino, s.sneutrino_tau, squarks.doublet, squarks.doublet_third])
+    squared = mass * mass
+    amplitude = (squared - wino) / (squared + wino)
+    lepton, tau, quark, third = (amplitude * amplitude).unbind(0)
+    return (2 * lepton + tau + 6 * quark + 3 * third) / 12
+
+
+def _charged_currents(content: _Content, mass: Tensor, doublets: Tensor, c: Constants) -> Tensor:
     """Return σv of `CHARGED_PAIRS` into fermions by a W, without its propagator."""
     charged, neutral = _sides(CHARGED_PAIRS)
     couplings = (
-        c["wino_charged_current"] * G4 * content.wino[neutral] * content.wino[charged]
+        c["wino_charged_current"] * G4 * doublets * content.wino[neutral] * content.wino[charged]
         + c["higgsino_charged_current"] * G4 * content.higgsino[neutral] * content.higgsino[charged]
         + c["bino_charged_current"] * GP2 * G2 * content.bino[neutral]
     )
     return couplings / _mean_mass_squared(mass, CHARGED_PAIRS)
 
 
-def _neutral_currents(content: _Content, mass: Tensor, c: Constants) -> Tensor:
+def _neutral_currents(content: _Content, mass: Tensor, doublets: Tensor, c: Constants) -> Tensor:
     """Return σv of `CHARGINO_PAIRS` and `NEUTRALINO_PAIRS` into fermions by a Z or photon, without the propagator."""
     first, second = _sides(CHARGINO_PAIRS)
     charginos = (
-        c["wino_neutral_current"] * content.wino[first] * content.wino[second]
+        c["wino_neutral_current"] * doublets * content.wino[first] * content.wino[second]
         + c["higgsino_neutral_current"] * content.higgsino[first] * content.higgsino[second]
     )
     first, second = _sides(NEUTRALINO_PAIRS)
     neutralinos = c["higgsino_neutralino_current"] * content.higgsino[first] * content.higgsino[second]
     return G4 * torch.cat([charginos, neutralinos]) / _mean_mass_squared(mass, (*CHARGINO_PAIRS, *NEUTRALINO_PAIRS))
+
+
+def _heavy_higgs(s: Spectrum) -> HeavyHiggs:
+    """Return the squared couplings to the heavy Higgs doublet in the decoupling limit.
+
+    Source: Gunion and Haber, NPB 272 (1986) 1. Two neutralinos whose signed masses have the same sign couple to A in the
+    s-wave and to H in the p-wave, others the other way round. Interference in chargino couplings is neglected.
+    """
+    bino, wino, down, up = s.neutralino_mixing.unbind(1)
+    gaugino = wino - TAN_W * bino
+    pseudoscalar, scalar = s.sin_beta * down - s.cos_beta * up, s.sin_beta * down + s.cos_beta * up
+    first, second = _sides(NEUTRALINO_AND_SELF_PAIRS)
+    a_higgs = (gaugino[first] * pseudoscalar[second] + gaugino[second] * pseudoscalar[first]) / 2
+    h_higgs = (gaugino[first] * scalar[second] + gaugino[second] * scalar[first]) / 2
+    same = s.neutralino[first] * s.neutralino[second] > 0
+    s_wave, p_wave = torch.where(same, a_higgs, h_higgs), torch.where(same, h_higgs, a_higgs)
+    sin2, cos2 = s.sin_beta * s.sin_beta, s.cos_beta * s.cos_beta
+    minus, plus = s.wino_minus, s.wino_plus
+    first, second = _sides(CHARGINO_PAIRS)
+    first, second = [k - S.CHARGINO_1 for k in first], [k - S.CHARGINO_1 for k in second]
+    charginos = sin2 * ((1 - minus[first]) * plus[second] + (1 - minus[second]) * plus[first])
+    charginos = charginos + cos2 * ((1 - plus[first]) * minus[second] + (1 - plus[second]) * minus[first])
+    other = wino + TAN_W * bino
+    right = sin2 * (down * down * minus[:, None] + other * other * (1 - minus[:, None]) / 2)
+    left = cos2 * (up * up * plus[:, None] + other * other * (1 - plus[:, None]) / 2)
+    charged = [charginos / 4, (right + left).flatten(0, 1) / 2]
+    pairs = (*NEUTRALINO_AND_SELF_PAIRS, *CHARGINO_PAIRS, *CHARGED_PAIRS)
+    return HeavyHiggs(
+        s_wave=_channel(pairs, G2 * torch.cat([s_wave * s_wave, *charged])),
+        p_wave=_channel(pairs, G2 * torch.cat([p_wave * p_wave, *charged])),
+    )
 
 
 class _Exchange(NamedTuple):
@@ -294,7 +372,10 @@ def _stau_pairs(s: Spectrum, exchange: _Exchange, c: Constants) -> dict[Pair, Te
             + c["stau_left_gauge"] * left * left * G4
             + c["stau_mixed_gauge"] * left * right * G4
         )
-        return c["stau_exchange"] * like_sign + opposite_sign / (mass * mass)
+        # Two light Higgs bosons by the exchange of a stau, with the trilinear coupling from left-right mixing.
+        trilinear = s.stau_mixing / M_W * torch.sqrt(left * right + 1e-12) / mass
+        to_higgs = c["stau_higgs"] * G4 * trilinear * trilinear * trilinear * trilinear
+        return c["stau_exchange"] * like_sign + (opposite_sign + to_higgs) / (mass * mass)
 
     left, right = s.stau_left, 1 - s.stau_left
     gauge = c["stau_left_gauge"] * G4 / (s.sneutrino_tau * s.sneutrino_tau)
@@ -325,12 +406,11 @@ def _slepton_gaugino_pairs(s: Spectrum, content: _Content, mass: Tensor, c: Cons
     return couplings.flatten(0, 1) / _mean_mass_squared(mass, SLEPTON_GAUGINO_PAIRS)
 
 
-def _sfermion_exchange(s: Spectrum, neutralino: Tensor, squarks: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+def _sfermion_exchange(s: Spectrum, neutralino: Tensor, squarks: Squarks) -> Tensor:
     """Return Σ N_c Y⁴ r(1 + r²)/((1 + r)⁴ M²) over sfermions, r = m²/M², in GeV⁻², with Y = 1 for selectrons."""
 
-    mass = torch.stack(
-        [s.selectron_right, s.stau_heavy, s.selectron_left, s.sneutrino, s.stau_light, s.sneutrino_tau, *squarks]
-    )
+    right, left = (s.selectron_right, s.stau_heavy), (s.selectron_left, s.sneutrino, s.stau_light, s.sneutrino_tau)
+    mass = torch.stack([*right, *left, squarks.doublet, squarks.up, squarks.down])
     weight = torch.tensor(_SFERMION_WEIGHTS, dtype=mass.dtype, device=mass.device)[:, None]
     squared = mass * mass
     r = neutralino * neutralino / squared

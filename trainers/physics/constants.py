@@ -25,8 +25,6 @@ M_TOP = 173.0
 """Pole mass of the top quark, GeV."""
 M_TOP_RUNNING = 150.0
 """Running mass of the top quark at the scale of the heavy Higgs bosons, GeV."""
-M_BOTTOM_RUNNING = 2.5
-"""Running mass of the bottom quark at that scale, GeV."""
 M_TAU = 1.777
 """Mass of the τ lepton, GeV."""
 
@@ -99,38 +97,45 @@ MASS_SHIFTS = (
 """Coefficients of the loop corrections in `mass_shifts`, fitted to pole masses of scan files 0 and 1 and of the wide scan."""
 
 CROSS_SECTIONS = (
-    Constant("wino_gauge_bosons", 0.025744, "wino pairs to gauge bosons, times g⁴/m²"),
-    Constant("higgsino_gauge_bosons", 0.0046363, "higgsino pairs to gauge bosons, times g⁴/m²"),
-    Constant("wino_higgsino_gauge_bosons", 0.02736, "wino-higgsino pairs to gauge bosons, times g⁴/m²"),
-    Constant("wino_charged_current", 0.059441, "wino-like chargino-neutralino pairs to fermions by W*, times g⁴/m²"),
+    Constant("wino_gauge_bosons", 0.030562, "wino pairs to gauge bosons, times g⁴/m²"),
+    Constant("higgsino_gauge_bosons", 0.0049661, "higgsino pairs to gauge bosons, times g⁴/m²"),
+    Constant("wino_higgsino_gauge_bosons", 0.026823, "wino-higgsino pairs to gauge bosons, times g⁴/m²"),
+    Constant("wino_charged_current", 0.053506, "wino-like chargino-neutralino pairs to fermions by W*, times g⁴/m²"),
     Constant(
-        "higgsino_charged_current", 0.0095246, "higgsino-like chargino-neutralino pairs to fermions by W*, times g⁴/m²"
+        "higgsino_charged_current", 0.0086205, "higgsino-like chargino-neutralino pairs to fermions by W*, times g⁴/m²"
     ),
-    Constant("bino_charged_current", 0.0030016, "bino-chargino pairs to fermions by W*, times g'² g²/m²"),
-    Constant("wino_neutral_current", 0.012043, "wino-like chargino pairs to fermions by Z* and γ*, times g⁴/m²"),
+    Constant("bino_charged_current", 0.0028532, "bino-chargino pairs to fermions by W*, times g'² g²/m²"),
+    Constant("wino_neutral_current", 0.013156, "wino-like chargino pairs to fermions by Z* and γ*, times g⁴/m²"),
     Constant(
-        "higgsino_neutral_current", 0.0093163, "higgsino-like chargino pairs to fermions by Z* and γ*, times g⁴/m²"
+        "higgsino_neutral_current", 0.0095467, "higgsino-like chargino pairs to fermions by Z* and γ*, times g⁴/m²"
     ),
-    Constant("higgsino_neutralino_current", 0.015134, "pairs of different neutralinos to fermions by Z*, times g⁴/m²"),
-    Constant("right_slepton_exchange", 0.10777, "like-sign right-handed slepton pairs by neutralino exchange"),
-    Constant("right_slepton_gauge", 0.010551, "right-handed slepton pairs to gauge bosons, times e⁴/cos⁴θ_W m²"),
-    Constant("left_slepton_exchange", 0.038112, "left-handed slepton and sneutrino pairs by neutralino exchange"),
-    Constant("left_slepton_gauge", 0.0021639, "left-handed slepton and sneutrino pairs to gauge bosons, times g⁴/m²"),
-    Constant("slepton_chargino_exchange", 0.0069616, "slepton-sneutrino pairs by chargino exchange, times g⁴"),
-    Constant("mixed_slepton_exchange", 0.060257, "left-right slepton pairs by neutralino exchange, times g'⁴"),
-    Constant("slepton_bino", 0.010833, "slepton-bino pairs, times g'² e²/m²"),
-    Constant("slepton_wino", 0.012058, "slepton-wino pairs, times g⁴/m²"),
-    Constant("stau_exchange", 0.12728, "like-sign stau pairs by neutralino exchange"),
-    Constant("stau_right_gauge", 0.023406, "right-handed stau pairs to gauge bosons, times e⁴/cos⁴θ_W m²"),
-    Constant("stau_left_gauge", 0.0041357, "left-handed stau pairs to gauge and Higgs bosons, times g⁴/m²"),
-    Constant("stau_mixed_gauge", 0.088402, "mixed stau pairs to gauge and Higgs bosons, times g⁴/m²"),
-    Constant("sneutrino_tau_exchange", 0.039265, "τ-sneutrino pairs by neutralino exchange"),
-    Constant("bino_sfermion_exchange", 0.024016, "bino pairs to fermions by sfermion exchange, p-wave, times g'⁴"),
-    Constant("heavy_higgs_width", 1.7121, "width of the heavy Higgs bosons besides b, τ and t, GeV"),
-    Constant("heavy_higgs_exchange", 0.69916, "neutralino pairs to fermions by A and H"),
-    Constant("z_exchange", 0.42391, "neutralino pairs to light fermions by Z, p-wave"),
-    Constant("z_exchange_top", 28.229, "neutralino pairs to tops by Z, s-wave"),
-    Constant("light_higgs_exchange", 3.7709, "neutralino pairs by the resonance of the light Higgs boson"),
+    Constant("higgsino_neutralino_current", 0.014812, "pairs of different neutralinos to fermions by Z*, times g⁴/m²"),
+    Constant("right_slepton_exchange", 0.10766, "like-sign right-handed slepton pairs by neutralino exchange"),
+    Constant("right_slepton_gauge", 0.010557, "right-handed slepton pairs to gauge bosons, times e⁴/cos⁴θ_W m²"),
+    Constant("left_slepton_exchange", 0.038058, "left-handed slepton and sneutrino pairs by neutralino exchange"),
+    Constant("left_slepton_gauge", 0.002164, "left-handed slepton and sneutrino pairs to gauge bosons, times g⁴/m²"),
+    Constant("slepton_chargino_exchange", 0.0069279, "slepton-sneutrino pairs by chargino exchange, times g⁴"),
+    Constant("mixed_slepton_exchange", 0.089294, "left-right slepton pairs by neutralino exchange, times g'⁴"),
+    Constant("slepton_bino", 0.010951, "slepton-bino pairs, times g'² e²/m²"),
+    Constant("slepton_wino", 0.012709, "slepton-wino pairs, times g⁴/m²"),
+    Constant("stau_exchange", 0.13154, "like-sign stau pairs by neutralino exchange"),
+    Constant("stau_right_gauge", 0.022831, "right-handed stau pairs to gauge bosons, times e⁴/cos⁴θ_W m²"),
+    Constant("stau_left_gauge", 0.0040759, "left-handed stau pairs to gauge and Higgs bosons, times g⁴/m²"),
+    Constant("stau_mixed_gauge", 0.026266, "mixed stau pairs to gauge and Higgs bosons, times g⁴/m²"),
+    Constant("sneutrino_tau_exchange", 0.039442, "τ-sneutrino pairs by neutralino exchange"),
+    Constant("bino_sfermion_exchange", 0.024117, "bino pairs to fermions by sfermion exchange, p-wave, times g'⁴"),
+    Constant(
+        "stau_higgs", 0.0086013, "stau pairs to light Higgs bosons, times g⁴/m² and the fourth power of the trilinear coupling over m"
+    ),
+    Constant("bottom_mass", 2.4148, "running mass of the bottom quark at the scale of the heavy Higgs bosons, GeV"),
+    Constant(
+        "bottom_gluino", 0.027825, "gluino loop in the bottom Yukawa coupling; one-loop value 2 α_s/3π · 3/2 = 0.03"
+    ),
+    Constant("heavy_higgs_width", 0.50075, "width of the heavy Higgs bosons besides b, τ and t, GeV"),
+    Constant("heavy_higgs_exchange", 0.58941, "neutralino pairs to fermions by A and H"),
+    Constant("z_exchange", 0.42637, "neutralino pairs to light fermions by Z, p-wave"),
+    Constant("z_exchange_top", 28.121, "neutralino pairs to tops by Z, s-wave"),
+    Constant("light_higgs_exchange", 3.7996, "neutralino pairs by the resonance of the light Higgs boson"),
 )
 """Prefactors in `annihilation`, positive, fitted to the relic density of scan files 0 to 3 and half of the wide scan."""
 

@@ -14,11 +14,10 @@ import torch
 from torch import Tensor
 
 from . import resonances
-from .annihilation import DEGREES_OF_FREEDOM, Channels, channels, masses_by_species
+from .annihilation import DEGREES_OF_FREEDOM, Channels, Squarks, channels, masses_by_species
 from .constants import (
     COS_W,
     G_WEAK,
-    M_BOTTOM_RUNNING,
     M_H,
     M_PLANCK,
     M_TAU,
@@ -116,12 +115,12 @@ class _Model:
     """Everything about a batch that does not depend on the temperature."""
 
     def __init__(self, p: Parameters, s: Spectrum, mass: Tensor, c: Constants) -> None:
-        self.channels: Channels = channels(s, mass, (p.mqL1, p.muR, p.mdR), c)
+        self.channels: Channels = channels(s, mass, Squarks(p.mqL1, p.muR, p.mdR, p.mqL3), c)
         self.lightest = torch.amin(mass, 0)
         self.gap = mass / self.lightest - 1
         degrees = torch.tensor(DEGREES_OF_FREEDOM, dtype=mass.dtype, device=mass.device)
         self.weight = degrees[:, None] * (1 + self.gap) * torch.sqrt(1 + self.gap)
-        self.poles = _NeutralinoPoles(p, s, mass[0], c)
+        self.poles = _Poles(p, s, self.lightest, c)
         self.resonances = resonances.stack(
             resonances.pole(M_W, WIDTH_W, self.lightest),
             resonances.pole(M_Z, WIDTH_Z, self.lightest),
@@ -140,51 +139,65 @@ class _Model:
         total = total + self.channels.w_boson.average(share) * propagators[:, 0]
         total = total + self.channels.z_boson.average(share) * propagators[:, 1]
         pairs = share[:, 0] * share[:, 0]
-        resonant = pairs * self.poles.rate(x, averages.select(2), averages.select(3))
+        a, z = averages.select(2), averages.select(3)
+        heavy = self.channels.heavy_higgs
+        resonant = pairs * self.poles.light(x, z)
+        resonant = resonant + self.poles.heavy(a, heavy.s_wave.average(share), heavy.p_wave.average(share))
         total = total + pairs * self.channels.bino_p_wave * (6 / x) + resonant
         return _Rate(total, resonant, degrees, share)
 
 
-class _NeutralinoPoles:
-    """Annihilation of the lightest neutralino's pairs through Z, A, H and h (Drees and Nojiri, PRD 47 (1993) 376)."""
+class _Poles:
+    """Annihilation through A, H and H±, and of the lightest neutralinos through Z and h.
 
-    def __init__(self, p: Parameters, s: Spectrum, mass: Tensor, c: Constants) -> None:
+    Source: Drees and Nojiri, PRD 47 (1993) 376.
+    """
+
+    def __init__(self, p: Parameters, s: Spectrum, lightest: Tensor, c: Constants) -> None:
+        neutralino = s.neutralino[0].abs()
         bino, wino, down, up = s.neutralino_mixing[0].unbind(0)
-        gaugino = G_WEAK * (wino - TAN_W * bino)
-        light_higgs = gaugino * (s.sin_beta * up - s.cos_beta * down)
-        a_higgs = gaugino * (s.sin_beta * down - s.cos_beta * up)
-        h_higgs = gaugino * (s.sin_beta * down + s.cos_beta * up)
-        z_boson = (G_WEAK / (2 * COS_W) * (down * down - up * up)) ** 2
         yukawa = G_WEAK / (2 * M_W)
-        down_type = (3 * M_BOTTOM_RUNNING**2 + M_TAU**2) * (yukawa * p.tanb) ** 2
+        down_type = (3 * (c["bottom_mass"] / bottom_correction(p, c)) ** 2 + M_TAU**2) * (yukawa * p.tanb) ** 2
         top = 3 * (yukawa * M_TOP_RUNNING / p.tanb) ** 2
         width = (down_type + top) * p.mA / (8 * math.pi) + c["heavy_higgs_width"]
-        four = 4 * mass * mass
-        open_top = (four > 4 * M_TOP**2).to(mass.dtype)
-        self.a_pole = resonances.pole(p.mA, width, mass)
-        self.z_pole = resonances.pole(M_Z, WIDTH_Z, mass)
-        scale = c["heavy_higgs_exchange"] * (down_type + top * open_top) / (4 * math.pi * four)
-        self.a_wave = scale * a_higgs * a_higgs
-        self.h_wave = scale * h_higgs * h_higgs
-        z_scale = z_boson * G_WEAK**2 / (math.pi * four)
-        self.z_s_wave = z_scale * c["z_exchange_top"] * open_top * 0.1 * (M_TOP / M_Z) ** 2
-        self.z_p_wave = z_scale * c["z_exchange"]
-        self.light_position = torch.clamp(M_H**2 / four - 1, min=1e-9)
-        self.light_scale = (
-            c["light_higgs_exchange"]
-            * light_higgs * light_higgs
-            * (M_H**2 > four)
-            * self.light_position * torch.sqrt(self.light_position)
-            / M_H**2
-        )  # fmt: skip
+        four = 4 * lightest * lightest
+        self.a_pole = resonances.pole(p.mA, width, lightest)
+        self.heavy_scale = c["heavy_higgs_exchange"] * (down_type + top * _top_is_open(four)) / (4 * math.pi * four)
 
-    def rate(self, x: Tensor, a: resonances.PoleAverage, z: resonances.PoleAverage) -> Tensor:
-        """Return <σv> in GeV⁻², shape (x, points), from the averages over the poles of A and Z."""
-        heavy = a.linear(self.a_pole, self.a_wave, self.a_wave + self.h_wave)
-        # s/|...|² = (1 + ε) L/4m²; the p-wave has one more power of ε, and ε² L = 1 + (2 ε₀ ε - ε₀² - w²) L.
-        quadratic = self.z_p_wave * (
-            1 + z.linear(self.z_pole, -self.z_pole.magnitude_squared(), 2 * self.z_pole.position)
-        )
-        neutral = z.linear(self.z_pole, self.z_s_wave, self.z_s_wave + self.z_p_wave) + quadratic
-        light = self.light_scale * x * torch.sqrt(x) * torch.exp(-torch.clamp(x * self.light_position, max=700.0))
-        return heavy + neutral + light
+        four = 4 * neutralino * neutralino
+        self.z_pole = resonances.pole(M_Z, WIDTH_Z, neutralino)
+        z_coupling = G_WEAK / (2 * COS_W) * (down * down - up * up)
+        z_scale = z_coupling * z_coupling * G_WEAK**2 / (math.pi * four)
+        self.z_s_wave = z_scale * c["z_exchange_top"] * _top_is_open(four) * 0.1 * (M_TOP / M_Z) ** 2
+        self.z_p_wave = z_scale * c["z_exchange"]
+        h_coupling = G_WEAK * (wino - TAN_W * bino) * (s.sin_beta * up - s.cos_beta * down)
+        self.h_position = torch.clamp(M_H**2 / four - 1, min=1e-9)
+        open_pole = (M_H**2 > four) * self.h_position * torch.sqrt(self.h_position)
+        self.h_scale = c["light_higgs_exchange"] * h_coupling * h_coupling * open_pole / M_H**2
+
+    def heavy(self, a: resonances.PoleAverage, s_wave: Tensor, p_wave: Tensor) -> Tensor:
+        """Return <σv> through the heavy Higgs bosons in GeV⁻², for mean squared couplings of shape (x, points)."""
+        # s/|s - M² + i M Γ|² = (1 + ε) L/4m²; a p-wave has a factor ε/(1 + ε) more.
+        return self.heavy_scale * a.linear(self.a_pole, s_wave, s_wave + p_wave)
+
+    def light(self, x: Tensor, z: resonances.PoleAverage) -> Tensor:
+        """Return <σv> of the lightest neutralinos through Z and h in GeV⁻², shape (x, points)."""
+        # ε (1 + ε) L: ε² L = 1 + (2 ε₀ ε - |z|²) L.
+        quadratic = 1 + z.linear(self.z_pole, -self.z_pole.magnitude_squared(), 2 * self.z_pole.position)
+        z_boson = z.linear(self.z_pole, self.z_s_wave, self.z_s_wave + self.z_p_wave) + self.z_p_wave * quadratic
+        boltzmann = torch.exp(-torch.clamp(x * self.h_position, max=700.0))
+        return z_boson + self.h_scale * x * torch.sqrt(x) * boltzmann
+
+
+def bottom_correction(p: Parameters, c: Constants) -> Tensor:
+    """Return 1 + Δ_b, which divides the bottom Yukawa coupling at large tan β.
+
+    Gluino loop of Hall, Rattazzi and Sarid, PRD 50 (1994) 7048, with the loop function replaced by 1/(sum of squares).
+    """
+    scale = p.M_3 * p.M_3 + p.mqL3 * p.mqL3 + p.mbR * p.mbR
+    return torch.clamp(1 + c["bottom_gluino"] * p.M_3 * p.mu * p.tanb / scale, min=0.3)
+
+
+def _top_is_open(four_mass_squared: Tensor) -> Tensor:
+    """Return a smooth step at the top threshold, as wide as the thermal energy."""
+    return torch.sigmoid((four_mass_squared / (4 * M_TOP**2) - 0.94) / 0.03)

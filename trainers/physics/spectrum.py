@@ -38,6 +38,8 @@ class Spectrum(NamedTuple):
     stau_heavy: Tensor
     stau_left: Tensor
     """Squared left-handed component of the light stau."""
+    stau_mixing: Tensor
+    """Off-diagonal element of the squared stau masses, GeV²."""
     sneutrino_tau: Tensor
     sin_beta: Tensor
     cos_beta: Tensor
@@ -57,11 +59,8 @@ def spectrum(parameters: Parameters, constants: Constants) -> Spectrum:
     d_term = M_Z**2 * (cos_beta * cos_beta - sin_beta * sin_beta)
     left = (SIN2_W - 0.5) * d_term
     right = -SIN2_W * d_term
-    stau = symmetric_eigen_2(
-        masses.stau_left_squared + left,
-        masses.stau_right_squared + right,
-        M_TAU * (parameters.Atau - masses.higgsino * parameters.tanb),
-    )
+    stau_mixing = M_TAU * (parameters.Atau - masses.higgsino * parameters.tanb)
+    stau = symmetric_eigen_2(masses.stau_left_squared + left, masses.stau_right_squared + right, stau_mixing)
     return Spectrum(
         neutralino=neutralino,
         neutralino_mixing=mixing,
@@ -74,6 +73,7 @@ def spectrum(parameters: Parameters, constants: Constants) -> Spectrum:
         stau_light=_mass(stau[0]),
         stau_heavy=_mass(stau[1]),
         stau_left=stau[2],
+        stau_mixing=stau_mixing,
         sneutrino_tau=_mass(masses.stau_left_squared + 0.5 * d_term),
         sin_beta=sin_beta,
         cos_beta=cos_beta,
