@@ -15,9 +15,6 @@ The package is a differentiable PyTorch layer. `PhysicsFeatures` is its entry po
 
 from __future__ import annotations
 
+from .features import FEATURES, PhysicsFeatures, compute_features
 
-
-
-from .features import FEATURES, PhysicsFeatures
-
-__all__ = ["FEATURES", "PhysicsFeatures"]
+__all__ = ["FEATURES", "PhysicsFeatures", "compute_features"]

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .constants import COS_W, E_CHARGE, G_HYPERCHARGE, G_WEAK, M_W, SIN2_W, TAN_W, Constants
+from .constants import COS_W, E_CHARGE, G_HYPERCHARGE, G_WEAK, M_W, TAN_W, Constants
 from .spectrum import Spectrum
 
 G2, G4 = G_WEAK**2, G_WEAK**4
@@ -125,9 +125,13 @@ class Channels(NamedTuple):
     """s-wave."""
     w_boson: Channel
     """s-channel W: to be multiplied by <s²/|s - M_W² + i M_W Γ_W|²>."""
-    z_boson: Channel
-    """s-channel Z: the same with M_Z."""
+    z_charginos: Channel
+    """s-channel Z and photon, chargino pairs: the same with M_Z."""
+    z_neutralinos: Channel
+    """s-channel Z, neutralino pairs."""
     heavy_higgs: HeavyHiggs
+    bino_s_wave: Tensor
+    """σv of the lightest neutralino's pairs from left-right mixed staus, shape (points,)."""
     bino_p_wave: Tensor
     """Coefficient b in σv = b v² / v²-average: to be multiplied by 6/x; lightest neutralino pairs, shape (points,)."""
 
@@ -173,7 +177,9 @@ def channels(s: Spectrum, mass: Tensor, squarks: Squarks, c: Constants) -> Chann
     return Channels(
         constant=constant,
         w_boson=_channel(CHARGED_PAIRS, _charged_currents(content, mass, doublets, c)),
-        z_boson=_channel((*CHARGINO_PAIRS, *NEUTRALINO_PAIRS), _neutral_currents(content, mass, doublets, c)),
+        z_charginos=_channel(CHARGINO_PAIRS, _chargino_currents(content, mass, doublets, c)),
+        z_neutralinos=_channel(NEUTRALINO_PAIRS, _neutralino_currents(content, mass, c)),
+        bino_s_wave=_stau_mixing_exchange(s, content, c),
         heavy_higgs=_heavy_higgs(s),
         bino_p_wave=c["bino_sfermion_exchange"] * GP4 * content.bino[0] ** 2 * _sfermion_exchange(s, mass[0], squarks),
     )
@@ -218,8 +224,8 @@ def _gauge_bosons(content: _Content, mass: Tensor, c: Constants) -> Tensor:
     y = torch.clamp(M_W**2 / (THERMAL_ENERGY * squared), max=0.999)
     propagator = 1 - y / 2
     massive = (1 - y) * torch.sqrt(1 - y) / (propagator * propagator)
-    photons = torch.tensor([_photon_share(pair) for pair in GAUGINO_PAIRS], dtype=mass.dtype, device=mass.device)
-    phase_space = massive + photons[:, None] * (1 - massive)
+    photons = torch.tensor([_photons(pair) for pair in GAUGINO_PAIRS], dtype=mass.dtype, device=mass.device)
+    phase_space = massive + c["photon_pairs"] * photons[:, None] * (1 - massive)
     wino, other_wino = content.wino[first], content.wino[second]
     higgsino, other_higgsino = content.higgsino[first], content.higgsino[second]
     couplings = (
@@ -230,10 +236,9 @@ def _gauge_bosons(content: _Content, mass: Tensor, c: Constants) -> Tensor:
     return G4 * couplings * phase_space / squared
 
 
-def _photon_share(pair: Pair) -> float:
-    """Return the share of final states with photons and without a pair of massive bosons: W γ, and γ γ with γ Z."""
-    charged = sum(species in CHARGINOS for species in pair)
-    return (0.0, SIN2_W, SIN2_W**2)[charged]
+def _photons(pair: Pair) -> float:
+    """Return 1 for pairs with a final state that is open below the W threshold: W γ."""
+    return float(sum(species in CHARGINOS for species in pair) == 1)
 
 
 def _doublet_interference(s: Spectrum, squarks: Squarks) -> Tensor:
@@ -261,23 +266,29 @@ def _charged_currents(content: _Content, mass: Tensor, doublets: Tensor, c: Cons
     return couplings / _mean_mass_squared(mass, CHARGED_PAIRS)
 
 
-def _neutral_currents(content: _Content, mass: Tensor, doublets: Tensor, c: Constants) -> Tensor:
-    """Return σv of `CHARGINO_PAIRS` and `NEUTRALINO_PAIRS` into fermions by a Z or photon, without the propagator."""
+def _chargino_currents(content: _Content, mass: Tensor, doublets: Tensor, c: Constants) -> Tensor:
+    """Return σv of `CHARGINO_PAIRS` into fermions by a Z or photon, without the propagator."""
     first, second = _sides(CHARGINO_PAIRS)
-    charginos = (
+    couplings = (
         c["wino_neutral_current"] * doublets * content.wino[first] * content.wino[second]
         + c["higgsino_neutral_current"] * content.higgsino[first] * content.higgsino[second]
     )
+    return G4 * couplings / _mean_mass_squared(mass, CHARGINO_PAIRS)
+
+
+def _neutralino_currents(content: _Content, mass: Tensor, c: Constants) -> Tensor:
+    """Return σv of `NEUTRALINO_PAIRS` into fermions by a Z, without the propagator."""
     first, second = _sides(NEUTRALINO_PAIRS)
-    neutralinos = c["higgsino_neutralino_current"] * content.higgsino[first] * content.higgsino[second]
-    return G4 * torch.cat([charginos, neutralinos]) / _mean_mass_squared(mass, (*CHARGINO_PAIRS, *NEUTRALINO_PAIRS))
+    couplings = c["higgsino_neutralino_current"] * content.higgsino[first] * content.higgsino[second]
+    return G4 * couplings / _mean_mass_squared(mass, NEUTRALINO_PAIRS)
 
 
 def _heavy_higgs(s: Spectrum) -> HeavyHiggs:
     """Return the squared couplings to the heavy Higgs doublet in the decoupling limit.
 
     Source: Gunion and Haber, NPB 272 (1986) 1. Two neutralinos whose signed masses have the same sign couple to A in the
-    s-wave and to H in the p-wave, others the other way round. Interference in chargino couplings is neglected.
+    s-wave and to H in the p-wave, others the other way round. Interference in chargino couplings is neglected;
+    half of the chargino pairs have opposite charges.
     """
     bino, wino, down, up = s.neutralino_mixing.unbind(1)
     gaugino = wino - TAN_W * bino
@@ -296,7 +307,7 @@ def _heavy_higgs(s: Spectrum) -> HeavyHiggs:
     other = wino + TAN_W * bino
     right = sin2 * (down * down * minus[:, None] + other * other * (1 - minus[:, None]) / 2)
     left = cos2 * (up * up * plus[:, None] + other * other * (1 - plus[:, None]) / 2)
-    charged = [charginos / 4, (right + left).flatten(0, 1) / 2]
+    charged = [charginos / 8, (right + left).flatten(0, 1) / 4]
     pairs = (*NEUTRALINO_AND_SELF_PAIRS, *CHARGINO_PAIRS, *CHARGED_PAIRS)
     return HeavyHiggs(
         s_wave=_channel(pairs, G2 * torch.cat([s_wave * s_wave, *charged])),
@@ -404,6 +415,17 @@ def _slepton_gaugino_pairs(s: Spectrum, content: _Content, mass: Tensor, c: Cons
         + c["slepton_wino"] * G4 * left * content.wino
     )
     return couplings.flatten(0, 1) / _mean_mass_squared(mass, SLEPTON_GAUGINO_PAIRS)
+
+
+def _stau_mixing_exchange(s: Spectrum, content: _Content, c: Constants) -> Tensor:
+    """Return σv of bino pairs into τ pairs, whose s-wave needs staus mixed of left and right (Falk et al., PLB 318, 354)."""
+    neutralino = s.neutralino[0] * s.neutralino[0]
+    light = 1 / (neutralino + s.stau_light * s.stau_light)
+    heavy = 1 / (neutralino + s.stau_heavy * s.stau_heavy)
+    difference = light - heavy
+    mixing = s.stau_left * (1 - s.stau_left)
+    bino = content.bino[0] * content.bino[0]
+    return c["bino_stau_mixing"] * GP4 * bino * mixing * neutralino * difference * difference
 
 
 def _sfermion_exchange(s: Spectrum, neutralino: Tensor, squarks: Squarks) -> Tensor:

@@ -93,49 +93,54 @@ MASS_SHIFTS = (
     Constant("left_higgsino_log", 0.000131, "squared left-handed slepton mass, times μ² ln Q²/μ²"),
     Constant("left_bino", 0.00205, "squared left-handed slepton mass, times M_1²"),
     Constant("left_bino_log", 0.000307, "squared left-handed slepton mass, times M_1² ln Q²/(m² + M_1²)"),
+    Constant("stau_scalars", -0.0019417, "squared stau mass at tan β = 50, times A_0 of staus and A"),
+    Constant("stau_trilinear", -0.002034, "squared stau mass at tan β = 50, times A_τ² ln Q²/m²"),
+    Constant("stau_higgsino", 0.0029393, "squared stau mass at tan β = 50, times μ² ln Q²/μ²"),
 )
 """Coefficients of the loop corrections in `mass_shifts`, fitted to pole masses of scan files 0 and 1 and of the wide scan."""
 
 CROSS_SECTIONS = (
-    Constant("wino_gauge_bosons", 0.030562, "wino pairs to gauge bosons, times g⁴/m²"),
-    Constant("higgsino_gauge_bosons", 0.0049661, "higgsino pairs to gauge bosons, times g⁴/m²"),
-    Constant("wino_higgsino_gauge_bosons", 0.026823, "wino-higgsino pairs to gauge bosons, times g⁴/m²"),
-    Constant("wino_charged_current", 0.053506, "wino-like chargino-neutralino pairs to fermions by W*, times g⁴/m²"),
+    Constant("photon_pairs", 0.060451, "share of W γ in the pairs of a neutralino and a chargino to gauge bosons"),
+    Constant("bino_stau_mixing", 0.070799, "bino pairs to τ pairs by staus mixed of left and right, s-wave, times g'⁴"),
+    Constant("wino_gauge_bosons", 0.029337, "wino pairs to gauge bosons, times g⁴/m²"),
+    Constant("higgsino_gauge_bosons", 0.0045386, "higgsino pairs to gauge bosons, times g⁴/m²"),
+    Constant("wino_higgsino_gauge_bosons", 0.0275, "wino-higgsino pairs to gauge bosons, times g⁴/m²"),
+    Constant("wino_charged_current", 0.056488, "wino-like chargino-neutralino pairs to fermions by W*, times g⁴/m²"),
     Constant(
-        "higgsino_charged_current", 0.0086205, "higgsino-like chargino-neutralino pairs to fermions by W*, times g⁴/m²"
+        "higgsino_charged_current", 0.010162, "higgsino-like chargino-neutralino pairs to fermions by W*, times g⁴/m²"
     ),
-    Constant("bino_charged_current", 0.0028532, "bino-chargino pairs to fermions by W*, times g'² g²/m²"),
-    Constant("wino_neutral_current", 0.013156, "wino-like chargino pairs to fermions by Z* and γ*, times g⁴/m²"),
+    Constant("bino_charged_current", 0.0031346, "bino-chargino pairs to fermions by W*, times g'² g²/m²"),
+    Constant("wino_neutral_current", 0.013385, "wino-like chargino pairs to fermions by Z* and γ*, times g⁴/m²"),
     Constant(
-        "higgsino_neutral_current", 0.0095467, "higgsino-like chargino pairs to fermions by Z* and γ*, times g⁴/m²"
+        "higgsino_neutral_current", 0.0083346, "higgsino-like chargino pairs to fermions by Z* and γ*, times g⁴/m²"
     ),
-    Constant("higgsino_neutralino_current", 0.014812, "pairs of different neutralinos to fermions by Z*, times g⁴/m²"),
-    Constant("right_slepton_exchange", 0.10766, "like-sign right-handed slepton pairs by neutralino exchange"),
-    Constant("right_slepton_gauge", 0.010557, "right-handed slepton pairs to gauge bosons, times e⁴/cos⁴θ_W m²"),
-    Constant("left_slepton_exchange", 0.038058, "left-handed slepton and sneutrino pairs by neutralino exchange"),
-    Constant("left_slepton_gauge", 0.002164, "left-handed slepton and sneutrino pairs to gauge bosons, times g⁴/m²"),
-    Constant("slepton_chargino_exchange", 0.0069279, "slepton-sneutrino pairs by chargino exchange, times g⁴"),
-    Constant("mixed_slepton_exchange", 0.089294, "left-right slepton pairs by neutralino exchange, times g'⁴"),
-    Constant("slepton_bino", 0.010951, "slepton-bino pairs, times g'² e²/m²"),
-    Constant("slepton_wino", 0.012709, "slepton-wino pairs, times g⁴/m²"),
-    Constant("stau_exchange", 0.13154, "like-sign stau pairs by neutralino exchange"),
-    Constant("stau_right_gauge", 0.022831, "right-handed stau pairs to gauge bosons, times e⁴/cos⁴θ_W m²"),
-    Constant("stau_left_gauge", 0.0040759, "left-handed stau pairs to gauge and Higgs bosons, times g⁴/m²"),
-    Constant("stau_mixed_gauge", 0.026266, "mixed stau pairs to gauge and Higgs bosons, times g⁴/m²"),
-    Constant("sneutrino_tau_exchange", 0.039442, "τ-sneutrino pairs by neutralino exchange"),
-    Constant("bino_sfermion_exchange", 0.024117, "bino pairs to fermions by sfermion exchange, p-wave, times g'⁴"),
+    Constant("higgsino_neutralino_current", 0.014395, "pairs of different neutralinos to fermions by Z*, times g⁴/m²"),
+    Constant("right_slepton_exchange", 0.10778, "like-sign right-handed slepton pairs by neutralino exchange"),
+    Constant("right_slepton_gauge", 0.010554, "right-handed slepton pairs to gauge bosons, times e⁴/cos⁴θ_W m²"),
+    Constant("left_slepton_exchange", 0.037981, "left-handed slepton and sneutrino pairs by neutralino exchange"),
+    Constant("left_slepton_gauge", 0.0021651, "left-handed slepton and sneutrino pairs to gauge bosons, times g⁴/m²"),
+    Constant("slepton_chargino_exchange", 0.0069252, "slepton-sneutrino pairs by chargino exchange, times g⁴"),
+    Constant("mixed_slepton_exchange", 0.090592, "left-right slepton pairs by neutralino exchange, times g'⁴"),
+    Constant("slepton_bino", 0.010907, "slepton-bino pairs, times g'² e²/m²"),
+    Constant("slepton_wino", 0.012893, "slepton-wino pairs, times g⁴/m²"),
+    Constant("stau_exchange", 0.13842, "like-sign stau pairs by neutralino exchange"),
+    Constant("stau_right_gauge", 0.020727, "right-handed stau pairs to gauge bosons, times e⁴/cos⁴θ_W m²"),
+    Constant("stau_left_gauge", 0.0039058, "left-handed stau pairs to gauge and Higgs bosons, times g⁴/m²"),
+    Constant("stau_mixed_gauge", 0.011487, "mixed stau pairs to gauge and Higgs bosons, times g⁴/m²"),
+    Constant("sneutrino_tau_exchange", 0.033137, "τ-sneutrino pairs by neutralino exchange"),
+    Constant("bino_sfermion_exchange", 0.024124, "bino pairs to fermions by sfermion exchange, p-wave, times g'⁴"),
     Constant(
-        "stau_higgs", 0.0086013, "stau pairs to light Higgs bosons, times g⁴/m² and the fourth power of the trilinear coupling over m"
+        "stau_higgs", 0.0081044, "stau pairs to light Higgs bosons, times g⁴/m² and the fourth power of the trilinear coupling over m"
     ),
-    Constant("bottom_mass", 2.4148, "running mass of the bottom quark at the scale of the heavy Higgs bosons, GeV"),
+    Constant("bottom_mass", 2.533, "running mass of the bottom quark at the scale of the heavy Higgs bosons, GeV"),
     Constant(
-        "bottom_gluino", 0.027825, "gluino loop in the bottom Yukawa coupling; one-loop value 2 α_s/3π · 3/2 = 0.03"
+        "bottom_gluino", 0.026173, "gluino loop in the bottom Yukawa coupling; one-loop value 2 α_s/3π · 3/2 = 0.03"
     ),
-    Constant("heavy_higgs_width", 0.50075, "width of the heavy Higgs bosons besides b, τ and t, GeV"),
-    Constant("heavy_higgs_exchange", 0.58941, "neutralino pairs to fermions by A and H"),
-    Constant("z_exchange", 0.42637, "neutralino pairs to light fermions by Z, p-wave"),
-    Constant("z_exchange_top", 28.121, "neutralino pairs to tops by Z, s-wave"),
-    Constant("light_higgs_exchange", 3.7996, "neutralino pairs by the resonance of the light Higgs boson"),
+    Constant("heavy_higgs_width", 0.36616, "width of the heavy Higgs bosons besides b, τ and t, GeV"),
+    Constant("heavy_higgs_exchange", 0.58867, "neutralino pairs to fermions by A and H"),
+    Constant("z_exchange", 0.42444, "neutralino pairs to light fermions by Z, p-wave"),
+    Constant("z_exchange_top", 28.463, "neutralino pairs to tops by Z, s-wave"),
+    Constant("light_higgs_exchange", 3.2407, "neutralino pairs by the resonance of the light Higgs boson"),
 )
 """Prefactors in `annihilation`, positive, fitted to the relic density of scan files 0 to 3 and half of the wide scan."""
 

@@ -39,6 +39,10 @@ GAP_LIMIT = 3.0
 """Relative mass gaps are cut here: particles so heavy do not coannihilate."""
 
 
+BATCH = 2048
+"""Points at once in `compute_features`: fewer cost more calls of kernels, more leave the cache."""
+
+
 class PhysicsFeatures(nn.Module):
     """Compute the physics features of pMSSM points.
 
@@ -92,6 +96,20 @@ class PhysicsFeatures(nn.Module):
         """
         masses, relic = self.physics(points)
         return torch.cat([spectrum_features(masses, points[:, 17].double()), relic_features(relic)]).T
+
+
+def compute_features(layer: PhysicsFeatures, points: Tensor) -> Tensor:
+    """Return the features of many points without gradients, in batches that fit into the cache.
+
+    Args:
+        layer: The physics layer.
+        points: Shape (points, 19), GeV.
+
+    Returns:
+        Shape (points, len(FEATURES)), float64.
+    """
+    with torch.no_grad():
+        return torch.cat([layer(batch) for batch in points.split(BATCH)])
 
 
 def _parameters(values: dict[str, float], trainable: bool) -> nn.ParameterDict:

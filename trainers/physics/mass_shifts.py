@@ -45,7 +45,8 @@ def shifted_masses(p: Parameters, c: Constants) -> ShiftedMasses:
     hypercharge = c["hypercharge_trace"] * _hypercharge_trace(p, q)
     right = [_right_slepton(mass, p, c, q) - hypercharge for mass in (p.meR, p.mtauR)]
     left = [_left_slepton(mass, p, c, q) + hypercharge / 2 for mass in (p.meL, p.mtauL)]
-    return ShiftedMasses(bino, wino, higgsino, right[0], left[0], right[1], left[1])
+    yukawa = _tau_yukawa(p, c, q)
+    return ShiftedMasses(bino, wino, higgsino, right[0], left[0], right[1] + 2 * yukawa, left[1] + yukawa)
 
 
 def _bino(p: Parameters, c: Constants, q: Tensor, sin_2beta: Tensor) -> Tensor:
@@ -119,6 +120,15 @@ def _slepton(mass: Tensor, gaugino: Tensor, mu: Tensor, c: Constants, q: Tensor,
         + squared * c[f"{side}_gaugino_log_both"] * both
         + mu * mu * (c[f"{side}_higgsino"] + c[f"{side}_higgsino_log"] * _log(q, mu))
     )
+
+
+def _tau_yukawa(p: Parameters, c: Constants, q: Tensor) -> Tensor:
+    """Return the Higgs and higgsino loops of left-handed staus, twice as large for right-handed ones, GeV²."""
+    scalars = _a0((p.mtauL + p.mtauR) / 2, q) + _a0(p.mA, q)
+    trilinear = p.Atau * p.Atau * _log(q, p.mA, p.mtauL)
+    higgsino = p.mu * p.mu * _log(q, p.mu, p.mtauL)
+    loops = c["stau_scalars"] * scalars + c["stau_trilinear"] * trilinear + c["stau_higgsino"] * higgsino
+    return (p.tanb / 50) ** 2 * loops
 
 
 def _hypercharge_trace(p: Parameters, q: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from . import resonances
-from .annihilation import DEGREES_OF_FREEDOM, Channels, Squarks, channels, masses_by_species
+from .annihilation import DEGREES_OF_FREEDOM, Channels, Species, Squarks, channels, masses_by_species
 from .constants import (
     COS_W,
     G_WEAK,
@@ -121,9 +121,11 @@ class _Model:
         degrees = torch.tensor(DEGREES_OF_FREEDOM, dtype=mass.dtype, device=mass.device)
         self.weight = degrees[:, None] * (1 + self.gap) * torch.sqrt(1 + self.gap)
         self.poles = _Poles(p, s, self.lightest, c)
+        neutralinos, chargino = mass[:2], mass[Species.CHARGINO_1]
         self.resonances = resonances.stack(
-            resonances.pole(M_W, WIDTH_W, self.lightest),
-            resonances.pole(M_Z, WIDTH_Z, self.lightest),
+            resonances.pole(M_W, WIDTH_W, (neutralinos[0] + chargino) / 2),
+            resonances.pole(M_Z, WIDTH_Z, chargino),
+            resonances.pole(M_Z, WIDTH_Z, (neutralinos[0] + neutralinos[1]) / 2),
             self.poles.a_pole,
             self.poles.z_pole,
         )
@@ -137,13 +139,14 @@ class _Model:
         propagators = averages.s_squared(self.resonances)
         total = self.channels.constant.average(share)
         total = total + self.channels.w_boson.average(share) * propagators[:, 0]
-        total = total + self.channels.z_boson.average(share) * propagators[:, 1]
+        total = total + self.channels.z_charginos.average(share) * propagators[:, 1]
+        total = total + self.channels.z_neutralinos.average(share) * propagators[:, 2]
         pairs = share[:, 0] * share[:, 0]
-        a, z = averages.select(2), averages.select(3)
+        a, z = averages.select(3), averages.select(4)
         heavy = self.channels.heavy_higgs
         resonant = pairs * self.poles.light(x, z)
         resonant = resonant + self.poles.heavy(a, heavy.s_wave.average(share), heavy.p_wave.average(share))
-        total = total + pairs * self.channels.bino_p_wave * (6 / x) + resonant
+        total = total + pairs * (self.channels.bino_s_wave + self.channels.bino_p_wave * (6 / x)) + resonant
         return _Rate(total, resonant, degrees, share)
 
 

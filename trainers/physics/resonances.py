@@ -100,7 +100,9 @@ def average(at: Pole, x: Tensor) -> PoleAverage:
 def _residue(real: Tensor, imaginary: Tensor) -> tuple[Tensor, Tensor]:
     """Return 2πi η exp(-η²) q/(1 - q) with q = exp(2πi η/h): the trapezoidal sum minus the integral."""
     magnitude = torch.sqrt(real * real + imaginary * imaginary)
-    large = torch.sqrt((magnitude + real.abs()) / 2)
+    # Not abs(): its gradient at 0 belongs to neither branch below.
+    size_of_real = torch.where(real > 0, real, -real)
+    large = torch.sqrt((magnitude + size_of_real) / 2)
     small = imaginary / (2 * large)
     eta_real, eta_imaginary = torch.where(real > 0, large, small), torch.where(real > 0, small, large)
     # Farther from the real axis than π/h the contour does not cross the pole, and the term is negligible.
