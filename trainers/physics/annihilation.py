@@ -79,27 +79,27 @@ class Channel(NamedTuple):
     def average(self, share: Tensor) -> Tensor:
         """Return the mean cross section over particles with abundances `share`, shape (x, species, points)."""
         total = torch.zeros_like(share[:, 0])
-        parts = self.cross_section.split([row.count for row in self.rows])
+        parts = torch.split(self.cross_section, [row.partners for row in self.rows])
         for row, cross_section in zip(self.rows, parts, strict=True):
-            partners = share[:, row.partner : row.partner + row.count]
+            partners = share[:, row.first : row.first + row.partners]
             total = total + share[:, row.species] * (partners * cross_section).sum(1)
         return total
 
 
 class Row(NamedTuple):
-    """One species with `count` successive partners: slices are faster than gathered pairs."""
+    """One species with successive partners: slices are faster than gathered pairs."""
 
     species: int
-    partner: int
-    count: int
+    first: int
+    partners: int
 
 
 def _channel(pairs: tuple[Pair, ...], cross_section: Tensor) -> Channel:
     rows: list[Row] = []
     for species, partner in pairs:
         last = rows[-1] if rows else Row(-1, -1, 0)
-        if species == last.species and partner == last.partner + last.count:
-            rows[-1] = last._replace(count=last.count + 1)
+        if species == last.species and partner == last.first + last.partners:
+            rows[-1] = last._replace(partners=last.partners + 1)
         else:
             rows.append(Row(int(species), int(partner), 1))
     orders = [1.0 if species == partner else 2.0 for species, partner in pairs]

@@ -52,6 +52,7 @@ class Constant:
     value: float
     meaning: str
 
+
 MASS_SHIFTS = (
     Constant("bino_shift", -0.000145, "M_1: constant relative shift"),
     Constant("bino_sfermions", -0.001737, "M_1: sfermion loops, weight N_c Y²; one-loop value -2 g'²/16π² = -0.0016"),
@@ -130,7 +131,9 @@ CROSS_SECTIONS = (
     Constant("sneutrino_tau_exchange", 0.033137, "τ-sneutrino pairs by neutralino exchange"),
     Constant("bino_sfermion_exchange", 0.024124, "bino pairs to fermions by sfermion exchange, p-wave, times g'⁴"),
     Constant(
-        "stau_higgs", 0.0081044, "stau pairs to light Higgs bosons, times g⁴/m² and the fourth power of the trilinear coupling over m"
+        "stau_higgs",
+        0.0081044,
+        "stau pairs to light Higgs bosons, times g⁴/m² and the fourth power of the trilinear coupling over m",
     ),
     Constant("bottom_mass", 2.533, "running mass of the bottom quark at the scale of the heavy Higgs bosons, GeV"),
     Constant(

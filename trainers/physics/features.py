@@ -109,7 +109,7 @@ def compute_features(layer: PhysicsFeatures, points: Tensor) -> Tensor:
         Shape (points, len(FEATURES)), float64.
     """
     with torch.no_grad():
-        return torch.cat([layer(batch) for batch in points.split(BATCH)])
+        return torch.cat([layer(batch) for batch in torch.split(points, BATCH)])
 
 
 def _parameters(values: dict[str, float], trainable: bool) -> nn.ParameterDict:

@@ -35,7 +35,9 @@ def symmetric_eigen_4(diagonal: list[Tensor], upper: dict[tuple[int, int], Tenso
         (4, 4, points), whose row k is the eigenvector of eigenvalue k.
     """
     values, off = list(diagonal), dict(upper)
-    vectors = list(torch.eye(4, dtype=values[0].dtype, device=values[0].device)[:, :, None].expand(4, 4, values[0].shape[0]))
+    vectors = list(
+        torch.eye(4, dtype=values[0].dtype, device=values[0].device)[:, :, None].expand(4, 4, values[0].shape[0])
+    )
     for _ in range(SWEEPS):
         for p, q in _ROTATIONS:
             coupling = off[p, q]

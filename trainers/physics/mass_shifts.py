@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -179,21 +180,16 @@ def _higgs_loops(momentum: Tensor, fermion: Tensor, heavy_higgs: Tensor, q: Tens
 
     B_0 = -∫ dx ln D/Q² and B_1 = -∫ dx x ln D/Q² with D = (1 - x) m_fermion² + x m_boson² - x (1 - x) p² (PBMZ, appendix B).
     """
-    p2, f2, q2 = momentum * momentum, fermion * fermion, q * q
-    diagonal, mixed = torch.zeros_like(momentum), torch.zeros_like(momentum)
-    for x, weight in _feynman_nodes():
-        start = (1 - x) * f2 - x * (1 - x) * p2
-        heavy = torch.log(((start + x * heavy_higgs * heavy_higgs).abs() + 1) / q2)
-        light = torch.log(((start + x * M_Z**2).abs() + 1) / q2)
-        diagonal = diagonal - weight * x * (heavy + light)
-        mixed = mixed - weight * (heavy - light)
-    return _HiggsLoops(diagonal, mixed)
+    x, weight = (
+        torch.tensor(values, dtype=momentum.dtype, device=momentum.device)[:, None] for values in _feynman_nodes()
+    )
+    start = (1 - x) * (fermion * fermion) - x * (1 - x) * (momentum * momentum)
+    q2 = q * q
+    heavy = torch.log(((start + x * (heavy_higgs * heavy_higgs)).abs() + 1) / q2)
+    light = torch.log(((start + x * M_Z**2).abs() + 1) / q2)
+    return _HiggsLoops(diagonal=-(weight * x * (heavy + light)).sum(0), mixed=-(weight * (heavy - light)).sum(0))
 
 
-def _feynman_nodes() -> list[tuple[float, float]]:
-    import numpy as np  # noqa: PLC0415
-
+def _feynman_nodes() -> tuple[list[float], list[float]]:
     points, weights = np.polynomial.legendre.leggauss(_NODES)
-    return [((x + 1) / 2, w / 2) for x, w in zip(points.tolist(), weights.tolist(), strict=True)]
-
-
+    return ((points + 1) / 2).tolist(), (weights / 2).tolist()

@@ -15,16 +15,16 @@ class Parameters(NamedTuple):
     The fields are in the order of `columns.PARAMETERS`.
     """
 
-    meL: Tensor  # noqa: N815 (SLHA names)
-    meR: Tensor  # noqa: N815
-    mtauL: Tensor  # noqa: N815
-    mtauR: Tensor  # noqa: N815
-    mqL1: Tensor  # noqa: N815
-    muR: Tensor  # noqa: N815
-    mdR: Tensor  # noqa: N815
-    mqL3: Tensor  # noqa: N815
-    mtR: Tensor  # noqa: N815
-    mbR: Tensor  # noqa: N815
+    meL: Tensor
+    meR: Tensor
+    mtauL: Tensor
+    mtauR: Tensor
+    mqL1: Tensor
+    muR: Tensor
+    mdR: Tensor
+    mqL3: Tensor
+    mtR: Tensor
+    mbR: Tensor
     M_1: Tensor
     M_2: Tensor
     mu: Tensor
@@ -32,7 +32,7 @@ class Parameters(NamedTuple):
     At: Tensor
     Ab: Tensor
     Atau: Tensor
-    mA: Tensor  # noqa: N815
+    mA: Tensor
     tanb: Tensor
 
 

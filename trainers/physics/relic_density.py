@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -94,8 +95,6 @@ def relativistic_degrees_of_freedom(temperature: Tensor) -> Tensor:
 
 
 def _nodes() -> list[tuple[float, float]]:
-    import numpy as np  # noqa: PLC0415
-
     points, weights = np.polynomial.legendre.leggauss(NODES)
     return [((u + 1) / 2, w / 2) for u, w in zip(points.tolist(), weights.tolist(), strict=True)]
 
@@ -175,7 +174,7 @@ class _Poles:
         self.z_p_wave = z_scale * c["z_exchange"]
         h_coupling = G_WEAK * (wino - TAN_W * bino) * (s.sin_beta * up - s.cos_beta * down)
         self.h_position = torch.clamp(M_H**2 / four - 1, min=1e-9)
-        open_pole = (M_H**2 > four) * self.h_position * torch.sqrt(self.h_position)
+        open_pole = (four < M_H**2) * self.h_position * torch.sqrt(self.h_position)
         self.h_scale = c["light_higgs_exchange"] * h_coupling * h_coupling * open_pole / M_H**2
 
     def heavy(self, a: resonances.PoleAverage, s_wave: Tensor, p_wave: Tensor) -> Tensor:

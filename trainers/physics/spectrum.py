@@ -107,9 +107,7 @@ def neutralinos(
     return symmetric_eigen_4([bino, wino, zero, zero], elements)
 
 
-def charginos(
-    wino: Tensor, higgsino: Tensor, sin_beta: Tensor, cos_beta: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def charginos(wino: Tensor, higgsino: Tensor, sin_beta: Tensor, cos_beta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return chargino masses and squared wino components in closed form.
 
     The mass matrix X = [[M_2, √2 M_W sin β], [√2 M_W cos β, μ]] has singular values m with m_1 m_2 = |det X|; U

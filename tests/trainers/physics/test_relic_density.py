@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 from physics_points import point
@@ -58,16 +56,18 @@ def test_bino_bulk_density_grows_with_the_fourth_power_of_heavy_slepton_masses()
     sleptons = ("meR", "meL", "mtauR", "mtauL")
     points = [point(M_1=100.0, **dict.fromkeys(sleptons, mass)) for mass in (700.0, 1100.0)]
     masses, relic = LAYER.physics(torch.cat(points))
-    # Right-handed sleptons dominate: their hypercharge is twice as large and counts with the fourth power.
+    # Right-handed sleptons dominate: their hypercharge is twice as large and counts with the fourth power. In a p-wave
+    # Ω ∝ x_f²/σ, and x_f itself grows by 1 where σ grows by e: the exponent 4 becomes 4 (1 - 2/x_f).
     change = relic.log_omega.diff() / masses.selectron_right.log().diff()
-    assert change.item() == pytest.approx(4, abs=0.4)
+    assert change.item() == pytest.approx(4 * (1 - 2 / relic.freeze_out.mean().item()), abs=0.25)
 
 
 def test_a_slepton_close_to_the_bino_coannihilates() -> None:
-    points = torch.cat([point(M_1=300.0, meR=mass) for mass in (300.0, 310.0, 320.0, 450.0, 500.0)])
+    points = torch.cat([point(M_1=300.0, meR=mass) for mass in (200.0, 220.0, 240.0, 400.0, 500.0)])
     gap = LAYER.physics(points)[0].selectron_right / 300 - 1
     density = omega(points)
-    assert gap[0] < 0.2 < gap[-1]
+    assert 0 < gap[0] < 0.1
+    assert gap[-1] > 0.5
     assert density[0] < 0.3 * density[-1]
     assert (density.diff() > 0).all()
 

@@ -38,7 +38,9 @@ def test_averages_agree_with_integration_for_poles_anywhere(position: float, wid
 def test_a_narrow_pole_has_the_area_of_a_delta_function() -> None:
     x, position, width = 25.0, 0.1, 1e-8
     expected = 2 / math.sqrt(math.pi) * x**1.5 * math.sqrt(position) * math.exp(-x * position) * math.pi / width
-    assert average(Pole(scalar(position), scalar(width)), scalar(x)).lorentzian.item() == pytest.approx(expected, rel=1e-4)
+    assert average(Pole(scalar(position), scalar(width)), scalar(x)).lorentzian.item() == pytest.approx(
+        expected, rel=1e-4
+    )
 
 
 def test_far_above_a_pole_the_propagator_is_that_of_a_massless_boson() -> None:
