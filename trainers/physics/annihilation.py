@@ -133,7 +133,7 @@ class Channels(NamedTuple):
     bino_s_wave: Tensor
     """σv of the lightest neutralino's pairs from left-right mixed staus, shape (points,)."""
     bino_p_wave: Tensor
-    """Coefficient b in σv = b v² / v²-average: to be multiplied by 6/x; lightest neutralino pairs, shape (points,)."""
+    """σv of the lightest neutralino's pairs in the p-wave, to be multiplied by <v²> = 6/x; shape (points,)."""
 
 
 class Squarks(NamedTuple):
@@ -244,8 +244,8 @@ def _photons(pair: Pair) -> float:
 def _doublet_interference(s: Spectrum, squarks: Squarks) -> Tensor:
     """Return the suppression of wino pairs into fermions by the exchange of sfermion doublets, shape (points,).
 
-    The amplitudes with a W and with a sfermion of mass M cancel at M = m: their sum has (M² - m²)/(M² + m²). The mean is
-    over nine quark and three lepton doublets.
+    The amplitudes with a W and with a sfermion of mass M cancel at M = m: their sum has (M² - m²)/(M² + m²).
+    The mean is over nine quark and three lepton doublets.
     """
     wino = (s.neutralino_mixing[:, 1] ** 2 * s.neutralino * s.neutralino).sum(0)
     mass = torch.stack([s.sneutrino, s.sneutrino_tau, squarks.doublet, squarks.doublet_third])
@@ -286,8 +286,8 @@ def _neutralino_currents(content: _Content, mass: Tensor, c: Constants) -> Tenso
 def _heavy_higgs(s: Spectrum) -> HeavyHiggs:
     """Return the squared couplings to the heavy Higgs doublet in the decoupling limit.
 
-    Source: Gunion and Haber, NPB 272 (1986) 1. Two neutralinos whose signed masses have the same sign couple to A in the
-    s-wave and to H in the p-wave, others the other way round. Interference in chargino couplings is neglected;
+    Source: Gunion and Haber, NPB 272 (1986) 1. Two neutralinos whose signed masses have the same sign couple to A in
+    the s-wave and to H in the p-wave, others the other way round. Interference in chargino couplings is neglected;
     half of the chargino pairs have opposite charges.
     """
     bino, wino, down, up = s.neutralino_mixing.unbind(1)
@@ -418,7 +418,10 @@ def _slepton_gaugino_pairs(s: Spectrum, content: _Content, mass: Tensor, c: Cons
 
 
 def _stau_mixing_exchange(s: Spectrum, content: _Content, c: Constants) -> Tensor:
-    """Return σv of bino pairs into τ pairs, whose s-wave needs staus mixed of left and right (Falk et al., PLB 318, 354)."""
+    """Return σv of bino pairs into τ pairs, whose s-wave needs mixed staus.
+
+    Source: Falk, Madden, Olive and Srednicki, PLB 318 (1993) 354.
+    """
     neutralino = s.neutralino[0] * s.neutralino[0]
     light = 1 / (neutralino + s.stau_light * s.stau_light)
     heavy = 1 / (neutralino + s.stau_heavy * s.stau_heavy)

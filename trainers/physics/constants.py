@@ -98,7 +98,10 @@ MASS_SHIFTS = (
     Constant("stau_trilinear", -0.002034, "squared stau mass at tan β = 50, times A_τ² ln Q²/m²"),
     Constant("stau_higgsino", 0.0029393, "squared stau mass at tan β = 50, times μ² ln Q²/μ²"),
 )
-"""Coefficients of the loop corrections in `mass_shifts`, fitted to pole masses of scan files 0 and 1 and of the wide scan."""
+"""Coefficients of the loop corrections in `mass_shifts`.
+
+Fitted to pole masses of scan files 0 and 1 and of the wide scan.
+"""
 
 CROSS_SECTIONS = (
     Constant("photon_pairs", 0.060451, "share of W γ in the pairs of a neutralino and a chargino to gauge bosons"),
@@ -130,11 +133,7 @@ CROSS_SECTIONS = (
     Constant("stau_mixed_gauge", 0.011487, "mixed stau pairs to gauge and Higgs bosons, times g⁴/m²"),
     Constant("sneutrino_tau_exchange", 0.033137, "τ-sneutrino pairs by neutralino exchange"),
     Constant("bino_sfermion_exchange", 0.024124, "bino pairs to fermions by sfermion exchange, p-wave, times g'⁴"),
-    Constant(
-        "stau_higgs",
-        0.0081044,
-        "stau pairs to light Higgs bosons, times g⁴/m² and the fourth power of the trilinear coupling over m",
-    ),
+    Constant("stau_higgs", 0.0081044, "stau pairs to light Higgs bosons, times g⁴/m² (trilinear coupling/m)⁴"),
     Constant("bottom_mass", 2.533, "running mass of the bottom quark at the scale of the heavy Higgs bosons, GeV"),
     Constant(
         "bottom_gluino", 0.026173, "gluino loop in the bottom Yukawa coupling; one-loop value 2 α_s/3π · 3/2 = 0.03"
@@ -145,7 +144,10 @@ CROSS_SECTIONS = (
     Constant("z_exchange_top", 28.463, "neutralino pairs to tops by Z, s-wave"),
     Constant("light_higgs_exchange", 3.2407, "neutralino pairs by the resonance of the light Higgs boson"),
 )
-"""Prefactors in `annihilation`, positive, fitted to the relic density of scan files 0 to 3 and half of the wide scan."""
+"""Prefactors in `annihilation` and `relic_density`, positive.
+
+Fitted to the relic density of scan files 0 to 3 and half of the wide scan.
+"""
 
 if len({constant.name for constant in (*MASS_SHIFTS, *CROSS_SECTIONS)}) != len(MASS_SHIFTS) + len(CROSS_SECTIONS):
     raise ImportError("trainers/physics/constants.py: two constants have the same name")

@@ -46,7 +46,8 @@ BATCH = 2048
 class PhysicsFeatures(nn.Module):
     """Compute the physics features of pMSSM points.
 
-    The fitted constants are parameters. Cross sections are stored as logarithms, so that they stay positive in training.
+    The fitted constants are parameters. Cross sections are stored as logarithms, which keeps them positive in
+    training.
     The layer computes in float64 whatever the type of its input, since mass gaps are differences of large numbers.
 
     Args:

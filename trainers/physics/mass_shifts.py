@@ -101,15 +101,15 @@ def _higgsino(p: Parameters, c: Constants, q: Tensor, sin_2beta: Tensor) -> Tens
 
 
 def _right_slepton(mass: Tensor, p: Parameters, c: Constants, q: Tensor) -> Tensor:
-    return _slepton(mass, p.M_1, p.mu, c, q, "right")
+    return _slepton(mass, p.M_1, p.mu, c, q, side="right")
 
 
 def _left_slepton(mass: Tensor, p: Parameters, c: Constants, q: Tensor) -> Tensor:
     bino = p.M_1 * p.M_1 * (c["left_bino"] + c["left_bino_log"] * _log(q, p.M_1, mass))
-    return _slepton(mass, p.M_2, p.mu, c, q, "left") + bino
+    return _slepton(mass, p.M_2, p.mu, c, q, side="left") + bino
 
 
-def _slepton(mass: Tensor, gaugino: Tensor, mu: Tensor, c: Constants, q: Tensor, side: str) -> Tensor:
+def _slepton(mass: Tensor, gaugino: Tensor, mu: Tensor, c: Constants, q: Tensor, *, side: str) -> Tensor:
     """Return a squared slepton mass with loops of the gauginos and gauge bosons that couple to its chirality."""
     own = torch.clamp(mass, min=30.0) ** 2
     squared = gaugino * gaugino
@@ -178,7 +178,8 @@ class _HiggsLoops(NamedTuple):
 def _higgs_loops(momentum: Tensor, fermion: Tensor, heavy_higgs: Tensor, q: Tensor) -> _HiggsLoops:
     """Return the loop functions of a fermion with the heavy and the light Higgs doublet.
 
-    B_0 = -∫ dx ln D/Q² and B_1 = -∫ dx x ln D/Q² with D = (1 - x) m_fermion² + x m_boson² - x (1 - x) p² (PBMZ, appendix B).
+    B_0 = -∫ dx ln D/Q² and B_1 = -∫ dx x ln D/Q² with D = (1 - x) m_fermion² + x m_boson² - x (1 - x) p², see PBMZ,
+    appendix B.
     """
     x, weight = (
         torch.tensor(values, dtype=momentum.dtype, device=momentum.device)[:, None] for values in _feynman_nodes()

@@ -1,7 +1,7 @@
 """Thermal freeze-out of coannihilating particles.
 
-Ωh² = 1.07e9 GeV⁻¹ / (√g_* M_Pl J), J = ∫_{x_f}^∞ dx <σv>/x², with the effective <σv> of Griest and Seckel, PRD 43 (1991)
-3191, and x_f from the freeze-out criterion with c(c + 2) = 1 (Jungman, Kamionkowski and Griest, Phys. Rept. 267 (1996)
+Ωh² = 1.07e9 GeV⁻¹ / (√g_* M_Pl J), J = ∫_{x_f}^∞ dx <σv>/x², with the effective <σv> of Griest and Seckel, PRD 43
+(1991) 3191, and x_f from the freeze-out criterion with c(c + 2) = 1 (Jungman, Kamionkowski and Griest, Phys. Rept. 267 (1996)
 195, section 3). Long-range forces (Sommerfeld) are left out, as in the codes that compute the training data.
 """
 
