@@ -7,7 +7,8 @@ The package is a differentiable PyTorch layer. `PhysicsFeatures` is its entry po
 - `linear_algebra`: eigenvalues and singular values in closed form or by fixed Jacobi rotations.
 - `mass_shifts`: approximate loop corrections to the mass parameters.
 - `spectrum`: masses and mixings of neutralinos, charginos and sleptons.
-- `annihilation`: cross sections of every pair of particles.
+- `species`: the particles, their pairs, mean cross sections.
+- `annihilation`, `slepton_annihilation`: cross sections of every pair of particles.
 - `resonances`: thermal averages of Breit-Wigner poles.
 - `relic_density`: freeze-out of the coannihilating particles.
 - `features`: the layer.

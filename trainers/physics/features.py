@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .annihilation import Species, masses_by_species
+from .annihilation import masses_by_species
 from .constants import CROSS_SECTIONS, MASS_SHIFTS, Constants
 from .parameters import split_parameters
 from .relic_density import RelicDensity, relic_density
+from .species import Species
 from .spectrum import Spectrum, spectrum
 
 _MASSES = (

@@ -1,8 +1,8 @@
 """Thermal freeze-out of coannihilating particles.
 
 Ωh² = 1.07e9 GeV⁻¹ / (√g_* M_Pl J), J = ∫_{x_f}^∞ dx <σv>/x², with the effective <σv> of Griest and Seckel, PRD 43
-(1991) 3191, and x_f from the freeze-out criterion with c(c + 2) = 1 (Jungman, Kamionkowski and Griest, Phys. Rept. 267 (1996)
-195, section 3). Long-range forces (Sommerfeld) are left out, as in the codes that compute the training data.
+(1991) 3191, and x_f from the freeze-out criterion with c(c + 2) = 1 (Jungman, Kamionkowski and Griest, Phys. Rept. 267
+(1996) 195, section 3). Long-range forces (Sommerfeld) are left out, as in the codes that compute the training data.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from . import resonances
-from .annihilation import DEGREES_OF_FREEDOM, Channels, Species, Squarks, channels, masses_by_species
+from .annihilation import Channels, Squarks, channels, masses_by_species
 from .constants import (
     COS_W,
     G_WEAK,
@@ -32,6 +32,7 @@ from .constants import (
     Constants,
 )
 from .parameters import Parameters
+from .species import DEGREES_OF_FREEDOM, Species
 from .spectrum import Spectrum
 
 FIRST_GUESS = 25.0
