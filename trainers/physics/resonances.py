@@ -84,17 +84,25 @@ def average(at: Pole, x: Tensor) -> PoleAverage:
     total_real = torch.zeros_like(real)
     total_imaginary = torch.zeros_like(real)
     squared = imaginary * imaginary
-    for k in range(1, NODES + 1):
-        node = (k * STEP) ** 2
+    # Tensors, since exporters round Python numbers to float32, which spoils the cancellation with the residue.
+    nodes = [(k * STEP) ** 2 for k in range(1, NODES + 1)]
+    positions = _exact(nodes, real)
+    weights = _exact([2 * STEP * node * math.exp(-node) for node in nodes], real)
+    for node, weight in zip(positions, weights, strict=True):
         distance = node - real
-        share = (2 * STEP * node * math.exp(-node)) / (distance * distance + squared)
+        share = weight / (distance * distance + squared)
         total_real = total_real + distance * share
         total_imaginary = total_imaginary + share
     residue_real, residue_imaginary = _residue(real, imaginary)
-    scale = 2 / math.sqrt(math.pi) * x
+    (normalisation,) = _exact([2 / math.sqrt(math.pi)], real)
+    scale = normalisation * x
     # Im <1/(ε - z)> = width <L>: divide by the width before the sum, which is safe for narrow poles.
     lorentzian = scale * x * (total_imaginary - residue_imaginary / imaginary)
     return PoleAverage(lorentzian, scale * (total_real - residue_real))
+
+
+def _exact(values: list[float], like: Tensor) -> tuple[Tensor, ...]:
+    return torch.tensor(values, dtype=like.dtype, device=like.device).unbind(0)
 
 
 def _residue(real: Tensor, imaginary: Tensor) -> tuple[Tensor, Tensor]:
@@ -107,10 +115,10 @@ def _residue(real: Tensor, imaginary: Tensor) -> tuple[Tensor, Tensor]:
     eta_real, eta_imaginary = torch.where(real > 0, large, small), torch.where(real > 0, small, large)
     # Farther from the real axis than π/h the contour does not cross the pole, and the term is negligible.
     near = eta_imaginary < math.pi / STEP
-    frequency = 2 * math.pi / STEP
+    frequency, circle = _exact([2 * math.pi / STEP, 2 * math.pi], real)
     damping = torch.exp(-torch.clamp(frequency * eta_imaginary, max=80.0))
     log_size = torch.clamp(-real - frequency * eta_imaginary, min=-80.0, max=0.0)
-    size = torch.where(near, 2 * math.pi * torch.exp(log_size), torch.zeros_like(real))
+    size = torch.where(near, circle * torch.exp(log_size), torch.zeros_like(real))
     # Phases: of exp(-η²) q, and of q alone.
     turn = frequency * eta_real
     top_cos, top_sin = torch.cos(turn - imaginary), torch.sin(turn - imaginary)

@@ -127,8 +127,10 @@ def test_onnx_runtime_gives_the_same_numbers(sample: dict[str, Tensor], tmp_path
     layer, points = PhysicsFeatures().eval(), points_of(sample)
     path = tmp_path / "physics.onnx"
     batch = {0: torch.export.Dim("points", min=2)}
-    torch.onnx.export(layer, (points[:7],), path, input_names=["points"], dynamic_shapes=(batch,), dynamo=True)
+    torch.onnx.export(
+        layer, (points[:7],), path, input_names=["points"], dynamic_shapes=(batch,), dynamo=True, optimize=False
+    )
     session = runtime.InferenceSession(str(path))
     (result,) = session.run(None, {"points": points[:300].numpy()})
     assert result.shape == (300, len(FEATURES))
-    np.testing.assert_allclose(result, layer(points[:300]).numpy(), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(result, layer(points[:300]).numpy(), rtol=1e-5, atol=1e-5)
