@@ -74,7 +74,7 @@ def test_attach_shows_its_runs(box: Box) -> None:
 @pytest.mark.timeout(200)
 def test_an_interrupted_training_resumes_from_its_checkpoint(box: Box, recorded: Path) -> None:
     box.ok("start", "interrupted")
-    status = box.wait(lambda status: status["runs"]["interrupted"]["state"] in ("succeeded", "failed"))
+    status = box.wait(lambda status: status["runs"]["interrupted"]["state"] in ("succeeded", "failed"), 150)
     run = status["runs"]["interrupted"]
     assert (run["state"], run["attempt"], run["progress"]["epoch"]) == ("succeeded", 2, 40), box.log("interrupted")
     with (recorded / "interrupted" / "metrics.csv").open() as file:
@@ -90,7 +90,7 @@ def test_its_report_is_written_again(box: Box, recorded: Path) -> None:
     page = recorded / "report" / "report.html"
     assert not page.exists()
     box.ok("restart", "report")
-    status = box.wait(lambda status: status["runs"]["report"]["attempt"] == 2 and status["state"] == "finished")
+    status = box.wait(lambda status: status["runs"]["report"]["attempt"] == 2 and status["state"] == "finished", 150)
     assert status["runs"]["report"]["state"] == "succeeded", box.log("report")
     assert "<td>trained</td>" in page.read_text() and "interrupted: stopped" in page.read_text()
     assert f"report: {page}" in box.ok("status")
