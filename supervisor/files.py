@@ -1,4 +1,4 @@
-"""Small files, written whole or not at all, and private to the user."""
+"""Small private files, written completely or not at all."""
 
 from __future__ import annotations
 
@@ -8,15 +8,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-SMALL_FILES = 1 << 15  # bytes
+ROOM_BYTES = 1 << 15  # enough for a few small files
 
 
 def write_atomic(
     path: Path, text: str, place: Callable[[Path, Path], object] = os.replace, *, sync: bool = True
 ) -> None:
-    """Puts `text` at `path`: temporary file, fsync, then `place` (by default rename), which is atomic.
+    """Write a file atomically: a temporary file, fsync, then `place`.
 
-    Without `sync` a power cut may take the file; the death of any process never does.
+    Args:
+        path: The file.
+        text: Its content.
+        place: Gives the temporary file its final name; by default it replaces an existing file.
+        sync: Whether the file survives a power cut; it survives the death of any process in any case.
+
+    Raises:
+        OSError: It could not be written; an existing file is unchanged.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -34,16 +41,16 @@ def write_atomic(
 
 
 def ensure_room(folder: Path) -> None:
-    """Makes the folder.
+    """Create a folder, and check that a few small files fit on its disk.
 
     Raises:
-        OSError: it cannot be written, or the disk has no room for a few small files.
+        OSError: It cannot be written, or the disk is full.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     probe = folder / ".room"
     descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        os.posix_fallocate(descriptor, 0, SMALL_FILES)
+        os.posix_fallocate(descriptor, 0, ROOM_BYTES)
     except OSError as error:
         error.filename = str(folder)
         raise
@@ -53,7 +60,7 @@ def ensure_room(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes names created or renamed in `folder` survive a power cut."""
+    """Write the names in a folder to the disk, so that new and renamed files survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -62,7 +69,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def read_object(path: Path) -> dict[str, Any] | None:
-    """The JSON object in a file, or None where there is no such file or no object in it."""
+    """Read the JSON object in a file; return None if there is no such file, or no object in it."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

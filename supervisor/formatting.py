@@ -1,4 +1,4 @@
-"""Plain-text tables and figures for people. Pure."""
+"""Plain-text tables, durations and counts for people. Pure."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ from collections.abc import Iterable, Sequence
 
 
 def table(head: Sequence[str], body: Sequence[Sequence[str]], *, within: int | None = None) -> list[str]:
-    """The lines of a table: headings, a rule, and the rows, in columns as wide as they need.
+    """Return the lines of a table: headings, a rule and the rows.
 
-    They are two spaces apart, or one where that makes them fit `within` so many characters.
+    Args:
+        head: Headings of the columns.
+        body: Rows of cells.
+        within: Width in characters; columns are one space apart instead of two if they would not fit otherwise.
     """
-    widths = [max(len(row[at]) for row in (head, *body)) for at in range(len(head))]
+    widths = [max(len(row[column]) for row in (head, *body)) for column in range(len(head))]
     gap = " " if within is not None and sum(widths) + 2 * len(widths) - 2 > within else "  "
     rows = [head, ["─" * width for width in widths], *body]
     return [gap.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def duration(seconds: float | None) -> str:
-    """`1:02:03`, `2:03` or `4.5 s`; "" for None. Never negative, whatever the clock did."""
+    """Return `1:02:03`, `2:03` or `4.5 s`; "" for None. Never negative, even if the clock was set back."""
     if seconds is None:
         return ""
     if seconds < 60:
@@ -29,10 +32,10 @@ def duration(seconds: float | None) -> str:
 
 
 def state_counts(names: Iterable[str]) -> str:
-    """`3 succeeded, 1 failed`: how often each name occurs, in the order of first occurrence."""
+    """Return how often each name occurs, in the order of first occurrence: `3 succeeded, 1 failed`."""
     return ", ".join(f"{count} {name}" for name, count in Counter(str(name) for name in names).items())
 
 
 def number(value: float | None, unit: str = "") -> str:
-    """`812 MiB`; "n/a" for None."""
+    """Return a rounded value with its unit, as in `812 MiB`; "n/a" for None."""
     return "n/a" if value is None else f"{value:.0f}{unit}"

@@ -39,7 +39,7 @@ class SlotSelection(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class SlotRequest:
-    """What the user and the plan ask for.
+    """A request for slots: the options of the user and the needs of the plan.
 
     Attributes:
         gpus: Value of `--gpus`: indices or UUIDs, or "none"; None selects automatically.
@@ -91,7 +91,7 @@ def select_slots(reading: GpuReading, request: SlotRequest, own_pids: frozenset[
 
     Args:
         reading: The GPUs as NVML reports them.
-        request: What the user and the plan ask for.
+        request: The options of the user and the needs of the plan.
         own_pids: Processes of this session, which do not make a GPU busy.
 
     Returns:
@@ -127,7 +127,7 @@ def _exclusive_slots(reading: GpuReading, request: SlotRequest, occupancy: _GpuO
 
 
 class _GpuOccupancy:
-    """Who uses a GPU, as far as NVML reports it."""
+    """The use of GPUs by this session and by other processes, as far as NVML reports it."""
 
     def __init__(self, own_pids: frozenset[int], needed_mib: int) -> None:
         self._own_pids = own_pids

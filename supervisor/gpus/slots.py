@@ -6,7 +6,7 @@ from .models import GpuReading
 
 
 class Slot(BaseModel):
-    """A place for runs: one GPU, or the CPU.
+    """A resource on which runs train: one GPU, or the CPU.
 
     A slot holds one run at a time unless it is shared.
 

@@ -87,7 +87,7 @@ class PagedLog:
         return _page(start, self._log.lines_after(start, len(above) + PAGE // 2) or above)
 
     def count(self, start: int, end: int) -> int:
-        """Return how many lines end between two offsets, of the first 8 MiB: nobody needs a larger number."""
+        """Return how many lines end between two offsets, counted in the first 8 MiB only."""
         return self._log.read(start, min(end - start, COUNTED_PAGES * PAGE)).count(b"\n")
 
 

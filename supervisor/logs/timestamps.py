@@ -151,7 +151,7 @@ class _BlockTimestamps(NamedTuple):
 
     @property
     def has_own(self) -> bool:
-        """Whether a line other than the header of an attempt has a timestamp."""
+        """True if a line other than the header of an attempt has a timestamp."""
         return bool(self.own)
 
 

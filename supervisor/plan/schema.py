@@ -146,12 +146,12 @@ class RunPlan(BaseModel):
 
     @property
     def takes_slot(self) -> bool:
-        """Return whether the run occupies a slot; one that does not starts at once and sees no GPU."""
+        """True if the run occupies a slot; one that does not starts at once and sees no GPU."""
         return self.slot != "none"
 
     @property
     def has_metrics(self) -> bool:
-        """Return whether its log reports more than progress, for example losses."""
+        """True if its log reports more than progress, for example losses."""
         return self.progress is not None and not re.compile(self.progress).groupindex.keys() <= {"epoch", "epochs"}
 
     @property

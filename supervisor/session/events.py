@@ -13,7 +13,7 @@ Mode = Literal["parallel", "sequential"]
 
 
 class Exit(BaseModel):
-    """How an attempt ended. Without exit code, signal and error its end was not observed, and it is lost.
+    """The end of an attempt. Without exit code, signal and error it was not observed, and the attempt is lost.
 
     Attributes:
         ended: Unix time, s.

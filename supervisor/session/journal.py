@@ -21,7 +21,7 @@ FALLOC_FL_KEEP_SIZE = 1
 
 
 class JournalBusy(RuntimeError):
-    """The journal is being written by another engine."""
+    """A journal that another engine is writing."""
 
 
 class JournalError(UserError):

@@ -104,7 +104,7 @@ class Run:
 
     @property
     def alive(self) -> bool:
-        """Whether any process of the run may still be alive."""
+        """True if any process of the run may still be alive."""
         return self.last is not None and self.last.exit is None
 
     @cached_property

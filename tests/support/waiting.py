@@ -1,4 +1,4 @@
-"""Waiting for a condition, with a deadline instead of a hope."""
+"""Waiting for a condition, with a deadline."""
 
 import time
 from collections.abc import Callable
@@ -10,7 +10,7 @@ POLL_S = 0.01
 
 
 def wait_until(condition: Callable[[], T | None], deadline_s: float = 20.0, what: str = "") -> T:
-    """The first true value of `condition`; AssertionError where none came within `deadline_s`."""
+    """Return the first true value of `condition`; fail if there is none within `deadline_s` seconds."""
     deadline = time.monotonic() + deadline_s
     while True:
         value = condition()

@@ -276,12 +276,12 @@ def test_a_mig_device_without_a_uuid_is_not_usable(machine: FakeNvml, reader: Pr
     assert reader.reading().usable == ()
 
 
-def poll_until(poller: Program, wanted: Callable[[GpuReading, float], bool]) -> GpuReading:
-    """The first reading and age that are as `wanted`, before the deadline."""
+def poll_until(poller: Program, condition: Callable[[GpuReading, float], bool]) -> GpuReading:
+    """Return the first reading that fulfils `condition`; fail after the deadline."""
     deadline = time.monotonic() + DEADLINE_S
     while time.monotonic() < deadline:
         latest, age = poller.request_line(), float(poller.next_line())
-        if latest and wanted(reading := GpuReading.model_validate_json(latest), age):
+        if latest and condition(reading := GpuReading.model_validate_json(latest), age):
             return reading
     raise AssertionError(f"not within {DEADLINE_S} s")
 

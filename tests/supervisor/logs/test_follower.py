@@ -63,7 +63,7 @@ def test_a_line_longer_than_a_chunk_shows_what_it_shows_when_short(
     assert drain(LogFollower(path)) == ["first", sanitize_line(bars + b"100%"), "last"]
 
 
-def test_a_progress_bar_that_ends_each_picture_with_a_return_keeps_its_last_picture(tmp_path: Path) -> None:
+def test_a_progress_bar_that_ends_each_frame_with_a_return_keeps_its_last_frame(tmp_path: Path) -> None:
     path = tmp_path / "bar.log"
     path.write_bytes(b" 50%\r" * (CHUNK // 5) + b"done\r")
     follower = LogFollower(path)

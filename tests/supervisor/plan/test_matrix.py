@@ -1,4 +1,4 @@
-"""Sweeps: what a matrix becomes, who waits for it, and the figures of runs that repeat each other."""
+"""Sweeps: the runs that a matrix expands to, and the runs that wait for them."""
 
 from itertools import product
 from pathlib import Path
@@ -10,7 +10,6 @@ from pmssm.supervisor.plan.errors import PlanError
 from pmssm.supervisor.plan.loader import dump_plan, load_plan, parse_plan
 from pmssm.supervisor.plan.matrix import MAX_RUNS
 from pmssm.supervisor.plan.schema import Plan
-from pmssm.supervisor.session.groups import group_metrics, groups_table
 
 SWEEP = Path(__file__).parents[3] / "examples" / "plans" / "sweep.toml"
 
@@ -58,7 +57,7 @@ def test_the_values_go_where_their_placeholders_stand_and_nothing_else_is_touche
     assert (run.fresh_args, run.cwd, run.slot, run.after) == (("--fresh=2",), "0.0001", 1, ("first",))
 
 
-def test_who_waits_for_a_run_with_a_matrix_waits_for_all_it_became() -> None:
+def test_a_run_that_waits_for_a_matrix_waits_for_all_its_runs() -> None:
     runs = expanded(TWO_KEYS).runs
     fits = tuple(name for name in runs if name.startswith("fit"))
     assert runs["last"].after == ("first", *fits)
@@ -126,42 +125,3 @@ def test_the_worked_example_is_three_seeds_of_two_learning_rates_between_prepara
     assert {run.group for run in runs.values()} == {None, "mlp-learning_rate0.0001", "mlp-learning_rate0.001"}
     command = " ".join(runs["mlp-seed3-learning_rate0.001"].command)
     assert command.endswith("{training_options} --seed 3 --learning-rate 0.001")
-
-
-# Groups in the summary
-
-
-def run(group: str | None, **result: object) -> dict[str, object]:
-    return {"group": group, "result": result}
-
-
-def test_a_group_has_mean_deviation_and_count_of_every_measurement() -> None:
-    figures = group_metrics(
-        {
-            "a": run("g", r2=0.5, parameters=7, best_epoch=3, model="MLP"),
-            "b": run("g", r2=0.7, parameters=7, best_epoch=5, model="MLP"),
-            "c": run("g"),
-            "d": run("alone", r2=0.1),
-            "e": run(None, r2=0.1),
-        }
-    )
-    assert list(figures) == ["g"]
-    assert figures["g"]["r2"] == {"mean": pytest.approx(0.6), "deviation": pytest.approx(0.2 / 2**0.5), "count": 2}
-    assert list(figures["g"]) == ["r2", "best_epoch"]
-    assert groups_table(figures) == [
-        "mean ± deviation  g",
-        "────────────────  ──────────────",
-        "r2                0.6 ± 0.14 (2)",
-        "best epoch        4 ± 1.4 (2)",
-    ]
-    assert groups_table({}) == []
-
-
-@given(
-    st.lists(st.dictionaries(st.sampled_from("abc"), st.one_of(st.floats(), st.integers(), st.booleans(), st.text())))
-)
-def test_whatever_runs_leave_their_group_has_finite_figures(results: list[dict[str, object]]) -> None:
-    figures = group_metrics({str(n): {"group": "g", "result": result} for n, result in enumerate(results)})
-    for figure in figures.get("g", {}).values():
-        assert abs(figure["mean"]) <= 1e100
-        assert 0 <= figure["deviation"] <= 1e101
