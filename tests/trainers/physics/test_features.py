@@ -8,11 +8,11 @@ import numpy as np
 import pmssm.trainers.data
 import pytest
 import torch
-from physics_points import point
 from pmssm.trainers.data.columns import PARAMETERS, TREE
 from pmssm.trainers.physics import FEATURES, PhysicsFeatures, compute_features
 from pmssm.trainers.physics.constants import CROSS_SECTIONS, MASS_SHIFTS
 from pmssm.trainers.physics.features import LOG_OMEGA
+from support.physics_points import point
 from torch import Tensor
 
 SAMPLE = Path(next(iter(pmssm.trainers.data.__path__))) / "sample"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from physics_points import point
 from pmssm.trainers.physics import FEATURES, PhysicsFeatures
+from support.physics_points import point
 from torch import Tensor
 
 LAYER = PhysicsFeatures()
