@@ -56,11 +56,11 @@ class Cost:
             setattr(self, name, getattr(self, name) + value)
 
 
-class CostCounter(TorchDispatchMode):
+class CostCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds up the costs of all operators that are dispatched, by their names."""
 
     def __init__(self, precision: Precision) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.precision = precision
         self.by_name: dict[str, Cost] = defaultdict(Cost)
 

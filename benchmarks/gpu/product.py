@@ -26,6 +26,7 @@ from product_session import (
     CheckFailed,
     Json,
     Supervisor,
+    end_processes,
     query_nvidia_smi,
     require,
     run_command,
@@ -65,11 +66,6 @@ class Context:
     def shared(self) -> Supervisor:
         """The session in which all three models train at once, from `sharing` on."""
         return self.supervisor("shared")
-
-    def end_processes(self) -> None:
-        """End what the checks have left."""
-        for supervisor in self.supervisors.values():
-            supervisor.end_processes()
 
     def prepared(self) -> Path:
         """Return the prepared arrays; make them where `testing` did not."""
@@ -362,7 +358,7 @@ def main() -> None:
         try:
             results = run_checks(context, options.seconds)
         finally:
-            context.end_processes()
+            end_processes(context.folder)
     if context.screen:
         print(f"\nThe dashboard:\n\n```text\n{context.screen}\n```")
     if options.output:

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,8 +49,6 @@ class Supervisor:
     """The command `pmssm-supervise` on one logs folder."""
 
     logs: Path
-    seen_pids: set[int] = field(default_factory=set)
-    """Engines and runs that `status` has named; ended one by one by `end_processes`."""
 
     def run(self, *arguments: str, seconds: float = 60, stdin: str | None = None) -> str:
         """Return what the command prints; raise CheckFailed where it fails or takes longer than `seconds`."""
@@ -62,8 +61,6 @@ class Supervisor:
     def status(self) -> Json:
         """Return the snapshot that `status --json` prints."""
         snapshot: Json = json.loads(self.run("status", "--json"))
-        pids = [snapshot["engine_pid"], *(run["pid"] for run in snapshot["runs"].values())]
-        self.seen_pids |= {pid for pid in pids if pid}
         return snapshot
 
     def wait_for(self, what: str, condition: Callable[[Json], bool], seconds: float) -> Json:
@@ -83,19 +80,15 @@ class Supervisor:
         """Return the log of a run of the newest session."""
         return Path(self.status()["runs"][run]["log"]).read_text()
 
-    def end_processes(self) -> None:
-        """End by its id each process that `status` has named and that still lives."""
-        for pid in self.seen_pids:
-            if is_ours(pid):
-                os.kill(pid, signal.SIGKILL)
 
-
-def is_ours(pid: int) -> bool:
-    """Tell whether a process lives and is a part of this product: ids are used again."""
-    try:
-        return b"pmssm" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
+def end_processes(folder: Path) -> None:
+    """End by their ids the processes whose runtime folder, which they inherit from the checks, is `folder`."""
+    wanted = os.fsencode(f"XDG_RUNTIME_DIR={folder}")
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and int(entry.name) != os.getpid():
+            with suppress(OSError):  # it has gone by itself, or belongs to somebody else
+                if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(entry.name), signal.SIGKILL)
 
 
 def run_command(command: Sequence[str], *, seconds: float, stdin: str | None = None) -> str:

@@ -74,8 +74,8 @@ def parts(device: str) -> list[Part]:
     compare = ["train_step.py", *on, *rounds, *steps, *few, "--output", "FILE"]
     return [
         Part("correctness", "Correctness", 80 if gpu else 300, ["gpu_check.py", *on, *few]),
-        Part("product", "The product on the real driver", 160 if gpu else 500,
-             ["gpu/product.py", *on, "--seconds", "130" if gpu else "400", "--output", "FILE"]),
+        Part("product", "The product on the real driver", 220 if gpu else 600,
+             ["gpu/product.py", *on, "--seconds", "190" if gpu else "560", "--output", "FILE"]),
         Part("step", "Baseline and ours", 80, compare),
         Part("profile", "One step", 30, ["train_step.py", *on, "--profile", *few]),
         Part("ensembles", "Ensembles", 50, ["ensemble.py", *on, *sizes, *rounds, *few]),

@@ -31,7 +31,7 @@ class CudaGraphStep:
     @cached_property
     def _side(self) -> torch.cuda.Stream:
         """The stream of all warm-ups: cuBLAS keeps a workspace of its own, 32 MiB on an H100, for each stream."""
-        return torch.cuda.Stream()  # type: ignore[no-untyped-call, no-any-return]
+        return torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
     def _capture(self, rows: int) -> torch.cuda.CUDAGraph:
         side = self._side

@@ -14,7 +14,7 @@ from pmssm.trainers.precision import Precision
 from pmssm.trainers.signals import StopRequest
 from pmssm.trainers.training.checkpoint import Checkpoints
 from pmssm.trainers.training.cuda_graph import WARM_UPS, one_memory_error, warm_up
-from pmssm.trainers.training.loop import OPTIMIZERS, Trainer, TrainingConfig
+from pmssm.trainers.training.loop import Trainer, TrainingConfig
 from pmssm.trainers.training.step import TrainingData, TrainingStep
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -38,11 +38,11 @@ class HostAccess(Exception):
     """A step did what a CUDA graph cannot replay."""
 
 
-class CaptureStandIn(TorchDispatchMode):
+class CaptureStandIn(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Lets operators on `meta` pass, notes them, and raises HostAccess for what a capture would forbid or freeze."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.launched: list[tuple[str, list[torch.Size]]] = []
 
     def __torch_dispatch__(
@@ -79,11 +79,12 @@ def training_on(device: torch.device, name: str, how: TrainingConfig) -> Trainer
     return Trainer(models, TrainingData(*(part.to(device) for part in parts)), how, stop=StopRequest())
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("precision", [Precision.FP32, Precision.BF16])
+@pytest.mark.parametrize(
+    ("optimizer", "precision"), [("adamw", Precision.FP32), ("adamw", Precision.BF16), ("muon", Precision.FP32)]
+)
 @pytest.mark.parametrize(("name", "count"), ENSEMBLES)
 def test_a_step_makes_and_reads_no_tensor_on_the_host(
-    name: str, count: int, precision: Precision, optimizer: str
+    name: str, count: int, optimizer: str, precision: Precision
 ) -> None:
     how = settings(name, ensemble=count, precision=precision, optimizer=optimizer, ema=0.99)
     training = training_on(META, name, how)
@@ -117,12 +118,11 @@ def test_the_stand_in_for_a_capture_sees_host_tensors_and_values_read_on_the_hos
 def test_every_step_after_the_warm_up_launches_the_same_kernels(name: str, count: int) -> None:
     step = training_on(META, name, settings(name, ensemble=count)).step
     launched = []
-    for _ in range(WARM_UPS + 2):
+    for _ in range(WARM_UPS + 1):
         with CaptureStandIn() as capture:
             step(32)
         launched.append(capture.launched)
-    assert launched[WARM_UPS] == launched[WARM_UPS + 1]
-    assert launched[WARM_UPS] == launched[0]
+    assert all(one == launched[WARM_UPS] for one in launched)
 
 
 @pytest.mark.parametrize("precision", [Precision.FP32, Precision.BF16])
@@ -174,7 +174,7 @@ def addresses(training: Trainer) -> dict[str, int]:
     return {name: tensor.data_ptr() for name, tensor in tensors.items()}
 
 
-@pytest.mark.parametrize(("name", "count"), [*((name, 1) for name in RECIPES), ("transformer", 2), ("mlp", 2)])
+@pytest.mark.parametrize(("name", "count"), [*((name, 1) for name in RECIPES), ("mlp", 2)])
 def test_a_model_traces_as_one_graph_whose_steps_are_those_of_the_plain_model(name: str, count: int) -> None:
     losses = []
     for traced in (False, True):
