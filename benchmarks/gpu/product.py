@@ -159,7 +159,8 @@ def usage(context: Context) -> str:
         runs = snapshot["runs"].values()
         return ", ".join(f"{run['cpu_percent']:.0f} % {run['memory_mib']:.0f} MiB" for run in runs)
     snapshot = context.shared.wait_for("GPU figures of all runs", has_gpu_figures, seconds=30)
-    theirs = {int(pid): int(memory) for pid, memory in query_nvidia_smi("compute-apps=pid,used_memory")}
+    rows = query_nvidia_smi("compute-apps=pid,used_memory")
+    theirs = {int(pid): int(memory) for pid, memory in rows if memory.isdecimal()}  # else "[N/A]"
     used, busy = map(int, query_nvidia_smi("gpu=memory.used,utilization.gpu")[0])
     gpu = snapshot["gpus"][0]
     for name, run in snapshot["runs"].items():
@@ -202,7 +203,7 @@ def dashboard(context: Context) -> str:
         with suppress(pexpect.TIMEOUT, pexpect.EOF):
             stream.feed(terminal.read_nonblocking(1 << 16, timeout=0.1))  # type: ignore[arg-type]
         context.screen = "\n".join(line.rstrip() for line in screen.display)
-        wanted = [*MODELS, "Epoch", *(["GPU 0"] if context.on_gpu else [])]
+        wanted = [*MODELS, "Epoch", *(["GPU 0", "expected"] if context.on_gpu else [])]
         return all(word in context.screen for word in wanted)
 
     try:
