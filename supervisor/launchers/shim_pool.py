@@ -1,15 +1,20 @@
-"""Shims that are started before they are needed: most of the time to a command's exec is Python's start-up."""
+"""Shims that are started before they are needed: cloned from a warm interpreter, or as an interpreter of their own."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import signal
+import socket
 import sys
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from . import shim
+from . import shim, shim_server
+
+REPLY_DEADLINE_S = 2.0  # of the shim server; a clone takes about a millisecond
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class IdleShim:
 
     @classmethod
     def spawn(cls) -> Self:
-        """Start a shim as a child process, in a process session of its own.
+        """Start a shim as an interpreter of its own: a child process, in a process session of its own.
 
         Raises:
             OSError: No process can be created, or no descriptor is left.
@@ -76,20 +81,131 @@ class IdleShim:
             os.close(descriptor)
 
 
-class ShimPool:
-    """One spare shim, ready while more attempts are to come."""
+@dataclass(frozen=True)
+class _Requested:
+    """A shim that the server was asked for: our ends of its pipes."""
+
+    stdin: int
+    ready: int
+
+    def close(self) -> None:
+        os.close(self.stdin)
+        os.close(self.ready)
+
+
+class ShimServer:
+    """The warm interpreter, and the shims that were requested of it.
+
+    Raises:
+        OSError: No process can be created, or no descriptor is left.
+    """
 
     def __init__(self) -> None:
-        self._spare: IdleShim | None = None
+        self._requested: deque[_Requested] = deque()
+        self._connection, its_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            with its_end:
+                self.pid = os.posix_spawn(
+                    sys.executable,
+                    [sys.executable, "-I", "-S", shim_server.__file__, shim.__file__],
+                    os.environ,
+                    file_actions=[
+                        (os.POSIX_SPAWN_DUP2, its_end.fileno(), 0),
+                        (os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_RDWR, 0),
+                        (os.POSIX_SPAWN_DUP2, 1, 2),
+                    ],
+                    setsid=True,
+                    setsigmask=(),
+                    setsigdef={signal.SIGINT, signal.SIGHUP, signal.SIGPIPE},
+                )
+        except OSError:
+            self._connection.close()
+            raise
+        self._connection.settimeout(REPLY_DEADLINE_S)
+
+    @property
+    def requested(self) -> int:
+        """The number of shims that were requested and not taken yet."""
+        return len(self._requested)
+
+    def request(self) -> None:
+        """Ask for one more shim, without waiting for it.
+
+        Raises:
+            OSError: The server is dead, or no descriptor is left.
+        """
+        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+            its_stdin, stdin = os.pipe2(os.O_CLOEXEC)
+            theirs.callback(os.close, its_stdin)
+            ours.callback(os.close, stdin)
+            ready, its_ready = os.pipe2(os.O_CLOEXEC)
+            theirs.callback(os.close, its_ready)
+            ours.callback(os.close, ready)
+            socket.send_fds(self._connection, [b"1"], [its_stdin, its_ready])
+            ours.pop_all()
+        self._requested.append(_Requested(stdin, ready))
+
+    def take(self) -> IdleShim:
+        """Return the shim that was requested first.
+
+        Raises:
+            OSError: The server is dead or too slow, or could not clone itself.
+        """
+        requested = self._requested.popleft()
+        try:
+            reply = self._connection.recv(shim_server.REPLY.size)
+            if not reply:
+                raise ConnectionResetError(f"the shim server (pid {self.pid}) has ended")
+            (pid,) = shim_server.REPLY.unpack(reply)
+            if pid < 0:
+                raise OSError(-pid, os.strerror(-pid))
+            return IdleShim(pid, os.pidfd_open(pid), requested.stdin, requested.ready)
+        except OSError:
+            requested.close()
+            raise
+
+    def close(self) -> None:
+        """End the server and the shims that nobody has taken."""
+        _end(self.pid)
+        with self._connection, contextlib.suppress(OSError):
+            while reply := self._connection.recv(shim_server.REPLY.size):
+                (pid,) = shim_server.REPLY.unpack(reply)
+                if pid > 0:
+                    _end(pid)
+        for requested in self._requested:
+            requested.close()
+
+
+def _end(child: int) -> None:
+    """Kill and reap a child process; its number is its own until it is reaped."""
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+class ShimPool:
+    """One spare shim, ready while more attempts are to come.
+
+    Spares come from a shim server. Its death costs nothing: a shim that it still owed is started as an interpreter of
+    its own, and the next spare comes from a new server.
+    """
+
+    def __init__(self) -> None:
+        self._server: ShimServer | None = None
 
     def refill(self) -> None:
-        """Start a spare shim unless there is one.
+        """Request a spare shim unless there is one.
 
         Raises:
             OSError: No process can be created, or no descriptor is left.
         """
-        if self._spare is None:
-            self._spare = IdleShim.spawn()
+        if self._server is None:
+            self._server = ShimServer()
+        if self._server.requested:
+            return
+        try:
+            self._server.request()
+        except (BrokenPipeError, ConnectionResetError, TimeoutError):
+            self._close_server()
 
     def assign(self, folder: Path) -> IdleShim:
         """Start an attempt under the spare shim, or under a new one if there is none or it was killed.
@@ -97,7 +213,7 @@ class ShimPool:
         Raises:
             OSError: No process can be created, or no descriptor is left.
         """
-        spare, self._spare = self._spare, None
+        spare = self._take()
         if spare is not None:
             try:
                 spare.assign(folder)
@@ -113,7 +229,20 @@ class ShimPool:
         return fresh
 
     def close(self) -> None:
-        """Terminate the spare shim."""
-        if self._spare is not None:
-            self._spare.terminate()
-            self._spare = None
+        """Terminate the server and the spare shim."""
+        self._close_server()
+
+    def _take(self) -> IdleShim | None:
+        """Return the spare shim, or None if there is none or its server has failed."""
+        if self._server is None or not self._server.requested:
+            return None
+        try:
+            return self._server.take()
+        except OSError:
+            self._close_server()
+            return None
+
+    def _close_server(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
