@@ -11,8 +11,9 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from ..files import ensure_room
 from ..gpus.models import GpuReading
@@ -20,6 +21,7 @@ from ..gpus.slots import available_slots, free_memory, lost_slot_warnings
 from ..ipc.engine_lock import EngineLock
 from ..ipc.messages import Command, Down, Reply, Stop
 from ..ipc.server import Server
+from ..launchers.attempt_files import AttemptSpec
 from ..launchers.registry import DEFAULT_LAUNCHER, create_launcher
 from ..session.events import (
     AttemptStarting,
@@ -44,6 +46,7 @@ from .session_store import SessionStore
 from .slot_allocator import SlotAllocator
 
 TICK_S = 1.0
+ROOM_CHECK_S = 0.5  # a disk that had room is not asked again sooner; asking waits for the disk
 LINGER_S = 10.0  # how long a finished session still answers without a subscriber
 
 
@@ -87,6 +90,7 @@ class Engine:
         self._server = Server(self.snapshot, self.handle, self._lock)
         self._snapshots = SnapshotBuilder(self.plan, folder)
         self._start_recorded = False
+        self._had_room_at = -ROOM_CHECK_S  # monotonic time, s
         self._problem = ""  # why nothing can be done at present, shown as a note
         self._shutdown_requested = False
         self._is_down = False  # after `down` the session ends for good, even with subscribers
@@ -135,6 +139,7 @@ class Engine:
         try:
             for event in result.events:
                 self._session.record(event)
+            self._session.commit()
         except OSError as error:
             return Reply(ok=False, message=f"cannot write {self.folder.journal}: {error.strerror}; nothing was done")
         self._is_down = isinstance(command, Down) or (self._is_down and isinstance(command, Stop))
@@ -188,8 +193,8 @@ class Engine:
             for run in self._attempts.collect_exits(self._session):
                 self._monitor.read_log(run, self.state)
             while actions := [action for action in self._decide() if self._is_new(action)]:
-                for action in actions:
-                    self._execute(action)
+                self._execute(actions)
+            self._session.commit()
             deleted = self._session.is_deleted()
             if not deleted and any(run.wants_start for run in self.state.runs.values()):
                 with contextlib.suppress(OSError):
@@ -221,13 +226,26 @@ class Engine:
             return True
         return action.run in self._attempts and not self._attempts.is_stop_requested(action.run, action.how)
 
-    def _execute(self, action: Action) -> None:
+    def _execute(self, actions: Sequence[Action]) -> None:
+        """Record all decisions, write them to the disk together, then start what they start.
+
+        If a start fails after its record, the next tick adopts it, as one of an engine that died.
+        """
+        recorded = []
+        try:
+            for action in actions:
+                if isinstance(action, StartAttempt):
+                    recorded.append(self._record_start(action))
+                else:
+                    self._execute_one(action)
+        finally:  # what was recorded is started, even where the disk had no room for the next record
+            self._session.commit()
+            for run, folder, spec in recorded:
+                if not self._attempts.start(run, folder, spec):
+                    self._wake.set()  # the next tick adopts it
+
+    def _execute_one(self, action: SendSignal | Retry | RestartStalled | FinishSession) -> None:
         match action:
-            case StartAttempt():
-                # A run that reports on others reads how they ended from the summary.
-                if self.plan.runs[action.run].after_end and not self._session.is_summary_current:
-                    self._session.write_summary()
-                self._start(action)
             case SendSignal():
                 self._attempts.request_stop(action.run, action.how, self.plan.runs[action.run].stop_grace_s)
             case Retry():
@@ -239,7 +257,11 @@ class Engine:
                 self._session.write_summary(required=not self._is_down)
                 self._session.record(SessionFinished(at=time.time()))
 
-    def _start(self, action: StartAttempt) -> None:
+    def _record_start(self, action: StartAttempt) -> tuple[str, Path, AttemptSpec]:
+        """Record the decision to start an attempt, and return what its start needs."""
+        # A run that reports on others reads how they ended from the summary.
+        if self.plan.runs[action.run].after_end and not self._session.is_summary_current:
+            self._session.write_summary()
         number = len(self.state.runs[action.run].attempts) + 1
         log = self.folder.run_log(action.run)
         offset = log.stat().st_size if log.exists() else 0
@@ -249,11 +271,12 @@ class Engine:
         concurrent = concurrent_runs(self.plan, self.state.slots or ())
         spec = attempt_spec(self.plan, self._session.settings, starting, log, concurrent=concurrent)
         folder = self.folder.attempt_folder(action.run, number)
-        ensure_room(folder)
+        if time.monotonic() - self._had_room_at > ROOM_CHECK_S:
+            ensure_room(folder)
+            self._had_room_at = time.monotonic()
         self._attempts.prepare()  # everything that may fail comes before the decision is recorded
         self._session.record(starting)
-        if not self._attempts.start(action.run, folder, spec):
-            self._wake.set()  # the next tick adopts it
+        return action.run, folder, spec
 
     def _on_reading(self, reading: GpuReading) -> None:
         self._slots.update(reading, self._monitor.own_pids)

@@ -14,6 +14,7 @@ from ..session.folder import SessionFolder
 from ..session.observation import Observation, ResourceUsage
 from ..session.state import SessionState, progress_start_offset
 
+LOG_INTERVAL_S = 0.2  # between two readings of the logs of running runs; short runs end more often than that
 READ_BUDGET_S = 0.05  # for one log at one poll: a flood of lines must not delay clients
 USAGE_INTERVAL_S = {True: 2.0, False: 10.0}  # between two measurements: with subscribers, without
 
@@ -31,6 +32,7 @@ class Monitor:
         self._attempts: dict[str, int] = {}  # number of the attempt that each tracker follows
         self._usage: Mapping[str, ResourceUsage] = {}
         self._usage_at = 0.0
+        self._read_at = 0.0
         self._poller: GpuPoller | None = None
 
     def start(self, on_reading: Callable[[GpuReading], object]) -> None:
@@ -62,8 +64,11 @@ class Monitor:
         Returns:
             True if anything in a snapshot has changed.
         """
-        running = [name for name, run in state.runs.items() if run.alive]
-        changed = [self.read_log(name, state, READ_BUDGET_S) for name in running]
+        changed = []
+        if time.monotonic() - self._read_at >= LOG_INTERVAL_S:
+            self._read_at = time.monotonic()
+            running = [name for name, run in state.runs.items() if run.alive]
+            changed = [self.read_log(name, state, READ_BUDGET_S) for name in running]
         if time.monotonic() - self._usage_at < USAGE_INTERVAL_S[watched]:
             return any(changed)
         self._usage_at = time.monotonic()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ..logs.sanitize import sanitize_line
 from ..session.event_messages import event_messages
-from ..session.events import AttemptEnded, Event
+from ..session.events import AttemptEnded, AttemptStarted, Event
 from ..session.folder import SessionFolder
 from ..session.journal import Journal, read_journal
 from ..session.session_log import LogLevel, SessionLog
@@ -51,6 +51,7 @@ class SessionStore:
         self._on_line = on_line
         self._on_event = on_event
         self._journal: Journal | None = None
+        self._uncommitted = False  # events that must be on disk before anything follows from them
         self._attempt_ended = True  # since the last summary
         self._summary_at = -SUMMARY_INTERVAL_S
 
@@ -75,11 +76,14 @@ class SessionStore:
     def record(self, event: Event) -> None:
         """Record an event: append it to the journal, apply it, log it.
 
+        What follows from it waits for `commit`.
+
         Raises:
             OSError: It could not be written, and was not applied.
         """
         assert self._journal is not None
         self._journal.append(event)
+        self._uncommitted |= not isinstance(event, AttemptStarted)  # after a power cut its pid means nothing
         self.state = reduce(self.state, event)
         self._attempt_ended |= isinstance(event, AttemptEnded)
         if self._on_event is not None:
@@ -87,7 +91,19 @@ class SessionStore:
         for text, level in event_messages(event, self.plan, self.state):
             self.log(text, level)
             if self.settings.on_finish and is_notable(event, level):
+                self.commit()
                 self._run_hook(self.settings.on_finish, text)
+
+    def commit(self) -> None:
+        """Write the events recorded so far through to the disk, together, before anything follows from them.
+
+        Raises:
+            OSError: They are recorded, but may be lost in a power cut.
+        """
+        assert self._journal is not None
+        if self._uncommitted:
+            self._journal.sync()
+            self._uncommitted = False
 
     def log(self, text: str, level: LogLevel = "info") -> None:
         """Append a line to the session's log."""

@@ -233,8 +233,9 @@ class ShimPool:
         self._close_server()
 
     def _take(self) -> IdleShim | None:
-        """Return the spare shim, or None if there is none or its server has failed."""
-        if self._server is None or not self._server.requested:
+        """Return the spare shim, or None if its server has failed."""
+        self.refill()
+        if self._server is None:
             return None
         try:
             return self._server.take()

@@ -1,4 +1,4 @@
-"""Append-only file of all events of a session; each is on disk before it takes effect."""
+"""Append-only file of all events of a session; a decision is on disk before it is executed."""
 
 from __future__ import annotations
 
@@ -81,13 +81,14 @@ class Journal:
             os.close(self._descriptor)
             raise JournalBusy(str(path)) from None
         self._size = sum(len(line) + 1 for line in _whole_lines(path))
+        self._synced_to = -1
         self._reserved_to = 0
         if os.fstat(self._descriptor).st_size != self._size:
             os.ftruncate(self._descriptor, self._size)  # remove a line that an engine did not finish
         self._reserve()
 
     def append(self, event: Event) -> None:
-        """Write an event through to the disk.
+        """Write an event; it survives the death of this process, and after `sync` a power cut.
 
         Raises:
             OSError: It could not be written; nothing of it remains.
@@ -97,13 +98,22 @@ class Journal:
             written = os.write(self._descriptor, line)
             if written != len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.fdatasync(self._descriptor)
         except OSError:
             if os.fstat(self._descriptor).st_size != self._size:
                 os.ftruncate(self._descriptor, self._size)
             raise
         self._size += len(line)
         self._reserve()
+
+    def sync(self) -> None:
+        """Write all events through to the disk, with one call for all since the last one.
+
+        Raises:
+            OSError: They may be lost in a power cut; the next call tries again.
+        """
+        if self._synced_to != self._size:
+            os.fdatasync(self._descriptor)
+            self._synced_to = self._size
 
     def is_deleted(self) -> bool:
         """Return whether the file was deleted, or moved with its folder."""

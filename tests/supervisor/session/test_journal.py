@@ -151,3 +151,17 @@ def test_once_there_is_room_again_the_journal_goes_on(path: Path) -> None:
     os.close(full)
     os.close(real)
     assert read_journal(path) == [EVERY_KIND[0], EVERY_KIND[2]]
+
+
+def test_all_events_since_the_last_sync_go_to_the_disk_with_one_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, synced = Journal(tmp_path / "journal.jsonl"), []
+    monkeypatch.setattr(os, "fdatasync", synced.append)
+    for event in EVERY_KIND[:3]:
+        journal.append(event)
+    assert not synced
+    journal.sync()
+    journal.sync()
+    assert len(synced) == 1
+    journal.close()
