@@ -254,7 +254,7 @@ class Engine:
                 self._session.record(RestartRequested(at=time.time(), run=action.run, fresh=False, cause="stall"))
             case FinishSession():
                 # Without `down` there is time to wait for room on the disk.
-                self._session.write_summary(required=not self._is_down)
+                self._session.write_summary(required=not self._is_down, final=True)
                 self._session.record(SessionFinished(at=time.time()))
 
     def _record_start(self, action: StartAttempt) -> tuple[str, Path, AttemptSpec]:

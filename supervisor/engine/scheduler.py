@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ..gpus.slots import Slot
 from ..plan.schema import Plan, RunPlan
 from ..session.events import StopKind
-from ..session.state import ALIVE, Run, RunState, SessionState, run_states
+from ..session.state import Run, RunState, SessionState, run_states
 
 UNKNOWN_MEMORY: Mapping[str, int] = {}
 
@@ -82,15 +82,16 @@ def decide(
     if state.finished:
         return []
     states = run_states(plan, state)
+    alive = {name: run for name, run in state.runs.items() if run.alive}
     actions: list[Action] = [
-        SendSignal(name, attempt.stop)
-        for name, run in state.runs.items()
-        if (attempt := run.last) is not None and attempt.exit is None and attempt.stop is not None
+        SendSignal(name, run.last.stop)
+        for name, run in alive.items()
+        if run.last is not None and run.last.stop is not None
     ]
     actions += [
         Retry(name, delay)
         for name, run in state.runs.items()
-        if (delay := retry_delay(plan.runs[name], run)) is not None
+        if not run.wants_start and (delay := retry_delay(plan.runs[name], run)) is not None
     ]
     actions += [
         RestartStalled(name)
@@ -101,8 +102,8 @@ def decide(
         return actions  # runs that depend on a crashed run must not start before its retry is recorded
     queued = [name for name, run_state in states.items() if run_state is RunState.QUEUED]
     due = [name for name in queued if seconds_to_retry(state.runs[name], now) == 0]
-    actions += _starts(plan, state.runs, due, _slot_uses(plan, state, free_mib))
-    is_idle = not actions and not queued and not any(run_state in ALIVE for run_state in states.values())
+    actions += _starts(plan, state.runs, due, _slot_uses(plan, state.slots or (), alive, free_mib))
+    is_idle = not actions and not queued and not alive
     return [FinishSession()] if is_idle else actions
 
 
@@ -130,6 +131,11 @@ class _SlotUse:
     free_mib: int | None
     expected: list[int | None] = field(default_factory=list)
 
+    @property
+    def may_have_room(self) -> bool:
+        """False if no run at all may join the runs on this slot."""
+        return not self.expected or self.slot.shared_mib is not None
+
     def has_room(self, run: RunPlan) -> bool:
         """Return whether `run` may join the runs on this slot."""
         if not self.expected:
@@ -141,12 +147,14 @@ class _SlotUse:
         return fits_now and sum(filter(None, self.expected)) + needed <= room
 
 
-def _slot_uses(plan: Plan, state: SessionState, free_mib: Mapping[str, int]) -> list[_SlotUse]:
+def _slot_uses(
+    plan: Plan, slots: Sequence[Slot], alive: Mapping[str, Run], free_mib: Mapping[str, int]
+) -> list[_SlotUse]:
     """Return the slots in their order, with the runs on them."""
-    uses = [_SlotUse(slot, free_mib.get(slot.gpu_uuid or "")) for slot in state.slots or ()]
+    uses = [_SlotUse(slot, free_mib.get(slot.gpu_uuid or "")) for slot in slots]
     by_index = {use.slot.index: use for use in uses}
-    for name, run in state.runs.items():
-        slot = run.last.slot if run.alive and run.last else None
+    for name, run in alive.items():
+        slot = run.last.slot if run.last else None
         if slot is not None and plan.runs[name].takes_slot and slot.index in by_index:
             by_index[slot.index].expected.append(plan.runs[name].gpu_memory_mib)
     return uses
@@ -155,18 +163,21 @@ def _slot_uses(plan: Plan, state: SessionState, free_mib: Mapping[str, int]) -> 
 def _starts(plan: Plan, runs: Mapping[str, Run], queued: Sequence[str], uses: list[_SlotUse]) -> list[Action]:
     """Return the starts of all queued runs that get a slot, or need none."""
     chosen: dict[str, Slot | None] = {name: None for name in queued if not plan.runs[name].takes_slot}
+    waiting = [name for name in queued if name not in chosen]
 
     def assign(name: str, use: _SlotUse) -> None:
         chosen[name] = use.slot
         use.expected.append(plan.runs[name].gpu_memory_mib)
 
-    for name in queued:
+    for name in waiting if any(use.may_have_room for use in uses) else ():
         preferred = plan.runs[name].slot
         if isinstance(preferred, int) and uses:
             use = uses[preferred % len(uses)]
             if use.has_room(plan.runs[name]):
                 assign(name, use)
-    for name in queued:
+    for name in waiting:
+        if not any(use.may_have_room for use in uses):
+            break  # there may be thousands of runs that wait
         if name not in chosen:
             with_room = [use for use in uses if use.has_room(plan.runs[name])]
             if with_room:

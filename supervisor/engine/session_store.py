@@ -122,17 +122,18 @@ class SessionStore:
         """True if an attempt has ended since the last summary, and that one is older than `SUMMARY_INTERVAL_S`."""
         return self._attempt_ended and time.monotonic() - self._summary_at > SUMMARY_INTERVAL_S
 
-    def write_summary(self, *, required: bool = True) -> None:
+    def write_summary(self, *, required: bool = True, final: bool = False) -> None:
         """Write summary.json.
 
         Args:
+            final: The session has finished, so nothing will write it again after a power cut.
             required: If False, an error is logged instead of raised.
 
         Raises:
             OSError: It could not be written, and is `required`.
         """
         try:
-            write_summary(self.folder, self.plan, self.state)
+            write_summary(self.folder, self.plan, self.state, sync=final)
         except OSError as error:
             if required:
                 raise

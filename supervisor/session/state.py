@@ -97,12 +97,12 @@ class Run:
     stall_restarts: int = 0
     retry: RetryScheduled | None = None
 
-    @property
+    @cached_property
     def last(self) -> Attempt | None:
         """The newest attempt, the only one that can be alive; None before the first."""
         return self.attempts[-1] if self.attempts else None
 
-    @property
+    @cached_property
     def alive(self) -> bool:
         """True if any process of the run may still be alive."""
         return self.last is not None and self.last.exit is None
@@ -235,13 +235,15 @@ def run_states(plan: Plan, state: SessionState) -> dict[str, RunState]:
 
 def _is_outdated(plan: RunPlan, state: SessionState, run: Run) -> bool:
     """Return whether a run must run again, because one of its `after_end` dependencies started after it."""
-    if run.last is None or run.stopped_by_user:
+    if not plan.after_end or run.last is None or run.stopped_by_user:
         return False
     others = [state.runs[dependency].last for dependency in plan.after_end]
     return any(other is not None and other.order > run.last.order for other in others)
 
 
 def _pending_state(plan: RunPlan, states: Mapping[str, RunState]) -> RunState:
+    if not (plan.after or plan.after_end):
+        return RunState.QUEUED
     if any(states[dependency] in ENDED_BADLY for dependency in plan.after):
         return RunState.BLOCKED
     return RunState.WAITING if unfinished_dependencies(plan, states) else RunState.QUEUED

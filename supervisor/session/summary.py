@@ -49,13 +49,19 @@ def build_summary(folder: SessionFolder, plan: Plan, state: SessionState) -> dic
     }
 
 
-def write_summary(folder: SessionFolder, plan: Plan, state: SessionState) -> None:
+def write_summary(folder: SessionFolder, plan: Plan, state: SessionState, *, sync: bool = True) -> None:
     """Write summary.json.
+
+    Args:
+        folder: The session.
+        plan: Its plan.
+        state: Its state.
+        sync: Whether it survives a power cut; the journal, from which it can be written again, does.
 
     Raises:
         OSError: It could not be written.
     """
-    write_atomic(folder.summary, json.dumps(build_summary(folder, plan, state), indent=2) + "\n")
+    write_atomic(folder.summary, json.dumps(build_summary(folder, plan, state), indent=2) + "\n", sync=sync)
 
 
 def _resources(run: Run) -> dict[str, Scalar]:
