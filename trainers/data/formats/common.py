@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from ..columns import LSP_COLUMNS, LSP_TYPE, PARAMETERS, Column
 from ..targets import TARGETS
 
 Rows = NDArray[np.float64]
+
+LONGEST_ARGUMENT = 300
 
 LARGEST_EXACT = 2**53
 """float64 represents all integers up to this one exactly."""
@@ -55,12 +58,19 @@ def _missing(path: Path, missing: Sequence[Column], present: Sequence[str], kind
     hint = f" (did you mean {' or '.join(repr(abbreviate(name)) for name in similar)}?)" if similar else ""
     more = f", nor {', '.join(one.names[0] for one in missing[1:4])}{' …' if len(missing) > 4 else ''}"
     name = missing[0].name
-    remedy = f"--branches {name.removeprefix('IN_')}={abbreviate(similar[0]) if similar else kind.upper()}"
+    short = name.removeprefix("IN_")
+    assignment = as_argument(f"{short}={similar[0]}" if similar else "")
+    remedy = f"--branches {assignment or f'{short}={kind.upper()}'}"
     if name not in (*PARAMETERS, *LSP_COLUMNS):
         remedy += f", or another --target ({', '.join(TARGETS)})"
     if name == LSP_TYPE:
         remedy += ", or leave out --neutralino-lsp"
     return f"{path}: no {kind} named '{wanted}'{hint}{more if missing[1:] else ''}; rename it, or use {remedy}"
+
+
+def as_argument(text: str) -> str:
+    """Return `text` as a shell takes it; empty if a message cannot show it, because it is long or not printable."""
+    return shlex.quote(text) if text and text.isprintable() and len(text) <= LONGEST_ARGUMENT else ""
 
 
 def abbreviate(name: str) -> str:
