@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -53,8 +54,7 @@ def find_columns(path: Path, columns: Sequence[Column], present: Sequence[str], 
 
 def _missing(path: Path, missing: Sequence[Column], present: Sequence[str], kind: str) -> str:
     wanted = missing[0].names[0]
-    same = [name for name in present if name.lower() == wanted.lower()]
-    similar = same or difflib.get_close_matches(wanted, present, n=2, cutoff=0.6)
+    similar = _similar(missing[0], present)
     hint = f" (did you mean {' or '.join(repr(abbreviate(name)) for name in similar)}?)" if similar else ""
     more = f", nor {', '.join(one.names[0] for one in missing[1:4])}{' …' if len(missing) > 4 else ''}"
     name = missing[0].name
@@ -66,6 +66,14 @@ def _missing(path: Path, missing: Sequence[Column], present: Sequence[str], kind
     if name == LSP_TYPE:
         remedy += ", or leave out --neutralino-lsp"
     return f"{path}: no {kind} named '{wanted}'{hint}{more if missing[1:] else ''}; rename it, or use {remedy}"
+
+
+def _similar(column: Column, present: Sequence[str]) -> list[str]:
+    """Return the names that may mean `column`: in another case, within an object of any name, or misspelt."""
+    spellings = {name.lower() for name in column.names}
+    same = [name for name in present if name.lower() in spellings]
+    nested = [name for name in present if re.split(r"[./]", name.lower())[-1] in spellings]
+    return same or nested[:2] or difflib.get_close_matches(column.names[0], present, n=2, cutoff=0.6)
 
 
 def as_argument(text: str) -> str:
