@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..log import LOGGER
+from ..progress import Progress
 from .columns import PARAMETERS
 from .cuts import NOT_FINITE, apply_cuts
 from .duplicates import Keys, first_occurrences, point_keys
@@ -108,8 +109,14 @@ def split(rows: int, seed: int) -> NDArray[np.bool_]:
     return is_val
 
 
-def read_scan(files: Sequence[Path], selection: ScanSelection, spool: RowSpool) -> Scan:
+def read_scan(files: Sequence[Path], selection: ScanSelection, spool: RowSpool, progress: Progress) -> Scan:
     """Read all files, write their usable rows to `spool`, and log a line per file.
+
+    Args:
+        files: Files to read.
+        selection: Rows and target to use.
+        spool: File for the rows.
+        progress: Says which file is being read.
 
     Raises:
         DataError: A file cannot be read, or no rows are left to train on.
@@ -121,9 +128,11 @@ def read_scan(files: Sequence[Path], selection: ScanSelection, spool: RowSpool) 
     for number, path in enumerate(files, start=1):
         count = FileCount(path)
         counts.append(count)
+        progress.task = f"Reading {path.name} ({number} of {len(files)})"
         limits = [limit for limit in (selection.n_samples, selection.max_rows and selection.max_rows - read) if limit]
         for rows in read_chunks(path, columns, tree=selection.tree, limit=min(limits, default=None)):
             usable = _select_usable(rows, selection, count)
+            progress.task = f"Reading {path.name} ({number} of {len(files)}): {count.read:,} rows"
             spool.append(usable)
             keys.append(point_keys(usable[:, :TARGET]))
             targets_and_classes.append(usable[:, TARGET:].copy())
@@ -136,6 +145,7 @@ def read_scan(files: Sequence[Path], selection: ScanSelection, spool: RowSpool) 
                 LOGGER.warning("--testing reads %s rows at most: %d more files were not read",
                                f"{selection.max_rows:,}", len(files) - number)  # fmt: skip
             break
+    progress.task = f"Looking for copies among {spool.rows:,} points"
     return _split_scan(spool, counts, np.concatenate(keys), np.concatenate(targets_and_classes), selection.seed)
 
 

@@ -7,8 +7,10 @@ import io
 import math
 import re
 import shlex
+import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -198,6 +200,55 @@ def test_every_format_gives_the_same_numbers_also_of_other_types(write: Write, t
 def test_a_tree_of_another_name_is_read_where_it_is_named(tmp_path: Path) -> None:
     path = root(tmp_path, columns(), tree="points/all")
     assert len(read(path, ScanSelection(tree="points/all"))) == 40
+
+
+# What a file declares before it is read
+
+
+@pytest.mark.parametrize("write", [root, parquet, npz])
+def test_a_small_file_that_declares_gigabytes_is_refused_before_it_is_read(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pmssm.trainers.data.formats.common.MOST_UNQUESTIONED_BYTES", 1_000_000)
+    arrays = {name: np.ones(100_000) for name in COLUMNS}
+    path = tmp_path / "scan.npz"
+    if write is npz:
+        np.savez_compressed(path, **arrays)
+    else:
+        path = write(tmp_path, arrays) if write is root else write(tmp_path, **arrays)
+    with pytest.raises(DataError, match=r"declares 100,000 rows, 0 GB of numbers in a file of 0\.\d MB") as caught:
+        next(read_chunks(path, ScanSelection().columns()))
+    limit = int(str(caught.value).rpartition("--n-samples ")[2])
+    assert len(np.concatenate(list(read_chunks(path, ScanSelection().columns(), limit=limit)))) == limit
+
+
+def test_a_numpy_bomb_ends_check_at_once(tmp_path: Path, cli: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    rows, zeros = 10_000_000, bytes(8_000_000)
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (rows,)})
+    with zipfile.ZipFile(tmp_path / "scan.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name in COLUMNS:
+            with archive.open(f"{name}.npy", "w") as file:
+                file.write(header.getvalue())
+                for _ in range(8 * rows // len(zeros)):
+                    file.write(zeros)
+    done = cli("check", "--data", tmp_path / "scan.npz")
+    assert done.returncode == 2
+    assert "scan.npz: declares 10,000,000 rows, 2 GB of numbers in a file of 7.0 MB" in done.stderr
+    assert not done.stdout
+
+
+@pytest.mark.parametrize("rows", [41, 39, 2**60])
+def test_a_numpy_array_whose_header_tells_another_length_is_refused(rows: int, tmp_path: Path) -> None:
+    with zipfile.ZipFile(npz(tmp_path)) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    shape, other = (f"({count},), }}".encode().ljust(30) for count in (40, rows))
+    contents["IN_mA.npy"] = contents["IN_mA.npy"].replace(shape, other)
+    with zipfile.ZipFile(tmp_path / "scan.npz", "w") as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    with pytest.raises(DataError, match=rf"array 'IN_mA' is incomplete or damaged: it declares {rows:,} numbers"):
+        read(tmp_path / "scan.npz")
 
 
 # Whatever is in a file

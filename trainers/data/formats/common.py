@@ -20,6 +20,8 @@ from ..targets import TARGETS
 Rows = NDArray[np.float64]
 
 LONGEST_ARGUMENT = 300
+MOST_UNQUESTIONED_BYTES = 1_000_000_000
+LARGEST_COMPRESSION = 100
 
 LARGEST_EXACT = 2**53
 """float64 represents all integers up to this one exactly."""
@@ -126,6 +128,28 @@ def check_plain(path: Path, kind: str, name: str, dtype: np.dtype[np.generic], n
         problem = f"{ndim}-dimensional" if dtype.kind in "fiu" and ndim != 1 else f"of type {dtype}"
         raise DataError(f"{path}: {kind} '{name}' does not contain one number per row (it is {problem}); "
                         "store one floating-point number per row")  # fmt: skip
+
+
+def check_declared_size(path: Path, rows: int, columns: int) -> None:
+    """Check that the numbers to read are plausible for the size of the file, before any of them is read.
+
+    A compressed file of a few megabytes may declare gigabytes of equal numbers. A scan with 19 different parameters
+    cannot be packed that closely.
+
+    Args:
+        path: File to read.
+        rows: Rows to read, as the file declares them.
+        columns: Columns to read.
+
+    Raises:
+        DataError: The file declares more than a gigabyte, and more than 100 times its size.
+    """
+    declared, size = 8 * rows * columns, path.stat().st_size
+    if declared > MOST_UNQUESTIONED_BYTES and declared > LARGEST_COMPRESSION * size:
+        enough = MOST_UNQUESTIONED_BYTES // (8 * columns)
+        raise DataError(f"{path}: declares {rows:,} rows, {declared / 1e9:,.0f} GB of numbers in a file of "
+                        f"{size / 1e6:,.1f} MB, so they are almost all equal; check how the file was made, or read "
+                        f"its first rows only, with --n-samples {enough}")  # fmt: skip
 
 
 def stack_columns(columns: Sequence[Column], values: Mapping[str, Rows]) -> Rows:

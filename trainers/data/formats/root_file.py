@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import DataError
 from ..columns import Column
-from .common import Rows, abbreviate, as_argument, as_floats, find_columns, stack_columns
+from .common import Rows, abbreviate, as_argument, as_floats, check_declared_size, find_columns, stack_columns
 
 CHUNK_BYTES = 64_000_000
 TREES = ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple")
@@ -40,6 +40,7 @@ def read_root(path: Path, columns: Sequence[Column], tree: str, limit: int | Non
         for name in names.values():
             _check_branch(path, rows, name, branches[name])
         end = rows.num_entries if limit is None else min(rows.num_entries, limit)
+        check_declared_size(path, end, len(names))
         chunk_rows = max(1, CHUNK_BYTES // (8 * len(names)))
         for start in range(0, end, chunk_rows):
             stop = min(start + chunk_rows, end)
