@@ -138,6 +138,7 @@ def _describe(scan: Scan, scaling: Standardizer, selection: ScanSelection) -> di
         "parameters": list(PARAMETERS),
         "target": selection.target.as_dict(),
         "neutralino_lsp": selection.neutralino_lsp,
+        "require": [str(one) for one in selection.require],
         **{key: value.tolist() for key, value in vars(scaling).items()},
         "constant": [name for name, std in zip(PARAMETERS, scaling.std, strict=False) if std == 0],
         "counts": {
@@ -149,6 +150,7 @@ def _describe(scan: Scan, scaling: Standardizer, selection: ScanSelection) -> di
         },
         "conflicts": scan.conflicts,
         "minus_ones": int((scan.targets[kept] == FAILED).sum()),
+        "failed_higgs": dict(scan.failed_higgs),
         "cuts": dict(scan.dropped),
         "not_finite": dict(scan.not_finite),
         "files": [one.as_dict() for one in scan.files],

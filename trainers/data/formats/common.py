@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
-from ..columns import LSP_COLUMNS, LSP_TYPE, PARAMETERS, Column
-from ..targets import TARGETS
+from ..columns import Column
 
 Rows = NDArray[np.float64]
 
@@ -46,7 +45,8 @@ def find_columns(path: Path, columns: Sequence[Column], present: Sequence[str], 
     found = {column.name: next((name for name in column.names if name in counts), None) for column in columns}
     missing = [column for column in columns if column.required and found[column.name] is None]
     if missing:
-        others = [name for name in counts if name not in found.values()]
+        taken = {found[column.name] for column in columns if column.required}
+        others = [name for name in counts if name not in taken]
         raise DataError(_missing(path, missing, others, kind))
     repeated = [name for name in found.values() if name is not None and counts[name] > 1]
     if repeated:
@@ -63,10 +63,7 @@ def _missing(path: Path, missing: Sequence[Column], present: Sequence[str], kind
     short = name.removeprefix("IN_")
     assignment = as_argument(f"{short}={similar[0]}" if similar else "")
     remedy = f"--branches {assignment or f'{short}={kind.upper()}'}"
-    if name not in (*PARAMETERS, *LSP_COLUMNS):
-        remedy += f", or another --target ({', '.join(TARGETS)})"
-    if name == LSP_TYPE:
-        remedy += ", or leave out --neutralino-lsp"
+    remedy += f", or {missing[0].alternative}" if missing[0].alternative else ""
     return f"{path}: no {kind} named '{wanted}'{hint}{more if missing[1:] else ''}; rename it, or use {remedy}"
 
 
