@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import codecs
 import csv
+import math
 import re
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -72,6 +73,7 @@ def read_csv(path: Path, columns: Sequence[Column], _tree: str, limit: int | Non
             usecols=sorted(set(positions.values())),
             index_col=False,
             skipinitialspace=True,
+            low_memory=False,  # one type per column of a chunk, which is small
             chunksize=max(1, CHUNK_CELLS // len(header)),
             nrows=limit,
         )
@@ -201,17 +203,30 @@ def _numbers(path: Path, name: str, column: pd.Series[Any]) -> Rows:
     values, first = column.to_numpy(), int(str(column.index[0]))
     if values.dtype.kind in "fiu":
         return as_floats(path, "column", name, values, first_row=first)
+    rows = np.flatnonzero(column.notna().to_numpy())
+    texts = [str(value) for value in values[rows]]
+    is_number = np.array([NUMBER.fullmatch(text) is not None for text in texts], dtype=np.bool_)
     numbers = np.full(len(column), np.nan)
-    for row in np.flatnonzero(column.notna().to_numpy()):
-        text = str(values[row])
-        if NUMBER.fullmatch(text):
-            numbers[row] = float(text)
-            if "." not in text and "e" not in text.lower() and abs(int(text)) > LARGEST_EXACT:
-                raise DataError(too_large_message(path, "column", name, first + int(row), text.strip()))
-        elif infinite := INFINITE.fullmatch(text):
-            numbers[row] = -np.inf if infinite[1] == "-" else np.inf
-        elif not NO_NUMBER.fullmatch(text):
-            comma = "; use a decimal point" if NUMBER.fullmatch(text.replace(",", ".")) else "; correct or remove it"
-            where = f"column '{name}', data row {first + int(row) + 1}"
-            raise DataError(f"{path}: {where}: {abbreviate(text)!r} is not a number{comma}")
+    numbers[rows[is_number]] = [float(text) for text in compress(texts, is_number)]
+    is_large = np.abs(numbers[rows]) >= LARGEST_EXACT
+    for place in np.flatnonzero(~is_number | is_large):
+        row, text = int(rows[place]), texts[place]
+        if not is_number[place]:
+            numbers[row] = _special_value(path, f"column '{name}', data row {first + row + 1}", text)
+        elif "." not in text and "e" not in text.lower() and abs(int(text)) > LARGEST_EXACT:
+            raise DataError(too_large_message(path, "column", name, first + row, text.strip()))
     return numbers
+
+
+def _special_value(path: Path, where: str, text: str) -> float:
+    """Return the infinity or nan that `text` stands for.
+
+    Raises:
+        DataError: It stands for none.
+    """
+    if infinite := INFINITE.fullmatch(text):
+        return -math.inf if infinite[1] == "-" else math.inf
+    if NO_NUMBER.fullmatch(text):
+        return math.nan
+    comma = "; use a decimal point" if NUMBER.fullmatch(text.replace(",", ".")) else "; correct or remove it"
+    raise DataError(f"{path}: {where}: {abbreviate(text)!r} is not a number{comma}")
