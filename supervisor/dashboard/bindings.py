@@ -1,6 +1,6 @@
 """Keys of the dashboard. Bindings, help, palette and key bar are all made from this list.
 
-A new key needs one entry here and one `action_*` method: of the app for `GROUPS`, of the widget for `PANES`.
+A new key needs one entry here and one `action_*` method: of `DashboardActions` for `GROUPS`, of the widget for `PANES`.
 """
 
 from __future__ import annotations
