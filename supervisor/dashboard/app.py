@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.filter import LineFilter
 
 from ..logs.metric_history import MetricHistories
@@ -42,7 +42,10 @@ class Dashboard(DashboardActions):
     """
 
     CSS_PATH = Path(__file__).with_name("dashboard.tcss")
-    BINDINGS: ClassVar[list[BindingType]] = app_bindings()
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *app_bindings(),
+        Binding("ctrl+z", "suspend_process", show=False, priority=True),  # also in dialogs and while typing
+    ]
     ENABLE_COMMAND_PALETTE = False
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012 - Textual declares it
 
@@ -79,6 +82,7 @@ class Dashboard(DashboardActions):
         """Focus the runs, and connect to the engine once the empty screen is drawn."""
         self.panes.runs.focus()
         self.set_interval(1.0, self.panes.draw_times)
+        self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))  # after Ctrl+Z and `fg`
         self.call_after_refresh(self._start_workers)
 
     def on_unmount(self) -> None:

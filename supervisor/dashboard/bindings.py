@@ -85,6 +85,7 @@ GROUPS: dict[str, tuple[Key, ...]] = {
         Key("colon", ":", "palette", "search all commands in a list"),
         Key("T", "T", "theme", "theme: dark, light, high contrast"),
         Key("q", "q", "detach", "leave; the runs continue", "detach", rank=2),
+        Key("ctrl+z", "Ctrl+Z", "", "suspend; `fg` in the shell shows the dashboard again"),
         Key("Q", "Q", "end", "end the session: stop every run (confirm)", "end", rank=10, controls_runs=True),
     ),
 }

@@ -156,3 +156,57 @@ def test_a_crash_of_the_screen_ends_with_an_exit_code_that_is_not_0(session: Ses
     screen.press("q")
     assert "ZeroDivisionError" in screen.until_left()
     assert screen.process.exitstatus == 1
+
+
+def test_ctrl_z_suspends_the_dashboard_and_fg_draws_it_again(session: Session) -> None:
+    session.run_command("--detach", "--plan", str(session.plan))
+    screen = session.shell()
+    screen.until("shell>")
+    screen.press(f"pmssm-supervise attach --logs {session.logs}\r")
+    for key, shown in (("", r"alpha +▶ running"), ("\r", "Resources"), ("q/", "regular expression")):
+        screen.press(key)
+        screen.until(shown)
+        screen.press("\x1a")
+        screen.until(r"\[1\]\+ +Stopped")
+        screen.press("stty -a\r")
+        screen.until(r" icanon", r" echo ")
+        screen.clear()
+        screen.press("fg\r")
+        screen.until(shown, r"alpha: ▶ running")
+    screen.press("\x1a")
+    screen.until(r"Stopped")
+    screen.clear()
+    screen.press("bg\r")
+    screen.until(r"\[1\]\+ pmssm-supervise .*&")
+    screen.press("while jobs | grep -q Running; do sleep 0.1; done; jobs\r")
+    screen.until(r"\[1\]\+ +Stopped")  # it must not draw over the shell
+    screen.clear()
+    screen.press("fg\r")
+    screen.until("regular expression")
+    screen.press("\x11")  # Ctrl+Q also leaves while typing
+    screen.until("Detached; the runs continue")
+
+
+def test_ctrl_z_does_nothing_where_no_shell_could_continue_the_dashboard(attached: Terminal) -> None:
+    attached.press("\x1a")
+    attached.clear()
+    attached.until(r"alpha +▶ running", "alpha: ▶ running")
+    attached.press("q")
+    assert "Detached; the runs continue." in attached.until_left()
+
+
+def test_a_terminal_is_as_before_after_a_stop_that_the_dashboard_could_not_see(session: Session) -> None:
+    session.run_command("--detach", "--plan", str(session.plan))
+    screen = session.shell()
+    screen.until("shell>")
+    screen.press(f"pmssm-supervise attach --logs {session.logs}\r")
+    screen.until(r"alpha +▶ running")
+    os.kill(os.tcgetpgrp(screen.process.child_fd), signal.SIGSTOP)
+    screen.until(r"\[1\]\+ +Stopped")
+    screen.clear()
+    screen.press("fg\r")
+    screen.until(r"alpha +▶ running")
+    screen.press("q")
+    screen.until("Detached; the runs continue")
+    screen.press("stty -a\r")
+    screen.until(r" icanon", r" echo ")
