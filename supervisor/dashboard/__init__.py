@@ -24,11 +24,14 @@ def run_dashboard(logs: Path, stamp: str | None, settings: DashboardConfig, *, r
     """
     from .app import Dashboard  # noqa: PLC0415 - Textual costs 350 ms, which `--help` need not pay
     from .data.session_source import EngineSource  # noqa: PLC0415
+    from .rendering.ascii_filter import is_limited  # noqa: PLC0415
     from .terminal_driver import TerminalDriver  # noqa: PLC0415
 
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored, as under nohup, it would keep us without a terminal
     for name in ("COLUMNS", "LINES"):  # exported by some shells; Textual would never notice a resize
         os.environ.pop(name, None)
+    if is_limited(getattr(sys.__stderr__, "encoding", None)):  # Textual draws there
+        settings = settings.model_copy(update={"ascii": True})
     app = Dashboard(EngineSource(logs, stamp), settings=settings, read_only=read_only)
     app.driver_class = TerminalDriver
     exit_message = app.run()

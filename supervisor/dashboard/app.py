@@ -23,6 +23,7 @@ from .data.current_session import CurrentSession
 from .data.session_source import EngineUnreachable, SessionSource, watch_snapshots
 from .loss_control import LossControl
 from .preferences import Preferences
+from .rendering.ascii_filter import to_ascii
 from .run_control import RunControl
 from .screens.confirm import Confirmation, ConfirmScreen
 from .screens.run_details import RunDetailsScreen
@@ -163,4 +164,4 @@ class Dashboard(DashboardActions):
 
     def _write_to_terminal(self, sequence: str) -> None:
         if self._driver is not None and not self.is_headless:
-            self._driver.write(sequence)
+            self._driver.write(to_ascii(sequence) if self.preferences.ascii else sequence)

@@ -210,3 +210,14 @@ def test_a_terminal_is_as_before_after_a_stop_that_the_dashboard_could_not_see(s
     screen.until("Detached; the runs continue")
     screen.press("stty -a\r")
     screen.until(r" icanon", r" echo ")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_only_ascii_is_drawn_where_the_encoding_has_no_more(session: Session, encoding: str) -> None:
+    session.run_command("--detach", "--plan", str(session.plan))
+    session.env["PYTHONIOENCODING"] = encoding
+    screen = session.attach()
+    screen.until(r"alpha +> running", r"beta +x failed", "-GPUs---")
+    screen.press("q")
+    screen.until_left()
+    assert screen.received.isascii() and b"\\u25" not in screen.received
