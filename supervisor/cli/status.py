@@ -82,10 +82,11 @@ def status_lines(snapshot: Snapshot) -> list[str]:
     mode = snapshot.mode or "slots not chosen yet"
     lines = [f"session {snapshot.session} ({snapshot.name}): {snapshot.state}, {mode}, {owner}"]
     lines += [f"note: {note}" for note in snapshot.notes]
-    lines += ["", *table(_HEAD, [_run_row(name, run, snapshot.taken_at) for name, run in snapshot.runs.items()])]
+    rows = [_run_row(name, run, snapshot.taken_at) for name, run in snapshot.runs.items()]
+    lines += ["", *table(_HEAD, rows)]
     if snapshot.gpus:
         lines += ["", *table(_GPU_HEAD, [_gpu_row(gpu) for gpu in snapshot.gpus])]
-    elif snapshot.engine_pid and snapshot.gpu_error:
+    elif snapshot.engine_pid and snapshot.gpu_error and not any(snapshot.gpu_error in note for note in snapshot.notes):
         lines += ["", f"no GPU readings: {snapshot.gpu_error}"]
     return [*lines, "", f"files: {snapshot.folder}"]
 
