@@ -123,7 +123,7 @@ class Dashboard(DashboardActions):
             self.show_message(ended, bad="failed" in ended or "lost" in ended)
             if self.preferences.notify:
                 self._terminal.notify(ended)
-        elif stopped := stopped_runs_message(previous, snapshot):
+        elif stopped := stopped_runs_message(previous, snapshot, self._session.plan):
             self.show_message(stopped)
 
     @on(RunsTable.Selected)

@@ -160,6 +160,11 @@ class RunPlan(BaseModel):
         return not self.progress_groups <= {"epoch", "epochs"}
 
     @property
+    def can_resume(self) -> bool:
+        """True if it may have a checkpoint: it reports losses, or there are arguments to start it from scratch."""
+        return bool(self.fresh_args) or self.has_metrics
+
+    @property
     def waits_for(self) -> tuple[str, ...]:
         """All runs that must end before this one starts."""
         return (*self.after, *self.after_end)

@@ -221,3 +221,20 @@ def test_only_ascii_is_drawn_where_the_encoding_has_no_more(session: Session, en
     screen.press("q")
     screen.until_left()
     assert screen.received.isascii() and b"\\u25" not in screen.received
+
+
+def test_why_there_is_no_gpu_is_said_once_and_only_if_a_run_needs_one(session: Session) -> None:
+    session.run_command("--detach", "--plan", str(session.plan))
+    session.attach().until(r"alpha +▶ running", "no GPU: NVIDIA's library")
+    assert session.run_command("status").count("libnvidia-ml") == 1
+    session.run_command("down")
+    session.plan.write_text('[runs.rest]\ncommand = ["sleep", "60"]\nslot = "none"\n')
+    session.run_command("--detach", "--plan", str(session.plan))
+    screen = session.attach()
+    text = screen.until(r"rest +▶ running", "─GPUs─")
+    assert "NVIDIA" not in text and not re.search("epoch|train|val loss|GPU mem", text)
+    assert "NVIDIA" not in session.run_command("status")
+    screen.press("x")
+    assert "heckpoint" not in screen.until("Stop rest?", "SIGTERM, up to 30 s, then SIGKILL. s starts again")
+    screen.press("y")
+    assert "heckpoint" not in screen.until(r"rest +■ stopped", "s starts it")
