@@ -54,14 +54,16 @@ def test_a_session_is_started_stopped_restarted_left_and_attached_again(session:
 
 
 def test_dashboard_and_runs_survive_the_death_of_the_engine(session: Session) -> None:
-    screen = session.start()
+    session.run_command("--detach", "--plan", str(session.plan))
+    screen = session.attach(140, 40)
     screen.until(r"alpha +▶ running", r"pid \d+")
     before = re.search(r"pid (\d+)", screen.text)
     engine = re.search(r'"engine_pid": *(\d+)', session.run_command("status", "--json"))
     assert before is not None
     assert engine is not None
     os.kill(int(engine[1]), signal.SIGKILL)
-    screen.until("engine unreachable, reconnecting…")
+    text = screen.until("engine unreachable, reconnecting…")
+    assert "the engine closed the connection" in text and "command" not in text  # nobody has sent one
     deadline = time.monotonic() + DEADLINE_S
     while "reconnecting" in screen.text:
         assert time.monotonic() < deadline, screen.text
