@@ -179,7 +179,7 @@ def test_ctrl_z_suspends_the_dashboard_and_fg_draws_it_again(session: Session) -
     screen.until(r"Stopped")
     screen.clear()
     screen.press("bg\r")
-    screen.until(r"\[1\]\+ pmssm-supervise .*&")
+    screen.until(r"\[1\]\+ pmssm-supervise ")
     screen.press("while jobs | grep -q Running; do sleep 0.1; done; jobs\r")
     screen.until(r"\[1\]\+ +Stopped")  # it must not draw over the shell
     screen.clear()
