@@ -1,5 +1,6 @@
 """A program in a pseudo-terminal, and sessions of dummy commands to show there."""
 
+import contextlib
 import os
 import re
 import subprocess
@@ -76,6 +77,13 @@ class Terminal:
         end = time.monotonic() + seconds
         while time.monotonic() < end and self.process.isalive():
             self.read()
+
+    def skip_for(self, seconds: float) -> None:
+        """Read without showing what the program sends within that time: far more than pyte can follow."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            with contextlib.suppress(pexpect.TIMEOUT, pexpect.EOF):
+                self.process.read_nonblocking(1 << 16, timeout=0.1)
 
     def read(self) -> None:
         try:
