@@ -128,6 +128,10 @@ class SessionOptions:
         "--neutralino-lsp", group=DATA_GROUP, default=False, placeholders=PREPARE, is_flag=True,
         help="Keep points whose lightest sparticle is a neutralino.",
     )  # fmt: skip
+    require: tuple[str, ...] = option_field(
+        "--require", group=DATA_GROUP, default=(), placeholders=PREPARE, multiple=True, metavar="CONDITION",
+        help="Keep points that satisfy a condition on any branch, for example 'SP_m_h > 0'; repeatable.",
+    )  # fmt: skip
     tree: str | None = option_field(
         "--tree", group=DATA_GROUP, placeholders=PREPARE, metavar="NAME", help="Tree of ROOT files. [default: susy]"
     )
