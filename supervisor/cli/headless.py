@@ -12,7 +12,7 @@ from ..ipc.messages import Down, Stop
 from ..session.folder import SessionFolder
 from ..session.state import RunState
 from ..session.summary import build_summary
-from .reporters import LineReporter, make_reporter
+from .reporters import LineReporter
 
 REPORT_INTERVAL_S = 1.0
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -20,19 +20,18 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SUCCEEDED, SOME_DID_NOT, INPUT_ERROR = 0, 1, 2
 
 
-def run_headless(folder: SessionFolder, lock: EngineLock, *, as_json: bool = False) -> int:
+def run_headless(folder: SessionFolder, lock: EngineLock, reporter: LineReporter) -> int:
     """Run the session to its end.
 
     Args:
         folder: The session.
         lock: The lock of its logs folder, acquired.
-        as_json: Whether to print JSON lines.
+        reporter: Prints what happens.
 
     Returns:
         Exit code. 0: every run succeeded; 1: some did not; 2: those that failed rejected their input (exit code 2);
         128 + n: ended by signal n, after the runs were stopped cleanly.
     """
-    reporter = make_reporter(as_json=as_json)
     code = asyncio.run(_Headless(folder, lock, reporter).run())
     with contextlib.suppress(KeyboardInterrupt):  # the user does not wait for a reader that pauses
         reporter.printer.finish()

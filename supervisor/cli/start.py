@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import click
-
 from .attach import dashboard_config, has_terminal, show_dashboard
 from .command import CommandError
 from .engine_requests import fetch_snapshot
 from .new_session import create_session
+from .output import echo
 from .session_options import DisplayOptions, ForegroundOptions, SessionOptions
 
 
@@ -25,19 +24,22 @@ def start_session(logs: Path, options: SessionOptions, foreground: ForegroundOpt
         UserError: The session cannot be created; nothing was written.
     """
     _check(foreground)
-    in_background = foreground.headless or foreground.detach
-    config = None if in_background else dashboard_config(display)
-    folder, lock = create_session(logs, options)
     if foreground.headless:
         from .headless import run_headless  # noqa: PLC0415 - the engine, which here no other start needs
+        from .reporters import make_reporter  # noqa: PLC0415
 
-        return run_headless(folder, lock, as_json=foreground.as_json)
+        reporter = make_reporter(
+            as_json=foreground.as_json
+        )  # before the session, which it must not leave without engine
+        return run_headless(*create_session(logs, options), reporter)
+    config = None if foreground.detach else dashboard_config(display)
+    _, lock = create_session(logs, options)
     lock.release()
     if config is not None:
         show_dashboard(logs, None, config)
         return 0
     snapshot = asyncio.run(fetch_snapshot(logs))
-    click.echo(f"session {snapshot.session} runs in the background; `pmssm-supervise attach` shows it")
+    echo(f"session {snapshot.session} runs in the background; `pmssm-supervise attach` shows it")
     return 0
 
 

@@ -20,7 +20,9 @@ MAX_PLAN = 16 << 20  # bytes
 
 def builtin_plan() -> Plan:
     """Return the pMSSM plan that is part of the package."""
-    return parse_plan(resources.files(__package__).joinpath("pmssm.toml").read_text(), "the built-in plan")
+    return parse_plan(
+        resources.files(__package__).joinpath("pmssm.toml").read_text(encoding="utf-8"), "the built-in plan"
+    )
 
 
 def load_plan(path: Path) -> Plan:

@@ -50,7 +50,7 @@ def trainer_options(recipe: Recipe) -> list[Callable[[Callable[..., None]], Call
                      metavar="DECAY", help="Validate and keep a running average of the weights, such as 0.999."),
         click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), default=42, show_default=True),
         click.option("--ensemble", type=POSITIVE, default=1, show_default=True, metavar="K",
-                     help="Train K models at once, with seeds --seed, --seed + 1, …; saved as one model whose "
+                     help="Train K models at once, with seeds --seed, --seed + 1, ...; saved as one model whose "
                           "predictions have a standard deviation."),
         click.option("--precision", type=click.Choice(["auto", "fp32", "tf32", "bf16"]), default="auto",
                      show_default=True, help="auto: tf32 on GPUs and bf16 on CPUs that support it, else fp32."),

@@ -67,4 +67,4 @@ def test_no_gpu_is_no_table() -> None:
 
 def test_unseen_and_unknown_processes_differ_from_none() -> None:
     lines = lines_for(gpu(0, memory_used_mib=9000), gpu(1, processes=None), gpu(2))
-    assert [line.split("%")[1].strip() for line in lines[2:5]] == ["unseen process", "unknown", "none"]
+    assert [line.split("%")[1].strip() for line in lines[2:5]] == ["a hidden process", "unknown", "none"]

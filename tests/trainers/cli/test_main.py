@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import signal
 import subprocess
@@ -320,3 +321,20 @@ def test_the_help_of_prepare_names_every_format_and_target() -> None:
         assert each.name in help_text
     for target in TARGETS.values():
         assert target.branch in help_text
+
+
+def test_output_goes_through_any_encoding_and_into_closed_streams(csv_file: Write, tmp_path: Path) -> None:
+    points = csv_file(tmp_path / "points.csv")
+    command = f"{sys.executable} -m pmssm.trainers check --data {points}"
+    for encoding in ("ascii", "latin-1", "utf-8"):
+        done = subprocess.run(
+            ["sh", "-c", command], env={**os.environ, "PYTHONIOENCODING": encoding}, capture_output=True, check=True
+        )
+        assert "Constant in the training part" in done.stdout.decode(encoding)
+        assert done.stderr == b""
+    assert subprocess.run(["sh", "-c", f"{command} <&- >&- 2>&-"], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["--help", *commands.commands])
+def test_help_is_ascii(name: str) -> None:
+    assert CliRunner().invoke(commands, [name, "--help"]).output.isascii()
