@@ -123,6 +123,8 @@ def _default(name: str, field: Schema, model: Schema) -> str:
     default = field.get("default")
     if default in (None, [], {}):
         return ""
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
     return f"`{default:g}`" if isinstance(default, int | float) else f'`"{default}"`'
 
 
