@@ -36,7 +36,7 @@ def cli_page() -> str:
             "Each section shows the text of `--help`. A usage error is one line on standard error, with exit code 2.",
             "",
             *_command_sections(supervisor_cli, "pmssm-supervise"),
-            *_command_sections(trainers_cli, "python -m pmssm.trainers"),
+            *_command_sections(trainers_cli, "pmssm-surrogate"),
         ]
     )
 

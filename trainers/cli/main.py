@@ -40,7 +40,7 @@ def main() -> None:
     name = next((argument for argument in sys.argv[1:] if argument in commands.commands), "trainers")
     start_logging(name)
     try:
-        sys.exit(commands.main(prog_name="python -m pmssm.trainers", standalone_mode=False))
+        sys.exit(commands.main(prog_name="pmssm-surrogate", standalone_mode=False))
     except click.exceptions.NoArgsIsHelpError as error:
         echo(error.ctx.get_help())
         sys.exit(2)
