@@ -66,6 +66,8 @@ def _check_data(arguments: Sequence[str]) -> int:
 def _verdict(selection: SlotSelection) -> str:
     if selection.mode == "parallel":
         count = len(selection.slots)
+        if selection.slots[0].gpu_index is None:
+            return f"✓ {count} runs at a time on the CPU are possible!"
         return f"✓ Parallel training on {count} GPU{'s' if count > 1 else ''} is possible!"
     only = selection.slots[0]
     device = "the CPU" if only.gpu_index is None else only.name

@@ -73,6 +73,7 @@ def slot_request(options: SessionOptions, plan: Plan, environment: Mapping[str, 
         inherited=environment.get("CUDA_VISIBLE_DEVICES"),
         parallel=options.parallel,
         share=options.share_gpu,
+        cpu_slots=options.cpu_slots,
     )
 
 
