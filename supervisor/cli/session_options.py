@@ -52,6 +52,10 @@ class ForegroundOptions:
         "--json", group=FOREGROUND_GROUP, default=False, is_flag=True,
         help="With --headless: print events and progress as JSON lines.",
     )  # fmt: skip
+    resume: bool = option_field(
+        "--continue", group=FOREGROUND_GROUP, default=False, is_flag=True,
+        help="With --headless: go on with the newest session, if there is one; start what has not succeeded.",
+    )  # fmt: skip
     detach: bool = option_field(
         "--detach", group=FOREGROUND_GROUP, default=False, is_flag=True,
         help="Start in the background and return; `attach` shows the dashboard.",
