@@ -30,6 +30,30 @@ CONFIG_OPTIONS = (
 JOB_OPTIONS = ("data", "output", "device", "precision", "compile", "fresh", "testing", "tensorboard")
 
 
+OPTION_GROUPS = {
+    "Files": ("data", "output", "fresh", "checkpoint_seconds", "tensorboard"),
+    "Training": ("epochs", "batch_size", "learning_rate", "seed", "ensemble", "early_stopping", "patience", "testing"),
+    "Optimizer": ("optimizer", "warmup_epochs", "ema"),
+    "Device": ("device", "precision", "compile", "threads"),
+}
+"""Headings of `--help`, and the options below them, in order."""
+
+
+class TrainCommand(click.Command):
+    """A command whose `--help` lists its options under headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options."""
+        records = {str(param.name): param.get_help_record(ctx) for param in self.get_params(ctx)}
+        grouped = {name for names in OPTION_GROUPS.values() for name in names}
+        others = tuple(name for name in records if name not in grouped)
+        for heading, names in {**OPTION_GROUPS, "Options": others}.items():
+            shown = [record for name in names if (record := records.get(name)) is not None]
+            if shown:
+                with formatter.section(heading):
+                    formatter.write_dl(shown)
+
+
 def trainer_options(recipe: Recipe) -> list[Callable[[Callable[..., None]], Callable[..., None]]]:
     """Return the options of the command that trains the model of `recipe`."""
     return [
@@ -85,7 +109,7 @@ A resume needs the same data and settings. On the CPU, with the same --threads, 
 without a break. {epochs}
 
 SIGTERM or SIGINT: write a checkpoint, then exit with 143 or 130."""
-    return click.command(name, help=text)(command)
+    return click.command(name, cls=TrainCommand, help=text)(command)
 
 
 def run_trainer(name: str, options: dict[str, Any]) -> None:

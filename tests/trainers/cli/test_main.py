@@ -15,7 +15,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from pmssm.trainers.cli.main import commands
-from pmssm.trainers.cli.train_commands import make_command
+from pmssm.trainers.cli.train_commands import OPTION_GROUPS, make_command
 from pmssm.trainers.data.prepared import load_prepared
 from pmssm.trainers.data.reading import FORMATS
 from pmssm.trainers.data.targets import TARGETS
@@ -308,6 +308,15 @@ def test_each_recipe_has_a_command_with_its_learning_rate_and_what_a_resume_need
         assert RECIPES[name].summary in help_text
         assert f"[default: {RECIPES[name].learning_rate}; x>0]" in help_text
         assert schedule in help_text
+
+
+def test_the_help_of_a_training_groups_each_option_once() -> None:
+    command = commands.commands["mlp"]
+    names = [str(param.name) for param in command.params]
+    assert sorted(name for group in OPTION_GROUPS.values() for name in group) == sorted(names)
+    help_text = CliRunner().invoke(commands, ["mlp", "--help"]).output
+    assert re.findall(r"^(\w+):$", help_text, re.MULTILINE) == [*OPTION_GROUPS, "Options"]
+    assert all(help_text.count(f"\n  {param.opts[0]} ") == 1 for param in command.params)
 
 
 def test_a_recipe_alone_makes_a_command() -> None:
