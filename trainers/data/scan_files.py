@@ -11,14 +11,21 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any, Literal, get_args
 
 from ..errors import DataError
 from .columns import LSP_COLUMNS, LSP_TYPE, TREE, Column, parameter_columns
 from .reading import FORMAT_NAMES, SUFFIXES
 from .targets import TARGETS, Target
 
+FeatureSet = Literal["none", "physics"]
+FEATURE_SETS: tuple[FeatureSet, ...] = get_args(FeatureSet)
+
 FORMAT = 2
 """Format of the prepared folder; part of the fingerprint, so that a new format is a new input."""
+
+FEATURE_LIMIT = 8.0
+"""Limit of the z-scores of features: shares of particles that are rare in a scan have long tails."""
 
 TESTING_ROWS = 2_000
 """Largest number of rows read with `--testing`: enough to exercise all parts of the trainers."""
@@ -37,6 +44,7 @@ class ScanSelection:
         n_samples: Largest number of rows per file; None: all.
         max_rows: Largest number of rows in total; None: all.
         seed: Seed of the split.
+        features: `physics` adds the physics features to the 19 inputs.
     """
 
     target: Target = TARGETS["relic_density"]
@@ -47,6 +55,12 @@ class ScanSelection:
     n_samples: int | None = None
     max_rows: int | None = None
     seed: int = 42
+    features: FeatureSet = "none"
+
+    @property
+    def uses_physics(self) -> bool:
+        """Whether the physics of each point is needed: for features or for the reference of the target."""
+        return self.features == "physics" or self.target.uses_reference
 
     def columns(self) -> tuple[Column, ...]:
         """Return the columns to read: 19 parameters, the target, type and composition of the LSP."""
@@ -105,9 +119,16 @@ def sample_files() -> Iterator[list[Path]]:
 def fingerprint(files: Sequence[Path], selection: ScanSelection) -> str:
     """Return 64 hex digits that identify an input.
 
-    They change with the path, size or modification time of any file, with the selection, and with the
-    format.
+    They change with the path, size or modification time of any file, with the selection, with the format, and
+    with the constants of the physics features if these are used.
     """
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    identity = {"format": FORMAT, "files": stats, "choice": asdict(selection)}
+    choice = asdict(selection)
+    if choice["features"] == "none":
+        del choice["features"]  # such arrays are the same as before there were features
+    identity: dict[str, Any] = {"format": FORMAT, "files": stats, "choice": choice}
+    if selection.uses_physics:
+        from .model_inputs import physics_version  # noqa: PLC0415 (imports torch)
+
+        identity["physics"] = physics_version()
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
