@@ -112,7 +112,7 @@ def traced(module: nn.Module, points: Tensor) -> torch.export.ExportedProgram:
     return torch.export.export(module, (points,), dynamic_shapes=({0: rows},), strict=True)
 
 
-def _write_program(module: nn.Module, points: Tensor, path: Path) -> None:
+def _write_program(module: PhysicalModel, points: Tensor, path: Path) -> None:
     torch.export.save(traced(module, points), path)
 
 
@@ -122,8 +122,11 @@ def _run_program(path: Path, points: NDArray[np.float64]) -> NDArray[np.float64]
     return result.numpy()
 
 
-def _write_onnx(module: nn.Module, points: Tensor, path: Path) -> None:
+def _write_onnx(module: PhysicalModel, points: Tensor, path: Path) -> None:
     _require_onnx()
+    if module.inputs.layer is not None:
+        write_traced_onnx(module, points, path)
+        return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter about itself; its logger repeats them
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -135,6 +138,31 @@ def _write_onnx(module: nn.Module, points: Tensor, path: Path) -> None:
             dynamo=True,
             external_data=False,
             verbose=False,
+        )
+
+
+def write_traced_onnx(module: nn.Module, points: Tensor, path: Path) -> None:
+    """Write an ONNX file by tracing, which takes seconds for the thousands of operations of the physics layer.
+
+    The exporter of `torch.export` takes minutes for them.
+
+    Args:
+        module: Function of points, without control flow that depends on them.
+        points: Example, shape (n, 19), float64; the file takes any number of points.
+        path: File to write.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter about its age
+        torch.onnx.export(
+            module,
+            (points,),
+            path,
+            input_names=["points"],
+            output_names=["target"],
+            dynamic_axes={"points": {0: "rows"}, "target": {0: "rows"}},
+            dynamo=False,
+            opset_version=18,
+            do_constant_folding=False,
         )
 
 
