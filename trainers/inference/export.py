@@ -113,7 +113,12 @@ def traced(module: nn.Module, points: Tensor) -> torch.export.ExportedProgram:
 
 
 def _write_program(module: PhysicalModel, points: Tensor, path: Path) -> None:
-    torch.export.save(traced(module, points), path)
+    if module.inputs.layer is None:
+        program = traced(module, points)
+    else:  # strict mode cannot follow the physics layer; the other mode wants at least two rows
+        rows = torch.export.Dim("rows", min=2)
+        program = torch.export.export(module, (points,), dynamic_shapes=({0: rows},), strict=False)
+    torch.export.save(program, path)
 
 
 def _run_program(path: Path, points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from pmssm.trainers.data.columns import PARAMETERS, TREE
 from pmssm.trainers.inference.export import write_traced_onnx
-from pmssm.trainers.physics import FEATURES, PhysicsFeatures, compute_features
+from pmssm.trainers.physics import PhysicsFeatures, compute_features
 from pmssm.trainers.physics.constants import CROSS_SECTIONS, MASS_SHIFTS
 from pmssm.trainers.physics.features import LOG_OMEGA
 from support.physics_points import point
