@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..log import LOGGER
+from ..progress import log_progress
 from .columns import PARAMETERS
 from .data_report import class_counts, target_statistics
 from .row_spool import Rows, RowSpool
@@ -131,15 +132,18 @@ def survey(folder: Path, files: Sequence[Path], selection: ScanSelection) -> Ite
         DataError: A file cannot be read, or there is nothing to learn.
     """
     features, reference, physics_width = _physics_choice(selection)
-    with RowSpool(folder, WIDTH + physics_width) as spool:
-        scan = read_scan(files, selection, spool)
+    with log_progress() as progress, RowSpool(folder, WIDTH + physics_width) as spool:
+        scan = read_scan(files, selection, spool, progress)
+        progress.task = f"Describing {spool.rows:,} points"
         train, val = (Subset(scan, part, selection.target, features, reference) for part in (TRAIN, VAL))
         scaling = fit_standardizer(train.learned_rows)
         if scaling.std[-1] == 0:
             where = f"{files[0]}{' …' if files[1:] else ''}"
             raise DataError(f"{where}: {selection.target.branch} has the same value in all {len(train)} training "
                             "rows, so there is nothing to learn; provide more rows")  # fmt: skip
-        yield Survey(train, val, scaling, _describe(scan, scaling, selection))
+        description = _describe(scan, scaling, selection)
+        progress.task = f"Writing the arrays of {spool.rows:,} points"
+        yield Survey(train, val, scaling, description)
 
 
 def _physics_choice(selection: ScanSelection) -> tuple[list[int], int | None, int]:
@@ -160,6 +164,7 @@ def _describe(scan: Scan, scaling: Standardizer, selection: ScanSelection) -> di
         "parameters": list(PARAMETERS),
         "target": selection.target.as_dict(),
         "neutralino_lsp": selection.neutralino_lsp,
+        "require": [str(one) for one in selection.require],
         **columns.as_dict(),
         "constant": [name for name, std in zip(PARAMETERS, columns.std, strict=False) if std == 0],
         **_describe_physics(scaling.select(slice(TARGET, -1)), selection),
@@ -172,6 +177,7 @@ def _describe(scan: Scan, scaling: Standardizer, selection: ScanSelection) -> di
         },
         "conflicts": scan.conflicts,
         "minus_ones": int((scan.targets[kept] == FAILED).sum()),
+        "failed_higgs": dict(scan.failed_higgs),
         "cuts": dict(scan.dropped),
         "not_finite": dict(scan.not_finite),
         "files": [one.as_dict() for one in scan.files],
