@@ -131,8 +131,13 @@ class SessionOptions:
         help="Keep points with target < Y. [default: its own]",
     )  # fmt: skip
     y_transform: str | None = option_field(
-        "--y-transform", group=DATA_GROUP, placeholders=PREPARE, type=click.Choice(["none", "log"]),
-        help="log: learn ln(y / y_ref); results are still in physical units. [default: none]",
+        "--y-transform", group=DATA_GROUP, placeholders=PREPARE, type=click.Choice(["none", "log", "ratio"]),
+        help="log: learn ln(y / y_ref); ratio: learn ln(y / semi-analytic y), for relic_density; results are still in "
+             "physical units. [default: none]",
+    )  # fmt: skip
+    features: str | None = option_field(
+        "--features", group=DATA_GROUP, placeholders=PREPARE, type=click.Choice(["none", "physics"]),
+        help="physics: masses, mixings, mass gaps and semi-analytic relic density join the 19 inputs. [default: none]",
     )  # fmt: skip
     neutralino_lsp: bool = option_field(
         "--neutralino-lsp", group=DATA_GROUP, default=False, placeholders=PREPARE, is_flag=True,
@@ -180,6 +185,10 @@ class SessionOptions:
     seed: int | None = option_field(
         "--seed", group=TRAINING_GROUP, placeholders=BOTH, type=click.IntRange(0, 2**63 - 1),
         help="Seed of split, weights and shuffling. [default: 42]",
+    )  # fmt: skip
+    loss: str | None = option_field(
+        "--loss", group=TRAINING_GROUP, placeholders=TRAINING, type=click.Choice(["mse", "huber", "l1", "log-cosh"]),
+        help="Function of the errors that is minimised. [default: mse]",
     )  # fmt: skip
     ensemble: int | None = option_field(
         "--ensemble", group=TRAINING_GROUP, placeholders=TRAINING, metavar="K", type=_POSITIVE,

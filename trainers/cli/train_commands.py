@@ -25,7 +25,7 @@ DEFAULT_EPOCHS = 2000
 FOLDER = click.Path(path_type=Path)
 CONFIG_OPTIONS = (
     "learning_rate", "batch_size", "early_stopping", "patience", "seed", "ensemble", "checkpoint_seconds", "optimizer",
-    "warmup_epochs", "ema",
+    "warmup_epochs", "ema", "loss",
 )  # fmt: skip
 JOB_OPTIONS = ("data", "output", "device", "precision", "compile", "fresh", "testing", "tensorboard")
 
@@ -72,6 +72,8 @@ def trainer_options(recipe: Recipe) -> list[Callable[[Callable[..., None]], Call
                      help="Epochs in which the learning rate rises linearly."),
         click.option("--ema", type=click.FloatRange(0, 1, min_open=True, max_open=True), callback=require_finite,
                      metavar="DECAY", help="Validate and keep a running average of the weights, such as 0.999."),
+        click.option("--loss", type=click.Choice(["mse", "huber", "l1", "log-cosh"]), default="mse", show_default=True,
+                     help="Function of the errors that is minimised and that decides which epoch is the best."),
         click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), default=42, show_default=True),
         click.option("--ensemble", type=POSITIVE, default=1, show_default=True, metavar="K",
                      help="Train K models at once, with seeds --seed, --seed + 1, ...; saved as one model whose "
