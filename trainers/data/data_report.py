@@ -69,6 +69,8 @@ def report_lines(meta: Mapping[str, Any]) -> list[str]:
         f"  {meta['target_figures']['edges'][0]:.3g} {_bars(meta['target_figures']['counts'])} "
         f"{meta['target_figures']['edges'][-1]:.3g}",
     ]
+    if meta.get("physics"):
+        lines.append(f"Physics: {len(meta['physics']['names'])} features join the {len(meta['parameters'])} parameters")
     if meta["lsp"]:
         total = sum(meta["lsp"].values())
         listing = ", ".join(
@@ -111,7 +113,7 @@ def warning_lines(meta: Mapping[str, Any]) -> list[str]:
 
 
 def _target_text(target: Target) -> str:
-    return f"ln(y / {target.y_ref:g})" if target.transform == "log" else "it is"
+    return {"log": f"ln(y / {target.y_ref:g})", "ratio": "ln(y / semi-analytic y)"}.get(target.transform, "it is")
 
 
 def _percentiles(meta: Mapping[str, Any]) -> list[tuple[str, float]]:

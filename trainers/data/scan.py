@@ -28,6 +28,11 @@ WIDTH = len(PARAMETERS) + 2
 """Columns of the spool: 19 parameters, target (physical), class of the lightest sparticle."""
 
 TARGET = len(PARAMETERS)
+CLASS = TARGET + 1
+PHYSICS = WIDTH
+"""First of the physics columns, which a spool has behind the others if the selection needs them."""
+
+NO_PHYSICS = "physics features not finite"
 TRAIN, VAL, DUPLICATE = 0, 1, 2
 
 
@@ -140,10 +145,12 @@ def read_scan(files: Sequence[Path], selection: ScanSelection, spool: RowSpool, 
         limits = [limit for limit in (selection.n_samples, selection.max_rows and selection.max_rows - read) if limit]
         for rows in read_chunks(path, columns, tree=selection.tree, limit=min(limits, default=None)):
             usable = _select_usable(rows, selection, count)
+            if selection.uses_physics:
+                usable = _with_physics(usable, count)
             progress.task = f"Reading {path.name} ({number} of {len(files)}): {count.read:,} rows"
             spool.append(usable)
             keys.append(point_keys(usable[:, :TARGET]))
-            targets_and_classes.append(usable[:, TARGET:].copy())
+            targets_and_classes.append(usable[:, TARGET:PHYSICS].copy())
         read += count.read
         LOGGER.info("File %d/%d %s: %s rows, %s usable%s", number, len(files), path.name, f"{count.read:,}",
                     f"{count.usable:,}",
@@ -177,6 +184,22 @@ def _select_usable(rows: Rows, selection: ScanSelection, count: FileCount) -> Ro
     for column in np.flatnonzero(result.not_finite):
         count.not_finite[(*PARAMETERS, selection.target.branch)[column]] += int(result.not_finite[column])
     return np.column_stack([points[result.usable], classify(lsp[result.usable])])
+
+
+def _with_physics(rows: Rows, count: FileCount) -> Rows:
+    """Append the physics columns to rows of shape (k, 21), and update `count`.
+
+    Rows without finite features are dropped: the formulas need a spectrum.
+    """
+    from .model_inputs import physics_columns  # noqa: PLC0415 (imports torch)
+
+    physics = physics_columns(rows[:, :TARGET])
+    finite = np.isfinite(physics).all(axis=1)
+    dropped = len(rows) - int(finite.sum())
+    if dropped:
+        count.dropped[NO_PHYSICS] += dropped
+        count.usable -= dropped
+    return np.column_stack([rows, physics])[finite]
 
 
 def _split_scan(spool: RowSpool, counts: list[FileCount], keys: Keys, ends: Rows, seed: int) -> Scan:

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any, Literal, get_args
 
 from ..errors import DataError
 from .columns import HIGGS_MASS, LSP_COLUMNS, LSP_TYPE, PARAMETERS, TREE, Column, parameter_columns
@@ -18,8 +19,14 @@ from .reading import FORMAT_NAMES, SUFFIXES
 from .requirements import Requirement
 from .targets import TARGETS, Target
 
+FeatureSet = Literal["none", "physics"]
+FEATURE_SETS: tuple[FeatureSet, ...] = get_args(FeatureSet)
+
 FORMAT = 2
 """Format of the prepared folder; part of the fingerprint, so that a new format is a new input."""
+
+FEATURE_LIMIT = 8.0
+"""Limit of the z-scores of features: shares of particles that are rare in a scan have long tails."""
 
 TESTING_ROWS = 2_000
 """Largest number of rows read with `--testing`: enough to exercise all parts of the trainers."""
@@ -38,6 +45,7 @@ class ScanSelection:
         n_samples: Largest number of rows per file; None: all.
         max_rows: Largest number of rows in total; None: all.
         seed: Seed of the split.
+        features: `physics` adds the physics features to the 19 inputs.
         require: Conditions that usable rows satisfy.
     """
 
@@ -49,7 +57,13 @@ class ScanSelection:
     n_samples: int | None = None
     max_rows: int | None = None
     seed: int = 42
+    features: FeatureSet = "none"
     require: tuple[Requirement, ...] = ()
+
+    @property
+    def uses_physics(self) -> bool:
+        """Whether the physics of each point is needed: for features or for the reference of the target."""
+        return self.features == "physics" or self.target.uses_reference
 
     def columns(self) -> tuple[Column, ...]:
         """Return the columns to read: 19 parameters, the target, and in any order what the cuts and the report need."""
@@ -122,12 +136,18 @@ def sample_files() -> Iterator[list[Path]]:
 def fingerprint(files: Sequence[Path], selection: ScanSelection) -> str:
     """Return 64 hex digits that identify an input.
 
-    They change with the path, size or modification time of any file, with the selection, and with the
-    format.
+    They change with the path, size or modification time of any file, with the selection, with the format, and
+    with the constants of the physics features if these are used.
     """
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     choice = asdict(selection)
+    if choice["features"] == "none":
+        del choice["features"]  # such arrays are the same as before there were features
     if not selection.require:
         del choice["require"]  # such arrays are the same as before there were conditions
-    identity = {"format": FORMAT, "files": stats, "choice": choice}
+    identity: dict[str, Any] = {"format": FORMAT, "files": stats, "choice": choice}
+    if selection.uses_physics:
+        from .model_inputs import physics_version  # noqa: PLC0415 (imports torch)
+
+        identity["physics"] = physics_version()
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
