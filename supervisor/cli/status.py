@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import click
-
 from ..formatting import duration, number, table
 from ..gpus.models import Gpu
 from ..ipc.engine_lock import EngineLock
@@ -15,6 +13,7 @@ from ..session.offline import read_snapshot, session_table
 from ..session.snapshot import RunView, Snapshot
 from ..session.summary import page_lines, read_summary, results_table
 from .command import CommandError
+from .output import ascii_json, echo
 
 
 def print_status(logs: Path, stamp: str | None, *, as_json: bool) -> None:
@@ -25,7 +24,7 @@ def print_status(logs: Path, stamp: str | None, *, as_json: bool) -> None:
     """
     snapshot = _snapshot_without_engine(logs, stamp) or _snapshot_from_engine(logs, stamp)
     if as_json:
-        click.echo(snapshot.model_dump_json(indent=2))
+        echo(ascii_json(snapshot.model_dump_json(indent=2)))
         return
     folder = SessionFolder(logs, snapshot.session)
     summary = read_summary(folder)
@@ -35,7 +34,7 @@ def print_status(logs: Path, stamp: str | None, *, as_json: bool) -> None:
         *page_lines(summary, folder.path.absolute()),
         *(["", *results] if results else []),
     ]
-    click.echo("\n".join(lines))
+    echo("\n".join(lines))
 
 
 def _snapshot_without_engine(logs: Path, stamp: str | None) -> Snapshot | None:
@@ -73,7 +72,7 @@ def print_sessions(logs: Path) -> None:
     rows = session_table(logs)
     if not rows:
         raise CommandError(f"{logs}: no session here; start one with `pmssm-supervise`, or name its folder with --logs")
-    click.echo("\n".join(table(("session", "name", "state", "result", "size"), rows)))
+    echo("\n".join(table(("session", "name", "state", "result", "size"), rows)))
 
 
 def status_lines(snapshot: Snapshot) -> list[str]:

@@ -10,14 +10,17 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..data.model_inputs import PhysicsColumns
 from ..data.prepared import PreparedData
 from ..data.standardize import Standardizer
 from ..data.targets import Target
 from ..errors import ModelError
 from ..models.recipes import RECIPES
+from ..physics import PhysicsFeatures
 from .surrogate import Surrogate
 
-FORMAT = 3
+FORMAT, PHYSICS_FORMAT = 3, 4
+"""Format of model.pt without and with physics; versions without physics read the former only."""
 
 
 def to_saved(
@@ -35,7 +38,7 @@ def to_saved(
     """
     columns = {key: torch.from_numpy(np.array(value)) for key, value in vars(prepared.scaling).items()}
     return {
-        "format": FORMAT,
+        "format": FORMAT if prepared.physics is None else PHYSICS_FORMAT,
         "name": name,
         "model": type(models[0]).__name__,
         # Copies, because the parameters are views of one buffer, which would be written with each of them.
@@ -47,6 +50,16 @@ def to_saved(
         "target": prepared.target.as_dict(),
         "neutralino_lsp": prepared.meta["neutralino_lsp"],
         "settings": settings,
+        **({} if prepared.physics is None else {"physics": _saved_physics(prepared.physics)}),
+    }
+
+
+def _saved_physics(physics: PhysicsColumns) -> dict[str, Any]:
+    """Return the physics columns for `torch.save`, with the constants that the features were computed with."""
+    return {
+        "names": list(physics.names),
+        "scaling": physics.scaling.as_dict(),
+        "constants": dict(PhysicsFeatures().state_dict()),
     }
 
 
@@ -91,9 +104,9 @@ def read_model(path: Path | str) -> dict[str, Any]:
         raise ModelError(f"{path}: a checkpoint, not a model; use the model.pt in the same folder, written at the end")
     if not isinstance(saved, dict) or not {"format", "name"} <= saved.keys():
         raise ModelError(f"{path}: not a model of pmssm-supervise; use the model.pt that a trainer wrote")
-    if saved["format"] != FORMAT or saved["name"] not in RECIPES:
-        raise ModelError(f"{path}: a model of another version (format {saved['format']}, this one reads {FORMAT}); "
-                         "use that version, or train again")  # fmt: skip
+    if saved["format"] not in (FORMAT, PHYSICS_FORMAT) or saved["name"] not in RECIPES:
+        raise ModelError(f"{path}: a model of another version (format {saved['format']}, this one reads {FORMAT} and "
+                         f"{PHYSICS_FORMAT}); use that version, or train again")  # fmt: skip
     return saved
 
 
@@ -109,10 +122,15 @@ def from_saved(saved: dict[str, Any], path: Path | str) -> Surrogate:
     """
     models = []
     try:
+        physics = saved.get("physics")
+        columns = physics and PhysicsColumns(
+            tuple(physics["names"]), Standardizer.from_dict(physics["scaling"]), physics["constants"]
+        )
+        width = len(saved["parameters"]) + (len(columns.names) if columns else 0)
         for weights in saved["weights"]:
-            models.append(RECIPES[saved["name"]].build())
+            models.append(RECIPES[saved["name"]].build(width))
             models[-1].load_state_dict(weights)
         scaling = Standardizer(**{key: value.numpy() for key, value in saved["scaling"].items()})
-        return Surrogate(models, scaling, saved["parameters"], Target.from_dict(saved["target"]))
+        return Surrogate(models, scaling, saved["parameters"], Target.from_dict(saved["target"]), columns)
     except (KeyError, TypeError, RuntimeError) as error:
         raise ModelError(f"{path}: the model is incomplete; use the model.pt that a trainer wrote") from error

@@ -56,7 +56,7 @@ def true_against_predicted(run: TrainedRun, true: Values, target: Target) -> byt
     scatter, histogram = figure.subplots(1, 2)
     low = float(min(true.min(), np.quantile(run.predicted, 0.001)))
     high = float(max(true.max(), np.quantile(run.predicted, 0.999)))
-    if target.transform == "log":
+    if target.is_logarithmic:
         scale, edges = "log", np.geomspace(low, max(high, low * 1.01), 101)
     else:
         scale, edges = "linear", np.linspace(low, max(high, low + 1e-9), 101)
@@ -90,7 +90,7 @@ def residuals(run: TrainedRun, true: Values, points: Values, names: Sequence[str
         Contents of a PNG file.
     """
     assert run.predicted is not None
-    is_log = target.transform == "log"
+    is_log = target.is_logarithmic
     rows = max(1, -(-len(names) // 5))
     height = 2.1 * rows + 0.5
     figure = Figure(figsize=(11, height))  # fixed margins: computing them would draw the panels twice
