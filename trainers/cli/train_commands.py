@@ -33,7 +33,7 @@ JOB_OPTIONS = ("data", "output", "device", "precision", "compile", "fresh", "tes
 OPTION_GROUPS = {
     "Files": ("data", "output", "fresh", "checkpoint_seconds", "tensorboard"),
     "Training": ("epochs", "batch_size", "learning_rate", "seed", "ensemble", "early_stopping", "patience", "testing"),
-    "Optimizer": ("optimizer", "warmup_epochs", "ema"),
+    "Optimizer": ("optimizer", "warmup_epochs", "ema", "loss"),
     "Device": ("device", "precision", "compile", "threads"),
 }
 """Headings of `--help`, and the options below them, in order."""
