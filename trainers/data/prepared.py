@@ -5,6 +5,8 @@ DIR/<fingerprint>/meta.json         the same, beside the arrays
 DIR/<fingerprint>/train_inputs.npy  (n, 19) z-scores      train_targets.npy  (n,) z-scores
 DIR/<fingerprint>/val_inputs.npy    (m, 19)               val_targets.npy    (m,)
 DIR/<fingerprint>/train_lsp.npy     (n,) int8             val_lsp.npy        (m,) int8, indices into LSP_CLASSES
+
+With `--calibration` also calibration_inputs.npy, calibration_targets.npy and calibration_lsp.npy.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from .targets import Target
 
 META = "meta.json"
 ARRAYS = ("train_inputs", "train_targets", "val_inputs", "val_targets", "train_lsp", "val_lsp")
+CALIBRATION_ARRAYS = ("calibration_inputs", "calibration_targets", "calibration_lsp")
+"""Arrays of the rows set aside by `--calibration`."""
 
 Floats = NDArray[np.float32]
 Classes = NDArray[np.int8]
@@ -42,6 +46,9 @@ class PreparedData(NamedTuple):
         scaling: Standardizer of the 19 inputs and of `target.forward(y)`, its last column.
         target: Target to learn.
         meta: Contents of meta.json.
+        calibration_inputs: Shape (k, 19); None if no rows were set aside.
+        calibration_targets: Shape (k,), or None.
+        calibration_lsp: Index into LSP_CLASSES, shape (k,), or None.
     """
 
     train_inputs: Floats
@@ -53,6 +60,9 @@ class PreparedData(NamedTuple):
     scaling: Standardizer
     target: Target
     meta: dict[str, Any]
+    calibration_inputs: Floats | None = None
+    calibration_targets: Floats | None = None
+    calibration_lsp: Classes | None = None
 
 
 def read_meta(folder: Path) -> dict[str, Any] | None:
@@ -100,12 +110,13 @@ def load_prepared(folder: Path) -> PreparedData:
         raise NotPreparedError(
             f"--data {folder}: the arrays in {arrays_folder.name} are incomplete; remove the folder, then {remedy}"
         )
-    arrays = [np.load(arrays_folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS]
+    names = [name for name in (*ARRAYS, *CALIBRATION_ARRAYS) if name in ARRAYS or name in meta["bytes"]]
+    arrays = {name: np.load(arrays_folder / f"{name}.npy", mmap_mode="r") for name in names}
     columns = [np.array(meta[key], dtype=np.float64) for key in ("mean", "std", "minimum", "maximum")]
     if tuple(meta["parameters"]) != PARAMETERS:
         raise NotPreparedError(f"--data {folder}: its parameters are not the 19 of this version; {remedy}")
     return PreparedData(
-        **dict(zip(ARRAYS, arrays, strict=True)),
+        **arrays,
         scaling=Standardizer(*columns),
         target=Target.from_dict(meta["target"]),
         meta=meta,

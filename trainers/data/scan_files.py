@@ -37,6 +37,7 @@ class ScanSelection:
         n_samples: Largest number of rows per file; None: all.
         max_rows: Largest number of rows in total; None: all.
         seed: Seed of the split.
+        calibration: Share of the rows that is set aside to calibrate intervals, from 0 to 0.5.
     """
 
     target: Target = TARGETS["relic_density"]
@@ -47,6 +48,7 @@ class ScanSelection:
     n_samples: int | None = None
     max_rows: int | None = None
     seed: int = 42
+    calibration: float = 0.0
 
     def columns(self) -> tuple[Column, ...]:
         """Return the columns to read: 19 parameters, the target, type and composition of the LSP."""
@@ -109,5 +111,8 @@ def fingerprint(files: Sequence[Path], selection: ScanSelection) -> str:
     format.
     """
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    identity = {"format": FORMAT, "files": stats, "choice": asdict(selection)}
+    choice = asdict(selection)
+    if not selection.calibration:  # as in folders that were prepared before this option existed
+        del choice["calibration"]
+    identity = {"format": FORMAT, "files": stats, "choice": choice}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

@@ -16,7 +16,7 @@ from ..log import LOGGER
 from .columns import PARAMETERS
 from .data_report import class_counts, target_statistics
 from .row_spool import Rows, RowSpool
-from .scan import DUPLICATE, TARGET, TRAIN, VAL, WIDTH, Scan, read_scan
+from .scan import CALIBRATION, DUPLICATE, TARGET, TRAIN, VAL, WIDTH, Scan, read_scan
 from .scan_files import ScanSelection, find_files, sample_files
 from .standardize import Standardizer, fit_standardizer
 from .targets import FAILED, Target
@@ -24,11 +24,11 @@ from .targets import FAILED, Target
 
 @dataclass(frozen=True)
 class Subset:
-    """The training or the validation rows of a scan.
+    """The training, validation or calibration rows of a scan.
 
     Attributes:
         scan: All usable rows.
-        number: TRAIN or VAL.
+        number: TRAIN, VAL or CALIBRATION.
         target: Target to learn.
     """
 
@@ -64,12 +64,14 @@ class Survey:
     Attributes:
         train: Training rows.
         val: Validation rows.
+        calibration: Rows set aside for intervals; may be empty.
         scaling: Standardizer of the training rows.
         meta: Description for meta.json.
     """
 
     train: Subset
     val: Subset
+    calibration: Subset
     scaling: Standardizer
     meta: dict[str, Any]
 
@@ -119,13 +121,13 @@ def survey(folder: Path, files: Sequence[Path], selection: ScanSelection) -> Ite
     """
     with RowSpool(folder, WIDTH) as spool:
         scan = read_scan(files, selection, spool)
-        train, val = Subset(scan, TRAIN, selection.target), Subset(scan, VAL, selection.target)
+        train, val, calibration = (Subset(scan, part, selection.target) for part in (TRAIN, VAL, CALIBRATION))
         scaling = fit_standardizer(train.learned_rows)
         if scaling.std[-1] == 0:
             where = f"{files[0]}{' …' if files[1:] else ''}"
             raise DataError(f"{where}: {selection.target.branch} has the same value in all {len(train)} training "
                             "rows, so there is nothing to learn; provide more rows")  # fmt: skip
-        yield Survey(train, val, scaling, _describe(scan, scaling, selection))
+        yield Survey(train, val, calibration, scaling, _describe(scan, scaling, selection))
 
 
 def _describe(scan: Scan, scaling: Standardizer, selection: ScanSelection) -> dict[str, Any]:
@@ -142,6 +144,7 @@ def _describe(scan: Scan, scaling: Standardizer, selection: ScanSelection) -> di
             "copies": scan.count(DUPLICATE),
             "train": scan.count(TRAIN),
             "val": scan.count(VAL),
+            **({"calibration": scan.count(CALIBRATION)} if selection.calibration else {}),
         },
         "conflicts": scan.conflicts,
         "minus_ones": int((scan.targets[kept] == FAILED).sum()),
