@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from ..data.prepared import PreparedData
@@ -15,6 +16,7 @@ from ..data.standardize import Standardizer
 from ..data.targets import Target
 from ..errors import ModelError
 from ..models.recipes import RECIPES
+from .fingerprints import Fingerprints, fingerprints
 from .surrogate import Surrogate
 
 FORMAT = 3
@@ -25,7 +27,7 @@ def to_saved(
 ) -> dict[str, Any]:
     """Return the contents of model.pt, for `torch.save`.
 
-    These are the weights, the normalisation, the target and the settings.
+    These are the weights, the normalisation, the target, the settings, and fingerprints of the points used.
 
     Args:
         name: Name of the recipe.
@@ -47,7 +49,19 @@ def to_saved(
         "target": prepared.target.as_dict(),
         "neutralino_lsp": prepared.meta["neutralino_lsp"],
         "settings": settings,
+        "fingerprints": torch.from_numpy(fingerprints(used_inputs(prepared))),
     }
+
+
+def used_inputs(prepared: PreparedData) -> list[NDArray[np.float32]]:
+    """Return the z-scores of all points that a training uses, part by part."""
+    return [prepared.train_inputs, prepared.val_inputs]
+
+
+def known_fingerprints(saved: dict[str, Any]) -> Fingerprints | None:
+    """Return the fingerprints in the contents of a model.pt; None in files of earlier versions."""
+    found = saved.get("fingerprints")
+    return found.numpy() if isinstance(found, torch.Tensor) and found.dtype == torch.int64 else None
 
 
 def load_surrogate(path: Path | str) -> Surrogate:
