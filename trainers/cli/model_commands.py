@@ -38,7 +38,8 @@ def predict(
     """Predict the target of new points with MODEL, the model.pt of a finished training.
 
     OUTPUT has one row per point, in the same order: the target, its spread if the model is an --ensemble,
-    and whether the point lies outside the training range (1) or inside (0).
+    the bounds of its 68 % and 95 % intervals if the data were prepared with --calibration, and whether the
+    point lies outside the training range (1) or inside (0). Outside, the bounds are nan: no guarantee.
     """
     StopRequest().install()
     tune_process()

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.lsp import LSP_CLASSES
-from ..data.targets import Target
+from ..inference.intervals import level_index
+from ..inference.learned_scale import learned_difference
 from ..inference.surrogate import Surrogate
 from .calibration import LEVELS, CalibrationScores, gaussian_half_width, score_calibration
 from .holdout import Holdout
@@ -69,11 +70,11 @@ def score_model(
     members = surrogate.predict_members(holdout.points, warn=False)
     predicted = np.asarray(members.mean(axis=0))
     target, std = surrogate.target, float(surrogate.scaling.std[-1])
-    member_errors = learned_error(target, holdout.true, members) / std
-    errors = learned_error(target, holdout.true, predicted) / std
+    member_errors = learned_difference(target, holdout.true, members) / std
+    errors = learned_difference(target, holdout.true, predicted) / std
     squares = np.square(member_errors).mean(axis=0)
     log_scale = np.log(std) + (np.log(holdout.true) if target.transform != "none" else np.zeros(len(errors)))
-    stated = stated_errors(member_errors)
+    stated = stated_errors(surrogate, holdout.points, members)
     classes = {ALL: np.ones(len(errors), dtype=np.bool_)}
     classes |= {name: holdout.lsp == index for index, name in enumerate(LSP_CLASSES) if index > 0}
     result = {}
@@ -93,24 +94,26 @@ def score_model(
     return predicted, stated.source if stated is not None else "", result
 
 
-def learned_error(target: Target, true: Values, predicted: Values) -> Values:
-    """Return predicted - true on the learned scale; a reference value of a ratio cancels."""
-    return np.asarray(predicted - true if target.transform == "none" else np.log(predicted / true))
-
-
-def stated_errors(member_errors: Values) -> StatedErrors | None:
-    """Return the errors that the spread of an ensemble states; None for a single model.
+def stated_errors(surrogate: Surrogate, points: Values, members: Values) -> StatedErrors | None:
+    """Return the errors that a model states: by calibrated intervals, else by the spread of an ensemble.
 
     Args:
-        member_errors: z-scores, shape (models, n).
+        surrogate: The model.
+        points: Physical parameters, shape (n, 19).
+        members: Predictions, shape (models, n).
+
+    Returns:
+        None for a single model without intervals.
     """
-    if len(member_errors) == 1:
+    if surrogate.calibrated is not None:
+        half_widths = surrogate.half_widths(points, members)
+        half_width_68 = half_widths[level_index(0.68)]
+        widths = half_width_68 / gaussian_half_width(0.68)
+        curve = half_widths[[level_index(level) for level in LEVELS]]
+        return StatedErrors("calibrated intervals", widths, curve, half_width_68, np.isfinite(widths) & (widths > 0))
+    if len(members) == 1:
         return None
-    widths = np.maximum(member_errors.std(axis=0), MIN_WIDTH)
-    return StatedErrors(
-        "spread of the ensemble",
-        widths,
-        gaussian_half_width(LEVELS)[:, None] * widths,
-        gaussian_half_width(0.68) * widths,
-        np.ones(len(widths), dtype=np.bool_),
-    )
+    widths = np.maximum(surrogate.spread_of(members), MIN_WIDTH)
+    half_widths = gaussian_half_width(LEVELS)[:, None] * widths
+    valid = np.ones(len(widths), dtype=np.bool_)
+    return StatedErrors("spread of the ensemble", widths, half_widths, gaussian_half_width(0.68) * widths, valid)

@@ -17,6 +17,8 @@ from ..data.targets import Target
 from ..errors import ModelError
 from ..models.recipes import RECIPES
 from .fingerprints import Fingerprints, fingerprints
+from .intervals import CalibratedIntervals, calibrate
+from .learned_scale import learned_difference
 from .surrogate import Surrogate
 
 FORMAT = 3
@@ -55,7 +57,21 @@ def to_saved(
 
 def used_inputs(prepared: PreparedData) -> list[NDArray[np.float32]]:
     """Return the z-scores of all points that a training uses, part by part."""
-    return [prepared.train_inputs, prepared.val_inputs]
+    calibration = [] if prepared.calibration_inputs is None else [prepared.calibration_inputs]
+    return [prepared.train_inputs, prepared.val_inputs, *calibration]
+
+
+def calibrate_surrogate(surrogate: Surrogate, prepared: PreparedData) -> CalibratedIntervals | None:
+    """Return intervals from the rows that were set aside for calibration; None if there are none."""
+    if prepared.calibration_inputs is None or prepared.calibration_targets is None:
+        return None
+    scaling, width = surrogate.scaling, len(surrogate.parameters)
+    points = prepared.calibration_inputs[:, :width] * scaling.std[:width] + scaling.mean[:width]
+    learned = prepared.calibration_targets.astype(np.float64) * scaling.std[-1] + scaling.mean[-1]
+    true = surrogate.target.backward(np.asarray(learned))
+    members = surrogate.predict_members(points, warn=False)
+    errors = learned_difference(surrogate.target, true, members.mean(axis=0)) / scaling.std[-1]
+    return calibrate(points, errors, surrogate.spread_of(members) if len(members) > 1 else None)
 
 
 def known_fingerprints(saved: dict[str, Any]) -> Fingerprints | None:
@@ -127,6 +143,7 @@ def from_saved(saved: dict[str, Any], path: Path | str) -> Surrogate:
             models.append(RECIPES[saved["name"]].build())
             models[-1].load_state_dict(weights)
         scaling = Standardizer(**{key: value.numpy() for key, value in saved["scaling"].items()})
-        return Surrogate(models, scaling, saved["parameters"], Target.from_dict(saved["target"]))
+        calibrated = CalibratedIntervals.from_saved(saved["intervals"]) if "intervals" in saved else None
+        return Surrogate(models, scaling, saved["parameters"], Target.from_dict(saved["target"]), calibrated)
     except (KeyError, TypeError, RuntimeError) as error:
         raise ModelError(f"{path}: the model is incomplete; use the model.pt that a trainer wrote") from error

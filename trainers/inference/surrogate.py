@@ -14,6 +14,8 @@ from ..data.standardize import FLOAT32_STEP, Standardizer
 from ..data.targets import Target
 from ..precision import Precision
 from .batched import predict
+from .intervals import SHOWN, CalibratedIntervals, PredictionIntervals, level_index
+from .learned_scale import learned_difference, shifted
 
 
 class OutsideTrainingWarning(UserWarning):
@@ -28,15 +30,22 @@ class Surrogate:
         scaling: Standardizer of the 19 inputs and of the learned value.
         parameters: Names of the 19 inputs, in order.
         target: The target; `target.label` is its name in plots.
+        calibrated: Calibrated intervals; None if the training data were prepared without `--calibration`.
     """
 
     def __init__(
-        self, models: Sequence[nn.Module], scaling: Standardizer, parameters: Sequence[str], target: Target
+        self,
+        models: Sequence[nn.Module],
+        scaling: Standardizer,
+        parameters: Sequence[str],
+        target: Target,
+        calibrated: CalibratedIntervals | None = None,
     ) -> None:
         self.models = [model.eval() for model in models]
         self.scaling = scaling
         self.parameters = tuple(parameters)
         self.target = target
+        self.calibrated = calibrated
 
     def __call__(self, points: ArrayLike) -> NDArray[np.float64]:
         """Return the target of `points`, the mean over the models.
@@ -98,6 +107,63 @@ class Surrogate:
         if warn:
             self._warn_if_outside(rows)
         return self._predict(rows)
+
+    def intervals(self, points: ArrayLike) -> PredictionIntervals:
+        """Return the intervals that contain the true value with a probability of 68 % and 95 %.
+
+        Split-conformal calibration guarantees this on average over points like those of the training, in each class
+        of the lightest sparticle. There is no guarantee outside the training range: the bounds are nan there.
+        Arguments, other errors and warnings are those of `__call__`.
+
+        Raises:
+            ValueError: The model has no calibrated intervals.
+
+        Returns:
+            `lower_68`, `upper_68`, `lower_95`, `upper_95`, each of shape (n,), in the unit of the target.
+        """
+        self._require_intervals()
+        return self.intervals_of(points, self.predict_members(points))
+
+    def intervals_of(self, points: ArrayLike, members: NDArray[np.float64]) -> PredictionIntervals:
+        """Return the intervals of predictions that are known.
+
+        Args:
+            points: Shape (n, 19).
+            members: Result of `predict_members(points)`, shape (models, n).
+
+        Raises:
+            ValueError: The model has no calibrated intervals.
+        """
+        half_widths = self.half_widths(points, members) * self.scaling.std[-1]
+        mean = np.asarray(members.mean(axis=0))
+        chosen = [half_widths[level_index(level)] for level in SHOWN]
+        return PredictionIntervals(*(shifted(self.target, mean, sign * half) for half in chosen for sign in (-1, 1)))
+
+    def half_widths(self, points: ArrayLike, members: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the half widths of the intervals at `intervals.LEVELS`, in z-scores, shape (levels, n).
+
+        Args:
+            points: Shape (n, 19).
+            members: Result of `predict_members(points)`, shape (models, n).
+
+        Raises:
+            ValueError: The model has no calibrated intervals.
+        """
+        rows = self._validated(points)
+        result = self._require_intervals().half_widths(rows, self.spread_of(members))
+        result[:, self.outside_training_range(rows).any(axis=1)] = np.nan
+        return result
+
+    def _require_intervals(self) -> CalibratedIntervals:
+        if self.calibrated is None:
+            raise ValueError("the model has no calibrated intervals; prepare its data with --calibration 0.1, and "
+                             "train it again")  # fmt: skip
+        return self.calibrated
+
+    def spread_of(self, members: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the spread of predictions of shape (models, n), in z-scores of the learned values, shape (n,)."""
+        differences = learned_difference(self.target, members.mean(axis=0), members)
+        return np.asarray(differences.std(axis=0) / self.scaling.std[-1])
 
     def outside_training_range(self, points: ArrayLike) -> NDArray[np.bool_]:
         """Return which parameters lie outside the training range, shape (n, 19).
