@@ -150,7 +150,7 @@ def test_a_pattern_that_would_search_a_line_for_years_is_given_up_with_a_note(bo
     for run in ("slow", "other"):
         wait_until_printed(box, run, "ready")
     status = box.wait(lambda status: status["runs"]["other"]["progress"].get("epoch") == 3)
-    assert any("slow: progress unknown, its `progress` pattern takes too long" in note for note in status["notes"])
+    assert any("slow: progress unknown, because its `progress` pattern is too slow" in note for note in status["notes"])
     assert status["runs"]["slow"]["state"] == "running"
     kill_engine(box)
     assert box.states() == {"slow": "running", "other": "running"}
