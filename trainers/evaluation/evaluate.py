@@ -17,6 +17,7 @@ from ..errors import OptionError
 from ..files import write_atomic
 from ..inference.fingerprints import is_known
 from ..inference.model_file import from_saved, known_fingerprints, read_model
+from ..inference.planck import PLANCK, PLANCK_SIGMA
 from ..inference.surrogate import Surrogate
 from ..log import LOGGER
 from .holdout import Holdout, read_holdout
@@ -24,9 +25,8 @@ from .model_scores import ALL, ClassScores, score_model
 from .page import render_page, write_page
 from .plots import confusion_plot, coverage_plot, true_against_predicted
 from .tables import Table, percent, tables_of
-from .threshold import PLANCK_SIGMA
 
-RELIC_DENSITY, PLANCK = "MO_Omega", 0.12
+RELIC_DENSITY = "MO_Omega"
 RELATIVE_SIGMA = 0.1
 """Standard deviation, relative to the threshold, of targets other than the relic density."""
 

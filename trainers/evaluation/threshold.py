@@ -11,9 +11,6 @@ from scipy.special import erf
 
 Values = NDArray[np.float64]
 
-PLANCK_SIGMA = math.hypot(0.001, 0.1 * 0.12)
-"""Planck's error of Ωh² (A&A 641 (2020) A6, arXiv:1807.06209) and 10 % theory error, in quadrature."""
-
 
 @dataclass(frozen=True)
 class Verdicts:

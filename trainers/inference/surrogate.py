@@ -16,6 +16,7 @@ from ..precision import Precision
 from .batched import predict
 from .intervals import SHOWN, CalibratedIntervals, PredictionIntervals, level_index
 from .learned_scale import learned_difference, shifted
+from .planck import PLANCK, PLANCK_SIGMA
 
 
 class OutsideTrainingWarning(UserWarning):
@@ -105,8 +106,72 @@ class Surrogate:
         """
         rows = self._validated(points)
         if warn:
-            self._warn_if_outside(rows)
+            self._warn_if_outside(rows, stacklevel=4)
         return self._predict(rows)
+
+    def log_likelihood(
+        self, points: ArrayLike, observed: float = PLANCK, sigma: float = PLANCK_SIGMA
+    ) -> NDArray[np.float64]:
+        """Return the logarithm of the likelihood of a measured value, for samplers.
+
+        The likelihood is Gaussian. Its variance is `sigma`² plus that of the model, whose standard deviation is half
+        the length of the 68 % interval if the model has calibrated intervals, else the spread of the ensemble. A
+        single model without intervals adds nothing. A point outside the training range gets -inf, so that samplers
+        stay inside. There is no warning.
+
+        Args:
+            points: Shape (n, 19), as in `__call__`.
+            observed: Measured value of the target; default: the relic density of Planck, 0.12.
+            sigma: Standard deviation of experiment and theory, positive; default: that of Planck and 10 % theory
+                error, in quadrature.
+
+        Returns:
+            Shape (n,).
+
+        Raises:
+            ValueError: `sigma` is not positive; otherwise as in `__call__`.
+
+        Example:
+            >>> import numpy as np
+            >>> from pmssm.trainers import load_surrogate
+            >>> surrogate = load_surrogate("logs/session_20260122_153100/mlp/model.pt")
+            >>> low, high = surrogate.scaling.minimum[:-1], surrogate.scaling.maximum[:-1]
+            >>> surrogate.log_likelihood(np.linspace(low, high, 5), observed=0.12, sigma=0.012).shape
+            (5,)
+        """
+        from .sampling import gaussian_log_likelihood  # noqa: PLC0415 (it imports this module)
+
+        if not sigma > 0:
+            raise ValueError(f"sigma must be positive, not {sigma:g}")
+        rows = self._validated(points)
+        result = np.full(len(rows), -np.inf)
+        inside = ~self.outside_training_range(rows).any(axis=1)
+        if inside.any():
+            members = self._predict(rows[inside])
+            error = self._standard_deviation(rows[inside], members)
+            result[inside] = gaussian_log_likelihood(members.mean(axis=0), error, observed, sigma)
+        return result
+
+    def _standard_deviation(self, rows: NDArray[np.float64], members: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self.calibrated is None:
+            return np.asarray(members.std(axis=0))
+        intervals = self.intervals_of(rows, members)
+        return (intervals.upper_68 - intervals.lower_68) / 2
+
+    def gradient(self, points: ArrayLike) -> NDArray[np.float64]:
+        """Return the derivatives of the prediction with respect to the 19 parameters, by automatic differentiation.
+
+        They are 0 for parameters that were constant in the training. Arguments, errors and warnings are those of
+        `__call__`.
+
+        Returns:
+            Shape (n, 19), in the unit of the target per GeV (tan β: per unit).
+        """
+        from .sampling import input_gradient  # noqa: PLC0415 (it imports this module)
+
+        rows = self._validated(points)
+        self._warn_if_outside(rows, stacklevel=3)
+        return input_gradient(self, rows)
 
     def intervals(self, points: ArrayLike) -> PredictionIntervals:
         """Return the intervals that contain the true value with a probability of 68 % and 95 %.
@@ -174,11 +239,12 @@ class Surrogate:
         low, high = self.scaling.minimum[:-1], self.scaling.maximum[:-1]
         return ~((rows >= low - FLOAT32_STEP * np.abs(low)) & (rows <= high + FLOAT32_STEP * np.abs(high)))
 
-    def _warn_if_outside(self, rows: NDArray[np.float64]) -> None:
+    def _warn_if_outside(self, rows: NDArray[np.float64], *, stacklevel: int) -> None:
         columns = np.flatnonzero(self.outside_training_range(rows).any(axis=0))
         if columns.size:
             names = ", ".join(self.parameters[column] for column in columns)
-            warnings.warn(f"points lie outside the training range of {names}", OutsideTrainingWarning, stacklevel=4)
+            warnings.warn(f"points lie outside the training range of {names}", OutsideTrainingWarning,
+                          stacklevel=stacklevel)  # fmt: skip
 
     def _predict(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the prediction of each model for `rows`, shape (n, 19)."""

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pmssm.trainers.evaluation.threshold import PLANCK_SIGMA, compare_verdicts
+from pmssm.trainers.evaluation.threshold import compare_verdicts
+from pmssm.trainers.inference.planck import PLANCK_SIGMA
 
 
 def test_the_confusion_matrix_counts_each_kind_of_verdict() -> None:
