@@ -114,10 +114,10 @@ class Surrogate:
     ) -> NDArray[np.float64]:
         """Return the logarithm of the likelihood of a measured value, for samplers.
 
-        The likelihood is Gaussian. Its variance is `sigma`² plus that of the model, whose standard deviation is half
-        the length of the 68 % interval if the model has calibrated intervals, else the spread of the ensemble. A
-        single model without intervals adds nothing. A point outside the training range gets -inf, so that samplers
-        stay inside. There is no warning.
+        The likelihood is Gaussian. Its variance is the square of `sigma` plus that of the model. The standard
+        deviation of the model is half the length of the 68 % interval if the model has calibrated intervals, else
+        the spread of the ensemble. A single model without intervals adds nothing. A point outside the training range
+        gets -inf, so that samplers stay inside. There is no warning.
 
         Args:
             points: Shape (n, 19), as in `__call__`.
