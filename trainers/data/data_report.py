@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files import write_atomic
+from .columns import HIGGS_MASS
 from .lsp import LSP_CLASSES, UNKNOWN
 from .targets import FAILED, TARGETS, Target
 
@@ -69,6 +70,8 @@ def report_lines(meta: Mapping[str, Any]) -> list[str]:
         f"  {meta['target_figures']['edges'][0]:.3g} {_bars(meta['target_figures']['counts'])} "
         f"{meta['target_figures']['edges'][-1]:.3g}",
     ]
+    if meta.get("physics"):
+        lines.append(f"Physics: {len(meta['physics']['names'])} features join the {len(meta['parameters'])} parameters")
     if meta["lsp"]:
         total = sum(meta["lsp"].values())
         listing = ", ".join(
@@ -95,6 +98,11 @@ def warning_lines(meta: Mapping[str, Any]) -> list[str]:
         known = "".join(f", or --target {name}," for name, target in TARGETS.items() if target.branch == branch)
         lines.append(f"{branch} is {FAILED} in {meta['minus_ones']:,} usable rows, as where a calculation failed; "
                      f"--target-above {FAILED}{known} drops them")  # fmt: skip
+    higgs = meta.get("failed_higgs", {})
+    if higgs.get("usable"):
+        lines.append(f"{HIGGS_MASS} is {FAILED} in {higgs['read']:,} rows, {higgs['usable']:,} of them usable: the "
+                     "mass of the Higgs boson could not be calculated; "
+                     f"--require '{HIGGS_MASS} > 0' drops them")  # fmt: skip
     if counts["copies"]:
         worst = max(meta["files"], key=lambda one: one["copies"])
         lines.append(
@@ -106,7 +114,7 @@ def warning_lines(meta: Mapping[str, Any]) -> list[str]:
 
 
 def _target_text(target: Target) -> str:
-    return f"ln(y / {target.y_ref:g})" if target.transform == "log" else "it is"
+    return {"log": f"ln(y / {target.y_ref:g})", "ratio": "ln(y / semi-analytic y)"}.get(target.transform, "it is")
 
 
 def _percentiles(meta: Mapping[str, Any]) -> list[tuple[str, float]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.columns import PARAMETERS
+from ..data.columns import LSP_COLUMNS, PARAMETERS
 from ..data.cuts import apply_cuts
 from ..data.duplicates import first_occurrences, point_keys
 from ..data.lsp import classify
@@ -52,9 +52,11 @@ def read_holdout(patterns: Sequence[str], selections: Sequence[ScanSelection]) -
     """
     files = tuple(find_files(patterns))
     kept, read = [], 0
+    positions = selections[0].positions()
+    lsp_columns = [positions[name] for name in LSP_COLUMNS]
     for path in files:
         for rows in read_chunks(path, selections[0].columns(), tree=selections[0].tree):
-            values, lsp = rows[:, : TARGET + 1], rows[:, TARGET + 1 :]
+            values, lsp = rows[:, : TARGET + 1], rows[:, lsp_columns]
             usable = np.ones(len(rows), dtype=np.bool_)
             for selection in selections:
                 usable &= apply_cuts(values, selection.target, lsp[:, 0] if selection.neutralino_lsp else None).usable

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
+from ..data.model_inputs import ModelInputs, PhysicsColumns
 from ..data.standardize import FLOAT32_STEP, Standardizer
 from ..data.targets import Target
 from ..precision import Precision
@@ -31,6 +32,8 @@ class Surrogate:
         scaling: Standardizer of the 19 inputs and of the learned value.
         parameters: Names of the 19 inputs, in order.
         target: The target; `target.label` is its name in plots.
+        physics: Physics columns that the models need besides the 19 inputs; None: none.
+        inputs: Function that computes the inputs of the models from points.
         calibrated: Calibrated intervals; None if the training data were prepared without `--calibration`.
     """
 
@@ -40,12 +43,16 @@ class Surrogate:
         scaling: Standardizer,
         parameters: Sequence[str],
         target: Target,
+        physics: PhysicsColumns | None = None,
+        *,
         calibrated: CalibratedIntervals | None = None,
     ) -> None:
         self.models = [model.eval() for model in models]
         self.scaling = scaling
         self.parameters = tuple(parameters)
         self.target = target
+        self.physics = physics
+        self.inputs = ModelInputs(scaling, physics)
         self.calibrated = calibrated
 
     def __call__(self, points: ArrayLike) -> NDArray[np.float64]:
@@ -248,10 +255,11 @@ class Surrogate:
 
     def _predict(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the prediction of each model for `rows`, shape (n, 19)."""
-        scaled = (rows - self.scaling.mean[:-1]) * self.scaling.inverse_std[:-1]
-        inputs = torch.from_numpy(scaled.astype(np.float32)).to(next(self.models[0].parameters()).device)
+        points = torch.from_numpy(np.ascontiguousarray(rows)).to(self.inputs.points_mean.device)
+        inputs, reference = self.inputs.compute(points)
         normalised = np.stack([predict(model, inputs).double().cpu().numpy() for model in self.models])
-        return self.target.backward(np.asarray(normalised * self.scaling.std[-1] + self.scaling.mean[-1]))
+        learned = np.asarray(normalised * self.scaling.std[-1] + self.scaling.mean[-1])
+        return self.target.backward(learned, None if reference is None else reference.cpu().numpy())
 
     def to(self, device: torch.device, precision: Precision = Precision.FP32) -> Surrogate:
         """Move the models to `device` and return this surrogate.
@@ -261,6 +269,7 @@ class Surrogate:
             precision: bf16 converts the `body` of the models to bf16.
         """
         self.models = [model.to(device) for model in self.models]
+        self.inputs = self.inputs.to(device)
         if precision is Precision.BF16:
             for model in self.models:
                 for name, parameter in model.named_parameters():

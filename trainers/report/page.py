@@ -47,7 +47,8 @@ def build_report(session: Path, data: Path, output: Path) -> None:
     lsp_scores = {run.name: score_by_lsp(true, *_values(run), np.asarray(prepared.val_lsp)) for run in runs}
     sentence = recommendation(runs, scores, target)
     heads = HEADS if target.branch == "MO_Omega" else HEADS[:-1]  # Planck has measured the relic density only
-    points = np.asarray(prepared.val_inputs, dtype=np.float64) * prepared.scaling.std[:-1] + prepared.scaling.mean[:-1]
+    inputs = np.asarray(prepared.val_inputs[:, : len(prepared.meta["parameters"])], dtype=np.float64)
+    points = inputs * prepared.scaling.std[:-1] + prepared.scaling.mean[:-1]
     varied = [column for column, std in enumerate(prepared.scaling.std[:-1]) if std > 0]
     names = [prepared.meta["parameters"][column] for column in varied]
     plots = {"Loss curves": {"loss_curves": loss_curves(trained)}} if any(run.losses for run in trained) else {}
@@ -119,7 +120,7 @@ def ranking(
         "The trainings minimised it, and it chose the best epoch of each training, on these same points. All other "
         "columns are in physical units."
     )
-    if target.transform == "log":
+    if target.is_logarithmic:
         note += (
             " A few far too large predictions can spoil the physical MSE and R² of a model that predicts "
             f"{target.learned_label} well."

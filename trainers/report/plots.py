@@ -52,7 +52,7 @@ def residuals(run: TrainedRun, true: Values, points: Values, names: Sequence[str
         Contents of a PNG file.
     """
     assert run.predicted is not None
-    is_log = target.transform == "log"
+    is_log = target.is_logarithmic
     rows = max(1, -(-len(names) // 5))
     height = 2.1 * rows + 0.5
     figure = Figure(figsize=(11, height))  # fixed margins: computing them would draw the panels twice

@@ -37,7 +37,7 @@ def write_results(output: Path, name: str, training: Trainer, prepared: Prepared
 
     progress, models = training.progress, training.models
     if progress.epoch < training.settings.epochs:
-        LOGGER.info("Early stopping: no better validation MSE for %d epochs", progress.epoch - progress.best_epoch)
+        LOGGER.info("Early stopping: no better validation loss for %d epochs", progress.epoch - progress.best_epoch)
     for model in models:
         model.eval()
     scores = evaluate(models, training.data, prepared.scaling, prepared.target)
