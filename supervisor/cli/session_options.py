@@ -161,6 +161,11 @@ class SessionOptions:
         "--n-samples", group=DATA_GROUP, placeholders=PREPARE, type=_POSITIVE,
         help="Read at most this many points of each file.",
     )  # fmt: skip
+    calibration: float | None = option_field(
+        "--calibration", group=DATA_GROUP, placeholders=PREPARE, type=click.FloatRange(0, 0.5), metavar="SHARE",
+        callback=_reject_nan,
+        help="Set aside this share of the points to calibrate intervals, such as 0.1. [default: 0]",
+    )  # fmt: skip
 
     epochs: int | None = option_field(
         "--epochs", group=TRAINING_GROUP, placeholders=TRAINING, type=_POSITIVE,

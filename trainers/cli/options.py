@@ -54,6 +54,9 @@ SCAN_OPTIONS = [
     click.option("--n-datasets", type=POSITIVE, help="Use only the first N files, in natural order."),
     click.option("--n-samples", type=POSITIVE, help="Use at most the first N rows of each file."),
     click.option("--seed", type=click.IntRange(min=0), default=42, show_default=True, help="Seed of the split."),
+    click.option("--calibration", type=click.FloatRange(0, 0.5), default=0.0, show_default=True,
+                 callback=require_finite, metavar="SHARE",
+                 help="Set aside this share of the rows to calibrate intervals, such as 0.1."),
     click.option("--testing", is_flag=True, help="Smoke test: a few rows only."),
 ]  # fmt: skip
 SCAN_HELP = f"""\
@@ -96,6 +99,15 @@ def scan_selection(options: dict[str, Any]) -> ScanSelection:
         require=tuple(parse_requirement(text) for text in options["require"]),
         **{
             key: options[key]
-            for key in ("neutralino_lsp", "tree", "branches", "n_datasets", "n_samples", "seed", "features")
+            for key in (
+                "neutralino_lsp",
+                "tree",
+                "branches",
+                "n_datasets",
+                "n_samples",
+                "seed",
+                "features",
+                "calibration",
+            )
         },
     )

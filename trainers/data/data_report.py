@@ -59,10 +59,11 @@ def report_lines(meta: Mapping[str, Any]) -> list[str]:
     share = 100 * counts["usable"] / counts["read"]
     files = len(meta["files"])
     cuts = ", ".join(f"{count:,} {cut}" for cut, count in meta["cuts"].items())
+    aside = f", {counts['calibration']:,} to calibrate intervals" if "calibration" in counts else ""
     lines = [
         f"Rows: {counts['read']:,} read from {files} file{'s' if files > 1 else ''}, {counts['usable']:,} usable "
         f"({share:.1f} %); pruned {cuts}",
-        f"Split: {counts['train']:,} to train, {counts['val']:,} to validate (seed {meta['seed']}); "
+        f"Split: {counts['train']:,} to train, {counts['val']:,} to validate{aside} (seed {meta['seed']}); "
         f"{counts['copies']:,} copies of a point left out, so none is on both sides",
         f"Target: {target.name} = {target.branch}, learned as {_target_text(target)}; "
         + ", ".join(f"{name} {value:.3g}" for name, value in _percentiles(meta)),

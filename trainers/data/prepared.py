@@ -9,6 +9,8 @@ DIR/<fingerprint>/train_reference.npy, val_reference.npy  (n,), (m,) float64: ln
                                                           target, if the ratio to it is learned
 
 The width is 19, or more with physics features.
+
+With `--calibration` also calibration_inputs.npy, calibration_targets.npy and calibration_lsp.npy.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 META = "meta.json"
 ARRAYS = ("train_inputs", "train_targets", "val_inputs", "val_targets", "train_lsp", "val_lsp")
+CALIBRATION_ARRAYS = ("calibration_inputs", "calibration_targets", "calibration_lsp")
+"""Arrays of the rows set aside by `--calibration`."""
 
 Floats = NDArray[np.float32]
 Classes = NDArray[np.int8]
@@ -52,6 +56,9 @@ class PreparedData(NamedTuple):
         meta: Contents of meta.json.
         physics: Physics columns; None: neither features nor a reference of the target.
         val_reference: Reference of the target, shape (m,); None: it has none.
+        calibration_inputs: Shape (k, 19); None if no rows were set aside.
+        calibration_targets: Shape (k,), or None.
+        calibration_lsp: Index into LSP_CLASSES, shape (k,), or None.
     """
 
     train_inputs: Floats
@@ -65,6 +72,9 @@ class PreparedData(NamedTuple):
     meta: dict[str, Any]
     physics: PhysicsColumns | None = None
     val_reference: NDArray[np.float64] | None = None
+    calibration_inputs: Floats | None = None
+    calibration_targets: Floats | None = None
+    calibration_lsp: Classes | None = None
 
 
 def read_meta(folder: Path) -> dict[str, Any] | None:
@@ -112,12 +122,13 @@ def load_prepared(folder: Path) -> PreparedData:
         raise NotPreparedError(
             f"--data {folder}: the arrays in {arrays_folder.name} are incomplete; remove the folder, then {remedy}"
         )
-    arrays = [np.load(arrays_folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS]
+    names = [name for name in (*ARRAYS, *CALIBRATION_ARRAYS) if name in ARRAYS or name in meta["bytes"]]
+    arrays = {name: np.load(arrays_folder / f"{name}.npy", mmap_mode="r") for name in names}
     reference = arrays_folder / "val_reference.npy"
     if tuple(meta["parameters"]) != PARAMETERS:
         raise NotPreparedError(f"--data {folder}: its parameters are not the 19 of this version; {remedy}")
     return PreparedData(
-        **dict(zip(ARRAYS, arrays, strict=True)),
+        **arrays,
         scaling=Standardizer.from_dict(meta),
         target=Target.from_dict(meta["target"]),
         meta=meta,

@@ -33,7 +33,7 @@ PHYSICS = WIDTH
 """First of the physics columns, which a spool has behind the others if the selection needs them."""
 
 NO_PHYSICS = "physics features not finite"
-TRAIN, VAL, DUPLICATE = 0, 1, 2
+TRAIN, VAL, DUPLICATE, CALIBRATION = 0, 1, 2, 3
 
 
 @dataclass
@@ -70,7 +70,7 @@ class Scan:
 
     Attributes:
         spool: The rows: 19 parameters, target and class.
-        part: TRAIN, VAL or DUPLICATE for each row, shape (n,).
+        part: TRAIN, VAL, DUPLICATE or CALIBRATION for each row, shape (n,).
         targets: Physical values, shape (n,).
         classes: Index into LSP_CLASSES, shape (n,).
         files: Counts of each file.
@@ -111,15 +111,26 @@ def _sum(counters: Iterable[Counter[str]]) -> Counter[str]:
     return total
 
 
-def split(rows: int, seed: int) -> NDArray[np.bool_]:
-    """Choose the rows for validation: a tenth, and at least one row on each side.
+def split(rows: int, seed: int, calibration: float = 0.0) -> NDArray[np.int8]:
+    """Assign rows at random to validation (a tenth), calibration and training.
+
+    Each part that is asked for gets at least one row. The validation rows do not depend on `calibration`.
+
+    Args:
+        rows: Number of rows, at least 2; 3 with `calibration`.
+        seed: Seed of the permutation.
+        calibration: Share of the calibration part.
 
     Returns:
-        True for validation rows, shape (rows,).
+        TRAIN, VAL or CALIBRATION, shape (rows,).
     """
-    is_val = np.zeros(rows, dtype=np.bool_)
-    is_val[np.random.default_rng(seed).permutation(rows)[: max(1, round(rows * VALIDATION_SHARE))]] = True
-    return is_val
+    order = np.random.default_rng(seed).permutation(rows)
+    val = max(1, round(rows * VALIDATION_SHARE))
+    aside = max(1, round(rows * calibration)) if calibration else 0
+    part = np.full(rows, TRAIN, dtype=np.int8)
+    part[order[:val]] = VAL
+    part[order[val : val + aside]] = CALIBRATION
+    return part
 
 
 def read_scan(files: Sequence[Path], selection: ScanSelection, spool: RowSpool, progress: Progress) -> Scan:
@@ -161,7 +172,7 @@ def read_scan(files: Sequence[Path], selection: ScanSelection, spool: RowSpool, 
                                f"{selection.max_rows:,}", len(files) - number)  # fmt: skip
             break
     progress.task = f"Looking for copies among {spool.rows:,} points"
-    return _split_scan(spool, counts, np.concatenate(keys), np.concatenate(targets_and_classes), selection.seed)
+    return _split_scan(spool, counts, np.concatenate(keys), np.concatenate(targets_and_classes), selection)
 
 
 def _select_usable(rows: Rows, selection: ScanSelection, count: FileCount) -> Rows:
@@ -202,7 +213,7 @@ def _with_physics(rows: Rows, count: FileCount) -> Rows:
     return np.column_stack([rows, physics])[finite]
 
 
-def _split_scan(spool: RowSpool, counts: list[FileCount], keys: Keys, ends: Rows, seed: int) -> Scan:
+def _split_scan(spool: RowSpool, counts: list[FileCount], keys: Keys, ends: Rows, selection: ScanSelection) -> Scan:
     first = first_occurrences(keys)
     is_duplicate = first != np.arange(len(first))
     start = 0
@@ -211,11 +222,11 @@ def _split_scan(spool: RowSpool, counts: list[FileCount], keys: Keys, ends: Rows
         start += count.usable
     part = np.full(len(first), DUPLICATE, dtype=np.int8)
     kept = len(first) - int(is_duplicate.sum())
-    if kept < 2:
+    if kept < (3 if selection.calibration else 2):
         where = f"{counts[0].path}{' …' if counts[1:] else ''}"
         raise DataError(f"{where}: {kept} usable row{'' if kept == 1 else 's'} left, too few to train and validate; "
                         f"{_drop_summary(counts, len(first) - kept)}; provide more rows")  # fmt: skip
-    part[~is_duplicate] = np.where(split(kept, seed), VAL, TRAIN)
+    part[~is_duplicate] = split(kept, selection.seed, selection.calibration)
     targets, classes = ends[:, 0], ends[:, 1].astype(np.int8)
     return Scan(spool, part, targets, classes, counts, int((targets != targets[first]).sum()))
 

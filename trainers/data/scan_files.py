@@ -47,6 +47,7 @@ class ScanSelection:
         seed: Seed of the split.
         features: `physics` adds the physics features to the 19 inputs.
         require: Conditions that usable rows satisfy.
+        calibration: Share of the rows that is set aside to calibrate intervals, from 0 to 0.5.
     """
 
     target: Target = TARGETS["relic_density"]
@@ -59,6 +60,7 @@ class ScanSelection:
     seed: int = 42
     features: FeatureSet = "none"
     require: tuple[Requirement, ...] = ()
+    calibration: float = 0.0
 
     @property
     def uses_physics(self) -> bool:
@@ -141,6 +143,8 @@ def fingerprint(files: Sequence[Path], selection: ScanSelection) -> str:
     """
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     choice = asdict(selection)
+    if not selection.calibration:  # as in folders that were prepared before this option existed
+        del choice["calibration"]
     if choice["features"] == "none":
         del choice["features"]  # such arrays are the same as before there were features
     if not selection.require:

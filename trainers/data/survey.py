@@ -17,7 +17,7 @@ from ..progress import log_progress
 from .columns import PARAMETERS
 from .data_report import class_counts, target_statistics
 from .row_spool import Rows, RowSpool
-from .scan import CLASS, DUPLICATE, PHYSICS, TARGET, TRAIN, VAL, WIDTH, Scan, read_scan
+from .scan import CALIBRATION, CLASS, DUPLICATE, PHYSICS, TARGET, TRAIN, VAL, WIDTH, Scan, read_scan
 from .scan_files import ScanSelection, find_files, sample_files
 from .standardize import Standardizer, fit_standardizer
 from .targets import FAILED, Target
@@ -25,11 +25,11 @@ from .targets import FAILED, Target
 
 @dataclass(frozen=True)
 class Subset:
-    """The training or the validation rows of a scan.
+    """The training, validation or calibration rows of a scan.
 
     Attributes:
         scan: All usable rows.
-        number: TRAIN or VAL.
+        number: TRAIN, VAL or CALIBRATION.
         target: Target to learn.
         features: Physics columns that are inputs.
         reference: Physics column of the reference of the target; None: the target has none.
@@ -78,12 +78,14 @@ class Survey:
     Attributes:
         train: Training rows.
         val: Validation rows.
+        calibration: Rows set aside for intervals; may be empty.
         scaling: Standardizer of `learned_rows` of the training rows.
         meta: Description for meta.json.
     """
 
     train: Subset
     val: Subset
+    calibration: Subset
     scaling: Standardizer
     meta: dict[str, Any]
 
@@ -135,7 +137,9 @@ def survey(folder: Path, files: Sequence[Path], selection: ScanSelection) -> Ite
     with log_progress() as progress, RowSpool(folder, WIDTH + physics_width) as spool:
         scan = read_scan(files, selection, spool, progress)
         progress.task = f"Describing {spool.rows:,} points"
-        train, val = (Subset(scan, part, selection.target, features, reference) for part in (TRAIN, VAL))
+        train, val, calibration = (
+            Subset(scan, part, selection.target, features, reference) for part in (TRAIN, VAL, CALIBRATION)
+        )
         scaling = fit_standardizer(train.learned_rows)
         if scaling.std[-1] == 0:
             where = f"{files[0]}{' …' if files[1:] else ''}"
@@ -143,7 +147,7 @@ def survey(folder: Path, files: Sequence[Path], selection: ScanSelection) -> Ite
                             "rows, so there is nothing to learn; provide more rows")  # fmt: skip
         description = _describe(scan, scaling, selection)
         progress.task = f"Writing the arrays of {spool.rows:,} points"
-        yield Survey(train, val, scaling, description)
+        yield Survey(train, val, calibration, scaling, description)
 
 
 def _physics_choice(selection: ScanSelection) -> tuple[list[int], int | None, int]:
@@ -174,6 +178,7 @@ def _describe(scan: Scan, scaling: Standardizer, selection: ScanSelection) -> di
             "copies": scan.count(DUPLICATE),
             "train": scan.count(TRAIN),
             "val": scan.count(VAL),
+            **({"calibration": scan.count(CALIBRATION)} if selection.calibration else {}),
         },
         "conflicts": scan.conflicts,
         "minus_ones": int((scan.targets[kept] == FAILED).sum()),

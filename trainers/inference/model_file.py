@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from ..data.model_inputs import PhysicsColumns
@@ -17,6 +18,9 @@ from ..data.targets import Target
 from ..errors import ModelError
 from ..models.recipes import RECIPES
 from ..physics import PhysicsFeatures
+from .fingerprints import Fingerprints, fingerprints
+from .intervals import CalibratedIntervals, calibrate
+from .learned_scale import learned_difference
 from .surrogate import Surrogate
 
 FORMAT, PHYSICS_FORMAT = 3, 4
@@ -28,7 +32,7 @@ def to_saved(
 ) -> dict[str, Any]:
     """Return the contents of model.pt, for `torch.save`.
 
-    These are the weights, the normalisation, the target and the settings.
+    These are the weights, the normalisation, the target, the settings, and fingerprints of the points used.
 
     Args:
         name: Name of the recipe.
@@ -50,6 +54,7 @@ def to_saved(
         "target": prepared.target.as_dict(),
         "neutralino_lsp": prepared.meta["neutralino_lsp"],
         "settings": settings,
+        "fingerprints": torch.from_numpy(fingerprints(used_inputs(prepared))),
         **({} if prepared.physics is None else {"physics": _saved_physics(prepared.physics)}),
     }
 
@@ -61,6 +66,32 @@ def _saved_physics(physics: PhysicsColumns) -> dict[str, Any]:
         "scaling": physics.scaling.as_dict(),
         "constants": dict(PhysicsFeatures().state_dict()),
     }
+
+
+def used_inputs(prepared: PreparedData) -> list[NDArray[np.float32]]:
+    """Return the z-scores of all points that a training uses, part by part."""
+    calibration = [] if prepared.calibration_inputs is None else [prepared.calibration_inputs]
+    return [prepared.train_inputs, prepared.val_inputs, *calibration]
+
+
+def calibrate_surrogate(surrogate: Surrogate, prepared: PreparedData) -> CalibratedIntervals | None:
+    """Return intervals from the rows that were set aside for calibration; None if there are none."""
+    if prepared.calibration_inputs is None or prepared.calibration_targets is None:
+        return None
+    scaling, width = surrogate.scaling, len(surrogate.parameters)
+    points = prepared.calibration_inputs[:, :width] * scaling.std[:width] + scaling.mean[:width]
+    learned = prepared.calibration_targets.astype(np.float64) * scaling.std[-1] + scaling.mean[-1]
+    _, reference = surrogate.inputs.compute(torch.from_numpy(points).to(surrogate.inputs.points_mean.device))
+    true = surrogate.target.backward(np.asarray(learned), None if reference is None else reference.cpu().numpy())
+    members = surrogate.predict_members(points, warn=False)
+    errors = learned_difference(surrogate.target, true, members.mean(axis=0)) / scaling.std[-1]
+    return calibrate(points, errors, surrogate.spread_of(members) if len(members) > 1 else None)
+
+
+def known_fingerprints(saved: dict[str, Any]) -> Fingerprints | None:
+    """Return the fingerprints in the contents of a model.pt; None in files of earlier versions."""
+    found = saved.get("fingerprints")
+    return found.numpy() if isinstance(found, torch.Tensor) and found.dtype == torch.int64 else None
 
 
 def load_surrogate(path: Path | str) -> Surrogate:
@@ -131,6 +162,9 @@ def from_saved(saved: dict[str, Any], path: Path | str) -> Surrogate:
             models.append(RECIPES[saved["name"]].build(width))
             models[-1].load_state_dict(weights)
         scaling = Standardizer(**{key: value.numpy() for key, value in saved["scaling"].items()})
-        return Surrogate(models, scaling, saved["parameters"], Target.from_dict(saved["target"]), columns)
+        calibrated = CalibratedIntervals.from_saved(saved["intervals"]) if "intervals" in saved else None
+        return Surrogate(
+            models, scaling, saved["parameters"], Target.from_dict(saved["target"]), columns, calibrated=calibrated
+        )
     except (KeyError, TypeError, RuntimeError) as error:
         raise ModelError(f"{path}: the model is incomplete; use the model.pt that a trainer wrote") from error

@@ -75,6 +75,7 @@ def test_options_reach_the_runs_they_concern(logs: Path) -> None:
         testing=True,
         n_datasets=2,
         n_samples=100,
+        calibration=0.1,
         threads=3,
         tensorboard=True,
         target="cls",
@@ -87,7 +88,7 @@ def test_options_reach_the_runs_they_concern(logs: Path) -> None:
     )
     assert command_of(folder, "prepare").endswith(
         "--target cls --target-below 1.5 --y-transform log --neutralino-lsp --require SP_m_h > 0 --tree points "
-        "--branches in_* --branches At=A_t --n-datasets 2 --n-samples 100 --seed 1 --testing"
+        "--branches in_* --branches At=A_t --n-datasets 2 --n-samples 100 --calibration 0.1 --seed 1 --testing"
     )
     for run in ("transformer", "transformer_tabular", "mlp"):
         assert command_of(folder, run).endswith(
