@@ -257,6 +257,37 @@ def test_a_second_stop_does_not_begin_the_grace_anew(place: Workplace) -> None:
     assert place.note("told") == "told"
 
 
+ONCE = f"trap '[ -s $here/told ] && exit 1; echo told > $here/told' TERM; until [ -e $here/go ]; do sleep 0.05; done"
+
+
+def test_a_stop_that_the_shim_has_begun_goes_on_without_a_second_sigterm(place: Workplace) -> None:
+    attempt = place.attempt(place.spec(f"echo $$ > $here/pid; {ONCE}; echo saved", grace_s=3600))
+    place.pid("pid")
+    attempt.local.request_stop("stop", 3600)
+    place.note("told")
+    wait_until((place.folder / "stop.json").exists)
+    attempt.kill_shim()
+    assert poll(attempt.local) is None
+    again = LocalAttempt.adopt(place.folder)  # by another engine, which repeats the request
+    again.request_stop("stop", 3600)
+    assert poll(again) is None
+    (place.path / "go").touch()
+    attempt.outcome()
+    outcome_of(again)
+    assert place.log_lines()[-1] == "saved"
+
+
+def test_the_grace_of_a_stop_is_not_begun_anew_when_the_shim_is_killed(place: Workplace) -> None:
+    attempt = place.attempt(place.spec(STUBBORN, grace_s=0.5))
+    place.pid("pid")
+    attempt.local.request_stop("stop", 3600)  # the shim has its own grace from spec.json
+    place.note("told")
+    wait_until((place.folder / "stop.json").exists)
+    attempt.kill_shim()
+    attempt.outcome()
+    assert place.note("told") == "told"
+
+
 def test_daemons_of_a_dead_shim_are_found_by_their_environment(place: Workplace) -> None:
     script = f"setsid sh -c 'echo $$ > $here/daemon; exec sleep 600' & until [ -s $here/daemon ]; do :; done; {GENTLE}"
     attempt = place.attempt(place.spec(script))
