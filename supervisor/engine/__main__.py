@@ -19,10 +19,14 @@ from ..session.folder import SessionError, SessionFolder
 from ..session.journal import JournalError
 from .engine import Engine, EngineBusy
 
+# The last three are the warnings of batch systems before the end of a job.
+SHUTDOWN_SIGNALS = (signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
+
 
 async def serve(engine: Engine) -> None:
-    """Serve the session. SIGTERM ends the engine alone: the runs go on, and any client starts it again."""
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, engine.request_shutdown)
+    """Serve the session. A signal ends the engine alone: the runs go on, and any client starts it again."""
+    for number in SHUTDOWN_SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, engine.request_shutdown)
     await engine.run(linger=True)
 
 

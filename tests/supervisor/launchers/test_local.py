@@ -257,7 +257,7 @@ def test_a_second_stop_does_not_begin_the_grace_anew(place: Workplace) -> None:
     assert place.note("told") == "told"
 
 
-ONCE = f"trap '[ -s $here/told ] && exit 1; echo told > $here/told' TERM; until [ -e $here/go ]; do sleep 0.05; done"
+ONCE = "trap '[ -s $here/told ] && exit 1; echo told > $here/told' TERM; until [ -e $here/go ]; do sleep 0.05; done"
 
 
 def test_a_stop_that_the_shim_has_begun_goes_on_without_a_second_sigterm(place: Workplace) -> None:
