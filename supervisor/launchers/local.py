@@ -73,9 +73,11 @@ class LocalLauncher:
         self._attempts = [attempt for attempt in self._attempts if attempt.outcome is None]
 
     def measure_usage(self, attempts: Mapping[str, RunningAttempt]) -> dict[str, ResourceUsage]:
-        """Return the usage of the process trees below the commands that have started."""
-        started = {run: attempt.started for run, attempt in attempts.items()}
-        return self._meter.measure({run: command.pid for run, command in started.items() if command is not None})
+        """Return the usage of the processes of all attempts whose commands have started; record who they are."""
+        started = {run: attempt for run, attempt in attempts.items() if attempt.started is not None}
+        return self._meter.measure(
+            {run: attempt.find_processes() for run, attempt in started.items() if isinstance(attempt, LocalAttempt)}
+        )
 
     def warnings(self) -> Sequence[str]:
         """Return nothing: a machine always answers."""

@@ -26,6 +26,7 @@ from .attempt_files import (
 )
 from .base import CommandStart, NeverStarted, Outcome
 from .orphans import Orphans
+from .process_tree import KnownProcesses, descendants
 from .shim_pool import ShimPool
 
 SIGNALS: Mapping[StopKind, signal.Signals] = {"stop": signal.SIGTERM, "kill": signal.SIGQUIT}
@@ -46,6 +47,7 @@ class LocalAttempt:
         self.descriptor = shim_fd
         self._child = child  # the shim's pid while it is ours to reap
         self._command: CommandProcess | None = None
+        self._known = KnownProcesses(folder)
         self._orphans: Orphans | None = None  # what is left, once the shim is dead
         self._stop: tuple[StopKind, float] | None = None  # a request that the shim may not have lived to carry out
         self._kill_deadline: float | None = None  # monotonic time by which SIGKILL should have ended it
@@ -108,6 +110,15 @@ class LocalAttempt:
             self._outcome = read_exit_record(self.folder) or self._failed_start() or self._take_over()
         if self._outcome is not None:
             self.close()
+
+    def find_processes(self) -> frozenset[int]:
+        """Return the pids of its processes, and record who they are, in case the shim is killed."""
+        if self._orphans is not None:
+            found = self._orphans.survivors()
+        else:
+            shim_process = read_identity(read_object(self.folder / "process.json"), "shim")
+            found = self._known.add(descendants([shim_process.pid] if shim_process is not None else []))
+        return frozenset(identity.pid for identity in found)
 
     def warnings(self) -> Sequence[str]:
         """Return a warning if SIGKILL has not ended it: it waits for a disk or driver, or may not be signalled."""
@@ -172,7 +183,7 @@ class LocalAttempt:
         """
         watched_shim = self._orphans is None and self.descriptor >= 0
         if self._orphans is None:
-            self._orphans = Orphans(self.folder, self._command or self._read_command())
+            self._orphans = Orphans(self.folder, self._command or self._read_command(), self._known)
             if self._stop is not None:
                 self._orphans.request_stop(*self._stop)
         survivor = self._orphans.survivor_fd()

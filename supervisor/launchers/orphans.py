@@ -12,23 +12,34 @@ from pathlib import Path
 from ..session.events import StopKind
 from .attempt_files import ATTEMPT_VARIABLE, CommandProcess, StopRecord, read_stop_record
 from .process_identity import ProcessIdentity, find_by_environment, session_members
+from .process_tree import KnownProcesses, descendants
 from .shim import boot_id
 
 
 class Orphans:
     """The remaining processes of an attempt whose shim was killed.
 
-    They are found by `ATTEMPT_VARIABLE` in their environment, and by the process session of the command.
+    They are found by `ATTEMPT_VARIABLE` in their environment, by the process session of the command, among the
+    descendants of those, and in the record of the processes that were seen while the shim lived.
     """
 
-    def __init__(self, folder: Path, command: CommandProcess | None) -> None:
+    def __init__(self, folder: Path, command: CommandProcess | None, known: KnownProcesses) -> None:
         self._folder = folder
         self._command = command
+        self._known = known
         self._kill_at: float | None = None  # monotonic time
+
+    def survivors(self) -> frozenset[ProcessIdentity]:
+        """Return all processes that are alive."""
+        found = {*find_by_environment(ATTEMPT_VARIABLE, str(self._folder)), *self._known.living()}
+        if self._command is not None:  # a child may have removed the variable
+            found |= {self._command.identity, *session_members(self._command.identity)}
+        living = self._known.add(found)
+        return self._known.add(descendants(identity.pid for identity in living))
 
     def survivor_fd(self) -> int | None:
         """Return a pidfd of a process that is still alive, or None where there is none."""
-        for identity in self._survivors():
+        for identity in self.survivors():
             descriptor = identity.open()
             if descriptor is not None:
                 return descriptor
@@ -50,7 +61,7 @@ class Orphans:
             self._kill_at = time.monotonic() + grace_s
             if begun is not None:
                 self._kill_at = min(begun.kill_at, self._kill_at)
-            survivors = self._survivors()
+            survivors = self.survivors()
             told = set(begun.signalled) if begun is not None else set()
             untold = [identity for identity in survivors if identity not in told]
             _send(untold, signal.SIGTERM)
@@ -62,13 +73,7 @@ class Orphans:
     def advance(self) -> None:
         """Send SIGKILL if the grace period is over."""
         if self._kill_at is not None and time.monotonic() >= self._kill_at:
-            _send(self._survivors(), signal.SIGKILL)
-
-    def _survivors(self) -> list[ProcessIdentity]:
-        found = list(find_by_environment(ATTEMPT_VARIABLE, str(self._folder)))
-        if self._command is not None:  # a child may have removed the variable
-            found += [self._command.identity, *session_members(self._command.identity)]
-        return list(dict.fromkeys(found))
+            _send(self.survivors(), signal.SIGKILL)
 
 
 def _send(identities: Iterable[ProcessIdentity], number: signal.Signals) -> None:

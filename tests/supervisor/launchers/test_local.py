@@ -1,5 +1,6 @@
 """Attempts as an engine sees them: started, stopped, adopted by another engine, orphaned."""
 
+import contextlib
 import json
 import os
 import signal
@@ -299,6 +300,68 @@ def test_daemons_of_a_dead_shim_are_found_by_their_environment(place: Workplace)
     attempt.local.request_stop("stop", 60)
     attempt.outcome()
     assert not is_alive(daemon)
+
+
+HIDDEN = "env -i setsid sh -c 'echo $$ > {here}/daemon; exec sleep 600'"  # neither variable nor session remains
+
+
+@contextlib.contextmanager
+def ended(pid: int) -> Iterator[None]:
+    """End a process that the attempt's own means may have missed."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_a_hidden_child_of_a_command_without_shim_is_found_below_it(place: Workplace) -> None:
+    attempt = place.attempt(place.spec(f"{HIDDEN.format(here=place.path)} & {LOOP}"))
+    pid, daemon = place.pid("pid"), place.pid("daemon")
+    with ended(daemon):
+        attempt.kill_shim()
+        assert poll(attempt.local) is None
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not is_alive(pid))
+        assert poll(attempt.local) is None, "its hidden child is alive"
+        attempt.local.request_stop("stop", 60)
+        attempt.outcome()
+        assert not is_alive(daemon)
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_a_hidden_daemon_that_was_seen_once_is_known_without_its_shim(place: Workplace, is_restarted: bool) -> None:
+    attempt = place.attempt(place.spec(f"({HIDDEN.format(here=place.path)} &); {LOOP}"))
+    pid, daemon = place.pid("pid"), place.pid("daemon")
+    with ended(daemon), bystander() as other:
+        wait_until(lambda: poll(attempt.local) is None and attempt.local.started)
+        found = attempt.local.find_processes()
+        assert {pid, daemon} <= found and not {other.pid, os.getpid(), attempt.shim_pid} & found
+        attempt.kill_shim()
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not is_alive(pid))
+        local = LocalAttempt.adopt(place.folder) if is_restarted else attempt.local
+        assert poll(local) is None
+        assert local.find_processes() == {daemon}
+        local.request_stop("stop", 60)
+        outcome_of(local)
+        assert not is_alive(daemon)
+
+
+def test_a_recorded_pid_that_went_to_a_stranger_is_left_alone(place: Workplace) -> None:
+    attempt = place.attempt(place.spec(LOOP))
+    pid = place.pid("pid")
+    with bystander() as other:
+        identity = ProcessIdentity.of(other.pid)
+        assert identity is not None
+        earlier = identity.model_copy(update={"start_ticks": identity.start_ticks - 1}).model_dump()
+        (place.folder / "processes.json").write_text(json.dumps({"processes": [earlier]}))
+        attempt.kill_shim()
+        local = LocalAttempt.adopt(place.folder)
+        found = local.find_processes()
+        assert pid in found and other.pid not in found
+        local.request_stop("kill", 0)
+        outcome_of(local)
 
 
 def test_an_attempt_that_lost_its_shim_and_all_else_is_lost(place: Workplace) -> None:
