@@ -15,6 +15,7 @@ import asyncio
 import signal
 from pathlib import Path
 
+from ..errors import NO_PROCESS, is_process_limit
 from ..session.folder import SessionError, SessionFolder
 from ..session.journal import JournalError
 from .engine import Engine, EngineBusy
@@ -42,8 +43,13 @@ def main() -> int:
         asyncio.run(serve(Engine(SessionFolder(Path(logs), stamp))))
     except EngineBusy:
         return 0
-    except (SessionError, JournalError, OSError) as error:
+    except (SessionError, JournalError) as error:
         print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    except (OSError, RuntimeError) as error:
+        if not isinstance(error, OSError) and not is_process_limit(error):
+            raise
+        print(NO_PROCESS if is_process_limit(error) else error, file=sys.stderr)  # noqa: T201
         return 1
     return 0
 

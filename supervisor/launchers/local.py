@@ -41,8 +41,7 @@ class LocalLauncher:
         """
         attempt, ready = LocalAttempt.start(folder, spec, self._shims)
         self._watch(attempt)
-        self._starting.add(ready)
-        asyncio.get_running_loop().add_reader(ready, self._on_started, ready)
+        self._await_start(ready)
         return attempt
 
     def was_started(self, folder: Path) -> bool:
@@ -67,9 +66,12 @@ class LocalLauncher:
             watched = attempt.descriptor
             attempt.advance()
             if attempt.descriptor != watched:
-                loop.remove_reader(watched)
+                if watched >= 0:
+                    loop.remove_reader(watched)
                 if attempt.descriptor >= 0:
                     self._listen(attempt.descriptor)
+            for ready in attempt.take_ready():
+                self._await_start(ready)
         self._attempts = [attempt for attempt in self._attempts if attempt.outcome is None]
 
     def measure_usage(self, attempts: Mapping[str, RunningAttempt]) -> dict[str, ResourceUsage]:
@@ -99,6 +101,10 @@ class LocalLauncher:
     def _watch(self, attempt: LocalAttempt) -> None:
         self._attempts.append(attempt)
         self._listen(attempt.descriptor)
+
+    def _await_start(self, ready: int) -> None:
+        self._starting.add(ready)
+        asyncio.get_running_loop().add_reader(ready, self._on_started, ready)
 
     def _listen(self, descriptor: int) -> None:
         asyncio.get_running_loop().add_reader(descriptor, self._on_end, descriptor)

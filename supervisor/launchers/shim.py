@@ -21,6 +21,7 @@ The exit is recorded once all have ended.
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 import signal
@@ -31,6 +32,8 @@ import time
 PR_SET_CHILD_SUBREAPER = 36
 LEFTOVER_GRACE_S = 5.0
 RESEND_S = 1.0  # a SIGKILL is repeated, since processes may have been forked meanwhile
+SPAWN_DELAYS_S = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # while the machine has no process for the command
+NO_PROCESS = {errno.EAGAIN, errno.ENOMEM}
 RECORD_SIZE = 4096  # bytes reserved for the exit record, so that a full disk cannot lose it
 TYPE_CHECKING = False  # typing itself would cost milliseconds
 if TYPE_CHECKING:
@@ -74,7 +77,7 @@ class Shim:
             self._start()
         except (OSError, ValueError) as error:
             self._fail_to_start(error)
-        else:
+        if self.pid:
             self._watch()
         self._record_exit()
 
@@ -96,26 +99,55 @@ class Shim:
         os.write(log, spec["header"].encode("utf-8", "backslashreplace"))
         os.chdir(spec["cwd"])
         os.environ["PATH"] = spec["env"].get("PATH", os.defpath)  # where posix_spawnp looks for the command
-        self.pid = os.posix_spawnp(
-            spec["command"][0],
-            spec["command"],
-            spec["env"],
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_DUP2, log, 1),
-                (os.POSIX_SPAWN_DUP2, log, 2),
-            ],
-            setsid=True,
-            setsigmask=(),
-            setsigdef=RESET,
-        )
+        self._spawn(log)
         os.close(log)
+        if not self.pid:
+            return
         record = {"shim": identity(os.getpid()), "command": identity(self.pid), "started": time.time()}
         try:
             _write(self.folder, "process.json", record)
         except OSError:
             pass  # a full disk: the pid stays unknown, but the command runs and its exit is recorded
         os.close(READY)
+
+    def _spawn(self, log: int) -> None:
+        """Create the command's process; where the machine has none to give, wait and try again, unless we are stopped.
+
+        Raises:
+            OSError: The command cannot be started, or there was no process for it in all that time.
+        """
+        for delay in (*SPAWN_DELAYS_S, None):
+            try:
+                self.pid = os.posix_spawnp(
+                    self.spec["command"][0],
+                    self.spec["command"],
+                    self.spec["env"],
+                    file_actions=[
+                        (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                        (os.POSIX_SPAWN_DUP2, log, 1),
+                        (os.POSIX_SPAWN_DUP2, log, 2),
+                    ],
+                    setsid=True,
+                    setsigmask=(),
+                    setsigdef=RESET,
+                )
+            except OSError as error:
+                if error.errno not in NO_PROCESS or delay is None:
+                    raise
+                self._report_delay(error)
+                received = signal.sigtimedwait(HANDLED - {signal.SIGCHLD}, delay)
+                if received is not None:
+                    self.stop = "kill" if received.si_signo == signal.SIGQUIT else "stop"
+                    self.exit = {"ended": time.time(), "stop": self.stop, "error": "stopped before it started"}
+                    return
+            else:
+                return
+
+    def _report_delay(self, error: OSError) -> None:
+        try:
+            _write(self.folder, "process.json", {"shim": identity(os.getpid()), "delayed": error.strerror})
+        except OSError:
+            pass
 
     def _fail_to_start(self, error: OSError | ValueError) -> None:
         command = self.spec["command"][0]
@@ -129,7 +161,10 @@ class Shim:
             os.close(log)
         except OSError:
             pass
-        self.exit = {"exit_code": NOT_STARTED, "ended": time.time(), "error": reason}
+        if getattr(error, "errno", None) in NO_PROCESS:  # no fault of the command: it is lost, not failed
+            self.exit = {"ended": time.time(), "unseen": f"never started: {reason}"}
+        else:
+            self.exit = {"exit_code": NOT_STARTED, "ended": time.time(), "error": reason}
 
     def _watch(self) -> None:
         while self._reap():

@@ -14,7 +14,6 @@ from pmssm.supervisor.launchers.attempt_files import ATTEMPT_VARIABLE, read_iden
 from pmssm.supervisor.launchers.base import NeverStarted
 from pmssm.supervisor.launchers.local_attempt import LocalAttempt
 from pmssm.supervisor.launchers.process_identity import ProcessIdentity, find_by_environment
-from pmssm.supervisor.launchers.shim import NOT_STARTED
 from pmssm.supervisor.launchers.shim_pool import ShimPool
 from pmssm.supervisor.session.events import Exit
 from support.shim_attempts import (
@@ -136,13 +135,47 @@ def test_sending_to_an_attempt_that_has_ended_does_nothing(place: Workplace) -> 
     assert attempt.outcome().exit_code == 4
 
 
-def test_an_attempt_whose_shim_cannot_run_failed_and_names_its_log(
+def test_an_attempt_whose_shims_cannot_run_is_lost_and_names_their_log(
     place: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    outcome = place.attempt(place.spec("exit 0")).outcome()
-    assert outcome.exit_code == NOT_STARTED
-    assert outcome.error == f"its shim ended before it could start the command; see {place.folder}/shim.log"
+    before = open_descriptors()
+    attempt = place.attempt(place.spec("exit 0"))
+    outcome = attempt.outcome()
+    assert (outcome.exit_code, outcome.signal, outcome.error) == (None, None, None)
+    reason = "its shim ended before it could start the command"
+    assert outcome.unseen == f"never started: {reason}; see {place.folder}/shim.log"
+    expected = [f"{reason}; starting another (try {number} of 4)" for number in (2, 3, 4)]
+    assert attempt.local.take_messages() == expected
+    assert len(open_descriptors()) == len(before) + 1  # the test's own pidfd
+
+
+def test_a_command_starts_under_another_shim_where_one_was_killed_too_early(place: Workplace) -> None:
+    for number in range(10):
+        here = Workplace(place.path / str(number))
+        here.path.mkdir()
+        local, ready = LocalAttempt.start(here.folder, here.spec("echo started; exit 5"), ShimPool())
+        assert local._child is not None
+        os.kill(local._child, signal.SIGKILL)  # the interpreter has hardly started
+        try:
+            outcome = outcome_of(local)
+            if outcome.exit_code is None:  # it had claimed the attempt: nobody knows whether the command ran
+                continue
+            assert outcome.exit_code == 5
+            assert here.log_lines() == [HEADER.strip(), "started"]
+            assert "starting another (try 2 of 4)" in " ".join(local.take_messages())
+        finally:
+            os.close(ready)
+            here.end()
+
+
+def test_a_stop_before_another_shim_is_started_is_obeyed(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    attempt = place.attempt(place.spec("exit 0"))
+    wait_until(lambda: poll(attempt.local) is None and attempt.local.descriptor < 0)
+    attempt.local.request_stop("stop", 60)
+    outcome = attempt.outcome()
+    assert (outcome.error, outcome.stop) == ("stopped before it started", "stop")
 
 
 def test_a_start_that_is_impossible_is_an_error_and_costs_no_descriptor(

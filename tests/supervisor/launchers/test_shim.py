@@ -466,8 +466,8 @@ def test_however_full_the_disk_a_command_is_either_started_and_recorded_or_not_s
         assert (tmp_path / "starts").read_text() == "started\n"
         assert outcome.exit_code == 9
     else:
-        assert outcome.exit_code == NOT_STARTED
-        assert outcome.error
+        assert outcome.exit_code in (None, NOT_STARTED)
+        assert outcome.error or outcome.unseen
 
 
 def test_some_amount_of_room_starts_the_command_without_room_for_its_pid(tiny_disk: Path, tmp_path: Path) -> None:
