@@ -24,6 +24,8 @@ DATA_GROUP = "Data"
 TRAINING_GROUP = "Training"
 DISPLAY_GROUP = "Dashboard"
 
+MAX_CPU_SLOTS = 1024
+
 _POSITIVE = click.IntRange(min=1)
 
 
@@ -49,6 +51,10 @@ class ForegroundOptions:
     as_json: bool = option_field(
         "--json", group=FOREGROUND_GROUP, default=False, is_flag=True,
         help="With --headless: print events and progress as JSON lines.",
+    )  # fmt: skip
+    resume: bool = option_field(
+        "--continue", group=FOREGROUND_GROUP, default=False, is_flag=True,
+        help="With --headless: go on with the newest session, if there is one; start what has not succeeded.",
     )  # fmt: skip
     detach: bool = option_field(
         "--detach", group=FOREGROUND_GROUP, default=False, is_flag=True,
@@ -92,6 +98,10 @@ class SessionOptions:
         "--share-gpu", group=PLAN_GROUP, default=False, is_flag=True,
         help="Run several on one GPU while their expected memory fits.",
     )  # fmt: skip
+    cpu_slots: int | None = option_field(
+        "--cpu-slots", group=PLAN_GROUP, metavar="N", type=click.IntRange(1, MAX_CPU_SLOTS),
+        help="Use no GPU; run up to N at a time on the CPU.",
+    )  # fmt: skip
 
     on_finish: str | None = option_field(
         "--on-finish", group=SESSION_GROUP, metavar="CMD",
@@ -127,6 +137,10 @@ class SessionOptions:
     neutralino_lsp: bool = option_field(
         "--neutralino-lsp", group=DATA_GROUP, default=False, placeholders=PREPARE, is_flag=True,
         help="Keep points whose lightest sparticle is a neutralino.",
+    )  # fmt: skip
+    require: tuple[str, ...] = option_field(
+        "--require", group=DATA_GROUP, default=(), placeholders=PREPARE, multiple=True, metavar="CONDITION",
+        help="Keep points that satisfy a condition on any branch, for example 'SP_m_h > 0'; repeatable.",
     )  # fmt: skip
     tree: str | None = option_field(
         "--tree", group=DATA_GROUP, placeholders=PREPARE, metavar="NAME", help="Tree of ROOT files. [default: susy]"
@@ -197,6 +211,13 @@ class SessionOptions:
         """
         if self.no_parallel and self.share_gpu:
             raise CommandError("--no-parallel is one run at a time and --share-gpu several; give one of them")
+        if self.cpu_slots is not None:
+            uses_gpus = self.gpus is not None and self.gpus.strip().lower() != "none"
+            others = {"--gpus": uses_gpus, "--share-gpu": self.share_gpu, "--no-parallel": self.no_parallel}
+            for name in (name for name, is_given in others.items() if is_given):
+                raise CommandError(
+                    f"--cpu-slots runs several at a time, without a GPU; leave out {name}, or --cpu-slots"
+                )
 
     @property
     def parallel(self) -> bool:

@@ -42,6 +42,8 @@ SCAN_OPTIONS = [
     click.option("--y-transform", type=click.Choice(TRANSFORMS), default="none", show_default=True,
                  help="log: learn ln(y / y_ref).  Results are in physical units in any case."),
     click.option("--neutralino-lsp", is_flag=True, help="Keep points whose lightest sparticle is a neutralino."),
+    click.option("--require", multiple=True, metavar="CONDITION",
+                 help="Keep rows that satisfy a condition on any branch, such as 'SP_m_h > 0'; may be repeated."),
     click.option("--tree", default=TREE, show_default=True, help="Tree of ROOT files."),
     click.option("--branches", multiple=True, metavar="PATTERN|NAME=BRANCH",
                  help="Names of the branches; may be repeated.  [default: 'IN_*', '*']"),
@@ -75,6 +77,7 @@ def scan_selection(options: dict[str, Any]) -> ScanSelection:
     Raises:
         OptionError: The cuts leave no rows.
     """
+    from ..data.requirements import parse_requirement
     from ..data.scan_files import TESTING_ROWS, ScanSelection
     from ..data.targets import find_target
 
@@ -86,5 +89,6 @@ def scan_selection(options: dict[str, Any]) -> ScanSelection:
     return ScanSelection(
         target=target,
         max_rows=TESTING_ROWS if options["testing"] else None,
+        require=tuple(parse_requirement(text) for text in options["require"]),
         **{key: options[key] for key in ("neutralino_lsp", "tree", "branches", "n_datasets", "n_samples", "seed")},
     )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files import write_atomic
+from .columns import HIGGS_MASS
 from .lsp import LSP_CLASSES, UNKNOWN
 from .targets import FAILED, TARGETS, Target
 
@@ -94,6 +95,11 @@ def warning_lines(meta: Mapping[str, Any]) -> list[str]:
         known = "".join(f", or --target {name}," for name, target in TARGETS.items() if target.branch == branch)
         lines.append(f"{branch} is {FAILED} in {meta['minus_ones']:,} usable rows, as where a calculation failed; "
                      f"--target-above {FAILED}{known} drops them")  # fmt: skip
+    higgs = meta.get("failed_higgs", {})
+    if higgs.get("usable"):
+        lines.append(f"{HIGGS_MASS} is {FAILED} in {higgs['read']:,} rows, {higgs['usable']:,} of them usable: the "
+                     "mass of the Higgs boson could not be calculated; "
+                     f"--require '{HIGGS_MASS} > 0' drops them")  # fmt: skip
     if counts["copies"]:
         worst = max(meta["files"], key=lambda one: one["copies"])
         lines.append(

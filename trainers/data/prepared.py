@@ -89,7 +89,7 @@ def load_prepared(folder: Path) -> PreparedData:
     Raises:
         NotPreparedError: The arrays are missing or incomplete.
     """
-    remedy = f"run `python -m pmssm.trainers prepare --output {folder}`"
+    remedy = f"run `pmssm-surrogate prepare --output {folder}`"
     meta = read_meta(folder)
     if meta is None:
         raise NotPreparedError(

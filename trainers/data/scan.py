@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..log import LOGGER
-from .columns import PARAMETERS
+from ..progress import Progress
+from .columns import HIGGS_MASS, LSP_COLUMNS, PARAMETERS
 from .cuts import NOT_FINITE, apply_cuts
 from .duplicates import Keys, first_occurrences, point_keys
 from .lsp import classify
 from .reading import read_chunks
 from .row_spool import Rows, RowSpool
 from .scan_files import ScanSelection
+from .targets import FAILED
 
 VALIDATION_SHARE = 0.1
 WIDTH = len(PARAMETERS) + 2
@@ -40,6 +42,7 @@ class FileCount:
         duplicates: Usable rows whose point occurs in an earlier row.
         dropped: Dropped rows by cut.
         not_finite: By column, rows whose number is nan, infinite or too large for float32.
+        failed_higgs: Rows whose Higgs mass could not be calculated: `read`, and of them `usable`.
     """
 
     path: Path
@@ -48,6 +51,7 @@ class FileCount:
     duplicates: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     not_finite: Counter[str] = field(default_factory=Counter)
+    failed_higgs: Counter[str] = field(default_factory=Counter)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the counts for JSON."""
@@ -89,6 +93,11 @@ class Scan:
         """By column, numbers of all files that are not finite."""
         return _sum(one.not_finite for one in self.files)
 
+    @property
+    def failed_higgs(self) -> Counter[str]:
+        """Rows of all files whose Higgs mass could not be calculated: `read` and `usable`."""
+        return _sum(one.failed_higgs for one in self.files)
+
 
 def _sum(counters: Iterable[Counter[str]]) -> Counter[str]:
     total = Counter[str]()
@@ -108,8 +117,14 @@ def split(rows: int, seed: int) -> NDArray[np.bool_]:
     return is_val
 
 
-def read_scan(files: Sequence[Path], selection: ScanSelection, spool: RowSpool) -> Scan:
+def read_scan(files: Sequence[Path], selection: ScanSelection, spool: RowSpool, progress: Progress) -> Scan:
     """Read all files, write their usable rows to `spool`, and log a line per file.
+
+    Args:
+        files: Files to read.
+        selection: Rows and target to use.
+        spool: File for the rows.
+        progress: Says which file is being read.
 
     Raises:
         DataError: A file cannot be read, or no rows are left to train on.
@@ -121,9 +136,11 @@ def read_scan(files: Sequence[Path], selection: ScanSelection, spool: RowSpool) 
     for number, path in enumerate(files, start=1):
         count = FileCount(path)
         counts.append(count)
+        progress.task = f"Reading {path.name} ({number} of {len(files)})"
         limits = [limit for limit in (selection.n_samples, selection.max_rows and selection.max_rows - read) if limit]
         for rows in read_chunks(path, columns, tree=selection.tree, limit=min(limits, default=None)):
             usable = _select_usable(rows, selection, count)
+            progress.task = f"Reading {path.name} ({number} of {len(files)}): {count.read:,} rows"
             spool.append(usable)
             keys.append(point_keys(usable[:, :TARGET]))
             targets_and_classes.append(usable[:, TARGET:].copy())
@@ -136,6 +153,7 @@ def read_scan(files: Sequence[Path], selection: ScanSelection, spool: RowSpool) 
                 LOGGER.warning("--testing reads %s rows at most: %d more files were not read",
                                f"{selection.max_rows:,}", len(files) - number)  # fmt: skip
             break
+    progress.task = f"Looking for copies among {spool.rows:,} points"
     return _split_scan(spool, counts, np.concatenate(keys), np.concatenate(targets_and_classes), selection.seed)
 
 
@@ -143,12 +161,16 @@ def _select_usable(rows: Rows, selection: ScanSelection, count: FileCount) -> Ro
     """Return the usable rows in the form of the spool, shape (k, 21), and update `count`.
 
     Args:
-        rows: Rows of the file, shape (n, 24).
+        rows: Rows of the file, with the columns of `selection`.
         selection: Target and cuts.
         count: Counts of this file.
     """
-    points, lsp = rows[:, : TARGET + 1], rows[:, TARGET + 1 :]
-    result = apply_cuts(points, selection.target, lsp[:, 0] if selection.neutralino_lsp else None)
+    positions = selection.positions()
+    points, lsp = rows[:, : TARGET + 1], rows[:, [positions[name] for name in LSP_COLUMNS]]
+    violations = {f"not {one}": one.violated(rows[:, positions[one.column]]) for one in selection.require}
+    result = apply_cuts(points, selection.target, lsp[:, 0] if selection.neutralino_lsp else None, violations)
+    has_failed = rows[:, positions[HIGGS_MASS]] == FAILED
+    count.failed_higgs.update(read=int(has_failed.sum()), usable=int((has_failed & result.usable).sum()))
     count.read += len(rows)
     count.usable += int(result.usable.sum())
     count.dropped.update(result.dropped)

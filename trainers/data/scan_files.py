@@ -13,8 +13,9 @@ from importlib import resources
 from pathlib import Path
 
 from ..errors import DataError
-from .columns import LSP_COLUMNS, LSP_TYPE, TREE, Column, parameter_columns
+from .columns import HIGGS_MASS, LSP_COLUMNS, LSP_TYPE, PARAMETERS, TREE, Column, parameter_columns
 from .reading import FORMAT_NAMES, SUFFIXES
+from .requirements import Requirement
 from .targets import TARGETS, Target
 
 FORMAT = 2
@@ -37,6 +38,7 @@ class ScanSelection:
         n_samples: Largest number of rows per file; None: all.
         max_rows: Largest number of rows in total; None: all.
         seed: Seed of the split.
+        require: Conditions that usable rows satisfy.
     """
 
     target: Target = TARGETS["relic_density"]
@@ -47,11 +49,26 @@ class ScanSelection:
     n_samples: int | None = None
     max_rows: int | None = None
     seed: int = 42
+    require: tuple[Requirement, ...] = ()
 
     def columns(self) -> tuple[Column, ...]:
-        """Return the columns to read: 19 parameters, the target, type and composition of the LSP."""
-        lsp = (Column(name, (name,), required=self.neutralino_lsp and name == LSP_TYPE) for name in LSP_COLUMNS)
-        return parameter_columns(self.branches, also=(Column(self.target.branch, (self.target.branch,)), *lsp))
+        """Return the columns to read: 19 parameters, the target, and in any order what the cuts and the report need."""
+        alternatives = {self.target.branch: f"another --target ({', '.join(TARGETS)})"}
+        if self.neutralino_lsp:
+            alternatives.setdefault(LSP_TYPE, "leave out --neutralino-lsp")
+        for one in self.require:
+            if one.column not in PARAMETERS:
+                alternatives.setdefault(one.column, "leave out --require")
+        required = (Column(name, (name,), alternative=text) for name, text in alternatives.items())
+        optional = (
+            Column(name, (name,), required=False) for name in (*LSP_COLUMNS, HIGGS_MASS) if name not in alternatives
+        )
+        return parameter_columns(self.branches, also=(*required, *optional))
+
+    def positions(self) -> dict[str, int]:
+        """Return the place of each of `columns` by its name; of two with one name, the first."""
+        names = [column.name for column in self.columns()]
+        return {name: names.index(name) for name in names}
 
 
 def natural_key(path: Path) -> list[tuple[bool, int, str]]:
@@ -109,5 +126,8 @@ def fingerprint(files: Sequence[Path], selection: ScanSelection) -> str:
     format.
     """
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    identity = {"format": FORMAT, "files": stats, "choice": asdict(selection)}
+    choice = asdict(selection)
+    if not selection.require:
+        del choice["require"]  # such arrays are the same as before there were conditions
+    identity = {"format": FORMAT, "files": stats, "choice": choice}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..log import LOGGER
+from ..progress import log_progress
 from .columns import PARAMETERS
 from .data_report import class_counts, target_statistics
 from .row_spool import Rows, RowSpool
@@ -117,15 +118,18 @@ def survey(folder: Path, files: Sequence[Path], selection: ScanSelection) -> Ite
     Raises:
         DataError: A file cannot be read, or there is nothing to learn.
     """
-    with RowSpool(folder, WIDTH) as spool:
-        scan = read_scan(files, selection, spool)
+    with log_progress() as progress, RowSpool(folder, WIDTH) as spool:
+        scan = read_scan(files, selection, spool, progress)
+        progress.task = f"Describing {spool.rows:,} points"
         train, val = Subset(scan, TRAIN, selection.target), Subset(scan, VAL, selection.target)
         scaling = fit_standardizer(train.learned_rows)
         if scaling.std[-1] == 0:
             where = f"{files[0]}{' …' if files[1:] else ''}"
             raise DataError(f"{where}: {selection.target.branch} has the same value in all {len(train)} training "
                             "rows, so there is nothing to learn; provide more rows")  # fmt: skip
-        yield Survey(train, val, scaling, _describe(scan, scaling, selection))
+        description = _describe(scan, scaling, selection)
+        progress.task = f"Writing the arrays of {spool.rows:,} points"
+        yield Survey(train, val, scaling, description)
 
 
 def _describe(scan: Scan, scaling: Standardizer, selection: ScanSelection) -> dict[str, Any]:
@@ -134,6 +138,7 @@ def _describe(scan: Scan, scaling: Standardizer, selection: ScanSelection) -> di
         "parameters": list(PARAMETERS),
         "target": selection.target.as_dict(),
         "neutralino_lsp": selection.neutralino_lsp,
+        "require": [str(one) for one in selection.require],
         **{key: value.tolist() for key, value in vars(scaling).items()},
         "constant": [name for name, std in zip(PARAMETERS, scaling.std, strict=False) if std == 0],
         "counts": {
@@ -145,6 +150,7 @@ def _describe(scan: Scan, scaling: Standardizer, selection: ScanSelection) -> di
         },
         "conflicts": scan.conflicts,
         "minus_ones": int((scan.targets[kept] == FAILED).sum()),
+        "failed_higgs": dict(scan.failed_higgs),
         "cuts": dict(scan.dropped),
         "not_finite": dict(scan.not_finite),
         "files": [one.as_dict() for one in scan.files],

@@ -68,7 +68,9 @@ def build_report(session: Path, data: Path, output: Path) -> None:
             f"{run.name}_true_vs_predicted": true_against_predicted(run, true, target),
             f"{run.name}_residuals": residuals(run, true, points[:, varied], names, target),
         }
-    page = Environment(autoescape=True).from_string((resources.files(__package__) / "page.html").read_text())
+    page = Environment(autoescape=True).from_string(
+        (resources.files(__package__) / "page.html").read_text(encoding="utf-8")
+    )
     html = page.render(
         label=target.label,
         subtitle=f"{session.name}: {len(true):,} validation points, {len(prepared.train_targets):,} training points",
