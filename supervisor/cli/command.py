@@ -10,7 +10,7 @@ from typing import IO, Any, TypeVar
 
 import click
 
-from ..errors import UserError
+from ..errors import NO_PROCESS, UserError, is_process_limit
 from .output import echo_error, prepare_output
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -90,6 +90,10 @@ class CommandGroup(click.Group):
             if error.filename is not None:
                 raise
             raise CommandError("the present folder was deleted; go to another one") from None
+        except (OSError, RuntimeError) as error:
+            if not is_process_limit(error):
+                raise
+            raise CommandError(NO_PROCESS) from None
 
 
 @contextlib.contextmanager

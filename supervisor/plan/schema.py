@@ -145,7 +145,7 @@ class RunPlan(BaseModel):
     )
     retries: int = Field(default=0, ge=0, description="New attempts after crashes.")
     retry_exit_codes: tuple[Annotated[int, Field(ge=1, le=255)], ...] = Field(
-        default=(), description="Exit codes that count as a crash. A signal always does."
+        default=(), description="Exit codes that count as a crash. A signal and an unknown end (`lost`) always do."
     )
     retry_delay_s: float = Field(
         default=10.0, ge=0, le=86_400, description="Delay before the first retry, s. It doubles each time."

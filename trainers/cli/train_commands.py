@@ -110,7 +110,8 @@ Train {recipe.summary}. If --output contains a checkpoint, the training is resum
 A resume needs the same data and settings. On the CPU, with the same --threads, it gives the same bits as a training
 without a break. {epochs}
 
-SIGTERM or SIGINT: write a checkpoint, then exit with 143 or 130."""
+SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 or SIGXCPU: write a checkpoint, then exit with 128 + the signal's number,
+for example 143 after SIGTERM."""
     return click.command(name, cls=TrainCommand, help=text)(command)
 
 

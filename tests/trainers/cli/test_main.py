@@ -228,6 +228,17 @@ def test_a_nan_loss_ends_with_exit_1_and_one_line(prepared: Path, tmp_path: Path
     assert not (tmp_path / "result.json").exists()
 
 
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT, signal.SIGXCPU])
+def test_the_warning_of_a_batch_system_ends_with_a_checkpoint_and_128_plus_n(
+    number: signal.Signals, prepared: Path, tmp_path: Path, start_cli: Start
+) -> None:
+    name = next(iter(SETTINGS))
+    arguments = (name, "--data", prepared, "--threads", 1, *SETTINGS[name], "--output", tmp_path, "--epochs", 2000)
+    status, output = interrupt(start_cli, arguments, number, "Epoch 0001")
+    assert status == 128 + number, output
+    assert f"Stopped by {number.name}" in output and "Checkpoint saved at epoch" in output
+
+
 def test_sigint_ends_with_130_and_a_second_trainer_is_kept_out(
     prepared: Path, tmp_path: Path, cli: Run, start_cli: Start
 ) -> None:
