@@ -47,7 +47,7 @@ def create_session(logs: Path, options: SessionOptions) -> tuple[SessionFolder, 
     try:
         logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = EngineLock(logs)
-        free = _acquire(lock, logs)
+        free = acquire_lock(lock, logs)
     except OSError as error:
         raise SessionError(f"{logs}: cannot write there: {error.strerror}; choose another folder with --logs") from None
     try:
@@ -73,6 +73,7 @@ def slot_request(options: SessionOptions, plan: Plan, environment: Mapping[str, 
         inherited=environment.get("CUDA_VISIBLE_DEVICES"),
         parallel=options.parallel,
         share=options.share_gpu,
+        cpu_slots=options.cpu_slots,
     )
 
 
@@ -97,7 +98,7 @@ def _check_data(patterns: Sequence[str]) -> None:
             raise SessionError(f"--data {pattern}: no such file; give scan files, a folder, or a quoted glob")
 
 
-def _acquire(lock: EngineLock, logs: Path) -> bool:
+def acquire_lock(lock: EngineLock, logs: Path) -> bool:
     """Return whether we hold the lock; an idle engine of a finished session is stopped first."""
     if lock.acquire():
         return True

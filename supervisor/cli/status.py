@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import click
-
 from ..formatting import duration, number, table
 from ..gpus.models import Gpu
 from ..ipc.engine_lock import EngineLock
@@ -15,6 +13,7 @@ from ..session.offline import read_snapshot, session_table
 from ..session.snapshot import RunView, Snapshot
 from ..session.summary import page_lines, read_summary, results_table
 from .command import CommandError
+from .output import ascii_json, echo
 
 
 def print_status(logs: Path, stamp: str | None, *, as_json: bool) -> None:
@@ -25,7 +24,7 @@ def print_status(logs: Path, stamp: str | None, *, as_json: bool) -> None:
     """
     snapshot = _snapshot_without_engine(logs, stamp) or _snapshot_from_engine(logs, stamp)
     if as_json:
-        click.echo(snapshot.model_dump_json(indent=2))
+        echo(ascii_json(snapshot.model_dump_json(indent=2)))
         return
     folder = SessionFolder(logs, snapshot.session)
     summary = read_summary(folder)
@@ -35,7 +34,7 @@ def print_status(logs: Path, stamp: str | None, *, as_json: bool) -> None:
         *page_lines(summary, folder.path.absolute()),
         *(["", *results] if results else []),
     ]
-    click.echo("\n".join(lines))
+    echo("\n".join(lines))
 
 
 def _snapshot_without_engine(logs: Path, stamp: str | None) -> Snapshot | None:
@@ -73,19 +72,22 @@ def print_sessions(logs: Path) -> None:
     rows = session_table(logs)
     if not rows:
         raise CommandError(f"{logs}: no session here; start one with `pmssm-supervise`, or name its folder with --logs")
-    click.echo("\n".join(table(("session", "name", "state", "result", "size"), rows)))
+    echo("\n".join(table(("session", "name", "state", "result", "size"), rows)))
 
 
 def status_lines(snapshot: Snapshot) -> list[str]:
-    """Return the session, its runs and its GPUs as tables."""
+    """Return the session, its runs and its GPUs as tables; columns that no run fills are left out."""
     owner = f"engine {snapshot.engine_pid}" if snapshot.engine_pid else "no engine"
     mode = snapshot.mode or "slots not chosen yet"
     lines = [f"session {snapshot.session} ({snapshot.name}): {snapshot.state}, {mode}, {owner}"]
     lines += [f"note: {note}" for note in snapshot.notes]
-    lines += ["", *table(_HEAD, [_run_row(name, run, snapshot.taken_at) for name, run in snapshot.runs.items()])]
+    rows = [_run_row(name, run, snapshot.taken_at) for name, run in snapshot.runs.items()]
+    filled = [column for column in range(len(_HEAD)) if any(row[column] for row in rows)]
+    head, *body = ([row[column] for column in filled] for row in (_HEAD, *rows))
+    lines += ["", *table(head, body)]
     if snapshot.gpus:
         lines += ["", *table(_GPU_HEAD, [_gpu_row(gpu) for gpu in snapshot.gpus])]
-    elif snapshot.engine_pid and snapshot.gpu_error:
+    elif snapshot.engine_pid and snapshot.gpu_error and not any(snapshot.gpu_error in note for note in snapshot.notes):
         lines += ["", f"no GPU readings: {snapshot.gpu_error}"]
     return [*lines, "", f"files: {snapshot.folder}"]
 

@@ -82,12 +82,13 @@ class Client:
             self._writer.write(request.model_dump_json().encode() + b"\n")
             await self._writer.drain()
             return await asyncio.wait_for(self._receive(), REQUEST_DEADLINE_S)
-        except ConnectionLost:
-            raise
         except TimeoutError:
             raise EngineUnavailable(f"the engine did not answer within {REQUEST_DEADLINE_S:.0f} s") from None
         except OSError as error:
-            raise _connection_lost(error) from None
+            lost = error if isinstance(error, ConnectionLost) else _connection_lost(error)
+            if isinstance(request, Subscribe):  # nobody waits for the effect of a command
+                raise lost from None
+            raise ConnectionLost(f"{lost}; `status` shows whether the command was executed") from None
 
     async def _receive(self) -> bytes:
         try:
@@ -101,4 +102,4 @@ class Client:
 
 def _connection_lost(error: OSError | None = None) -> ConnectionLost:
     reason = f" ({error.strerror})" if error is not None else ""
-    return ConnectionLost(f"the engine closed the connection{reason}; `status` shows whether the command was executed")
+    return ConnectionLost(f"the engine closed the connection{reason}")

@@ -7,7 +7,7 @@ import pwd
 import subprocess
 import sys
 
-from ..session.folder import SessionError, SessionFolder
+from ..session.folder import SessionError, SessionFolder, SessionSettings
 
 
 def spawn_engine(folder: SessionFolder) -> subprocess.Popen[bytes]:
@@ -18,9 +18,7 @@ def spawn_engine(folder: SessionFolder) -> subprocess.Popen[bytes]:
     Raises:
         SessionError: The session belongs to another user, whose runs would then be ours, or cannot be written.
     """
-    settings = folder.load_settings()
-    if settings.owner not in (None, os.getuid()):
-        raise SessionError(f"{folder.path}: is the session of {_user_name(settings.owner)}; go on with it as that user")
+    settings = load_own_settings(folder)
     kept = {name: os.environ[name] for name in ("XDG_RUNTIME_DIR", "TMPDIR") if name in os.environ}
     try:
         output = folder.engine_output.open("ab")
@@ -36,6 +34,18 @@ def spawn_engine(folder: SessionFolder) -> subprocess.Popen[bytes]:
             env={**settings.environment, **kept},
             start_new_session=True,
         )
+
+
+def load_own_settings(folder: SessionFolder) -> SessionSettings:
+    """Load the settings of a session of ours.
+
+    Raises:
+        SessionError: It belongs to another user, or its settings cannot be read.
+    """
+    settings = folder.load_settings()
+    if settings.owner not in (None, os.getuid()):
+        raise SessionError(f"{folder.path}: is the session of {_user_name(settings.owner)}; go on with it as that user")
+    return settings
 
 
 def _user_name(uid: int) -> str:

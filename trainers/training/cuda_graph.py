@@ -26,37 +26,25 @@ class CudaGraphStep:
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
 
     def __call__(self, rows: int) -> None:
-<<<<<<< HEAD
         """Make one update with the next `rows` rows.
 
         Raises:
             torch.OutOfMemoryError: The rows do not fit into the memory of the GPU.
         """
-        if rows not in self._graphs:
-            self._graphs[rows] = self._capture(rows)
-        self._graphs[rows].replay()
-
-    def _capture(self, rows: int) -> torch.cuda.CUDAGraph:
-        side_stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side_stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side_stream):
-=======
-        """Nothing; one update on the next `rows` rows. Raises torch.OutOfMemoryError where they don't fit."""
         with one_memory_error():
             if rows not in self._graphs:
                 self._graphs[rows] = self._capture(rows)
             self._graphs[rows].replay()
 
     @cached_property
-    def _side(self) -> torch.cuda.Stream:
+    def _side_stream(self) -> torch.cuda.Stream:
         """The stream of all warm-ups: cuBLAS keeps a workspace of its own, 32 MiB on an H100, for each stream."""
         return torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
     def _capture(self, rows: int) -> torch.cuda.CUDAGraph:
-        side = self._side
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
->>>>>>> g_gpu
+        side_stream = self._side_stream
+        side_stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side_stream):
             self._warm_up(rows)
         torch.cuda.current_stream().wait_stream(side_stream)
         graph = torch.cuda.CUDAGraph()
