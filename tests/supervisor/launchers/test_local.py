@@ -80,9 +80,10 @@ def test_an_attempt_is_started_and_watched_to_its_end(place: Workplace) -> None:
 
 
 def test_the_end_of_an_attempt_leaves_no_descriptor_and_no_zombie(place: Workplace) -> None:
-    before = open_descriptors()
-    local, ready = LocalAttempt.start(place.folder, place.spec("exit 0"), ShimPool())
+    before, shims = open_descriptors(), ShimPool()
+    local, ready = LocalAttempt.start(place.folder, place.spec("exit 0"), shims)
     outcome_of(local)
+    shims.close()
     shim_pid = json.loads((place.folder / "process.json").read_text())["shim"]["pid"]
     os.close(ready)
     assert open_descriptors() == before
