@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import click
-
 from ..dashboard.config import DashboardConfig, config_path, load_config
 from ..ipc.connection import session_to_serve
 from .command import CommandError
+from .printing import echo
 from .session_options import DisplayOptions
 
 
@@ -36,7 +35,7 @@ def serve_dashboard(logs: Path, stamp: str | None, display: DisplayOptions, port
 
     session_to_serve(logs, reopen=True, stamp=stamp)
     command = tab_command(logs, stamp, dashboard_config(display).model_dump_json(), control=control)
-    run_web(command, port, control=control, write=click.echo)
+    run_web(command, port, control=control, write=echo)
 
 
 def has_terminal() -> bool:

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import click
-
 from ..gpus.models import Gpu, GpuReading
 from ..gpus.poller import read_gpus
 from ..gpus.slot_selection import SlotSelection, is_memory_held, select_slots
 from ..plan.loader import builtin_plan, load_plan
 from .new_session import slot_request
+from .printing import echo
 from .session_options import PREPARE_OPTIONS, SessionOptions
 
 _HEADINGS = ("GPU", "name", "uuid", "memory used / total", "use", "used by")
@@ -50,7 +49,7 @@ def run_check(options: SessionOptions, histogram: Path | None) -> int:
     reading = read_gpus()
     selection = select_slots(reading, slot_request(options, plan, os.environ))
     placements = [(name, run.slot) for name, run in plan.runs.items()]
-    click.echo("\n".join(report(reading, selection, placements)))
+    echo("\n".join(report(reading, selection, placements)))
     arguments = options.placeholders()[PREPARE_OPTIONS]
     if histogram is not None:
         arguments += ["--histogram", str(histogram.absolute())]
@@ -59,7 +58,7 @@ def run_check(options: SessionOptions, histogram: Path | None) -> int:
 
 def _check_data(arguments: Sequence[str]) -> int:
     """Run the trainers' own check of scan files, which prints its findings, and return its exit code."""
-    click.echo("\nData:")
+    echo("\nData:")
     command = [sys.executable, "-P", "-m", "pmssm.trainers", "check", *arguments]
     sys.stdout.flush()
     return subprocess.run(command, check=False).returncode

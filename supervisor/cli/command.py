@@ -11,6 +11,7 @@ from typing import IO, Any, TypeVar
 import click
 
 from ..errors import UserError
+from ..formatting import printable_line
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,7 +23,7 @@ class CommandError(click.ClickException):
 
     def show(self, file: IO[str] | None = None) -> None:
         """Print the line."""
-        click.echo(f"pmssm-supervise: {self.message}", err=True, file=file)
+        click.echo(f"pmssm-supervise: {printable_line(self.message)}", err=True, file=file)
 
 
 class GroupedOption(click.Option):

@@ -7,8 +7,6 @@ import contextlib
 import time
 from pathlib import Path
 
-import click
-
 from ..ipc.client import Client, EngineUnavailable
 from ..ipc.connection import open_client
 from ..ipc.messages import Down, Start
@@ -19,6 +17,7 @@ from ..session.lookup import current_session, is_finished
 from ..session.state import ALIVE, RunState
 from .command import CommandError
 from .engine_requests import fetch_snapshot, send_command
+from .printing import echo
 
 DOWN_MARGIN_S = 60.0  # added to the longest grace period of the plan
 WAITING_MESSAGE_S = 5.0
@@ -48,14 +47,14 @@ def end_session(logs: Path) -> None:
     """
     folder = current_session(logs)  # None also if it was deleted while its engine lives
     if folder is not None and is_finished(folder):
-        click.echo(f"session {folder.stamp} has finished already")
+        echo(f"session {folder.stamp} has finished already")
         return
     grace = max(run.stop_grace_s for run in folder.load_plan().runs.values()) if folder is not None else MAX_GRACE_S
     try:
         asyncio.run(asyncio.wait_for(_end(logs, folder), grace + DOWN_MARGIN_S))
     except TimeoutError:
         raise CommandError("some processes survive SIGKILL; `status` shows which") from None
-    click.echo("the session has ended")
+    echo("the session has ended")
 
 
 async def _end(logs: Path, folder: SessionFolder | None) -> None:
@@ -63,7 +62,7 @@ async def _end(logs: Path, folder: SessionFolder | None) -> None:
         pid = (await client.snapshot()).engine_pid
         engine = ProcessIdentity.of(pid) if pid is not None else None
         reply = await client.command(Down())
-        click.echo(reply.message)
+        echo(reply.message)
         with contextlib.suppress(EngineUnavailable):  # it exits as soon as the session has ended
             await _wait_until_finished(client)
     while folder is not None and not is_finished(folder):
@@ -83,4 +82,4 @@ async def _wait_until_finished(client: Client) -> None:
         if time.monotonic() - shown > WAITING_MESSAGE_S:
             shown = time.monotonic()
             alive = [name for name, run in snapshot.runs.items() if run.state in ALIVE]
-            click.echo(f"waiting for {', '.join(alive)}")
+            echo(f"waiting for {', '.join(alive)}")

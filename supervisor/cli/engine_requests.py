@@ -6,13 +6,12 @@ import asyncio
 import contextlib
 from pathlib import Path
 
-import click
-
 from ..ipc.client import ConnectionLost
 from ..ipc.connection import open_client
 from ..ipc.messages import Command, Reply
 from ..session.snapshot import Snapshot
 from .command import CommandError
+from .printing import echo
 
 
 async def fetch_snapshot(logs: Path, *, reopen: bool = False, stamp: str | None = None) -> Snapshot:
@@ -48,4 +47,4 @@ def send_command(logs: Path, command: Command, stamp: str | None = None) -> None
     reply = asyncio.run(send())
     if not reply.ok:
         raise CommandError(reply.message)
-    click.echo(reply.message)
+    echo(reply.message)

@@ -18,9 +18,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def _absolute(context: click.Context, _option: click.Parameter, value: Path | None) -> Path:
     try:
-        return (value or context.obj or Path("logs")).absolute()
+        folder: Path = (value or context.obj or Path("logs")).absolute()
     except FileNotFoundError:
         raise CommandError("the present folder was deleted; go to another one") from None
+    try:
+        folder.stat()
+    except (FileNotFoundError, ValueError):
+        pass  # a folder that is not there yet
+    except OSError as error:  # a circle of links, a name that is too long, a folder that we may not enter
+        raise CommandError(f"{folder}: cannot be used: {error.strerror}; choose another folder with --logs") from None
+    return folder
 
 
 class _Folder(click.Path):

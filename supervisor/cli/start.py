@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import click
-
 from .attach import dashboard_config, has_terminal, show_dashboard
 from .command import CommandError
 from .engine_requests import fetch_snapshot
 from .new_session import create_session
+from .printing import echo
 from .session_options import DisplayOptions, ForegroundOptions, SessionOptions
 
 
@@ -37,7 +36,7 @@ def start_session(logs: Path, options: SessionOptions, foreground: ForegroundOpt
         show_dashboard(logs, None, config)
         return 0
     snapshot = asyncio.run(fetch_snapshot(logs))
-    click.echo(f"session {snapshot.session} runs in the background; `pmssm-supervise attach` shows it")
+    echo(f"session {snapshot.session} runs in the background; `pmssm-supervise attach` shows it")
     return 0
 
 

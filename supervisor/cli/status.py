@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import click
-
-from ..formatting import duration, number, table
+from ..formatting import duration, number, printable_line, table
 from ..gpus.models import Gpu
 from ..ipc.engine_lock import EngineLock
 from ..session.folder import SessionFolder
@@ -15,6 +13,7 @@ from ..session.offline import read_snapshot, session_table
 from ..session.snapshot import RunView, Snapshot
 from ..session.summary import page_lines, read_summary, results_table
 from .command import CommandError
+from .printing import echo
 
 
 def print_status(logs: Path, stamp: str | None, *, as_json: bool) -> None:
@@ -25,7 +24,7 @@ def print_status(logs: Path, stamp: str | None, *, as_json: bool) -> None:
     """
     snapshot = _snapshot_without_engine(logs, stamp) or _snapshot_from_engine(logs, stamp)
     if as_json:
-        click.echo(snapshot.model_dump_json(indent=2))
+        echo(snapshot.model_dump_json(indent=2))
         return
     folder = SessionFolder(logs, snapshot.session)
     summary = read_summary(folder)
@@ -35,7 +34,7 @@ def print_status(logs: Path, stamp: str | None, *, as_json: bool) -> None:
         *page_lines(summary, folder.path.absolute()),
         *(["", *results] if results else []),
     ]
-    click.echo("\n".join(lines))
+    echo("\n".join(lines))
 
 
 def _snapshot_without_engine(logs: Path, stamp: str | None) -> Snapshot | None:
@@ -73,15 +72,15 @@ def print_sessions(logs: Path) -> None:
     rows = session_table(logs)
     if not rows:
         raise CommandError(f"{logs}: no session here; start one with `pmssm-supervise`, or name its folder with --logs")
-    click.echo("\n".join(table(("session", "name", "state", "result", "size"), rows)))
+    echo("\n".join(table(("session", "name", "state", "result", "size"), rows)))
 
 
 def status_lines(snapshot: Snapshot) -> list[str]:
     """Return the session, its runs and its GPUs as tables."""
     owner = f"engine {snapshot.engine_pid}" if snapshot.engine_pid else "no engine"
     mode = snapshot.mode or "slots not chosen yet"
-    lines = [f"session {snapshot.session} ({snapshot.name}): {snapshot.state}, {mode}, {owner}"]
-    lines += [f"note: {note}" for note in snapshot.notes]
+    lines = [f"session {snapshot.session} ({printable_line(snapshot.name)}): {snapshot.state}, {mode}, {owner}"]
+    lines += [f"note: {printable_line(note)}" for note in snapshot.notes]
     lines += ["", *table(_HEAD, [_run_row(name, run, snapshot.taken_at) for name, run in snapshot.runs.items()])]
     if snapshot.gpus:
         lines += ["", *table(_GPU_HEAD, [_gpu_row(gpu) for gpu in snapshot.gpus])]

@@ -7,6 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
+from ..formatting import printable
 from .config import DashboardConfig
 
 
@@ -31,6 +32,6 @@ def run_dashboard(logs: Path, stamp: str | None, settings: DashboardConfig, *, r
     app = Dashboard(EngineSource(logs, stamp), settings=settings, read_only=read_only)
     exit_message = app.run()
     if exit_message:
-        sys.stdout.write(f"{exit_message}\n")
+        sys.stdout.write(f"{printable(exit_message)}\n")
     if app.return_code:
         raise SystemExit(app.return_code)

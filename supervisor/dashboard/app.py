@@ -24,6 +24,7 @@ from .data.current_session import CurrentSession
 from .data.session_source import EngineUnreachable, SessionSource, watch_snapshots
 from .loss_control import LossControl
 from .preferences import Preferences
+from .rendering.control_filter import ControlFilter
 from .rendering.format import plain_text
 from .run_control import RunControl
 from .screens.confirm import Confirmation, ConfirmScreen
@@ -178,7 +179,7 @@ class Dashboard(App[str]):
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Return the filters of every drawn line."""
-        return [*super().get_line_filters(), *self.preferences.line_filters]
+        return [*super().get_line_filters(), *self.preferences.line_filters, ControlFilter()]
 
     def _write_to_terminal(self, sequence: str) -> None:
         if self._driver is not None and not self.is_headless:
