@@ -12,6 +12,7 @@ from pathlib import Path
 from ..logs.follower import LogFollower
 from ..session.folder import SessionError, SessionFolder
 from ..session.lookup import find_session
+from .printing import warn_of_incomplete_session
 
 POLL_S = 0.2
 
@@ -32,6 +33,7 @@ def print_log(
     Raises:
         SessionError: There is no session, no such run, or no log yet.
     """
+    warn_of_incomplete_session(logs)
     folder = find_session(logs, stamp)
     if folder is None:
         raise SessionError(f"{logs}: no session here; start one with `pmssm-supervise`, or name its folder with --logs")

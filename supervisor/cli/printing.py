@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from ..formatting import printable
@@ -15,3 +17,12 @@ def echo(text: str, *, err: bool = False) -> None:
         err: Whether it goes to standard error.
     """
     click.echo(printable(text), err=err)
+
+
+def warn_of_incomplete_session(logs: Path) -> None:
+    """Warn if the newest folder of a session is passed over, because no session was started in it."""
+    from ..session.lookup import newest_incomplete  # noqa: PLC0415 - pydantic, which --help does without
+
+    folder = newest_incomplete(logs)
+    if folder is not None:
+        echo(f"pmssm-supervise: {folder.path}: is no session (incomplete), passed over; {folder.remedy}", err=True)

@@ -13,7 +13,7 @@ from ..session.offline import read_snapshot, session_table
 from ..session.snapshot import RunView, Snapshot
 from ..session.summary import page_lines, read_summary, results_table
 from .command import CommandError
-from .printing import echo
+from .printing import echo, warn_of_incomplete_session
 
 
 def print_status(logs: Path, stamp: str | None, *, as_json: bool) -> None:
@@ -22,6 +22,7 @@ def print_status(logs: Path, stamp: str | None, *, as_json: bool) -> None:
     Raises:
         UserError: There is no such session, or its files are damaged.
     """
+    warn_of_incomplete_session(logs)
     snapshot = _snapshot_without_engine(logs, stamp) or _snapshot_from_engine(logs, stamp)
     if as_json:
         echo(snapshot.model_dump_json(indent=2))

@@ -98,6 +98,16 @@ class SessionFolder:
         """The standard error of a detached engine; empty unless something went wrong."""
         return self.path / "engine.log"
 
+    @property
+    def is_incomplete(self) -> bool:
+        """True for a folder in which no session was ever started: it lacks a plan or settings, and has no journal."""
+        return not (self.plan.is_file() and self.settings.is_file()) and not self.journal.exists()
+
+    @property
+    def remedy(self) -> str:
+        """What a user can do about a session that cannot be read."""
+        return f"to go on without this session, move {self.path.name} out of {self.logs}"
+
     def run_log(self, run: str) -> Path:
         """Return the log of a run, which all its attempts append to."""
         return self.logs / f"{run}_{self.stamp}.log"
@@ -119,7 +129,7 @@ class SessionFolder:
         try:
             return load_plan(self.plan)
         except PlanError as error:
-            raise SessionError(str(error)) from None
+            raise SessionError(f"{error}; {self.remedy}") from None
 
     def load_settings(self) -> SessionSettings:
         """Load the settings with which the session was created.
@@ -130,11 +140,13 @@ class SessionFolder:
         try:
             return SessionSettings.model_validate(json.loads(self.settings.read_bytes()))
         except OSError as error:
-            raise SessionError(f"{self.settings}: cannot read the session's settings: {error.strerror}") from None
+            raise SessionError(
+                f"{self.settings}: cannot read the session's settings: {error.strerror}; {self.remedy}"
+            ) from None
         except ValidationError as error:
-            raise SessionError(f"{self.settings}: damaged: {error.errors()[0]['msg']}") from None
+            raise SessionError(f"{self.settings}: damaged: {error.errors()[0]['msg']}; {self.remedy}") from None
         except ValueError as error:
-            raise SessionError(f"{self.settings}: damaged: {error}") from None
+            raise SessionError(f"{self.settings}: damaged: {error}; {self.remedy}") from None
 
 
 def list_sessions(logs: Path) -> list[SessionFolder]:

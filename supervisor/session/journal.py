@@ -40,7 +40,9 @@ def read_journal(path: Path) -> list[Event]:
             events.append(_events.validate_json(line))
         except ValidationError as error:
             problem = error.errors()[0]["msg"]
-            raise JournalError(f"{path}: line {number} is damaged ({problem}); the session cannot be resumed") from None
+            raise JournalError(
+                f"{path}: line {number} is damaged ({problem}); the session cannot be resumed; {_remedy(path)}"
+            ) from None
     return events
 
 
@@ -63,6 +65,12 @@ def _whole_lines(path: Path) -> list[bytes]:
         raise JournalError(
             f"{path}: cannot be read ({error.strerror}); only the user who started the session can"
         ) from None
+    except OSError as error:
+        raise JournalError(f"{path}: cannot be read ({error.strerror}); {_remedy(path)}") from None
+
+
+def _remedy(path: Path) -> str:
+    return f"to go on without this session, move {path.parent.name} out of {path.parent.parent}"
 
 
 class Journal:

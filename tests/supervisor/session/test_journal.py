@@ -92,7 +92,9 @@ def test_a_damaged_line_in_the_middle_is_named(path: Path, damage: bytes) -> Non
     lines = path.read_bytes().split(b"\n")
     lines[3] = damage
     path.write_bytes(b"\n".join(lines))
-    with pytest.raises(JournalError, match=r"journal\.jsonl: line 4 is damaged \(.+\); the session cannot be resumed$"):
+    with pytest.raises(
+        JournalError, match=r"journal\.jsonl: line 4 is damaged \(.+\); the session cannot be resumed; to go on"
+    ):
         read_journal(path)
 
 
