@@ -23,6 +23,7 @@ from ..ipc.server import Server
 from ..launchers.registry import DEFAULT_LAUNCHER, create_launcher
 from ..session.events import (
     AttemptStarting,
+    ClockStepped,
     EngineStarted,
     Event,
     RestartRequested,
@@ -34,9 +35,10 @@ from ..session.journal import JournalBusy
 from ..session.session_log import LogLevel
 from ..session.snapshot import Snapshot
 from ..session.snapshot_builder import SnapshotBuilder
-from ..session.state import SessionState
+from ..session.state import SessionState, clock_step
 from .attempt_spec import attempt_spec, concurrent_runs
 from .attempts import RunningAttempts
+from .boot_clock import boot_id, clock_offset_s
 from .command_handler import handle_command
 from .monitor import Monitor
 from .scheduler import Action, FinishSession, RestartStalled, Retry, SendSignal, StartAttempt, decide
@@ -183,8 +185,12 @@ class Engine:
         before = self.state
         try:
             if not self._start_recorded:
-                self._session.record(EngineStarted(at=time.time(), pid=os.getpid()))
+                self._session.record(
+                    EngineStarted(at=time.time(), pid=os.getpid(), boot_id=boot_id(), clock_offset_s=clock_offset_s())
+                )
                 self._start_recorded = True
+            if step_s := clock_step(self.state, boot_id(), clock_offset_s()):
+                self._session.record(ClockStepped(at=time.time(), by_s=step_s))
             for run in self._attempts.collect_exits(self._session):
                 self._monitor.read_log(run, self.state)
             while actions := [action for action in self._decide() if self._is_new(action)]:

@@ -46,6 +46,7 @@ class Shim:
         self.spec = json.loads(_read(os.path.join(folder, "spec.json")))
         self.reserved = os.path.join(self.folder, f"exit.json.{os.getpid()}")
         self.record = -1  # descriptor of that file: a user may close or move the folder meanwhile
+        self.started = 0.0  # seconds since boot: nobody sets this clock, and it counts while the machine sleeps
         self.pid = 0  # of the command, which is also its process group
         self.stop: str | None = None  # "stop" or "kill" once requested
         self.leftovers: set[int] = set()
@@ -88,6 +89,7 @@ class Shim:
         os.write(log, spec["header"].encode("utf-8", "backslashreplace"))
         os.chdir(spec["cwd"])
         os.environ["PATH"] = spec["env"].get("PATH", os.defpath)  # where posix_spawnp looks for the command
+        self.started = time.clock_gettime(time.CLOCK_BOOTTIME)
         self.pid = os.posix_spawnp(
             spec["command"][0],
             spec["command"],
@@ -121,7 +123,7 @@ class Shim:
             os.close(log)
         except OSError:
             pass
-        self.exit = {"exit_code": NOT_STARTED, "ended": time.time(), "error": reason}
+        self.exit = {"exit_code": NOT_STARTED, "ended": time.time(), "duration_s": 0.0, "error": reason}
 
     def _watch(self) -> None:
         while self._reap():
@@ -160,6 +162,7 @@ class Shim:
             "signal": -code if code < 0 else None,
             "stop": self.stop,
             "ended": time.time(),
+            "duration_s": time.clock_gettime(time.CLOCK_BOOTTIME) - self.started,
             "user_s": usage.ru_utime,
             "system_s": usage.ru_stime,
             "max_rss_mib": usage.ru_maxrss / 1024,
