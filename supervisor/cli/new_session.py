@@ -14,6 +14,7 @@ from ..gpus.slot_selection import SlotRequest, select_slots
 from ..ipc.connection import stop_idle_engine
 from ..ipc.engine_lock import EngineLock
 from ..ipc.socket_path import socket_path
+from ..ownership import user_name
 from ..plan.errors import PlanError
 from ..plan.loader import builtin_plan, load_plan
 from ..plan.schema import Plan
@@ -124,6 +125,13 @@ def _check_free(logs: Path, free: bool) -> None:
             "end it with `down`, or choose another folder with --logs"
         )
     if current is not None and not is_finished(current):
+        owner = current.load_settings().owner
+        if owner not in (None, os.getuid()):
+            name = user_name(owner)
+            raise SessionError(
+                f"{logs}: session {current.stamp} of {name} was interrupted, and only {name} can go on with it; "
+                "choose another folder with --logs"
+            )
         raise SessionError(
             f"{logs}: session {current.stamp} was interrupted; go on with it with `pmssm-supervise attach`, "
             "end it with `down`, or choose another folder with --logs"

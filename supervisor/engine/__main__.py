@@ -15,8 +15,8 @@ import asyncio
 import signal
 from pathlib import Path
 
-from ..session.folder import SessionError, SessionFolder
-from ..session.journal import JournalError
+from ..errors import UserError
+from ..session.folder import SessionFolder
 from .engine import Engine, EngineBusy
 
 
@@ -38,7 +38,7 @@ def main() -> int:
         asyncio.run(serve(Engine(SessionFolder(Path(logs), stamp))))
     except EngineBusy:
         return 0
-    except (SessionError, JournalError, OSError) as error:
+    except (UserError, OSError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
     return 0

@@ -55,12 +55,13 @@ async def open_client(logs: Path, *, reopen: bool = False, stamp: str | None = N
 @contextlib.asynccontextmanager
 async def _connect(logs: Path) -> AsyncIterator[Client]:
     """Connect to the address in the lock or, failing that, to the default path of the socket."""
-    owner = EngineLock(logs).owner()
+    lock = EngineLock(logs)
+    owner = lock.owner()
     async with contextlib.AsyncExitStack() as stack:
         client: Client | None = None
         if owner is not None and not owner.is_on_other_host:
             with contextlib.suppress(EngineUnavailable):
-                client = await stack.enter_async_context(Client.connect(Path(owner.socket)))
+                client = await stack.enter_async_context(Client.connect(Path(owner.socket), lock.trusted_uids))
         if client is None:
             client = await stack.enter_async_context(Client.connect(socket_path(logs)))
         yield client

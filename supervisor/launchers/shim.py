@@ -85,7 +85,7 @@ class Shim:
     def _start(self) -> None:
         spec = self.spec
         _end_last_line(spec["log"])
-        log = _open_log(spec["log"])
+        log = self._open_log()
         os.write(log, spec["header"].encode("utf-8", "backslashreplace"))
         os.chdir(spec["cwd"])
         os.environ["PATH"] = spec["env"].get("PATH", os.defpath)  # where posix_spawnp looks for the command
@@ -111,6 +111,23 @@ class Shim:
             pass  # a full disk: the pid stays unknown, but the command runs and its exit is recorded
         os.close(READY)
 
+    def _open_log(self) -> int:
+        """Open the log for appending.
+
+        Raises:
+            OSError: It cannot be written; or it is a link, another user's, or no regular file, which could block.
+        """
+        path = self.spec["log"]
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+        log = os.open(path, flags, 0o600)
+        status = os.fstat(log)
+        # Our record tells which owner the disk gives to files of ours.
+        if not stat.S_ISREG(status.st_mode) or status.st_uid not in (os.geteuid(), os.fstat(self.record).st_uid):
+            os.close(log)
+            raise OSError(22, "Not a regular file of this user", path)
+        os.set_blocking(log, True)
+        return log
+
     def _fail_to_start(self, error: OSError | ValueError) -> None:
         command = self.spec["command"][0]
         problem = error.strerror if isinstance(error, OSError) else error
@@ -118,7 +135,7 @@ class Shim:
         reason = f"cannot start {command}: " + (f"{where}: " if where not in (None, command) else "") + f"{problem}"
         reason = reason.encode("utf-8", "backslashreplace").decode()
         try:
-            log = _open_log(self.spec["log"])
+            log = self._open_log()
             os.write(log, reason.encode() + b"\n")
             os.close(log)
         except OSError:
@@ -203,24 +220,10 @@ class Shim:
         os.close(folder)
 
 
-def _open_log(path: str) -> int:
-    """Open the log for appending.
-
-    Raises:
-        OSError: It cannot be written, or is not a regular file, which could block the command.
-    """
-    log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
-    if not stat.S_ISREG(os.fstat(log).st_mode):
-        os.close(log)
-        raise OSError(22, "Not a regular file", path)
-    os.set_blocking(log, True)
-    return log
-
-
 def _end_last_line(path: str) -> None:
     """End the log with a newline: readers of lines then see the last one, often the reason of a crash."""
     try:
-        with open(path, "rb+", buffering=0) as log:
+        with open(os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK), "rb+", buffering=0) as log:
             log.seek(-1, os.SEEK_END)
             if log.read(1) != b"\n":
                 log.write(b"\n")

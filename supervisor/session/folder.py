@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..errors import UserError
+from ..ownership import denial
 from ..plan.errors import PlanError
 from ..plan.loader import load_plan
 from ..plan.schema import Plan
@@ -127,6 +128,12 @@ class SessionFolder:
             SessionError: It cannot be read.
         """
         try:
+            self.plan.open("rb").close()
+        except PermissionError:
+            raise SessionError(denial(self.path)) from None
+        except OSError:
+            pass  # `load_plan` says more
+        try:
             return load_plan(self.plan)
         except PlanError as error:
             raise SessionError(f"{error}; {self.remedy}") from None
@@ -150,9 +157,15 @@ class SessionFolder:
 
 
 def list_sessions(logs: Path) -> list[SessionFolder]:
-    """Return the sessions of a logs folder, oldest first."""
+    """Return the sessions of a logs folder, oldest first.
+
+    Raises:
+        SessionError: The folder belongs to another user, who does not let us read it.
+    """
     try:
         names = sorted(entry.name for entry in logs.iterdir())
+    except PermissionError:
+        raise SessionError(denial(logs)) from None
     except OSError:
         return []
     stamps = [match[1] for name in names if (match := _SESSION_FOLDER.fullmatch(name))]
