@@ -165,6 +165,9 @@ class Engine:
         last_needed = time.monotonic()
         while not self._shutdown_requested:
             await self._server.ensure_reachable()
+            if self._lock.renew() and self._lock.is_overtaken():
+                self._session.log("another engine serves this folder under another name; this one ends", "error")
+                return
             changed = self._tick()
             if self._monitor.poll(self.state, watched=self._server.subscribers > 0) or changed:
                 await self._server.push()

@@ -13,6 +13,7 @@ from ..session.lookup import current_session, find_session, is_finished
 from .client import Client, EngineUnavailable
 from .engine_lock import EngineLock
 from .messages import Down
+from .other_names import other_name
 from .socket_path import socket_path
 from .spawn import last_engine_message, spawn_engine
 
@@ -143,6 +144,11 @@ def _check_lock_owner(logs: Path) -> None:
     if owner is not None and owner.is_on_other_host:
         raise EngineUnavailable(f"{logs}: is served by an engine on {owner.host}; use that machine")
     mover = lock.owner_before_move()
+    name = other_name(mover.pid, logs) if mover is not None else None
+    if mover is not None and name is not None:
+        raise EngineUnavailable(
+            f"{logs}: is served by an engine (pid {mover.pid}) under the name {name}; use that name"
+        )
     if mover is not None:
         raise EngineUnavailable(
             f"{logs}: was moved while its engine (pid {mover.pid}) ran; "

@@ -9,12 +9,14 @@ import json
 import os
 import socket
 import stat
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..errors import UserError
 from ..files import read_object
 from ..ownership import is_own_uid, open_own, user_name
+from .other_names import HEARTBEAT_S, LOCK_NAME, is_renewed, other_name
 from .socket_path import socket_name
 
 
@@ -45,8 +47,9 @@ class EngineLock:
 
     def __init__(self, logs: Path) -> None:
         self.logs = logs
-        self._path = logs / ".engine.lock"
+        self._path = logs / LOCK_NAME
         self._descriptor: int | None = None
+        self._renewed_at = -HEARTBEAT_S
 
     def acquire(self) -> bool:
         """Try to acquire the lock, and return whether we hold it.
@@ -68,8 +71,33 @@ class EngineLock:
         except BlockingIOError:
             os.close(descriptor)
             return False
+        if self._is_held_elsewhere():
+            os.close(descriptor)
+            return False
         self._descriptor = descriptor
         return True
+
+    def _is_held_elsewhere(self) -> bool:
+        """Return whether an engine serves this folder under another name, where the file lock is not shared."""
+        owner = self._last_owner()
+        if owner is None or (owner.pid == os.getpid() and not owner.is_on_other_host):
+            return False
+        return is_renewed(self._path) if owner.is_on_other_host else other_name(owner.pid, self.logs) is not None
+
+    def renew(self) -> bool:
+        """Tell engines on other machines that we live, every `HEARTBEAT_S`; return whether that was due."""
+        assert self._descriptor is not None
+        if time.monotonic() - self._renewed_at < HEARTBEAT_S:
+            return False
+        self._renewed_at = time.monotonic()
+        with contextlib.suppress(OSError):
+            os.utime(self._descriptor)
+        return True
+
+    def is_overtaken(self) -> bool:
+        """Return whether another engine has published its address since we did."""
+        owner = self._last_owner()
+        return self.is_intact() and owner is not None and (owner.host, owner.pid) != (socket.gethostname(), os.getpid())
 
     def _explain(self, error: OSError) -> None:
         """Raise LockRefused if the lock file is there and not ours."""
@@ -97,6 +125,8 @@ class EngineLock:
     def release(self) -> None:
         """Release the lock."""
         if self._descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.utime(self._descriptor, (0, 0))  # nobody need watch whether we renew it
             os.close(self._descriptor)
             self._descriptor = None
 
