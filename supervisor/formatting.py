@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 
 def printable(text: str) -> str:
-    """Return the text with every character that could control a terminal as its JSON escape, such as `\\u001b`.
+    r"""Return the text with every character that could control a terminal as its JSON escape, such as `\u001b`.
 
     Names of sessions, folders and users may contain any character. Line ends, tabs and spaces stay. JSON stays the
     same JSON: such a character can only be inside a string.

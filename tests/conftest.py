@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from support.cli_sandbox import Box
+from support.cli_sandbox import CliSandbox
 from support.fake_nvml import FakeGpu, FakeNvml, build, fake_gpu
 
 # Whoever runs us in the background ignores these, and every process that a test starts would inherit that.
@@ -47,16 +47,16 @@ def env_without_nvml(tmp_path_factory: pytest.TempPathFactory, fake_nvml: Callab
 
 
 @pytest.fixture
-def make_box(tmp_path: Path) -> Iterator[Callable[[Mapping[str, str]], Box]]:
+def make_box(tmp_path: Path) -> Iterator[Callable[[Mapping[str, str]], CliSandbox]]:
     """Makes boxes with a given environment."""
-    boxes: list[Box] = []
+    boxes: list[CliSandbox] = []
     with tempfile.TemporaryDirectory(prefix="pmssm-") as runtime:  # short enough for a socket
 
-        def make(env: Mapping[str, str]) -> Box:
+        def make(env: Mapping[str, str]) -> CliSandbox:
             folder = tmp_path / f"box{len(boxes)}"
             folder.mkdir()
             clean = {name: value for name, value in env.items() if name != "CUDA_VISIBLE_DEVICES"}
-            boxes.append(Box(folder, Path(runtime), clean))
+            boxes.append(CliSandbox(folder, Path(runtime), clean))
             return boxes[-1]
 
         yield make
@@ -65,6 +65,6 @@ def make_box(tmp_path: Path) -> Iterator[Callable[[Mapping[str, str]], Box]]:
 
 
 @pytest.fixture
-def box(make_box: Callable[[Mapping[str, str]], Box], env_without_nvml: Mapping[str, str]) -> Box:
+def box(make_box: Callable[[Mapping[str, str]], CliSandbox], env_without_nvml: Mapping[str, str]) -> CliSandbox:
     """A box on a machine without GPUs."""
     return make_box({**os.environ, **env_without_nvml})

@@ -27,15 +27,18 @@ def python_with_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
-def _environment() -> dict[str, str]:
+def _environment(python: Path) -> dict[str, str]:
     """Return an environment in which the wheel finds our dependencies, but not our editable install."""
+    (own,) = (python.parents[1] / "lib").glob("python*/site-packages")  # first, for the version of the wheel
     sites = [entry for entry in sys.path if entry.endswith("site-packages")]  # here, .pth files have no effect
-    return {"PYTHONPATH": os.pathsep.join(sites), "PATH": os.environ["PATH"]}
+    return {"PYTHONPATH": os.pathsep.join([str(own), *sites]), "PATH": os.environ["PATH"]}
 
 
-def _output(*command: str | Path, cwd: Path | None = None) -> str:
-    """Return what a command that must succeed prints in that environment."""
-    done = subprocess.run(command, cwd=cwd, env=_environment(), capture_output=True, text=True, timeout=60, check=False)
+def _output(python: Path, *command: str | Path, cwd: Path | None = None) -> str:
+    """Return what a command that must succeed prints in the environment of that interpreter."""
+    done = subprocess.run(
+        command, cwd=cwd, env=_environment(python), capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -44,7 +47,7 @@ BOTH = "import supervisor, pmssm.supervisor as ours; print(ours.__file__, superv
 
 
 def test_the_wheel_lives_beside_the_package_supervisor(python_with_wheel: Path) -> None:
-    ours, theirs = _output(python_with_wheel, "-c", BOTH).splitlines()
+    ours, theirs = _output(python_with_wheel, python_with_wheel, "-c", BOTH).splitlines()
     assert Path(ours).is_relative_to(python_with_wheel.parent.parent)
     assert "pmssm" not in theirs
 
@@ -65,7 +68,7 @@ print(sum(entry.name.endswith(".root") for entry in (files("pmssm.trainers.data"
 print(sum(entry.name.endswith(".tcss") for entry in files("pmssm.supervisor.dashboard").iterdir()))
 print(sum(entry.name.startswith("page.") for entry in (files("pmssm.supervisor.web") / "static").iterdir()))
 """
-    lines = _output(python_with_wheel, "-c", program).splitlines()
+    lines = _output(python_with_wheel, python_with_wheel, "-c", program).splitlines()
     assert lines == ["prepare transformer transformer_tabular mlp report", "3", "1", "3"]
 
 
@@ -81,17 +84,19 @@ def test_the_list_of_packages_is_that_of_the_folders() -> None:
 
 def test_the_wheel_has_the_command_and_the_module(python_with_wheel: Path) -> None:
     command = python_with_wheel.with_name("pmssm-supervise")
-    assert _output(command, "--version").startswith("pmssm-supervise, version ")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert _output(python_with_wheel, command, "--version") == f"pmssm-supervise, version {project['version']}"
     usage = "Train the pMSSM surrogates in parallel"
-    assert usage in _output(command, "--help")
-    assert usage in _output(python_with_wheel, "-m", "pmssm.supervisor", "--help")
+    assert usage in _output(python_with_wheel, command, "--help")
+    assert usage in _output(python_with_wheel, python_with_wheel, "-m", "pmssm.supervisor", "--help")
+    assert "transformer_tabular" in _output(python_with_wheel, command, "check")
 
 
 def test_the_wheel_runs_a_session_and_shows_it_in_the_dashboard(python_with_wheel: Path, tmp_path: Path) -> None:
     command = python_with_wheel.with_name("pmssm-supervise")
     (tmp_path / "plan.toml").write_text('[runs.alpha]\ncommand = ["true"]\n')
-    assert "1 succeeded" in _output(command, "--headless", "--plan", "plan.toml", cwd=tmp_path)
-    env = {**_environment(), "TERM": "xterm-256color"}
+    assert "1 succeeded" in _output(python_with_wheel, command, "--headless", "--plan", "plan.toml", cwd=tmp_path)
+    env = {**_environment(python_with_wheel), "TERM": "xterm-256color"}
     terminal = pexpect.spawn(
         str(command), ["attach"], cwd=str(tmp_path), env=env, dimensions=(24, 100), encoding="utf-8", timeout=60
     )

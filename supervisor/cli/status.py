@@ -77,15 +77,18 @@ def print_sessions(logs: Path) -> None:
 
 
 def status_lines(snapshot: Snapshot) -> list[str]:
-    """Return the session, its runs and its GPUs as tables."""
+    """Return the session, its runs and its GPUs as tables; columns that no run fills are left out."""
     owner = f"engine {snapshot.engine_pid}" if snapshot.engine_pid else "no engine"
     mode = snapshot.mode or "slots not chosen yet"
     lines = [f"session {snapshot.session} ({printable_line(snapshot.name)}): {snapshot.state}, {mode}, {owner}"]
     lines += [f"note: {printable_line(note)}" for note in snapshot.notes]
-    lines += ["", *table(_HEAD, [_run_row(name, run, snapshot.taken_at) for name, run in snapshot.runs.items()])]
+    rows = [_run_row(name, run, snapshot.taken_at) for name, run in snapshot.runs.items()]
+    filled = [column for column in range(len(_HEAD)) if any(row[column] for row in rows)]
+    head, *body = ([row[column] for column in filled] for row in (_HEAD, *rows))
+    lines += ["", *table(head, body)]
     if snapshot.gpus:
         lines += ["", *table(_GPU_HEAD, [_gpu_row(gpu) for gpu in snapshot.gpus])]
-    elif snapshot.engine_pid and snapshot.gpu_error:
+    elif snapshot.engine_pid and snapshot.gpu_error and not any(snapshot.gpu_error in note for note in snapshot.notes):
         lines += ["", f"no GPU readings: {snapshot.gpu_error}"]
     return [*lines, "", f"files: {snapshot.folder}"]
 

@@ -1,47 +1,39 @@
-"""Textual app of the dashboard: layout, display of snapshots, and one action per key."""
+"""Textual app of the dashboard: layout, display of snapshots, services for the controls."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import shlex
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from textual import on, work
-from textual.app import App, ComposeResult
-from textual.binding import BindingType
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.filter import LineFilter
-from textual.widgets import Input
 
 from ..logs.metric_history import MetricHistories
 from ..session.snapshot import Snapshot
-from .bindings import app_bindings, details_help, main_help
+from .actions import DashboardActions
+from .bindings import app_bindings
 from .config import DashboardConfig
 from .data.current_session import CurrentSession
 from .data.session_source import EngineUnreachable, SessionSource, watch_snapshots
 from .loss_control import LossControl
 from .preferences import Preferences
+from .rendering.ascii_filter import to_ascii
 from .rendering.control_filter import ControlFilter
-from .rendering.format import plain_text
 from .run_control import RunControl
 from .screens.confirm import Confirmation, ConfirmScreen
-from .screens.help import HelpScreen
-from .screens.run_details import RunContext, RunDetailsScreen
+from .screens.run_details import RunDetailsScreen
 from .terminal import TerminalStatus, copy_through_tmux, ended_runs_message, stopped_runs_message
-from .widgets.filter_input import FilterInput
-from .widgets.key_bar import KeyBar
-from .widgets.line_view import LineView
 from .widgets.panes import Panes
 from .widgets.runs_table import RunsTable
 
-DETACHED = "Detached; the runs continue. `pmssm-supervise attach` opens the dashboard again."
-FINISHED = "The session has finished. `pmssm-supervise status` shows the results."
 
-
-class Dashboard(App[str]):
+class Dashboard(DashboardActions):
     """The dashboard. Its result is a message to print after it has closed.
 
     Args:
@@ -52,7 +44,10 @@ class Dashboard(App[str]):
     """
 
     CSS_PATH = Path(__file__).with_name("dashboard.tcss")
-    BINDINGS: ClassVar[list[BindingType]] = app_bindings()
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *app_bindings(),
+        Binding("ctrl+z", "suspend_process", show=False, priority=True),  # also in dialogs and while typing
+    ]
     ENABLE_COMMAND_PALETTE = False
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012 - Textual declares it
 
@@ -89,6 +84,7 @@ class Dashboard(App[str]):
         """Focus the runs, and connect to the engine once the empty screen is drawn."""
         self.panes.runs.focus()
         self.set_interval(1.0, self.panes.draw_times)
+        self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))  # after Ctrl+Z and `fg`
         self.call_after_refresh(self._start_workers)
 
     def on_unmount(self) -> None:
@@ -128,7 +124,7 @@ class Dashboard(App[str]):
             self.show_message(ended, bad="failed" in ended or "lost" in ended)
             if self.preferences.notify:
                 self._terminal.notify(ended)
-        elif stopped := stopped_runs_message(previous, snapshot):
+        elif stopped := stopped_runs_message(previous, snapshot, self._session.plan):
             self.show_message(stopped)
 
     @on(RunsTable.Selected)
@@ -137,14 +133,6 @@ class Dashboard(App[str]):
         self.losses.draw()
         self.losses.read_now()
 
-    def _run_context(self) -> RunContext | None:
-        """Return the selected run and its data."""
-        name, snapshot = self.panes.runs.selected or "", self._session.snapshot
-        run = self._session.run(name)
-        if snapshot is None or run is None:
-            return None
-        return RunContext(name, run, self._session.run_plan(name), snapshot, self.panes.resources.runs)
-
     # Services for the controls
 
     @property
@@ -152,12 +140,6 @@ class Dashboard(App[str]):
         """Names of the runs that a key applies to: the marked ones or the selected one; in the details that run."""
         marked = () if isinstance(self.screen, RunDetailsScreen) else self.panes.runs.marked
         return marked or ((self.panes.runs.selected,) if self.panes.runs.selected else ())
-
-    def show_message(self, message: str, *, bad: bool = False) -> None:
-        """Show a message in place of the keys of every open screen; ignore an empty one."""
-        for screen in self.screen_stack if message else ():
-            for bar in screen.query(KeyBar):
-                bar.show_message(plain_text(message), bad=bad)
 
     def open_confirmation(self, confirmation: Confirmation, on_answer: Callable[[bool | None], None]) -> None:
         """Open a confirmation; `on_answer` gets the answer, None if it was withdrawn."""
@@ -183,168 +165,4 @@ class Dashboard(App[str]):
 
     def _write_to_terminal(self, sequence: str) -> None:
         if self._driver is not None and not self.is_headless:
-            self._driver.write(sequence)
-
-    # Actions, one per key of `bindings`
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Return whether a key of the main screen applies: not in dialogs, not while typing; j and k not in the log."""
-        if action == "key":
-            moves = str(parameters[0]).startswith("select(")
-            consumed = isinstance(self.focused, Input) or (moves and isinstance(self.focused, LineView))
-            return len(self.screen_stack) == 1 and not consumed
-        return super().check_action(action, parameters)
-
-    async def action_key(self, action: str) -> None:
-        """Run the action of a key of the main screen."""
-        await self.run_action(action)
-
-    def action_select(self, step: int) -> None:
-        """Select the run `step` lines further down."""
-        self.panes.runs.action_move(step)
-
-    def action_details(self) -> None:
-        """Open the details of the selected run."""
-        keymap = self.preferences.keymap
-        self.push_screen(RunDetailsScreen(self._run_context, self._clock, keymap, read_only=self._read_only))
-
-    def action_start(self) -> None:
-        """Start the selected or marked runs."""
-        self.run_control.start()
-
-    def action_stop(self) -> None:
-        """Stop the selected or marked runs."""
-        self.run_control.stop()
-
-    def action_kill(self) -> None:
-        """Kill the selected or marked runs."""
-        self.run_control.kill()
-
-    def action_restart(self) -> None:
-        """Restart the selected or marked runs from their checkpoints."""
-        self.run_control.restart()
-
-    def action_fresh(self) -> None:
-        """Restart the selected or marked runs from scratch."""
-        self.run_control.restart_fresh()
-
-    def action_end(self) -> None:
-        """End the session."""
-        self.run_control.end_session()
-
-    def action_mark(self) -> None:
-        """Mark or unmark the selected run."""
-        self.panes.runs.toggle_mark()
-
-    def action_mark_all(self) -> None:
-        """Mark all listed runs, or clear all marks."""
-        marked = self.panes.runs.toggle_all_marks()
-        self.show_message(f"{marked} runs marked; s x X r R apply to them" if marked else "no run is marked")
-
-    def action_order(self) -> None:
-        """Sort the runs by the next criterion."""
-        self.show_message(f"runs sorted by: {self.panes.runs.cycle_order()}")
-
-    def action_filter(self) -> None:
-        """Open the filter of the runs."""
-        self.panes.filter.open()
-
-    @on(FilterInput.Changed)
-    def _on_filter(self, event: FilterInput.Changed) -> None:
-        if event.input is self.panes.filter:
-            self.panes.runs.filter(event.value)
-
-    def action_copy(self) -> None:
-        """Copy the text selected with the mouse, or the log lines in view."""
-        selected = self.screen.get_selected_text()
-        text = selected or "\n".join(self.panes.log.lines.lines_in_view())
-        if not text:
-            self.show_message("nothing to copy: the log is empty")
-            return
-        self.copy_to_clipboard(text)
-        self.show_message(f"copied {'the selection' if selected else 'the log lines in view'} ({len(text)} characters)")
-
-    def action_copy_command(self) -> None:
-        """Copy the command line of the selected run."""
-        run_plan = self._session.run_plan(self.panes.runs.selected or "")
-        if run_plan is not None:
-            self.copy_to_clipboard(shlex.join(run_plan.command))
-            self.show_message("copied the command line")
-
-    def action_search(self) -> None:
-        """Open the search line of the log."""
-        self.panes.log.open_search()
-
-    def action_find(self, direction: int) -> None:
-        """Go to the next match of the search."""
-        self.show_message(self.panes.log.find_next(direction))
-
-    def action_find_error(self, direction: int) -> None:
-        """Go to the next error in the log."""
-        self.show_message(self.panes.log.find_error(direction))
-
-    def action_follow(self) -> None:
-        """Follow the log, or pause."""
-        self.panes.log.lines.toggle_follow()
-
-    def action_wrap(self) -> None:
-        """Wrap long lines, or cut them off."""
-        wraps = self.panes.log.lines.toggle_wrap()
-        self.show_message("long lines are wrapped" if wraps else "long lines are cut off; ← → scroll")
-
-    def action_length(self) -> None:
-        """Show more or less of each log line."""
-        described = {"short": "time and text", "bare": "text alone", "whole": "whole log lines"}
-        self.show_message(f"log shows: {described[self.panes.log.lines.cycle_length()]}")
-
-    def action_merge(self) -> None:
-        """Show all logs as one, or the log of the selected run."""
-        self.panes.log.merged = not self.panes.log.merged
-        self.panes.show_selected()
-
-    def action_compare(self) -> None:
-        """Show the next comparison of losses."""
-        self.show_message(self.losses.next_comparison())
-
-    def action_metric(self) -> None:
-        """Compare training or validation losses."""
-        self.show_message(self.losses.next_metric())
-
-    def action_axis(self) -> None:
-        """Switch between linear and logarithmic axis."""
-        self.show_message(self.losses.toggle_axis())
-
-    def action_zoom_epochs(self, steps: int) -> None:
-        """Show fewer epochs or more."""
-        self.show_message(self.losses.zoom_epochs(steps))
-
-    def action_zoom(self) -> None:
-        """Zoom the log, then the loss, then none; the focused pane comes first."""
-        self.show_message(self.panes.zoom(self.screen))
-
-    def action_theme(self) -> None:
-        """Switch to the next theme."""
-        self.show_message(self.preferences.next_theme())
-
-    def action_help(self) -> None:
-        """Show the keys of the current screen."""
-        focused = self.focused.id if self.focused is not None else None
-        groups = details_help() if isinstance(self.screen, RunDetailsScreen) else main_help(focused)
-        self.push_screen(HelpScreen(groups, self.preferences.keymap))
-
-    def action_palette(self) -> None:
-        """Search all commands in a list."""
-        self.search_commands(self.preferences.palette_commands(self.run_action), placeholder="search for a command…")
-
-    def action_detach(self) -> None:
-        """Leave the dashboard; the runs continue."""
-        snapshot = self._session.snapshot
-        self.exit(FINISHED if snapshot is not None and snapshot.state == "finished" else DETACHED)
-
-    async def action_quit(self) -> None:
-        """Leave like `q`; Textual binds Ctrl+Q to this action."""
-        self.action_detach()
-
-    def action_help_quit(self) -> None:
-        """Show how to leave; Textual binds Ctrl+C to this action."""
-        self.show_message("q leaves, the runs continue; Q ends the session")
+            self._driver.write(to_ascii(sequence) if self.preferences.ascii else sequence)

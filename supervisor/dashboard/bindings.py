@@ -1,6 +1,6 @@
 """Keys of the dashboard. Bindings, help, palette and key bar are all made from this list.
 
-A new key needs one entry here and one `action_*` method: of the app for `GROUPS`, of the widget for `PANES`.
+A new key needs one entry here and one `action_*` method: of `DashboardActions` for `GROUPS`, of the widget for `PANES`.
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ GROUPS: dict[str, tuple[Key, ...]] = {
         Key("colon", ":", "palette", "search all commands in a list"),
         Key("T", "T", "theme", "theme: dark, light, high contrast"),
         Key("q", "q", "detach", "leave; the runs continue", "detach", rank=2),
+        Key("ctrl+z", "Ctrl+Z", "", "suspend; `fg` in the shell shows the dashboard again"),
         Key("Q", "Q", "end", "end the session: stop every run (confirm)", "end", rank=10, controls_runs=True),
     ),
 }

@@ -14,7 +14,7 @@ from ..errors import UserError
 
 Theme = Literal["dark", "light", "high-contrast"]
 THEMES: tuple[Theme, ...] = ("dark", "light", "high-contrast")
-RESERVED = ("ctrl+s", "ctrl+q", "ctrl+b", "ctrl+c", "escape", "enter", "tab")  # flow control, tmux, dialogs
+RESERVED = ("ctrl+s", "ctrl+q", "ctrl+b", "ctrl+c", "ctrl+z", "escape", "enter", "tab")  # flow control, tmux, dialogs
 
 
 class ConfigError(UserError):

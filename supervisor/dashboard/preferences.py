@@ -66,6 +66,11 @@ class Preferences:
         return self._settings.keys
 
     @property
+    def ascii(self) -> bool:
+        """True if only ASCII characters may reach the terminal."""
+        return self._settings.ascii
+
+    @property
     def notify(self) -> bool:
         """True if the user wants the bell and desktop notifications."""
         return self._settings.notify

@@ -108,7 +108,7 @@ class RunControl:
         """Kill those targets that run; after confirmation."""
         targets = self._targets()
         if alive := self._alive(targets):
-            self._confirm(confirm_kill(list(alive)), [Stop(run=name, how="kill") for name in alive])
+            self._confirm(confirm_kill(alive), [Stop(run=name, how="kill") for name in alive])
         else:
             self._report_not_running(targets)
 

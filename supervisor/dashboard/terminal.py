@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 
 from ..formatting import state_counts
+from ..plan.schema import Plan
 from ..session.snapshot import Snapshot
 from ..session.state import ALIVE, ENDED, RunState
 from .rendering.format import plain_text
@@ -71,8 +72,8 @@ def ended_runs_message(before: Snapshot | None, now: Snapshot) -> str:
     return "; ".join([*ended[:MAX_NAMED], *more, *finished])
 
 
-def stopped_runs_message(before: Snapshot | None, now: Snapshot) -> str:
-    """Return which runs have stopped between two snapshots, and how to resume them; "" if none has."""
+def stopped_runs_message(before: Snapshot | None, now: Snapshot, plan: Plan | None) -> str:
+    """Return which runs have stopped between two snapshots, and how to start them again; "" if none has."""
     if before is None or before.folder != now.folder:
         return ""
     stopped = [
@@ -81,7 +82,9 @@ def stopped_runs_message(before: Snapshot | None, now: Snapshot) -> str:
         if run.state is RunState.STOPPED and name in before.runs and before.runs[name].state in ALIVE
     ]
     more = f" and {len(stopped) - MAX_NAMED} more" if len(stopped) > MAX_NAMED else ""
-    return f"{', '.join(stopped[:MAX_NAMED])}{more} stopped; s resumes from the checkpoint" if stopped else ""
+    resume = plan is None or all(plan.runs[name].can_resume for name in stopped if name in plan.runs)
+    again = "resumes from the checkpoint" if resume else "starts again"
+    return f"{', '.join(stopped[:MAX_NAMED])}{more} stopped; s {again}" if stopped else ""
 
 
 def set_title(text: str) -> str:

@@ -59,9 +59,9 @@ def _stop(
             effect = "will not start again" if starts_again else "is stopping already; `kill` ends it at once"
             return CommandResult(Reply(ok=True, message=f"{run}: {effect}"), (event,) if starts_again else ())
         grace = f"{plan.runs[run].stop_grace_s:g} s"
+        purpose = "write its checkpoint" if plan.runs[run].can_resume else "end"
         return CommandResult(
-            Reply(ok=True, message=f"{run}: SIGTERM sent; it has {grace} to write its checkpoint, then SIGKILL"),
-            (event,),
+            Reply(ok=True, message=f"{run}: SIGTERM sent; it has {grace} to {purpose}, then SIGKILL"), (event,)
         )
     if state in (RunState.WAITING, RunState.BLOCKED, RunState.QUEUED):
         return CommandResult(Reply(ok=True, message=f"{run}: will not start; `restart` undoes this"), (event,))
@@ -82,16 +82,17 @@ def _restart(plan: Plan, states: Mapping[str, RunState], command: Restart, now: 
     if command.fresh and not plan.runs[run].fresh_args:
         return _rejection(f"{run}: the plan gives it no fresh_args, so it cannot start from the beginning")
     event = RestartRequested(at=now, run=run, fresh=command.fresh)
-    origin = "from the beginning" if command.fresh else "from its checkpoint, if it has one"
+    checkpoint = " from its checkpoint, if it has one" if plan.runs[run].can_resume else ""
+    origin = " from the beginning" if command.fresh else checkpoint
     if state in ALIVE:
-        message = f"{run}: SIGTERM sent; once it has ended it starts again {origin}"
+        message = f"{run}: SIGTERM sent; once it has ended it starts again{origin}"
     elif state is RunState.BLOCKED:
         return _rejection(f"{run}: is blocked by {', '.join(blockers(plan, states, run))}; restart that first")
     elif missing := unfinished_dependencies(plan.runs[run], states):
         done = "succeeded" if set(missing) <= set(plan.runs[run].after) else "ended"
-        message = f"{run}: starts once {', '.join(missing)} {done}, {origin}"
+        message = f"{run}: starts once {', '.join(missing)} {done}{',' if origin else ''}{origin}"
     else:
-        message = f"{run}: starts again {origin}"
+        message = f"{run}: starts again{origin}"
     return CommandResult(Reply(ok=True, message=message), (event,))
 
 
@@ -103,5 +104,6 @@ def _down(plan: Plan, state: SessionState, states: Mapping[str, RunState], now: 
     if not alive:
         return CommandResult(Reply(ok=True, message="nothing was running; the session ends"), events)
     grace = max(plan.runs[run].stop_grace_s for run in alive)
-    message = f"SIGTERM sent to {', '.join(alive)}; up to {grace:g} s for checkpoints, then the session ends"
+    purpose = "for checkpoints" if any(plan.runs[run].can_resume for run in alive) else "to end"
+    message = f"SIGTERM sent to {', '.join(alive)}; up to {grace:g} s {purpose}, then the session ends"
     return CommandResult(Reply(ok=True, message=message), events)

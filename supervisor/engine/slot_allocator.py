@@ -52,5 +52,7 @@ class SlotAllocator:
         )
         selection = select_slots(reading, request, own_pids)
         notes = (*((selection.reason,) if selection.reason else ()), *selection.notes)
+        if not any(run.takes_slot for run in self._session.plan.runs.values()):
+            notes = ()  # they would explain slots that no run uses
         if (selection.slots, selection.mode, notes) != (state.slots, state.mode, state.notes):
             self._session.record(SlotsChosen(at=time.time(), slots=selection.slots, mode=selection.mode, notes=notes))

@@ -70,7 +70,11 @@ class Client:
         Raises:
             EngineUnavailable: The engine does not answer, or closed the connection.
         """
-        return parse_reply(Reply, await self._request(command), self._pid)
+        try:
+            reply = await self._request(command)
+        except ConnectionLost as error:
+            raise ConnectionLost(f"{error}; `status` shows whether the command was executed") from None
+        return parse_reply(Reply, reply, self._pid)
 
     async def snapshots(self) -> AsyncIterator[Snapshot]:
         """Yield the session now and at every change; the connection cannot be used for anything else.
@@ -110,4 +114,4 @@ class Client:
 
 def _connection_lost(error: OSError | None = None) -> ConnectionLost:
     reason = f" ({error.strerror})" if error is not None else ""
-    return ConnectionLost(f"the engine closed the connection{reason}; `status` shows whether the command was executed")
+    return ConnectionLost(f"the engine closed the connection{reason}")

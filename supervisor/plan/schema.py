@@ -150,9 +150,19 @@ class RunPlan(BaseModel):
         return self.slot != "none"
 
     @property
+    def progress_groups(self) -> frozenset[str]:
+        """The names of the numbers that its log reports; empty without a pattern."""
+        return frozenset(re.compile(self.progress).groupindex) if self.progress is not None else frozenset()
+
+    @property
     def has_metrics(self) -> bool:
         """True if its log reports more than progress, for example losses."""
-        return self.progress is not None and not re.compile(self.progress).groupindex.keys() <= {"epoch", "epochs"}
+        return not self.progress_groups <= {"epoch", "epochs"}
+
+    @property
+    def can_resume(self) -> bool:
+        """True if it may have a checkpoint: it reports losses, or there are arguments to start it from scratch."""
+        return bool(self.fresh_args) or self.has_metrics
 
     @property
     def waits_for(self) -> tuple[str, ...]:

@@ -52,7 +52,8 @@ def event_messages(event: Event, plan: Plan, state: SessionState) -> Iterator[Li
         case StopRequested():
             yield f"{event.run}: {event.how} requested", "info"
         case RestartRequested():
-            stalled = f"{event.run}: has stalled; restarting it from its checkpoint"
+            origin = " from its checkpoint" if plan.runs[event.run].can_resume else ""
+            stalled = f"{event.run}: has stalled; restarting it{origin}"
             requested = f"{event.run}: restart requested{' from the beginning' if event.fresh else ''}"
             yield (stalled, "warning") if event.cause == "stall" else (requested, "info")
         case RetryScheduled():

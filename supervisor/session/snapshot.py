@@ -69,5 +69,5 @@ class Snapshot(_View):
     notes: tuple[str, ...] = ()
     runs: dict[str, RunView]
     gpus: tuple[Gpu, ...] = ()
-    gpu_error: str | None = None  # why the GPUs could not be read
+    gpu_error: str | None = None  # why the GPUs could not be read, if a run needs one
     gpu_taken_at: float | None = None  # when the GPUs were read

@@ -22,6 +22,7 @@ class SnapshotBuilder:
     def __init__(self, plan: Plan, folder: SessionFolder) -> None:
         self._plan = plan
         self._folder = folder
+        self._takes_slots = any(run.takes_slot for run in plan.runs.values())
         self._final: dict[str, tuple[Run, RunView]] = {}  # the view, and the run that it shows
 
     def snapshot(
@@ -59,7 +60,7 @@ class SnapshotBuilder:
             notes=(*problems, *state.notes),
             runs={name: self._run_view(name, state, states, observe, reading) for name in self._plan.runs},
             gpus=_with_runs(reading.gpus, state, observe) if reading else (),
-            gpu_error=_gpu_error(reading, engine_pid),
+            gpu_error=_gpu_error(reading, engine_pid) if self._takes_slots else None,
             gpu_taken_at=reading.taken_at if reading else None,
         )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pmssm.supervisor.plan import load_plan
 from pmssm.supervisor.plan.loader import parse_plan
-from support.cli_sandbox import Box
+from support.cli_sandbox import CliSandbox
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -71,7 +71,7 @@ def test_a_plan_in_the_documentation_can_be_loaded(snippet: str) -> None:
     assert parse_plan(snippet, "documentation").runs
 
 
-def test_the_plan_of_two_steps_runs_as_it_is(box: Box) -> None:
+def test_the_plan_of_two_steps_runs_as_it_is(box: CliSandbox) -> None:
     box.ok("--headless", "--plan", str(EXAMPLES / "plans" / "two_steps.toml"))
     assert box.states() == {"scan": "succeeded", "fit": "succeeded"}
     assert box.log("fit").splitlines()[-1] == "mean 3"

@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support.cli_sandbox import COMMAND, Box
+from support.cli_sandbox import COMMAND, CliSandbox
 
 PLAN = """
 [runs.transformer]
@@ -16,7 +16,7 @@ command = ["true"]
 """
 
 
-def complete(box: Box, words: str) -> list[str]:
+def complete(box: CliSandbox, words: str) -> list[str]:
     """Return the values offered for the last of the words, as bash would get them."""
     count = len(words.split(" ")) - 1
     box.env |= {"_PMSSM_SUPERVISE_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(count)}
@@ -28,34 +28,34 @@ def complete(box: Box, words: str) -> list[str]:
 
 
 @pytest.fixture
-def stamps(box: Box) -> list[str]:
+def stamps(box: CliSandbox) -> list[str]:
     """Return the stamps of two sessions, newest first; the older one has the run `other` alone."""
     box.ok("--headless", "--plan", box.plan('[runs.other]\ncommand = ["true"]\n'))
     box.ok("--headless", "--plan", box.plan(PLAN))
     return sorted((path.name.removeprefix("session_") for path in box.logs.glob("session_*")), reverse=True)
 
 
-def test_verbs_and_options_are_completed(box: Box) -> None:
+def test_verbs_and_options_are_completed(box: CliSandbox) -> None:
     assert complete(box, "pmssm-supervise sta") == ["start", "status"]
     assert complete(box, "pmssm-supervise --n-") == ["--n-datasets", "--n-samples"]
     assert complete(box, "pmssm-supervise restart --f") == ["--fresh"]
     assert complete(box, "pmssm-supervise --precision b") == ["bf16"]
 
 
-def test_runs_of_the_newest_session_are_completed(box: Box, stamps: list[str]) -> None:
+def test_runs_of_the_newest_session_are_completed(box: CliSandbox, stamps: list[str]) -> None:
     for verb in ("stop", "kill", "restart", "start", "logs"):
         assert complete(box, f"pmssm-supervise {verb} trans") == ["transformer", "transformer_tabular"]
     assert complete(box, f"pmssm-supervise logs --session {stamps[1]} ") == ["other"]
 
 
-def test_stamps_are_completed_newest_first(box: Box, stamps: list[str]) -> None:
+def test_stamps_are_completed_newest_first(box: CliSandbox, stamps: list[str]) -> None:
     assert complete(box, "pmssm-supervise status --session ") == stamps
     assert complete(box, f"pmssm-supervise status --session {stamps[0]}") == [stamps[0]]
     assert complete(box, "pmssm-supervise status --session 1999") == []
 
 
 @pytest.mark.usefixtures("stamps")
-def test_the_logs_folder_may_be_named_before_or_after_the_verb(box: Box) -> None:
+def test_the_logs_folder_may_be_named_before_or_after_the_verb(box: CliSandbox) -> None:
     box.logs.rename(box.folder / "elsewhere")
     assert complete(box, "pmssm-supervise stop m") == []
     assert complete(box, "pmssm-supervise --logs elsewhere stop m") == ["mlp"]
@@ -63,7 +63,9 @@ def test_the_logs_folder_may_be_named_before_or_after_the_verb(box: Box) -> None
 
 
 @pytest.mark.parametrize("plan", ["not TOML [", "runs = 3", "[session]\n", b"\xff", None])
-def test_a_damaged_session_offers_nothing_and_says_nothing(box: Box, stamps: list[str], plan: str | bytes) -> None:
+def test_a_damaged_session_offers_nothing_and_says_nothing(
+    box: CliSandbox, stamps: list[str], plan: str | bytes
+) -> None:
     path = box.logs / f"session_{stamps[0]}" / "plan.toml"
     path.unlink()
     if plan is not None:
@@ -71,7 +73,7 @@ def test_a_damaged_session_offers_nothing_and_says_nothing(box: Box, stamps: lis
     assert complete(box, "pmssm-supervise stop ") == []
 
 
-def test_without_a_logs_folder_there_is_nothing_to_complete(box: Box) -> None:
+def test_without_a_logs_folder_there_is_nothing_to_complete(box: CliSandbox) -> None:
     assert complete(box, "pmssm-supervise stop ") == []
     assert complete(box, "pmssm-supervise status --session ") == []
     Path(box.logs).touch()
@@ -79,12 +81,12 @@ def test_without_a_logs_folder_there_is_nothing_to_complete(box: Box) -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_each_shell_has_a_script(box: Box, shell: str) -> None:
+def test_each_shell_has_a_script(box: CliSandbox, shell: str) -> None:
     box.env["_PMSSM_SUPERVISE_COMPLETE"] = f"{shell}_source"
     assert f"{shell}_complete" in box.ok()
 
 
-def test_bash_completes_after_it_has_read_the_script(box: Box) -> None:
+def test_bash_completes_after_it_has_read_the_script(box: CliSandbox) -> None:
     script = """
 eval "$(_PMSSM_SUPERVISE_COMPLETE=bash_source pmssm-supervise)"
 COMP_WORDS=(pmssm-supervise sta) COMP_CWORD=1

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from support.cli_sandbox import Box
+from support.cli_sandbox import CliSandbox
 
 PLAN = '[runs.a]\ncommand = ["true"]\nslot = "none"\n'
 INCOMPLETE = "session_20991231_000000"
@@ -18,7 +18,7 @@ def spoil(folder: Path, content: str) -> None:
 
 
 @pytest.mark.parametrize("content", ["nothing", "plan.toml", "settings.json", "summary.json"])
-def test_a_newest_folder_without_a_session_is_passed_over_with_a_warning(box: Box, content: str) -> None:
+def test_a_newest_folder_without_a_session_is_passed_over_with_a_warning(box: CliSandbox, content: str) -> None:
     spoil(box.logs / INCOMPLETE, content)
     assert "no session here" in box.run("status").stderr
     started = box.run("--headless", "--plan", box.plan(PLAN))
@@ -42,7 +42,7 @@ def test_a_newest_folder_without_a_session_is_passed_over_with_a_warning(box: Bo
         ("journal.jsonl", "{}\n{}\n"),
     ],
 )
-def test_a_damaged_session_names_the_remedy_and_the_remedy_helps(box: Box, name: str, text: str) -> None:
+def test_a_damaged_session_names_the_remedy_and_the_remedy_helps(box: CliSandbox, name: str, text: str) -> None:
     box.ok("--headless", "--plan", box.plan(PLAN))
     (session,) = box.logs.glob("session_*")
     (session / name).write_text(text)
@@ -60,7 +60,7 @@ def test_a_damaged_session_names_the_remedy_and_the_remedy_helps(box: Box, name:
     box.ok("--headless", "--plan", "plan.toml")
 
 
-def test_a_session_of_the_last_second_of_the_calendar_is_one_line(box: Box) -> None:
+def test_a_session_of_the_last_second_of_the_calendar_is_one_line(box: CliSandbox) -> None:
     spoil(box.logs / "session_99991231_235959", "nothing")
     done = box.run("--headless", "--plan", box.plan(PLAN))
     assert done.returncode == 2

@@ -5,7 +5,7 @@ import os
 import signal
 
 import pytest
-from support.cli_sandbox import Box
+from support.cli_sandbox import CliSandbox
 
 # Succeeds once `good` is there, and then lasts until `go` is.
 FIRST = """
@@ -19,7 +19,7 @@ command = ["true"]
 
 
 @pytest.fixture
-def earlier(box: Box) -> str:
+def earlier(box: CliSandbox) -> str:
     """The stamp of a session that failed, after which another one succeeded."""
     assert box.run("--headless", "--plan", box.plan(FIRST)).returncode == 1
     stamp = str(box.status()["session"])
@@ -27,18 +27,18 @@ def earlier(box: Box) -> str:
     return stamp
 
 
-def _session_shown(box: Box, *options: str) -> str:
+def _session_shown(box: CliSandbox, *options: str) -> str:
     return str(json.loads(box.ok("status", "--json", *options))["session"])
 
 
-def test_an_earlier_session_is_shown_by_its_stamp(box: Box, earlier: str) -> None:
+def test_an_earlier_session_is_shown_by_its_stamp(box: CliSandbox, earlier: str) -> None:
     assert list(box.status()["runs"]) == ["other"]
     assert "failed" in box.ok("status", "--session", earlier)
     assert "no good" in box.ok("logs", "--session", earlier, "fragile")
 
 
 def test_an_earlier_session_that_is_gone_on_with_is_the_current_one_until_it_has_finished(
-    box: Box, earlier: str
+    box: CliSandbox, earlier: str
 ) -> None:
     (box.folder / "good").touch()
     box.ok("restart", "--session", earlier, "fragile")
@@ -55,14 +55,14 @@ def test_an_earlier_session_that_is_gone_on_with_is_the_current_one_until_it_has
     assert _session_shown(box, "--session", earlier) == earlier
 
 
-def test_no_session_is_gone_on_with_beside_another(box: Box, earlier: str) -> None:
+def test_no_session_is_gone_on_with_beside_another(box: CliSandbox, earlier: str) -> None:
     box.ok("--detach", "--plan", box.plan(FIRST.replace("test -e good", "true")))
     refused = box.run("restart", "--session", earlier, "fragile")
     assert refused.returncode == 2
     assert "is not finished; end it with `pmssm-supervise down`" in refused.stderr
 
 
-def test_a_stamp_that_no_session_has_is_refused_with_the_nearest(box: Box, earlier: str) -> None:
+def test_a_stamp_that_no_session_has_is_refused_with_the_nearest(box: CliSandbox, earlier: str) -> None:
     for verb in (["status"], ["logs"], ["restart", "fragile"]):
         refused = box.run(*verb, "--session", earlier[:-1])
         assert refused.returncode == 2

@@ -6,7 +6,7 @@ import signal
 
 import pexpect
 import pytest
-from support.cli_sandbox import COMMAND, Box
+from support.cli_sandbox import COMMAND, CliSandbox
 from support.waiting import wait_until
 
 DIAMOND = r"""
@@ -32,7 +32,7 @@ command = ["sh", "-c", "trap 'echo checkpoint; exit 143' TERM; echo ready; while
 """
 
 
-def test_a_session_that_succeeds_exits_0_and_prints_the_table(box: Box) -> None:
+def test_a_session_that_succeeds_exits_0_and_prints_the_table(box: CliSandbox) -> None:
     done = box.run("--headless", "--plan", box.plan(DIAMOND))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "session finished: 4 succeeded" in done.stdout
@@ -41,14 +41,14 @@ def test_a_session_that_succeeds_exits_0_and_prints_the_table(box: Box) -> None:
     assert json.loads(summary.read_text())["runs"]["left"]["result"] == {"model": "Left", "r2": 0.75}
 
 
-def test_dependencies_start_after_what_they_wait_for_has_ended(box: Box) -> None:
+def test_dependencies_start_after_what_they_wait_for_has_ended(box: CliSandbox) -> None:
     box.run("--headless", "--plan", box.plan(DIAMOND))
     runs = box.status()["runs"]
     assert runs["last"]["started"] >= max(runs["left"]["ended"], runs["right"]["ended"])
     assert min(runs["left"]["started"], runs["right"]["started"]) >= runs["prepare"]["ended"]
 
 
-def test_every_decision_is_a_line_of_the_sessions_log(box: Box) -> None:
+def test_every_decision_is_a_line_of_the_sessions_log(box: CliSandbox) -> None:
     box.run("--headless", "--plan", box.plan(DIAMOND))
     (log,) = box.logs.glob("training_*.log")
     lines = log.read_text()
@@ -56,7 +56,7 @@ def test_every_decision_is_a_line_of_the_sessions_log(box: Box) -> None:
         assert text in lines
 
 
-def test_a_failed_run_makes_it_exit_1_and_blocks_what_waits_for_it(box: Box) -> None:
+def test_a_failed_run_makes_it_exit_1_and_blocks_what_waits_for_it(box: CliSandbox) -> None:
     plan = DIAMOND.replace("exit 0", "echo oops; exit 3")
     done = box.run("--headless", "--plan", box.plan(plan))
     assert done.returncode == 1
@@ -68,19 +68,19 @@ def test_a_failed_run_makes_it_exit_1_and_blocks_what_waits_for_it(box: Box) -> 
     assert status["runs"]["last"] | {"state": "blocked", "blocked_by": ["right"]} == status["runs"]["last"]
 
 
-def test_a_run_that_rejects_its_input_makes_it_exit_2(box: Box) -> None:
+def test_a_run_that_rejects_its_input_makes_it_exit_2(box: CliSandbox) -> None:
     plan = DIAMOND.replace("echo prepared", "echo no such file; exit 2")
     assert box.run("--headless", "--plan", box.plan(plan)).returncode == 2
 
 
-def test_a_command_that_does_not_exist_says_so(box: Box) -> None:
+def test_a_command_that_does_not_exist_says_so(box: CliSandbox) -> None:
     done = box.run("--headless", "--plan", box.plan('[runs.x]\ncommand = ["no-such-program"]\n'))
     assert done.returncode == 1
     assert "cannot start no-such-program: No such file or directory" in done.stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_stops_the_runs_cleanly_and_exits_128_plus_n(box: Box, number: signal.Signals) -> None:
+def test_a_signal_stops_the_runs_cleanly_and_exits_128_plus_n(box: CliSandbox, number: signal.Signals) -> None:
     process = box.start("--headless", "--plan", box.plan(POLITE))
     box.wait(lambda status: status["runs"]["polite"]["pid"] and "ready" in box.log("polite").splitlines())
     process.send_signal(number)
@@ -91,7 +91,7 @@ def test_a_signal_stops_the_runs_cleanly_and_exits_128_plus_n(box: Box, number: 
     assert box.living() == []
 
 
-def test_a_second_signal_kills_a_run_that_does_not_end(box: Box) -> None:
+def test_a_second_signal_kills_a_run_that_does_not_end(box: CliSandbox) -> None:
     stubborn = POLITE.replace("echo checkpoint; exit 143", "echo no")
     process = box.start("--headless", "--plan", box.plan(stubborn))
     box.wait(lambda status: status["runs"]["polite"]["pid"] and "ready" in box.log("polite").splitlines())
@@ -104,7 +104,7 @@ def test_a_second_signal_kills_a_run_that_does_not_end(box: Box) -> None:
     assert box.living() == []
 
 
-def test_its_reader_may_go_away(box: Box) -> None:
+def test_its_reader_may_go_away(box: CliSandbox) -> None:
     process = box.start("--headless", "--plan", box.plan(DIAMOND.replace("echo prepared", "sleep 1")))
     assert process.stdout is not None
     process.stdout.close()
@@ -113,7 +113,7 @@ def test_its_reader_may_go_away(box: Box) -> None:
     assert set(box.states().values()) == {"succeeded"}
 
 
-def test_json_lines_tell_every_event_the_progress_and_the_summary(box: Box) -> None:
+def test_json_lines_tell_every_event_the_progress_and_the_summary(box: CliSandbox) -> None:
     plan = DIAMOND.replace("echo Epoch 1/1 loss 0.5;", "echo Epoch 1/1 loss 0.5; sleep 2.5;")
     done = box.run("--headless", "--json", "--plan", box.plan(plan))
     assert done.returncode == 0, done.stderr
@@ -125,7 +125,7 @@ def test_json_lines_tell_every_event_the_progress_and_the_summary(box: Box) -> N
     assert told[-1]["runs"]["last"]["state"] == "succeeded"
 
 
-def test_on_a_terminal_what_runs_is_shown_live_below_the_lines(box: Box) -> None:
+def test_on_a_terminal_what_runs_is_shown_live_below_the_lines(box: CliSandbox) -> None:
     plan = box.plan(DIAMOND.replace("echo Epoch 1/1 loss 0.5;", "echo Epoch 1/2 loss 0.5; sleep 2.5;"))
     arguments = ["--headless", "--plan", plan]
     env = {**box.env, "TERM": "xterm-256color"}
@@ -139,7 +139,7 @@ def test_on_a_terminal_what_runs_is_shown_live_below_the_lines(box: Box) -> None
     assert terminal.exitstatus == 0
 
 
-def test_on_finish_is_told_of_failures_and_of_the_end(box: Box) -> None:
+def test_on_finish_is_told_of_failures_and_of_the_end(box: CliSandbox) -> None:
     told = box.folder / "told"
     plan = box.plan(DIAMOND.replace("exit 0", "echo oops; exit 3"))
     box.run("--headless", "--plan", plan, "--on-finish", f'echo "$PMSSM_NEWS" >> {told}')
@@ -149,7 +149,7 @@ def test_on_finish_is_told_of_failures_and_of_the_end(box: Box) -> None:
     assert lines[1].startswith("session finished: ")
 
 
-def test_a_run_that_awaits_the_end_of_others_finds_in_the_summary_how_they_ended(box: Box) -> None:
+def test_a_run_that_awaits_the_end_of_others_finds_in_the_summary_how_they_ended(box: CliSandbox) -> None:
     runs = {"a": 'command = ["false"]', "b": 'command = ["true"]\nafter = ["a"]'}
     report = '[runs.report]\ncommand = ["cat", "{session}/summary.json"]\nafter_end = ["a", "b"]\n'
     plan = box.plan("".join(f"[runs.{name}]\n{lines}\n" for name, lines in runs.items()) + report)

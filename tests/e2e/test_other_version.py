@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.cli_sandbox import Box
+from support.cli_sandbox import CliSandbox
 from support.waiting import wait_until
 
 PLAN = '[runs.a]\ncommand = ["sleep", "100"]\n'
@@ -47,7 +47,7 @@ DID_NOT_UNDERSTAND = '{"ok": false, "message": "not a request: Input tag \'look\
 
 
 @pytest.fixture
-def start_foreign_engine(box: Box) -> Iterator[Callable[[str], int]]:
+def start_foreign_engine(box: CliSandbox) -> Iterator[Callable[[str], int]]:
     """Start an engine, as it were, of another version, which gives one answer; returns its pid."""
     with contextlib.ExitStack() as ending:
 
@@ -63,7 +63,7 @@ def start_foreign_engine(box: Box) -> Iterator[Callable[[str], int]]:
         yield start
 
 
-def refusal(box: Box, *arguments: str) -> str:
+def refusal(box: CliSandbox, *arguments: str) -> str:
     """The one line with which a command ends."""
     done = box.run(*arguments)
     assert (done.returncode, done.stdout) == (2, ""), done.stdout + done.stderr
@@ -73,7 +73,7 @@ def refusal(box: Box, *arguments: str) -> str:
 
 @pytest.mark.parametrize("name", OTHER_SNAPSHOTS)
 def test_a_snapshot_of_another_version_is_answered_with_what_to_do(
-    box: Box, start_foreign_engine: Callable[[str], int], name: str
+    box: CliSandbox, start_foreign_engine: Callable[[str], int], name: str
 ) -> None:
     pid = start_foreign_engine(OTHER_SNAPSHOTS[name])
     assert refusal(box, "status") == (
@@ -84,19 +84,21 @@ def test_a_snapshot_of_another_version_is_answered_with_what_to_do(
 
 
 def test_an_engine_that_does_not_understand_a_command_is_named(
-    box: Box, start_foreign_engine: Callable[[str], int]
+    box: CliSandbox, start_foreign_engine: Callable[[str], int]
 ) -> None:
     pid = start_foreign_engine(DID_NOT_UNDERSTAND)
     for arguments in (["status"], ["stop", "a"], ["restart", "a"]):
         assert f"the engine (pid {pid}) is of another version" in refusal(box, *arguments)
 
 
-def test_garbage_instead_of_a_snapshot_is_no_traceback(box: Box, start_foreign_engine: Callable[[str], int]) -> None:
+def test_garbage_instead_of_a_snapshot_is_no_traceback(
+    box: CliSandbox, start_foreign_engine: Callable[[str], int]
+) -> None:
     pid = start_foreign_engine("]")
     assert f"the engine (pid {pid}) is of another version" in refusal(box, "status")
 
 
-def test_ending_the_engine_alone_as_the_message_says_lets_the_runs_go_on(box: Box) -> None:
+def test_ending_the_engine_alone_as_the_message_says_lets_the_runs_go_on(box: CliSandbox) -> None:
     box.ok("--detach", "--plan", box.plan(PLAN))
     before = box.wait(lambda status: status["runs"]["a"]["pid"])
     os.kill(before["engine_pid"], signal.SIGTERM)
@@ -107,7 +109,7 @@ def test_ending_the_engine_alone_as_the_message_says_lets_the_runs_go_on(box: Bo
 
 
 def test_a_snapshot_that_has_only_gained_fields_is_understood(
-    box: Box, start_foreign_engine: Callable[[str], int]
+    box: CliSandbox, start_foreign_engine: Callable[[str], int]
 ) -> None:
     newer: Any = SNAPSHOT % ("20260122_153100", '{"a": {"state": "running", "colour": "red"}}')
     start_foreign_engine(newer.replace("{", '{"version": "9", ', 1))

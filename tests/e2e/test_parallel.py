@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.cli_sandbox import Box
+from support.cli_sandbox import CliSandbox
 
 # The shape of the pMSSM plan; each training shows the GPU it was given.
 PLAN = """
@@ -31,7 +31,7 @@ slot = "none"
 """
 
 SHARED_1 = "slot = 1\ngpu_memory_mib = 800"
-MakeBox = Callable[[dict[str, str]], Box]
+MakeBox = Callable[[dict[str, str]], CliSandbox]
 
 
 @pytest.fixture

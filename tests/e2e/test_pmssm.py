@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.cli_sandbox import Box
+from support.cli_sandbox import CliSandbox
 
 RUNS = ["prepare", "transformer", "transformer_tabular", "mlp", "report"]
 PARAMETERS = {"transformer": 795_777, "transformer_tabular": 803_330, "mlp": 1_411_713}
@@ -15,7 +15,7 @@ PARAMETERS = {"transformer": 795_777, "transformer_tabular": 803_330, "mlp": 1_4
 
 @pytest.mark.timeout(400)
 def test_the_quick_look_trains_all_three_on_two_gpus_and_says_how_well(
-    make_box: Callable[[dict[str, str]], Box],
+    make_box: Callable[[dict[str, str]], CliSandbox],
     fake_nvml: Any,  # noqa: ANN401
 ) -> None:
     """PyTorch finds no CUDA behind the fake NVML and trains on the CPU; the supervisor cannot tell the difference."""
@@ -53,7 +53,7 @@ def _check_training(folder: Path, run: dict[str, Any], output: str) -> None:
 
 
 @pytest.mark.timeout(200)
-def test_trainings_that_fail_are_named_on_the_page_and_the_one_that_waited_for_them_too(box: Box) -> None:
+def test_trainings_that_fail_are_named_on_the_page_and_the_one_that_waited_for_them_too(box: CliSandbox) -> None:
     done = box.run("--headless", "--testing", "--learning-rate", "1e6", timeout=150)
     assert done.returncode == 1
     expected = {"transformer": "failed", "transformer_tabular": "failed", "mlp": "blocked"}
@@ -62,7 +62,7 @@ def test_trainings_that_fail_are_named_on_the_page_and_the_one_that_waited_for_t
     assert all(f"{name}: {state}" in page for name, state in expected.items())
 
 
-def test_data_without_a_branch_end_the_session_with_exit_code_2_and_say_which(box: Box) -> None:
+def test_data_without_a_branch_end_the_session_with_exit_code_2_and_say_which(box: CliSandbox) -> None:
     (box.folder / "points.csv").write_text("IN_meL,MO_Omega\n100.0,0.1\n")
     done = box.run("--headless", "--data", "points.csv", timeout=120)
     assert done.returncode == 2
@@ -73,7 +73,7 @@ def test_data_without_a_branch_end_the_session_with_exit_code_2_and_say_which(bo
 
 
 @pytest.mark.timeout(200)
-def test_the_worked_example_of_a_sweep_ends_with_mean_and_deviation_of_its_seeds(box: Box) -> None:
+def test_the_worked_example_of_a_sweep_ends_with_mean_and_deviation_of_its_seeds(box: CliSandbox) -> None:
     sweep = (Path(__file__).parents[2] / "examples" / "plans" / "sweep.toml").read_text()
     fewer = sweep.replace("[1, 2, 3]", "[1, 2]").replace("[1e-4, 1e-3]", "[1e-3]")
     output = box.ok("--headless", "--testing", "--epochs", "1", "--plan", box.plan(fewer), timeout=150)

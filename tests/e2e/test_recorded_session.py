@@ -8,7 +8,7 @@ from pathlib import Path
 import pexpect
 import pyte
 import pytest
-from support.cli_sandbox import COMMAND, Box
+from support.cli_sandbox import COMMAND, CliSandbox
 from support.recorded_session import EXPECTED, STAMP, restore_session
 
 STATES = {
@@ -25,12 +25,12 @@ DEADLINE_S = 60.0
 
 
 @pytest.fixture
-def recorded(box: Box) -> Path:
+def recorded(box: CliSandbox) -> Path:
     """The session folder, in the logs folder of the box."""
     return restore_session(box.folder)
 
 
-def test_status_shows_how_each_run_ended(box: Box, recorded: Path) -> None:
+def test_status_shows_how_each_run_ended(box: CliSandbox, recorded: Path) -> None:
     status = box.wait(lambda status: status["state"] == "finished")
     assert {name: run["state"] for name, run in status["runs"].items()} == STATES
     assert status["folder"] == str(recorded)
@@ -43,7 +43,7 @@ def test_status_shows_how_each_run_ended(box: Box, recorded: Path) -> None:
     assert "36/40" in text
 
 
-def test_sessions_lists_it(box: Box, recorded: Path) -> None:
+def test_sessions_lists_it(box: CliSandbox, recorded: Path) -> None:
     box.wait(lambda status: status["state"] == "finished")
     (row,) = [line for line in box.ok("sessions").splitlines() if line.startswith(STAMP)]
     assert "recorded" in row and "finished" in row and "3 succeeded, 1 stopped, 1 failed, 1 blocked, 2 lost" in row
@@ -51,7 +51,7 @@ def test_sessions_lists_it(box: Box, recorded: Path) -> None:
 
 
 @pytest.mark.usefixtures("recorded")
-def test_attach_shows_its_runs(box: Box) -> None:
+def test_attach_shows_its_runs(box: CliSandbox) -> None:
     screen = pyte.Screen(120, 40)
     stream = pyte.ByteStream(screen)
     env = {**box.env, "TERM": "xterm-256color"}
@@ -72,9 +72,9 @@ def test_attach_shows_its_runs(box: Box) -> None:
 
 
 @pytest.mark.timeout(200)
-def test_an_interrupted_training_resumes_from_its_checkpoint(box: Box, recorded: Path) -> None:
+def test_an_interrupted_training_resumes_from_its_checkpoint(box: CliSandbox, recorded: Path) -> None:
     box.ok("start", "interrupted")
-    status = box.wait(lambda status: status["runs"]["interrupted"]["state"] in ("succeeded", "failed"))
+    status = box.wait(lambda status: status["runs"]["interrupted"]["state"] in ("succeeded", "failed"), 150)
     run = status["runs"]["interrupted"]
     assert (run["state"], run["attempt"], run["progress"]["epoch"]) == ("succeeded", 2, 40), box.log("interrupted")
     with (recorded / "interrupted" / "metrics.csv").open() as file:
@@ -86,11 +86,11 @@ def test_an_interrupted_training_resumes_from_its_checkpoint(box: Box, recorded:
 
 
 @pytest.mark.timeout(200)
-def test_its_report_is_written_again(box: Box, recorded: Path) -> None:
+def test_its_report_is_written_again(box: CliSandbox, recorded: Path) -> None:
     page = recorded / "report" / "report.html"
     assert not page.exists()
     box.ok("restart", "report")
-    status = box.wait(lambda status: status["runs"]["report"]["attempt"] == 2 and status["state"] == "finished")
+    status = box.wait(lambda status: status["runs"]["report"]["attempt"] == 2 and status["state"] == "finished", 150)
     assert status["runs"]["report"]["state"] == "succeeded", box.log("report")
     assert "<td>trained</td>" in page.read_text() and "interrupted: stopped" in page.read_text()
     assert f"report: {page}" in box.ok("status")

@@ -4,7 +4,7 @@ import os
 import signal
 from pathlib import Path
 
-from support.cli_sandbox import Box
+from support.cli_sandbox import CliSandbox
 
 # `good` has to be there for `fragile` to succeed; `mlp` counts its starts.
 FRAGILE = """
@@ -37,13 +37,13 @@ after = ["a"]
 """
 
 
-def _start_long(box: Box) -> int:
+def _start_long(box: CliSandbox) -> int:
     box.ok("--detach", "--plan", box.plan(LONG))
     status = box.wait(lambda status: status["runs"]["long"]["pid"] and "ready" in box.log("long").splitlines())
     return int(status["runs"]["long"]["pid"])
 
 
-def test_detach_returns_while_the_runs_go_on(box: Box) -> None:
+def test_detach_returns_while_the_runs_go_on(box: CliSandbox) -> None:
     pid = _start_long(box)
     status = box.status()
     assert status["state"] == "running" and status["engine_pid"] in box.engines()
@@ -51,7 +51,7 @@ def test_detach_returns_while_the_runs_go_on(box: Box) -> None:
     os.kill(pid, 0)
 
 
-def test_stop_is_gentle_and_restart_resumes(box: Box) -> None:
+def test_stop_is_gentle_and_restart_resumes(box: CliSandbox) -> None:
     _start_long(box)
     assert "SIGTERM" in box.ok("stop", "long")
     status = box.wait(lambda status: status["runs"]["long"]["state"] == "stopped")
@@ -63,7 +63,7 @@ def test_stop_is_gentle_and_restart_resumes(box: Box) -> None:
     box.wait(lambda _: box.log("long").splitlines().count("ready") == 2)
 
 
-def test_restart_of_a_running_run_stops_it_first_and_fresh_reaches_the_command(box: Box) -> None:
+def test_restart_of_a_running_run_stops_it_first_and_fresh_reaches_the_command(box: CliSandbox) -> None:
     _start_long(box)
     box.ok("restart", "long", "--fresh")
     box.wait(lambda status: status["runs"]["long"]["attempt"] == 2 and "ready fresh" in box.log("long").splitlines())
@@ -71,7 +71,7 @@ def test_restart_of_a_running_run_stops_it_first_and_fresh_reaches_the_command(b
     assert lines.index("checkpoint") < lines.index("ready fresh")
 
 
-def test_kill_is_sigkill(box: Box) -> None:
+def test_kill_is_sigkill(box: CliSandbox) -> None:
     _start_long(box)
     box.ok("kill", "long")
     status = box.wait(lambda status: status["runs"]["long"]["state"] == "stopped")
@@ -79,7 +79,7 @@ def test_kill_is_sigkill(box: Box) -> None:
     assert "checkpoint" not in box.log("long").splitlines() and box.living() == []
 
 
-def test_down_ends_the_session_and_its_engine_and_says_so(box: Box) -> None:
+def test_down_ends_the_session_and_its_engine_and_says_so(box: CliSandbox) -> None:
     _start_long(box)
     assert "the session has ended" in box.ok("down")
     assert box.engines() == []
@@ -88,7 +88,7 @@ def test_down_ends_the_session_and_its_engine_and_says_so(box: Box) -> None:
     assert box.status()["engine_pid"] is None
 
 
-def test_an_mlp_whose_transformer_failed_starts_once_that_was_restarted_to_success(box: Box) -> None:
+def test_an_mlp_whose_transformer_failed_starts_once_that_was_restarted_to_success(box: CliSandbox) -> None:
     assert box.run("--headless", "--plan", box.plan(FRAGILE)).returncode == 1
     assert box.status()["runs"]["mlp"] | {"state": "blocked", "blocked_by": ["fragile"]} == box.status()["runs"]["mlp"]
     (box.folder / "good").touch()
@@ -98,7 +98,7 @@ def test_an_mlp_whose_transformer_failed_starts_once_that_was_restarted_to_succe
     assert "engine started" in box.ok("logs")
 
 
-def test_logs_prints_a_run_or_the_session_and_cleans_what_it_prints(box: Box) -> None:
+def test_logs_prints_a_run_or_the_session_and_cleans_what_it_prints(box: CliSandbox) -> None:
     plan = box.plan('[runs.a]\ncommand = ["printf", "one\\\\n\\\\033]0;title\\\\007two\\\\nthree\\\\n"]\n')
     box.ok("--headless", "--plan", plan)
     assert box.ok("logs", "a").splitlines()[1:] == ["one", "two", "three"]
@@ -106,13 +106,13 @@ def test_logs_prints_a_run_or_the_session_and_cleans_what_it_prints(box: Box) ->
     assert "a: succeeded" in box.ok("logs")
 
 
-def test_logs_prints_all_of_a_long_log(box: Box) -> None:
+def test_logs_prints_all_of_a_long_log(box: CliSandbox) -> None:
     box.ok("--headless", "--plan", box.plan('[runs.a]\ncommand = ["seq", "2000000"]\n'))
     numbers = box.ok("logs", "a").splitlines()[1:]
     assert (len(numbers), numbers[0], numbers[-1]) == (2_000_000, "1", "2000000")
 
 
-def test_last_words_without_a_newline_are_shown_and_the_next_attempt_begins_a_line_of_its_own(box: Box) -> None:
+def test_last_words_without_a_newline_are_shown_and_the_next_attempt_begins_a_line_of_its_own(box: CliSandbox) -> None:
     box.run("--headless", "--plan", box.plan('[runs.a]\ncommand = ["sh", "-c", "printf oops; exit 1"]\n'))
     box.ok("restart", "a")
     box.wait(lambda status: status["runs"]["a"]["attempt"] == 2 and status["state"] == "finished")
@@ -121,7 +121,7 @@ def test_last_words_without_a_newline_are_shown_and_the_next_attempt_begins_a_li
     assert (oops, oops_again) == ("oops", "oops")
 
 
-def test_logs_follow_shows_what_comes(box: Box) -> None:
+def test_logs_follow_shows_what_comes(box: CliSandbox) -> None:
     _start_long(box)
     follower = box.start("logs", "long", "-f")
     assert follower.stdout is not None
@@ -133,13 +133,13 @@ def test_logs_follow_shows_what_comes(box: Box) -> None:
     assert shown[0] in ("Terminated", "checkpoint")
 
 
-def test_the_logs_folder_may_be_named_before_or_after_the_verb(box: Box) -> None:
+def test_the_logs_folder_may_be_named_before_or_after_the_verb(box: CliSandbox) -> None:
     box.ok("--headless", "--plan", box.plan('[runs.a]\ncommand = ["true"]\n'), "--logs", "elsewhere")
     assert "succeeded" in box.ok("status", "--logs", "elsewhere")
     assert "succeeded" in box.ok("--logs", "elsewhere", "status")
 
 
-def test_everything_written_is_private(box: Box) -> None:
+def test_everything_written_is_private(box: CliSandbox) -> None:
     box.ok("--headless", "--plan", box.plan('[runs.a]\ncommand = ["true"]\n'))
     (session,) = box.logs.glob("session_*")
     assert session.stat().st_mode & 0o077 == 0
@@ -147,7 +147,7 @@ def test_everything_written_is_private(box: Box) -> None:
     assert written and all(path.stat().st_mode & 0o077 == 0 for path in written), written
 
 
-def test_an_engine_that_is_killed_is_brought_back_by_any_verb_and_nothing_is_lost(box: Box) -> None:
+def test_an_engine_that_is_killed_is_brought_back_by_any_verb_and_nothing_is_lost(box: CliSandbox) -> None:
     pid = _start_long(box)
     engine = box.status()["engine_pid"]
     os.kill(engine, signal.SIGKILL)
@@ -159,7 +159,7 @@ def test_an_engine_that_is_killed_is_brought_back_by_any_verb_and_nothing_is_los
     assert status["runs"]["long"]["exit_code"] == 143
 
 
-def test_what_ended_while_no_engine_lived_keeps_its_exit_code_and_its_successor_starts(box: Box) -> None:
+def test_what_ended_while_no_engine_lived_keeps_its_exit_code_and_its_successor_starts(box: CliSandbox) -> None:
     box.ok("--detach", "--plan", box.plan(UNTIL_GO))
     status = box.wait(lambda status: status["runs"]["a"]["pid"])
     os.kill(status["engine_pid"], signal.SIGKILL)
@@ -171,7 +171,7 @@ def test_what_ended_while_no_engine_lived_keeps_its_exit_code_and_its_successor_
     assert starts == ["a", "b"]
 
 
-def _wait_for_exit(box: Box, run: str) -> None:
+def _wait_for_exit(box: CliSandbox, run: str) -> None:
     import time
 
     end = time.monotonic() + 30
@@ -180,7 +180,7 @@ def _wait_for_exit(box: Box, run: str) -> None:
         time.sleep(0.02)
 
 
-def test_a_shim_that_is_killed_leaves_a_run_that_is_watched_and_ends_as_lost(box: Box) -> None:
+def test_a_shim_that_is_killed_leaves_a_run_that_is_watched_and_ends_as_lost(box: CliSandbox) -> None:
     pid = _start_long(box)
     shim = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     os.kill(shim, signal.SIGKILL)
@@ -192,7 +192,7 @@ def test_a_shim_that_is_killed_leaves_a_run_that_is_watched_and_ends_as_lost(box
     assert box.living() == []
 
 
-def test_start_without_a_run_resumes_everything_that_down_stopped(box: Box) -> None:
+def test_start_without_a_run_resumes_everything_that_down_stopped(box: CliSandbox) -> None:
     _start_long(box)
     box.ok("down")
     answer = box.ok("start")
@@ -201,7 +201,7 @@ def test_start_without_a_run_resumes_everything_that_down_stopped(box: Box) -> N
     assert status["runs"]["long"]["attempt"] == 2 and status["runs"]["after"]["state"] == "waiting"
 
 
-def test_the_last_error_of_its_log_says_why_a_run_failed(box: Box) -> None:
+def test_the_last_error_of_its_log_says_why_a_run_failed(box: CliSandbox) -> None:
     line = "2026-01-22 15:31:00 [error    ] prepare              | points.csv: no column named 'IN_tanb'"
     script = f'echo start; echo "{line}"; echo bye; exit 2'
     (box.folder / "script").write_text(script)
@@ -210,7 +210,7 @@ def test_the_last_error_of_its_log_says_why_a_run_failed(box: Box) -> None:
     assert box.status()["runs"]["a"]["reason"] == "exit code 2: points.csv: no column named 'IN_tanb'"
 
 
-def test_a_new_session_need_not_wait_for_the_engine_of_a_finished_one(box: Box) -> None:
+def test_a_new_session_need_not_wait_for_the_engine_of_a_finished_one(box: CliSandbox) -> None:
     plan = box.plan('[runs.a]\ncommand = ["true"]\n')
     box.ok("--headless", "--plan", plan)
     assert box.run("stop", "a").returncode == 2  # and its engine lingers for a while

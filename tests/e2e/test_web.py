@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 from PIL import Image
 from support.chromium import browser_page
-from support.cli_sandbox import Box
+from support.cli_sandbox import CliSandbox
 
 DEADLINE_S = 30.0
 PLAN = '[session]\nname = "dummies"\n[runs.alpha]\ncommand = ["sleep", "1000"]\n'
@@ -62,7 +62,7 @@ class Web:
             await asyncio.sleep(0.05)
 
 
-def serve(box: Box, *options: str) -> tuple[subprocess.Popen[str], str, str]:
+def serve(box: CliSandbox, *options: str) -> tuple[subprocess.Popen[str], str, str]:
     """The server of the box's session, its site and its token."""
     box.ok("--detach", "--plan", box.plan(PLAN))
     process = box.start("web", "--port", "0", *options)
@@ -74,7 +74,7 @@ def serve(box: Box, *options: str) -> tuple[subprocess.Popen[str], str, str]:
 
 
 @pytest.fixture
-async def web(box: Box) -> AsyncIterator[Web]:
+async def web(box: CliSandbox) -> AsyncIterator[Web]:
     """A server that is read-only."""
     process, site, token = await asyncio.to_thread(serve, box)
     async with aiohttp.ClientSession() as client:
@@ -111,7 +111,7 @@ async def test_only_the_token_under_our_own_name_and_from_our_own_page_gets_in(w
     assert web.dashboards() == []
 
 
-async def test_a_tab_looks_but_does_not_touch_and_its_dashboard_ends_with_it(web: Web, box: Box) -> None:
+async def test_a_tab_looks_but_does_not_touch_and_its_dashboard_ends_with_it(web: Web, box: CliSandbox) -> None:
     async with web.tab() as tab:
         await until_shown(tab, "alpha")
         (dashboard,) = web.dashboards()
@@ -128,7 +128,7 @@ async def test_a_tab_looks_but_does_not_touch_and_its_dashboard_ends_with_it(web
     assert [event["kind"] for event in box.journal() if "requested" in event["kind"]] == []
 
 
-async def test_ctrl_c_ends_the_server_and_all_its_dashboards(web: Web, box: Box) -> None:
+async def test_ctrl_c_ends_the_server_and_all_its_dashboards(web: Web, box: CliSandbox) -> None:
     async with web.tab() as one, web.tab() as other:
         await until_shown(one, "alpha")
         await until_shown(other, "alpha")
@@ -178,7 +178,7 @@ async def test_malformed_requests_are_refused_and_print_nothing_in_the_servers_t
     assert [line.split()[0] for line in printed.splitlines()] == ["From", "Ctrl-C"], printed
 
 
-def test_what_hinders_the_server_is_said_in_one_line(box: Box) -> None:
+def test_what_hinders_the_server_is_said_in_one_line(box: CliSandbox) -> None:
     _, site, _ = serve(box)
     port = site.rpartition(":")[2]
     taken = box.run("web", "--port", port)
@@ -220,7 +220,9 @@ async def test_a_real_browser_refuses_a_wrong_token_and_a_foreign_page(web: Web,
         assert await page.evaluate(open_socket) == "open"  # so that it was the page that made the difference
 
 
-async def test_a_real_browser_shows_the_dashboard_obeys_keys_and_asks_nobody_else(box: Box, tmp_path: Path) -> None:
+async def test_a_real_browser_shows_the_dashboard_obeys_keys_and_asks_nobody_else(
+    box: CliSandbox, tmp_path: Path
+) -> None:
     _, site, token = await asyncio.to_thread(serve, box, "--control")
     async with browser_page(tmp_path / "chromium") as page:
         await page.call("Page.navigate", url=f"{site}/?token={token}")

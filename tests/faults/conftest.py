@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.cli_sandbox import Box
+from support.cli_sandbox import CliSandbox
 
 NOBODY = 65534
 # It may read everything, as an interpreter below /root makes necessary, and do nothing else to what is others'.
@@ -20,7 +20,7 @@ AS_NOBODY = (
 
 
 @pytest.fixture
-def nobodys_box(box: Box) -> Iterator[Box]:
+def nobodys_box(box: CliSandbox) -> Iterator[CliSandbox]:
     """A box of a user without any privilege, as users are; the tests themselves run as root."""
     if os.getuid() != 0 or shutil.which("setpriv") is None:
         pytest.skip("only root, with setpriv, can become somebody else")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.cli_sandbox import Box
+from support.cli_sandbox import CliSandbox
 from support.process_table import (
     POLITE,
     events,
@@ -22,7 +22,7 @@ from support.waiting import wait_until
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])
-def test_a_signal_from_outside_is_a_failure_that_names_it(box: Box, number: signal.Signals) -> None:
+def test_a_signal_from_outside_is_a_failure_that_names_it(box: CliSandbox, number: signal.Signals) -> None:
     plan = shell_run("a", POLITE) + shell_run("b", "true", after=["a"])
     box.ok("--detach", "--plan", box.plan(plan))
     os.kill(pid_of(box, "a"), number)
@@ -34,7 +34,7 @@ def test_a_signal_from_outside_is_a_failure_that_names_it(box: Box, number: sign
     assert box.living() == []
 
 
-def test_a_run_that_was_frozen_still_writes_its_checkpoint_when_stopped(box: Box) -> None:
+def test_a_run_that_was_frozen_still_writes_its_checkpoint_when_stopped(box: CliSandbox) -> None:
     box.ok("--detach", "--plan", box.plan(shell_run("a", POLITE)))
     pid = pid_of(box, "a")
     wait_until_printed(box, "a", "ready")
@@ -46,7 +46,7 @@ def test_a_run_that_was_frozen_still_writes_its_checkpoint_when_stopped(box: Box
     wait_until_printed(box, "a", "checkpoint")
 
 
-def test_a_run_that_exits_with_0_after_a_stop_is_stopped_and_its_dependents_do_not_start(box: Box) -> None:
+def test_a_run_that_exits_with_0_after_a_stop_is_stopped_and_its_dependents_do_not_start(box: CliSandbox) -> None:
     box.ok(
         "--detach", "--plan", box.plan(shell_run("a", POLITE.replace("143", "0")) + shell_run("b", "true", after=["a"]))
     )
@@ -57,7 +57,7 @@ def test_a_run_that_exits_with_0_after_a_stop_is_stopped_and_its_dependents_do_n
     assert "blocked by a (stopped, exit code 0)" in box.status()["runs"]["b"]["reason"]
 
 
-def test_a_frozen_shim_obeys_a_stop_all_the_same(box: Box) -> None:
+def test_a_frozen_shim_obeys_a_stop_all_the_same(box: CliSandbox) -> None:
     box.ok("--detach", "--plan", box.plan(shell_run("a", POLITE)))
     pid = pid_of(box, "a")
     wait_until_printed(box, "a", "ready")
@@ -85,7 +85,7 @@ DAEMON = (
     ],
     ids=["with the log open", "that ignores SIGTERM", "that daemonised"],
 )
-def test_what_a_run_leaves_behind_is_ended_before_its_slot_goes_to_the_next(box: Box, left: str) -> None:
+def test_what_a_run_leaves_behind_is_ended_before_its_slot_goes_to_the_next(box: CliSandbox, left: str) -> None:
     script = left + "until test -s a.beat; do sleep 0.01; done; exit 0"
     plan = shell_run("a", script, slot=0) + shell_run("b", "date +%s.%N > b.began", slot=0)
     box.ok("--detach", "--plan", box.plan(plan))
@@ -99,7 +99,7 @@ def test_what_a_run_leaves_behind_is_ended_before_its_slot_goes_to_the_next(box:
     assert box.living() == []
 
 
-def test_a_run_that_ignores_sigterm_is_killed_after_its_grace_with_all_its_children(box: Box) -> None:
+def test_a_run_that_ignores_sigterm_is_killed_after_its_grace_with_all_its_children(box: CliSandbox) -> None:
     stubborn = "trap '' TERM; (trap '' TERM; while :; do sleep 0.05; done) & echo ready; while :; do sleep 0.05; done"
     box.ok("--detach", "--plan", box.plan(shell_run("a", stubborn, stop_grace_s=0.5)))
     wait_until_printed(box, "a", "ready")
@@ -109,7 +109,7 @@ def test_a_run_that_ignores_sigterm_is_killed_after_its_grace_with_all_its_child
     assert box.living() == []
 
 
-def test_runs_inherit_nothing_of_the_engine_but_their_log(box: Box) -> None:
+def test_runs_inherit_nothing_of_the_engine_but_their_log(box: CliSandbox) -> None:
     box.ok("--detach", "--plan", box.plan(shell_run("a", POLITE)))
     pid = pid_of(box, "a")
     wait_until_printed(box, "a", "ready")
@@ -141,7 +141,7 @@ int main(int argc, char **argv)
 
 
 def test_a_run_that_cannot_be_killed_keeps_its_slot_and_the_status_reports_it(
-    nobodys_box: Box, compile_c: Callable[..., Path]
+    nobodys_box: CliSandbox, compile_c: Callable[..., Path]
 ) -> None:
     box = nobodys_box
     program = compile_c("unkillable", UNKILLABLE)

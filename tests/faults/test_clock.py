@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from support.cli_sandbox import Box
+from support.cli_sandbox import CliSandbox
 from support.fake_clock import FakeClock
 from support.process_table import kill_engine, pid_of
 from support.waiting import wait_until
@@ -22,12 +22,14 @@ def clock(tmp_path: Path) -> FakeClock:
 
 
 @pytest.fixture
-def clocked(make_box: Callable[[Mapping[str, str]], Box], env_without_nvml: Mapping[str, str], clock: FakeClock) -> Box:
+def clocked(
+    make_box: Callable[[Mapping[str, str]], CliSandbox], env_without_nvml: Mapping[str, str], clock: FakeClock
+) -> CliSandbox:
     """A box whose programs use that clock."""
     return make_box({**os.environ, **env_without_nvml, **clock.env})
 
 
-def elapsed(box: Box) -> tuple[float, float]:
+def elapsed(box: CliSandbox) -> tuple[float, float]:
     """Seconds that the session and its run have lasted, as `status` tells."""
     status = box.status()
     run = status["runs"]["a"]
@@ -38,7 +40,9 @@ def elapsed(box: Box) -> tuple[float, float]:
 
 @pytest.mark.parametrize("days", [-100, 100])
 @pytest.mark.parametrize("engine_lives", [True, False])
-def test_a_step_of_the_clock_is_no_run_time(clocked: Box, clock: FakeClock, days: int, engine_lives: bool) -> None:
+def test_a_step_of_the_clock_is_no_run_time(
+    clocked: CliSandbox, clock: FakeClock, days: int, engine_lives: bool
+) -> None:
     clocked.ok("--detach", "--plan", clocked.plan(PLAN))
     pid_of(clocked, "a")
     if not engine_lives:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.cli_sandbox import Box
+from support.cli_sandbox import CliSandbox
 from support.process_table import (
     LONG_S,
     POLITE,
@@ -40,25 +40,25 @@ PAIR = (
 )
 
 
-def journal_of(box: Box) -> Path:
+def journal_of(box: CliSandbox) -> Path:
     (path,) = box.logs.glob("session_*/journal.jsonl")
     return path
 
 
-def leave_in_journal(box: Box, event: Mapping[str, Any]) -> None:
+def leave_in_journal(box: CliSandbox, event: Mapping[str, Any]) -> None:
     """What an engine leaves that dies after noting a decision and before carrying it out."""
     with journal_of(box).open("a") as journal:
         journal.write(json.dumps({"at": time.time(), **event}) + "\n")
 
 
-def mlp_ran_once(box: Box) -> None:
+def mlp_ran_once(box: CliSandbox) -> None:
     for run in ("transformer", "tabular", "mlp"):
         assert exit_of(box, run)["exit_code"] == 0
         assert len(events(box, "attempt_starting", run)) == 1
     assert (box.folder / "mlp.ran").read_text() == "mlp\n"
 
 
-def test_killed_between_the_end_of_both_transformers_and_the_start_of_the_mlp(box: Box) -> None:
+def test_killed_between_the_end_of_both_transformers_and_the_start_of_the_mlp(box: CliSandbox) -> None:
     box.ok("--detach", "--plan", box.plan(PAIR))
     pids = [pid_of(box, "transformer"), pid_of(box, "tabular")]
     engine = engine_of(box)
@@ -74,7 +74,7 @@ def test_killed_between_the_end_of_both_transformers_and_the_start_of_the_mlp(bo
     mlp_ran_once(box)
 
 
-def test_killed_after_deciding_to_start_the_mlp_and_before_doing_it(box: Box) -> None:
+def test_killed_after_deciding_to_start_the_mlp_and_before_doing_it(box: CliSandbox) -> None:
     box.ok("--detach", "--plan", box.plan(PAIR))
     pid_of(box, "transformer"), pid_of(box, "tabular")
     engine = engine_of(box)
@@ -104,7 +104,7 @@ def test_killed_after_deciding_to_start_the_mlp_and_before_doing_it(box: Box) ->
     ids=["stop", "kill", "restart"],
 )
 def test_killed_after_promising_a_command_and_before_carrying_it_out(
-    box: Box, event: dict[str, Any], expected: int | None
+    box: CliSandbox, event: dict[str, Any], expected: int | None
 ) -> None:
     box.ok("--detach", "--plan", box.plan(shell_run("a", POLITE)))
     pid_of(box, "a")
@@ -121,7 +121,7 @@ def test_killed_after_promising_a_command_and_before_carrying_it_out(
 
 @pytest.mark.parametrize("words", [("stop", "a"), ("restart", "a"), ("start", "b"), ("down",)], ids=" ".join)
 def test_killed_while_a_command_arrives_the_client_reports_it_and_nothing_is_half_done(
-    box: Box, words: tuple[str, ...]
+    box: CliSandbox, words: tuple[str, ...]
 ) -> None:
     box.ok("--detach", "--plan", box.plan(shell_run("a", POLITE) + shell_run("b", "true", after=["a"])))
     pid = pid_of(box, "a")
@@ -150,7 +150,7 @@ def is_connected(pid: int) -> bool:
     return False
 
 
-def test_a_status_whose_engine_dies_while_answering_queries_the_next_one(box: Box) -> None:
+def test_a_status_whose_engine_dies_while_answering_queries_the_next_one(box: CliSandbox) -> None:
     box.ok("--detach", "--plan", box.plan(shell_run("a", POLITE)))
     pid_of(box, "a")
     engine = engine_of(box)
@@ -167,7 +167,7 @@ def test_a_status_whose_engine_dies_while_answering_queries_the_next_one(box: Bo
 
 
 @pytest.mark.parametrize("rest", [1, 10, 0.5, -1], ids=["one byte", "ten bytes", "half a line", "all but the newline"])
-def test_killed_in_the_middle_of_a_journal_line(box: Box, rest: float) -> None:
+def test_killed_in_the_middle_of_a_journal_line(box: CliSandbox, rest: float) -> None:
     box.ok("--detach", "--plan", box.plan(PAIR))
     pid_of(box, "transformer"), pid_of(box, "tabular")
     kill_engine(box)
@@ -180,7 +180,7 @@ def test_killed_in_the_middle_of_a_journal_line(box: Box, rest: float) -> None:
     mlp_ran_once(box)
 
 
-def test_a_journal_that_lost_its_last_lines_starts_nothing_twice(box: Box) -> None:
+def test_a_journal_that_lost_its_last_lines_starts_nothing_twice(box: CliSandbox) -> None:
     """As after a power cut on a disk that lies about its cache: the runs' own records are older and safe."""
     box.ok("--detach", "--plan", box.plan(PAIR))
     pids = [pid_of(box, "transformer"), pid_of(box, "tabular")]
@@ -215,7 +215,7 @@ COMMANDS: tuple[dict[str, str], ...] = (
 class World:
     """A session whose engine is killed again and again while commands come in."""
 
-    def __init__(self, box: Box, seed: int) -> None:
+    def __init__(self, box: CliSandbox, seed: int) -> None:
         self.box, self.seed, self.rng = box, seed, random.Random(seed)
         self.codes: dict[str, int] = {}
         self.kills = 0
@@ -326,7 +326,7 @@ class World:
 
 @pytest.mark.timeout(400)
 def test_killed_at_200_random_moments_it_loses_no_run_starts_none_twice_and_knows_every_end(
-    make_box: Callable[[Mapping[str, str]], Box], env_without_nvml: Mapping[str, str]
+    make_box: Callable[[Mapping[str, str]], CliSandbox], env_without_nvml: Mapping[str, str]
 ) -> None:
     worlds = [
         World(make_box({**os.environ, **env_without_nvml}), seed) for seed in range(20_260_122, 20_260_122 + WORLDS)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pexpect
 import pyte
 import pytest
-from support.cli_sandbox import COMMAND, Box
+from support.cli_sandbox import COMMAND, CliSandbox
 from support.process_table import LONG_S, POLITE, engine_of, exit_of, kill_engine, pid_of, shell_run, wait_until_printed
 from support.waiting import wait_until
 
@@ -47,7 +47,7 @@ LAST = "the last line"
 
 
 @pytest.fixture
-def hostile(box: Box) -> Box:
+def hostile(box: CliSandbox) -> CliSandbox:
     """A session whose run has written every attack and still runs."""
     (box.folder / "attacks").write_bytes(b"\n".join([*ATTACKS.values(), LAST.encode(), b""]))
     script = "cat attacks; until test -e go; do sleep 0.02; done"
@@ -57,7 +57,7 @@ def hostile(box: Box) -> Box:
     return box
 
 
-def test_the_dashboard_sends_no_sequence_of_a_logs_to_its_terminal(hostile: Box) -> None:
+def test_the_dashboard_sends_no_sequence_of_a_logs_to_its_terminal(hostile: CliSandbox) -> None:
     env = {name: value for name, value in hostile.env.items() if name not in ("COLUMNS", "LINES")} | {
         "TERM": "xterm-256color"
     }
@@ -83,7 +83,7 @@ def test_the_dashboard_sends_no_sequence_of_a_logs_to_its_terminal(hostile: Box)
     assert found == [], found
 
 
-def test_what_logs_prints_is_clean_whether_followed_or_not(hostile: Box) -> None:
+def test_what_logs_prints_is_clean_whether_followed_or_not(hostile: CliSandbox) -> None:
     follower = hostile.start("logs", "evil", "-f")
     assert follower.stdout is not None
     followed = ""
@@ -96,7 +96,7 @@ def test_what_logs_prints_is_clean_whether_followed_or_not(hostile: Box) -> None
         assert FROM_THE_LOG.findall(text.encode()) == []
 
 
-def test_a_hostile_result_and_a_hostile_error_reach_no_screen(box: Box) -> None:
+def test_a_hostile_result_and_a_hostile_error_reach_no_screen(box: CliSandbox) -> None:
     result = {"model": "\x1b]0;MARK\x07shown", "\x1b[31337mkey": 1.0, "[/x]": "\u202ex"}
     script = f"echo '{json.dumps(result)}' > {{output}}/result.json".replace("{", "{{").replace("}", "}}")
     script = script.replace("{{output}}", "{output}")
@@ -114,7 +114,7 @@ def peak_mib(pid: int) -> float:
     return int(line.split()[1]) / 1024
 
 
-def test_a_line_of_100_mb_costs_no_memory_and_what_follows_it_is_seen(box: Box) -> None:
+def test_a_line_of_100_mb_costs_no_memory_and_what_follows_it_is_seen(box: CliSandbox) -> None:
     script = "head -c 100000000 /dev/zero | tr '\\0' x; echo; echo Epoch 7/9; until test -e go; do sleep 0.02; done"
     box.ok("--detach", "--plan", box.plan(shell_run("a", script, progress=r"Epoch (?P<epoch>\d+)/")))
     try:
@@ -143,14 +143,14 @@ while not os.path.exists("go"):
 """
 
 
-def test_a_pattern_that_would_search_a_line_for_years_is_given_up_with_a_note(box: Box) -> None:
+def test_a_pattern_that_would_search_a_line_for_years_is_given_up_with_a_note(box: CliSandbox) -> None:
     plan = shell_run("slow", f"echo {'a' * 60}!; {POLITE}", progress="(?P<epoch>(a|aa)+)$")
     plan += shell_run("other", f"echo Epoch 3; {POLITE}", progress=r"Epoch (?P<epoch>\d+)")
     box.ok("--detach", "--plan", box.plan(plan))
     for run in ("slow", "other"):
         wait_until_printed(box, run, "ready")
     status = box.wait(lambda status: status["runs"]["other"]["progress"].get("epoch") == 3)
-    assert any("slow: progress unknown, its `progress` pattern takes too long" in note for note in status["notes"])
+    assert any("slow: progress unknown, because its `progress` pattern is too slow" in note for note in status["notes"])
     assert status["runs"]["slow"]["state"] == "running"
     kill_engine(box)
     assert box.states() == {"slow": "running", "other": "running"}
@@ -159,7 +159,7 @@ def test_a_pattern_that_would_search_a_line_for_years_is_given_up_with_a_note(bo
     assert box.states() == {"slow": "stopped", "other": "stopped"}
 
 
-def test_a_flood_of_100_mb_a_second_keeps_nobody_from_an_answer(box: Box) -> None:
+def test_a_flood_of_100_mb_a_second_keeps_nobody_from_an_answer(box: CliSandbox) -> None:
     (box.folder / "flood.py").write_text(FLOOD)
     progress = r"Epoch (?P<epoch>\d+) \| Train MSE = (?P<train_loss>\S+) \| Val MSE = (?P<val_loss>\S+)"
     run = {"command": [sys.executable, "flood.py"], "slot": "none", "progress": progress}

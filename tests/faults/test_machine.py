@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.cli_sandbox import Box
+from support.cli_sandbox import CliSandbox
 from support.process_table import (
     LONG_S,
     POLITE,
@@ -40,7 +40,7 @@ EPOCHS = (
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="needs root")
 
 
-def end_all(box: Box, *pids: int) -> None:
+def end_all(box: CliSandbox, *pids: int) -> None:
     """SIGKILL to engine, shims and commands at once, as when the machine goes down."""
     shims = [parent_of(pid) for pid in pids]
     for pid in (engine_of(box), *shims, *pids):
@@ -51,7 +51,7 @@ def end_all(box: Box, *pids: int) -> None:
     wait_until(lambda: not box.engines() and not box.living(), LONG_S, "the end of everything")
 
 
-def rewrite_identities(box: Box, **changes: object) -> None:
+def rewrite_identities(box: CliSandbox, **changes: object) -> None:
     """Makes the records of all attempts tell of other processes."""
     for path in box.logs.glob("session_*/*/attempt_*/process.json"):
         record = json.loads(path.read_text())
@@ -63,7 +63,7 @@ def rewrite_identities(box: Box, **changes: object) -> None:
 # Reboots and pids
 
 
-def test_after_a_reboot_a_running_run_is_lost_with_a_reason_and_restarts_from_its_checkpoint(box: Box) -> None:
+def test_after_a_reboot_a_running_run_is_lost_with_a_reason_and_restarts_from_its_checkpoint(box: CliSandbox) -> None:
     box.ok("--detach", "--plan", box.plan(PAIR))
     end_all(box, pid_of(box, "a"))
     rewrite_identities(box, boot_id="00000000-0000-4000-8000-000000000000")
@@ -75,7 +75,7 @@ def test_after_a_reboot_a_running_run_is_lost_with_a_reason_and_restarts_from_it
     assert exit_of(box, "b")["exit_code"] == 0
 
 
-def test_a_run_that_had_ended_before_the_reboot_keeps_its_exit_code(box: Box) -> None:
+def test_a_run_that_had_ended_before_the_reboot_keeps_its_exit_code(box: CliSandbox) -> None:
     box.ok("--detach", "--plan", box.plan(PAIR))
     pid_of(box, "a")
     kill_engine(box)
@@ -87,7 +87,7 @@ def test_a_run_that_had_ended_before_the_reboot_keeps_its_exit_code(box: Box) ->
 
 
 @pytest.mark.parametrize("verb", ["status", "kill", "stop", "down"])
-def test_a_process_with_a_reused_pid_is_left_alone(box: Box, verb: str) -> None:
+def test_a_process_with_a_reused_pid_is_left_alone(box: CliSandbox, verb: str) -> None:
     box.ok("--detach", "--plan", box.plan(PAIR))
     end_all(box, pid_of(box, "a"))
     bystander = subprocess.Popen(["sleep", "600"], start_new_session=True)
@@ -154,7 +154,7 @@ time_t time(time_t *now)
 
 @pytest.mark.parametrize("hours", [1, -1])
 def test_a_clock_that_is_set_by_an_hour_changes_nothing_for_the_runs(
-    box: Box, compile_c: Callable[..., Path], hours: int
+    box: CliSandbox, compile_c: Callable[..., Path], hours: int
 ) -> None:
     shift = box.folder / "shift"
     box.env |= {"LD_PRELOAD": str(compile_c("shifted.so", SHIFTED, "-shared", "-fPIC")), "CLOCK_SHIFT": str(shift)}
@@ -188,7 +188,7 @@ def test_a_clock_that_is_set_by_an_hour_changes_nothing_for_the_runs(
 
 
 @pytest.fixture
-def small_disk(box: Box) -> Iterator[Box]:
+def small_disk(box: CliSandbox) -> Iterator[CliSandbox]:
     """A box whose logs folder is a file system of 1 MiB."""
     box.logs.mkdir()
     words = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs", str(box.logs)]
@@ -214,7 +214,7 @@ def fill(folder: Path) -> Path:
     return path
 
 
-def test_on_a_full_disk_runs_go_on_and_what_happens_meanwhile_is_not_lost(small_disk: Box) -> None:
+def test_on_a_full_disk_runs_go_on_and_what_happens_meanwhile_is_not_lost(small_disk: CliSandbox) -> None:
     box = small_disk
     chatty = "trap 'exit 143' TERM; while ! test -e go; do echo line; sleep 0.01; done; exit 5"
     plan = shell_run("a", chatty) + shell_run("b", UNTIL_GO) + shell_run("c", "true", after=["b"])
@@ -243,7 +243,7 @@ def test_on_a_full_disk_runs_go_on_and_what_happens_meanwhile_is_not_lost(small_
     assert [event["attempt"] for event in events(box, "attempt_starting", "c")] == [1]
 
 
-def test_a_session_in_the_foreground_reports_a_full_disk_and_still_ends_on_request(small_disk: Box) -> None:
+def test_a_session_in_the_foreground_reports_a_full_disk_and_still_ends_on_request(small_disk: CliSandbox) -> None:
     box = small_disk
     foreground = box.start("--headless", "--plan", box.plan(shell_run("a", UNTIL_GO) + shell_run("b", POLITE)))
     pid_of(box, "a")
@@ -264,7 +264,7 @@ def test_a_session_in_the_foreground_reports_a_full_disk_and_still_ends_on_reque
     assert box.living() == []
 
 
-def test_a_session_on_a_full_disk_is_ended_by_down(small_disk: Box) -> None:
+def test_a_session_on_a_full_disk_is_ended_by_down(small_disk: CliSandbox) -> None:
     box = small_disk
     box.ok("--detach", "--plan", box.plan(shell_run("a", POLITE)))
     wait_until_printed(box, "a", "ready")
@@ -274,7 +274,7 @@ def test_a_session_on_a_full_disk_is_ended_by_down(small_disk: Box) -> None:
     assert box.living() == []
 
 
-def send_commands(box: Box, commands: list[dict[str, str]]) -> None:
+def send_commands(box: CliSandbox, commands: list[dict[str, str]]) -> None:
     """Sends commands that the engine has to carry out."""
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(json.loads((box.logs / ".engine.lock").read_text())["socket"])
@@ -287,14 +287,14 @@ def send_commands(box: Box, commands: list[dict[str, str]]) -> None:
                 assert answer["ok"], answer
 
 
-def wait_ticks(box: Box) -> None:
+def wait_ticks(box: CliSandbox) -> None:
     """Gives a busy loop the time to show itself."""
     with contextlib.suppress(AssertionError):
         wait_until(lambda: False, 2.0)
     assert box.engines()
 
 
-def test_an_engine_that_dies_on_a_full_disk_is_brought_back_there(small_disk: Box) -> None:
+def test_an_engine_that_dies_on_a_full_disk_is_brought_back_there(small_disk: CliSandbox) -> None:
     box = small_disk
     box.ok("--detach", "--plan", box.plan(PAIR))
     pid = pid_of(box, "a")
@@ -309,7 +309,7 @@ def test_an_engine_that_dies_on_a_full_disk_is_brought_back_there(small_disk: Bo
     assert exit_of(box, "b")["exit_code"] == 0
 
 
-def test_on_a_full_disk_no_session_begins_and_none_is_half_made(small_disk: Box) -> None:
+def test_on_a_full_disk_no_session_begins_and_none_is_half_made(small_disk: CliSandbox) -> None:
     box = small_disk
     fill(box.logs)
     done = box.run("--headless", "--plan", box.plan(PAIR))
@@ -317,7 +317,7 @@ def test_on_a_full_disk_no_session_begins_and_none_is_half_made(small_disk: Box)
     assert list(box.logs.glob("*session_*")) == []
 
 
-def test_a_limit_on_the_size_of_files_is_like_a_full_disk(box: Box) -> None:
+def test_a_limit_on_the_size_of_files_is_like_a_full_disk(box: CliSandbox) -> None:
     """The run's own log hits the limit; records and journal are small and do not."""
     box.prefix = ("prlimit", "--fsize=65536:65536")
     flood = "trap '' XFSZ; yes too much; echo done > a.ran; exit 4"
@@ -338,7 +338,7 @@ int link(const char *from, const char *to)
 """
 
 
-def test_a_file_system_without_hard_links_is_refused(box: Box, compile_c: Callable[..., Path]) -> None:
+def test_a_file_system_without_hard_links_is_refused(box: CliSandbox, compile_c: Callable[..., Path]) -> None:
     box.env["LD_PRELOAD"] = str(compile_c("no_links.so", NO_LINKS, "-shared", "-fPIC"))
     done = box.run("--headless", "--plan", box.plan(PAIR))
     assert done.returncode == 2 and "its file system has no hard links" in done.stderr, done
@@ -348,7 +348,7 @@ def test_a_file_system_without_hard_links_is_refused(box: Box, compile_c: Callab
 # Folders
 
 
-def test_a_logs_folder_that_is_deleted_under_an_engine_ends_it_once_nothing_runs(box: Box) -> None:
+def test_a_logs_folder_that_is_deleted_under_an_engine_ends_it_once_nothing_runs(box: CliSandbox) -> None:
     box.ok("--detach", "--plan", box.plan(PAIR))
     pid = pid_of(box, "a")
     engine = engine_of(box)
@@ -366,7 +366,7 @@ def test_a_logs_folder_that_is_deleted_under_an_engine_ends_it_once_nothing_runs
     assert "no session here" in box.run("status").stderr
 
 
-def test_a_run_whose_logs_folder_was_deleted_can_still_be_stopped(box: Box) -> None:
+def test_a_run_whose_logs_folder_was_deleted_can_still_be_stopped(box: CliSandbox) -> None:
     box.ok("--detach", "--plan", box.plan(shell_run("a", POLITE)))
     wait_until_printed(box, "a", "ready")
     pid = pid_of(box, "a")
@@ -376,7 +376,7 @@ def test_a_run_whose_logs_folder_was_deleted_can_still_be_stopped(box: Box) -> N
     wait_until(lambda: not box.engines(), LONG_S, "the end of the engine")
 
 
-def test_a_session_whose_logs_folder_was_deleted_can_still_be_ended(box: Box) -> None:
+def test_a_session_whose_logs_folder_was_deleted_can_still_be_ended(box: CliSandbox) -> None:
     box.ok("--detach", "--plan", box.plan(shell_run("a", POLITE)))
     wait_until_printed(box, "a", "ready")
     pid = pid_of(box, "a")
@@ -387,7 +387,7 @@ def test_a_session_whose_logs_folder_was_deleted_can_still_be_ended(box: Box) ->
     assert "no session here" in box.run("down").stderr
 
 
-def test_a_new_session_in_the_place_of_a_deleted_one_is_not_disturbed_by_the_old_engine(box: Box) -> None:
+def test_a_new_session_in_the_place_of_a_deleted_one_is_not_disturbed_by_the_old_engine(box: CliSandbox) -> None:
     box.ok("--detach", "--plan", box.plan(shell_run("old", UNTIL_GO)))
     old, run = engine_of(box), pid_of(box, "old")
     shutil.rmtree(box.logs)
@@ -402,7 +402,7 @@ def test_a_new_session_in_the_place_of_a_deleted_one_is_not_disturbed_by_the_old
     assert exit_of(box, "new")["exit_code"] == 0
 
 
-def test_a_session_goes_on_where_its_logs_folder_was_moved_to(box: Box) -> None:
+def test_a_session_goes_on_where_its_logs_folder_was_moved_to(box: CliSandbox) -> None:
     plan = shell_run("a", UNTIL_GO + "; exit 7") + shell_run("b", "true", after_end=["a"])
     box.ok("--detach", "--plan", box.plan(plan))
     pid, engine = pid_of(box, "a"), engine_of(box)
@@ -425,7 +425,7 @@ def test_a_session_goes_on_where_its_logs_folder_was_moved_to(box: Box) -> None:
 
 @as_root
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv, to be a root that may not read everything")
-def test_a_session_of_another_user_that_may_not_be_read_is_refused_in_one_line(box: Box) -> None:
+def test_a_session_of_another_user_that_may_not_be_read_is_refused_in_one_line(box: CliSandbox) -> None:
     box.ok("--headless", "--plan", box.plan(shell_run("a", "true")))
     (session,) = box.logs.glob("session_*")
     os.chown(session, 65534, 65534)
@@ -436,7 +436,7 @@ def test_a_session_of_another_user_that_may_not_be_read_is_refused_in_one_line(b
         assert "only the user who started the session can" in done.stderr
 
 
-def test_a_logs_folder_made_read_only_stops_no_run_and_loses_no_end(nobodys_box: Box) -> None:
+def test_a_logs_folder_made_read_only_stops_no_run_and_loses_no_end(nobodys_box: CliSandbox) -> None:
     box = nobodys_box
     box.ok("--detach", "--plan", box.plan(PAIR))
     pid_of(box, "a")
@@ -466,7 +466,7 @@ def test_a_logs_folder_made_read_only_stops_no_run_and_loses_no_end(nobodys_box:
 
 
 @pytest.mark.parametrize("fault", ["truncated", "rotated", "replaced by a FIFO", "replaced by a folder", "deleted"])
-def test_a_log_that_is_tampered_with_costs_neither_run_nor_engine_anything(box: Box, fault: str) -> None:
+def test_a_log_that_is_tampered_with_costs_neither_run_nor_engine_anything(box: CliSandbox, fault: str) -> None:
     script, progress = EPOCHS
     box.ok("--detach", "--plan", box.plan(shell_run("a", script, progress=progress)))
     epoch = box.wait(lambda status: status["runs"]["a"]["progress"].get("epoch"))["runs"]["a"]["progress"]["epoch"]
@@ -508,7 +508,7 @@ def test_a_log_that_is_tampered_with_costs_neither_run_nor_engine_anything(box: 
 # Descriptors
 
 
-def test_64_descriptors_are_enough_for_a_session_and_its_dashboardless_clients(box: Box) -> None:
+def test_64_descriptors_are_enough_for_a_session_and_its_dashboardless_clients(box: CliSandbox) -> None:
     box.prefix = ("prlimit", "--nofile=64:64")
     plan = "".join(shell_run(f"r{number}", "sleep 0.2") for number in range(12))
     done = box.run("--headless", "--plan", box.plan(plan))

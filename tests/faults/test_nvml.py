@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 import pytest
-from support.cli_sandbox import Box
+from support.cli_sandbox import CliSandbox
 from support.fake_nvml import FakeNvml, fake_gpu
 from support.process_table import UNTIL_GO, engine_of, events, exit_of, kill_engine, pid_of, shell_run, wait_until_gone
 
@@ -15,11 +15,11 @@ PLAN = (
 )
 GPUS = [fake_gpu(number) for number in range(3)]
 
-Made = tuple[Box, FakeNvml]
+Made = tuple[CliSandbox, FakeNvml]
 
 
 @pytest.fixture
-def session(make_box: Callable[[Mapping[str, str]], Box], fake_nvml: Callable[..., FakeNvml]) -> Made:
+def session(make_box: Callable[[Mapping[str, str]], CliSandbox], fake_nvml: Callable[..., FakeNvml]) -> Made:
     """Two runs on GPUs 1 and 2 of three, side by side."""
     fake = fake_nvml(gpus=GPUS)
     box = make_box(fake.env)
@@ -29,7 +29,7 @@ def session(make_box: Callable[[Mapping[str, str]], Box], fake_nvml: Callable[..
     return box, fake
 
 
-def goes_on(box: Box) -> None:
+def goes_on(box: CliSandbox) -> None:
     """The session ends as if nothing had happened."""
     (box.folder / "go").touch()
     for run in ("one", "two", "mlp"):
@@ -66,7 +66,7 @@ def test_an_nvml_that_fails_as_a_whole_is_reported_with_its_reason_and_comes_bac
 
 @pytest.mark.parametrize("fault", EVERYWHERE)
 def test_a_session_that_starts_without_nvml_trains_on_the_cpu_and_gives_the_reason(
-    make_box: Callable[[Mapping[str, str]], Box], fake_nvml: Callable[..., FakeNvml], fault: str
+    make_box: Callable[[Mapping[str, str]], CliSandbox], fake_nvml: Callable[..., FakeNvml], fault: str
 ) -> None:
     fake = fake_nvml(gpus=GPUS)
     errors, expected = everywhere(fault), EVERYWHERE[fault]
@@ -99,7 +99,7 @@ def test_an_nvml_that_hangs_makes_the_figures_old_and_nothing_else_slow(session:
 
 
 def test_an_nvml_that_hangs_from_the_beginning_delays_what_needs_a_gpu_and_nothing_else(
-    make_box: Callable[[Mapping[str, str]], Box], fake_nvml: Callable[..., FakeNvml]
+    make_box: Callable[[Mapping[str, str]], CliSandbox], fake_nvml: Callable[..., FakeNvml]
 ) -> None:
     fake = fake_nvml(gpus=GPUS)
     fake.set(*GPUS, hangs={"nvmlInitWithFlags": 600})
@@ -154,7 +154,7 @@ def test_gpus_that_are_counted_in_another_order_are_known_by_their_uuids(session
 
 
 def test_with_a_pinned_gpu_lost_a_new_engine_reports_it_and_the_runs_go_on(
-    make_box: Callable[[Mapping[str, str]], Box], fake_nvml: Callable[..., FakeNvml]
+    make_box: Callable[[Mapping[str, str]], CliSandbox], fake_nvml: Callable[..., FakeNvml]
 ) -> None:
     fake = fake_nvml(gpus=GPUS)
     box = make_box(fake.env)

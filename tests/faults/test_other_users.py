@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.cli_sandbox import Box
+from support.cli_sandbox import CliSandbox
 from support.process_table import UNTIL_GO, kill_engine, pid_of, shell_run
 
 NOBODY, STRANGER = 65534, 65533
@@ -16,7 +16,7 @@ LOOKED = '[runs.a]\ncommand = ["true"]\nslot = "none"\n'
 
 
 @pytest.fixture
-def open_box(nobodys_box: Box) -> Box:
+def open_box(nobodys_box: CliSandbox) -> CliSandbox:
     """A box of nobody whose logs folder anybody may write to."""
     nobodys_box.logs.mkdir()
     nobodys_box.logs.chmod(0o777)
@@ -25,14 +25,14 @@ def open_box(nobodys_box: Box) -> Box:
 
 
 @pytest.fixture
-def as_root(nobodys_box: Box) -> Iterator[Box]:
+def as_root(nobodys_box: CliSandbox) -> Iterator[CliSandbox]:
     """The same folder, used by root; the runtime folder is nobody's, so root takes another one."""
     runtime = nobodys_box.folder.parent / "roots"
     runtime.mkdir(mode=0o700)
-    yield Box(nobodys_box.folder, runtime, nobodys_box.env)
+    yield CliSandbox(nobodys_box.folder, runtime, nobodys_box.env)
 
 
-def refusal(box: Box, *words: str) -> str:
+def refusal(box: CliSandbox, *words: str) -> str:
     """The one line with which a command refuses."""
     done = box.run(*words)
     assert done.returncode == 2, (words, done.stdout, done.stderr)
@@ -40,7 +40,7 @@ def refusal(box: Box, *words: str) -> str:
     return line
 
 
-def test_a_planted_link_in_place_of_the_lock_is_refused_and_its_target_stays(open_box: Box) -> None:
+def test_a_planted_link_in_place_of_the_lock_is_refused_and_its_target_stays(open_box: CliSandbox) -> None:
     target = open_box.folder / "precious"
     target.write_text("precious")
     os.chown(target, NOBODY, NOBODY)
@@ -50,7 +50,7 @@ def test_a_planted_link_in_place_of_the_lock_is_refused_and_its_target_stays(ope
     assert target.read_text() == "precious"
 
 
-def test_nothing_is_written_through_a_planted_link_in_place_of_a_log(open_box: Box) -> None:
+def test_nothing_is_written_through_a_planted_link_in_place_of_a_log(open_box: CliSandbox) -> None:
     open_box.ok("--detach", "--plan", open_box.plan(shell_run("a", UNTIL_GO) + shell_run("b", "true", after=["a"])))
     pid_of(open_box, "a")
     (session,) = open_box.logs.glob("session_*")
@@ -68,7 +68,7 @@ def test_nothing_is_written_through_a_planted_link_in_place_of_a_log(open_box: B
     assert target.read_text() == "precious"
 
 
-def test_a_forged_lock_sends_no_client_to_a_strangers_socket(open_box: Box) -> None:
+def test_a_forged_lock_sends_no_client_to_a_strangers_socket(open_box: CliSandbox) -> None:
     open_box.ok("--headless", "--plan", open_box.plan(LOOKED))
     name = json.loads((open_box.logs / ".engine.lock").read_text())["socket"].rpartition("/")[2]
     path = open_box.folder.parent / name
@@ -106,7 +106,7 @@ def answer_nothing(listener: socket.socket, heard: list[bytes]) -> None:
                 heard.append(received)
 
 
-def test_a_planted_session_runs_nothing(open_box: Box) -> None:
+def test_a_planted_session_runs_nothing(open_box: CliSandbox) -> None:
     """Its plan would run as the user who looks at the folder."""
     open_box.ok("--detach", "--plan", open_box.plan(shell_run("a", UNTIL_GO)))
     pid_of(open_box, "a")
@@ -122,7 +122,7 @@ def test_a_planted_session_runs_nothing(open_box: Box) -> None:
     open_box.wait(lambda status: status["state"] == "finished")
 
 
-def test_a_private_folder_of_another_user_is_called_that(nobodys_box: Box) -> None:
+def test_a_private_folder_of_another_user_is_called_that(nobodys_box: CliSandbox) -> None:
     box = nobodys_box
     logs = box.folder / "roots_logs"
     logs.mkdir(mode=0o700)
@@ -132,13 +132,15 @@ def test_a_private_folder_of_another_user_is_called_that(nobodys_box: Box) -> No
         assert "choose a folder of your own with --logs" in line
 
 
-def test_two_users_cannot_share_a_folder_and_the_line_says_why(open_box: Box, as_root: Box) -> None:
+def test_two_users_cannot_share_a_folder_and_the_line_says_why(open_box: CliSandbox, as_root: CliSandbox) -> None:
     as_root.ok("--headless", "--plan", as_root.plan(LOOKED))
     line = refusal(open_box, "--headless", "--plan", "plan.toml")
     assert "is the logs folder of root" in line and "because its engine runs all commands as one user" in line
 
 
-def test_root_in_an_interrupted_session_of_a_user_is_not_sent_to_attach(nobodys_box: Box, as_root: Box) -> None:
+def test_root_in_an_interrupted_session_of_a_user_is_not_sent_to_attach(
+    nobodys_box: CliSandbox, as_root: CliSandbox
+) -> None:
     nobodys_box.ok("--detach", "--plan", nobodys_box.plan(shell_run("a", UNTIL_GO)))
     pid_of(nobodys_box, "a")
     kill_engine(nobodys_box)

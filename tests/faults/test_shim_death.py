@@ -5,7 +5,7 @@ import os
 import random
 import signal
 
-from support.cli_sandbox import Box
+from support.cli_sandbox import CliSandbox
 from support.process_table import (
     UNTIL_GO,
     children_of,
@@ -31,7 +31,7 @@ def kill_shim(pid: int) -> None:
     wait_until_gone(shim)
 
 
-def test_a_run_whose_shim_was_killed_is_lost_even_when_it_ends_well_and_can_be_restarted(box: Box) -> None:
+def test_a_run_whose_shim_was_killed_is_lost_even_when_it_ends_well_and_can_be_restarted(box: CliSandbox) -> None:
     plan = shell_run("a", UNTIL_GO + "; exit 0") + shell_run("b", "true", after=["a"])
     box.ok("--detach", "--plan", box.plan(plan))
     pid = pid_of(box, "a")
@@ -51,7 +51,7 @@ def test_a_run_whose_shim_was_killed_is_lost_even_when_it_ends_well_and_can_be_r
     assert len(events(box, "attempt_starting", "b")) == 1
 
 
-def test_an_exit_that_a_shim_wrote_down_and_did_not_live_to_put_in_its_place_is_known(box: Box) -> None:
+def test_an_exit_that_a_shim_wrote_down_and_did_not_live_to_put_in_its_place_is_known(box: CliSandbox) -> None:
     """Its last step fails here, as it does where it is killed just before, or the file system has become read-only."""
     box.ok("--detach", "--plan", box.plan(shell_run("a", UNTIL_GO + "; exit 7")))
     shim = parent_of(pid_of(box, "a"))
@@ -63,7 +63,7 @@ def test_an_exit_that_a_shim_wrote_down_and_did_not_live_to_put_in_its_place_is_
     assert box.states() == {"a": "failed"}
 
 
-def test_with_engine_and_shim_both_dead_the_run_is_found_and_its_slot_is_not_given_away(box: Box) -> None:
+def test_with_engine_and_shim_both_dead_the_run_is_found_and_its_slot_is_not_given_away(box: CliSandbox) -> None:
     """One CPU slot: `b` has to wait for it."""
     plan = shell_run("a", f"{UNTIL_GO}; echo last > a.ran", slot=0) + shell_run("b", "cat a.ran", slot=0)
     box.ok("--detach", "--plan", box.plan(plan))
@@ -77,7 +77,7 @@ def test_with_engine_and_shim_both_dead_the_run_is_found_and_its_slot_is_not_giv
     assert box.status()["runs"]["a"]["state"] == "lost"
 
 
-def test_what_a_run_without_shim_left_behind_with_a_clean_environment_is_part_of_it(box: Box) -> None:
+def test_what_a_run_without_shim_left_behind_with_a_clean_environment_is_part_of_it(box: CliSandbox) -> None:
     orphan = "env -i sh -c 'echo $$ > orphan; exec sleep 600' & until test -s orphan; do sleep 0.01; done; "
     box.ok("--detach", "--plan", box.plan(shell_run("a", orphan + UNTIL_GO)))
     pid = pid_of(box, "a")
@@ -98,7 +98,7 @@ def test_what_a_run_without_shim_left_behind_with_a_clean_environment_is_part_of
             os.kill(orphan_pid, signal.SIGKILL)
 
 
-def test_without_its_shim_a_run_that_ignores_sigterm_is_killed_after_its_grace(box: Box) -> None:
+def test_without_its_shim_a_run_that_ignores_sigterm_is_killed_after_its_grace(box: CliSandbox) -> None:
     stubborn = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
     box.ok("--detach", "--plan", box.plan(shell_run("a", stubborn, stop_grace_s=0.5)))
     pid = pid_of(box, "a")
@@ -110,7 +110,7 @@ def test_without_its_shim_a_run_that_ignores_sigterm_is_killed_after_its_grace(b
     assert not is_alive(pid) and box.living() == []
 
 
-def test_shims_killed_at_random_moments_of_their_birth_lose_no_run_and_start_none_twice(box: Box) -> None:
+def test_shims_killed_at_random_moments_of_their_birth_lose_no_run_and_start_none_twice(box: CliSandbox) -> None:
     rng = random.Random(20_260_123)
     names = [f"r{number}" for number in range(12)]
     script = "echo $PMSSM_SUPERVISE_ATTEMPT >> {name}.ran; sleep 0.2"

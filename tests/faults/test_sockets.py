@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.cli_sandbox import Box
+from support.cli_sandbox import CliSandbox
 from support.process_table import (
     UNTIL_GO,
     children_of,
@@ -36,19 +36,19 @@ as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody
 
 
 @pytest.fixture
-def session(box: Box) -> Box:
+def session(box: CliSandbox) -> CliSandbox:
     """A session in the background whose run waits for the file `go`."""
     box.ok("--detach", "--plan", box.plan(TWO))
     pid_of(box, "a")
     return box
 
 
-def socket_of(box: Box) -> Path:
+def socket_of(box: CliSandbox) -> Path:
     (path,) = Path(box.env["XDG_RUNTIME_DIR"]).glob("pmssm-supervise/*.sock")
     return path
 
 
-def connect(box: Box) -> socket.socket:
+def connect(box: CliSandbox) -> socket.socket:
     """A raw connection to the engine."""
     client = socket.socket(socket.AF_UNIX)
     client.settimeout(30)
@@ -56,7 +56,7 @@ def connect(box: Box) -> socket.socket:
     return client
 
 
-def goes_on(box: Box) -> None:
+def goes_on(box: CliSandbox) -> None:
     """The session ends as if nothing had happened: each run started once and succeeded."""
     (box.folder / "go").touch()
     for run in ("a", "b"):
@@ -67,7 +67,7 @@ def goes_on(box: Box) -> None:
 # Two engines
 
 
-def start_engine(box: Box) -> "subprocess.Popen[bytes]":
+def start_engine(box: CliSandbox) -> "subprocess.Popen[bytes]":
     """One more engine on the newest session, as a client would start it."""
     (session,) = box.logs.glob("session_*")
     stamp = session.name.removeprefix("session_")
@@ -75,7 +75,9 @@ def start_engine(box: Box) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, env=box.env, cwd=box.folder, stderr=subprocess.PIPE)
 
 
-def test_of_many_engines_on_one_folder_one_stays_and_the_others_leave_without_touching_anything(session: Box) -> None:
+def test_of_many_engines_on_one_folder_one_stays_and_the_others_leave_without_touching_anything(
+    session: CliSandbox,
+) -> None:
     kill_engine(session)
     rivals = [start_engine(session) for _ in range(5)]
     wait_until(lambda: sum(rival.poll() is not None for rival in rivals) == 4, what="all but one to leave")
@@ -87,7 +89,7 @@ def test_of_many_engines_on_one_folder_one_stays_and_the_others_leave_without_to
         assert rival.communicate(timeout=30) == (None, b"")
 
 
-def test_many_clients_that_find_the_engine_dead_bring_one_back(session: Box) -> None:
+def test_many_clients_that_find_the_engine_dead_bring_one_back(session: CliSandbox) -> None:
     kill_engine(session)
     clients = [session.start("status", "--json") for _ in range(5)]
     pictures = [json.loads(client.communicate(timeout=60)[0]) for client in clients]
@@ -95,7 +97,7 @@ def test_many_clients_that_find_the_engine_dead_bring_one_back(session: Box) -> 
     goes_on(session)
 
 
-def test_a_lock_and_a_socket_that_a_dead_engine_left_are_no_obstacle(session: Box) -> None:
+def test_a_lock_and_a_socket_that_a_dead_engine_left_are_no_obstacle(session: CliSandbox) -> None:
     kill_engine(session)
     assert socket_of(session).is_socket() and (session.logs / ".engine.lock").exists()
     assert session.states() == {"a": "running", "b": "waiting"}
@@ -103,7 +105,7 @@ def test_a_lock_and_a_socket_that_a_dead_engine_left_are_no_obstacle(session: Bo
 
 
 @pytest.mark.parametrize("what", ["file", "folder", "link"])
-def test_something_else_in_the_sockets_place_is_replaced_or_named(session: Box, what: str) -> None:
+def test_something_else_in_the_sockets_place_is_replaced_or_named(session: CliSandbox, what: str) -> None:
     kill_engine(session)
     path = socket_of(session)
     path.unlink()
@@ -128,7 +130,7 @@ def test_something_else_in_the_sockets_place_is_replaced_or_named(session: Box, 
 
 
 @pytest.mark.parametrize("what", ["socket", "folder", "runtime folder"])
-def test_an_engine_whose_socket_was_removed_is_found_again(session: Box, what: str) -> None:
+def test_an_engine_whose_socket_was_removed_is_found_again(session: CliSandbox, what: str) -> None:
     """As when the last login of a user ends: systemd removes /run/user/UID, and makes it anew at the next."""
     engine = engine_of(session)
     path = socket_of(session)
@@ -145,18 +147,18 @@ def test_an_engine_whose_socket_was_removed_is_found_again(session: Box, what: s
     goes_on(session)
 
 
-def test_a_client_with_another_runtime_folder_finds_the_engine(session: Box, tmp_path: Path) -> None:
+def test_a_client_with_another_runtime_folder_finds_the_engine(session: CliSandbox, tmp_path: Path) -> None:
     """As with `su`, cron or a batch job, which have none, and a login shell, which has one."""
     engine = engine_of(session)
     for env in ({"TMPDIR": str(tmp_path)}, {"XDG_RUNTIME_DIR": str(tmp_path)}):
         known = {name: value for name, value in session.env.items() if name != "XDG_RUNTIME_DIR"}
-        other = Box(session.folder, Path(env.get("XDG_RUNTIME_DIR", "")), known)
+        other = CliSandbox(session.folder, Path(env.get("XDG_RUNTIME_DIR", "")), known)
         other.env = {**known, **env}
         assert other.status()["engine_pid"] == engine
     goes_on(session)
 
 
-def test_without_a_runtime_folder_the_temp_folder_does(box: Box) -> None:
+def test_without_a_runtime_folder_the_temp_folder_does(box: CliSandbox) -> None:
     del box.env["XDG_RUNTIME_DIR"]
     with tempfile.TemporaryDirectory(prefix="pmssm-") as folder:  # short enough for a socket
         box.env["TMPDIR"] = folder
@@ -166,7 +168,7 @@ def test_without_a_runtime_folder_the_temp_folder_does(box: Box) -> None:
         goes_on(box)
 
 
-def test_a_socket_path_that_is_too_long_is_refused_before_anything_is_written(box: Box, tmp_path: Path) -> None:
+def test_a_socket_path_that_is_too_long_is_refused_before_anything_is_written(box: CliSandbox, tmp_path: Path) -> None:
     long = tmp_path / ("d" * 100)
     long.mkdir()
     box.env["XDG_RUNTIME_DIR"] = str(long)
@@ -176,7 +178,7 @@ def test_a_socket_path_that_is_too_long_is_refused_before_anything_is_written(bo
 
 
 @pytest.mark.parametrize("fault", ["open to all", pytest.param("somebody else's", marks=as_root)])
-def test_a_runtime_folder_that_is_not_private_is_refused(box: Box, tmp_path: Path, fault: str) -> None:
+def test_a_runtime_folder_that_is_not_private_is_refused(box: CliSandbox, tmp_path: Path, fault: str) -> None:
     folder = tmp_path / "pmssm-supervise"
     folder.mkdir(mode=0o700)
     if fault == "open to all":
@@ -193,7 +195,7 @@ def test_a_runtime_folder_that_is_not_private_is_refused(box: Box, tmp_path: Pat
 
 
 @as_root
-def test_another_user_is_refused_even_with_the_sockets_folder_open(session: Box) -> None:
+def test_another_user_is_refused_even_with_the_sockets_folder_open(session: CliSandbox) -> None:
     path = socket_of(session)
     for opened in [path, *path.parents[:2]]:
         opened.chmod(0o777)
@@ -210,14 +212,14 @@ def test_another_user_is_refused_even_with_the_sockets_folder_open(session: Box)
 
 
 @pytest.fixture
-def roots_env(nobodys_box: Box) -> Iterator[dict[str, str]]:
+def roots_env(nobodys_box: CliSandbox) -> Iterator[dict[str, str]]:
     """The environment in which root uses nobody's box."""
     with tempfile.TemporaryDirectory(prefix="pmssm-") as folder:
         yield {**nobodys_box.env, "XDG_RUNTIME_DIR": folder}
 
 
 def test_a_session_of_another_user_is_neither_continued_nor_damaged(
-    nobodys_box: Box, roots_env: dict[str, str]
+    nobodys_box: CliSandbox, roots_env: dict[str, str]
 ) -> None:
     """Root could, and the runs would be root's from then on."""
     box = nobodys_box
@@ -237,7 +239,7 @@ def test_a_session_of_another_user_is_neither_continued_nor_damaged(
     goes_on(box)
 
 
-def test_a_user_who_may_only_read_a_session_gets_one_line(nobodys_box: Box, roots_env: dict[str, str]) -> None:
+def test_a_user_who_may_only_read_a_session_gets_one_line(nobodys_box: CliSandbox, roots_env: dict[str, str]) -> None:
     box = nobodys_box
     as_user, users_env = box.prefix, box.env
     box.prefix, box.env = (), roots_env
@@ -249,7 +251,7 @@ def test_a_user_who_may_only_read_a_session_gets_one_line(nobodys_box: Box, root
     goes_on(box)
 
 
-def test_clients_that_send_garbage_do_no_harm(session: Box) -> None:
+def test_clients_that_send_garbage_do_no_harm(session: CliSandbox) -> None:
     engine = engine_of(session)
     nonsense = [
         b"garbage\n",
@@ -279,7 +281,7 @@ def test_clients_that_send_garbage_do_no_harm(session: Box) -> None:
     goes_on(session)
 
 
-def test_a_thousand_clients_that_say_nothing_keep_nobody_out_for_long_and_cost_nothing(session: Box) -> None:
+def test_a_thousand_clients_that_say_nothing_keep_nobody_out_for_long_and_cost_nothing(session: CliSandbox) -> None:
     engine = engine_of(session)
     crowd = []
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -303,7 +305,7 @@ def _limit_files(number: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (number, number))
 
 
-def test_with_room_for_64_files_an_engine_holds_off_a_crowd_and_works_on(box: Box) -> None:
+def test_with_room_for_64_files_an_engine_holds_off_a_crowd_and_works_on(box: CliSandbox) -> None:
     box.prefix = ("prlimit", "--nofile=64:64")
     box.ok("--detach", "--plan", box.plan(TWO))
     pid_of(box, "a")
@@ -317,7 +319,7 @@ def test_with_room_for_64_files_an_engine_holds_off_a_crowd_and_works_on(box: Bo
         client.close()
 
 
-def test_a_frozen_engine_is_reported_not_to_answer_and_continues_afterwards(session: Box) -> None:
+def test_a_frozen_engine_is_reported_not_to_answer_and_continues_afterwards(session: CliSandbox) -> None:
     engine = engine_of(session)
     with stopped(engine):
         clients = [session.start(*words) for words in (["status"], ["stop", "a"])]
@@ -327,7 +329,7 @@ def test_a_frozen_engine_is_reported_not_to_answer_and_continues_afterwards(sess
     assert session.status()["engine_pid"] == engine
 
 
-def test_a_client_waits_for_an_engine_that_is_just_leaving(session: Box) -> None:
+def test_a_client_waits_for_an_engine_that_is_just_leaving(session: CliSandbox) -> None:
     """It does not listen any more, and has not let go of the lock yet."""
     kill_engine(session)
     lock = os.open(session.logs / ".engine.lock", os.O_RDWR)
@@ -345,7 +347,7 @@ def test_a_client_waits_for_an_engine_that_is_just_leaving(session: Box) -> None
     goes_on(session)
 
 
-def test_an_engine_of_another_machine_is_named(session: Box) -> None:
+def test_an_engine_of_another_machine_is_named(session: CliSandbox) -> None:
     """The logs folder may be on a network file system that several machines see."""
     kill_engine(session)
     path = session.logs / ".engine.lock"
@@ -358,7 +360,7 @@ def test_an_engine_of_another_machine_is_named(session: Box) -> None:
     goes_on(session)
 
 
-def test_without_its_lock_file_a_session_still_has_one_engine(session: Box) -> None:
+def test_without_its_lock_file_a_session_still_has_one_engine(session: CliSandbox) -> None:
     engine = engine_of(session)
     (session.logs / ".engine.lock").unlink()
     rival = start_engine(session)
@@ -367,7 +369,7 @@ def test_without_its_lock_file_a_session_still_has_one_engine(session: Box) -> N
     goes_on(session)
 
 
-def test_modules_in_the_users_folder_are_not_taken_for_the_librarys(box: Box) -> None:
+def test_modules_in_the_users_folder_are_not_taken_for_the_librarys(box: CliSandbox) -> None:
     for name in ("random", "queue", "asyncio", "pmssm", "psutil"):
         (box.folder / f"{name}.py").write_text(f"raise SystemExit('{name}.py of the user')")
     box.ok("--detach", "--testing")

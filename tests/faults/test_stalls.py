@@ -1,7 +1,7 @@
 """Trainings that fall silent: they are flagged, and restarted from their checkpoint as often as was asked for."""
 
 import pytest
-from support.cli_sandbox import Box
+from support.cli_sandbox import CliSandbox
 from support.process_table import LONG_S, events, exit_of, pid_of, shell_run
 from support.waiting import wait_until
 
@@ -17,16 +17,16 @@ HANGS_ALWAYS = HANGS_ONCE.replace("test -e checkpoint", "false")
 PROGRESS = r"epoch (?P<epoch>\d+)/(?P<epochs>\d+)"
 
 
-def _plan(box: Box, script: str) -> str:
+def _plan(box: CliSandbox, script: str) -> str:
     train = shell_run("train", script, progress=PROGRESS, stall_after_s=1.5)
     return box.plan(train + shell_run("next", "true", after=["train"]))
 
 
-def _is_flagged(box: Box) -> object:
+def _is_flagged(box: CliSandbox) -> object:
     return wait_until(lambda: box.status()["runs"]["train"]["stalled"], LONG_S, "the run to be flagged as stalled")
 
 
-def test_a_run_that_hangs_is_restarted_from_its_checkpoint_and_what_waits_for_it_starts(box: Box) -> None:
+def test_a_run_that_hangs_is_restarted_from_its_checkpoint_and_what_waits_for_it_starts(box: CliSandbox) -> None:
     output = box.ok("--headless", "--stall-restart", "2", "--plan", _plan(box, HANGS_ONCE))
     assert [event["cause"] for event in events(box, "restart_requested", "train")] == ["stall"]
     assert exit_of(box, "train", 1)["exit_code"] == 143
@@ -35,7 +35,7 @@ def test_a_run_that_hangs_is_restarted_from_its_checkpoint_and_what_waits_for_it
     assert "stalled" in output
 
 
-def test_a_run_that_hangs_again_and_again_is_left_alone_after_the_last_restart(box: Box) -> None:
+def test_a_run_that_hangs_again_and_again_is_left_alone_after_the_last_restart(box: CliSandbox) -> None:
     box.ok("--detach", "--stall-restart", "1", "--plan", _plan(box, HANGS_ALWAYS))
     pid_of(box, "train", attempt=2)
     assert _is_flagged(box)
@@ -44,7 +44,7 @@ def test_a_run_that_hangs_again_and_again_is_left_alone_after_the_last_restart(b
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]], ids=["lines", "json"])
-def test_a_session_in_the_foreground_reports_a_run_that_hangs(box: Box, options: list[str]) -> None:
+def test_a_session_in_the_foreground_reports_a_run_that_hangs(box: CliSandbox, options: list[str]) -> None:
     foreground = box.start("--headless", *options, "--plan", _plan(box, HANGS_ALWAYS))
     assert foreground.stdout is not None
     assert any("train: attempt 1 has stalled" in line for line in foreground.stdout)
@@ -52,7 +52,7 @@ def test_a_session_in_the_foreground_reports_a_run_that_hangs(box: Box, options:
     assert (run["stalled"], run["eta_s"]) == (True, None)
 
 
-def test_a_run_that_hangs_is_flagged_and_nothing_else_unless_restarts_were_asked_for(box: Box) -> None:
+def test_a_run_that_hangs_is_flagged_and_nothing_else_unless_restarts_were_asked_for(box: CliSandbox) -> None:
     box.ok("--detach", "--plan", _plan(box, HANGS_ALWAYS))
     assert _is_flagged(box)
     assert events(box, "restart_requested", "train") == []

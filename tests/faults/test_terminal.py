@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pexpect
 import pyte
 import pytest
-from support.cli_sandbox import COMMAND, Box
+from support.cli_sandbox import COMMAND, CliSandbox
 from support.process_table import (
     LONG_S,
     UNTIL_GO,
@@ -32,7 +32,7 @@ PLAN = shell_run("alpha", UNTIL_GO) + shell_run("omega", "true", after=["alpha"]
 class Screen:
     """The installed command in a terminal of its own; with `nohup` it is told to ignore the end of that."""
 
-    def __init__(self, box: Box, *arguments: str, nohup: bool = False) -> None:
+    def __init__(self, box: CliSandbox, *arguments: str, nohup: bool = False) -> None:
         self._screen = pyte.Screen(100, 30)
         self._stream = pyte.ByteStream(self._screen)
         env = {name: value for name, value in box.env.items() if name not in ("COLUMNS", "LINES")} | {
@@ -62,7 +62,7 @@ class Screen:
 
 
 @pytest.fixture
-def open_screen(box: Box) -> Iterator[Callable[..., Screen]]:
+def open_screen(box: CliSandbox) -> Iterator[Callable[..., Screen]]:
     """Opens screens, and closes them in the end."""
     screens: list[Screen] = []
 
@@ -98,7 +98,7 @@ def drop_connection(screen: Screen) -> None:
 
 @pytest.mark.parametrize("end", [kill_it, hang_up, close_terminal, drop_connection])
 def test_runs_go_on_when_the_terminal_that_started_them_ends_and_attach_shows_them_again(
-    box: Box, open_screen: Callable[..., Screen], end: Callable[[Screen], None]
+    box: CliSandbox, open_screen: Callable[..., Screen], end: Callable[[Screen], None]
 ) -> None:
     first = open_screen("--plan", box.plan(PLAN))
     first.shows("alpha", "running")
@@ -116,7 +116,7 @@ def test_runs_go_on_when_the_terminal_that_started_them_ends_and_attach_shows_th
 
 
 def test_a_dashboard_under_nohup_ends_with_its_terminal_all_the_same(
-    box: Box, open_screen: Callable[..., Screen]
+    box: CliSandbox, open_screen: Callable[..., Screen]
 ) -> None:
     screen = open_screen("--plan", box.plan(PLAN), nohup=True)
     screen.shows("alpha", "running")
@@ -126,7 +126,9 @@ def test_a_dashboard_under_nohup_ends_with_its_terminal_all_the_same(
     assert exit_of(box, "omega")["exit_code"] == 0
 
 
-def test_two_dashboards_at_once_see_the_same_and_one_may_die(box: Box, open_screen: Callable[..., Screen]) -> None:
+def test_two_dashboards_at_once_see_the_same_and_one_may_die(
+    box: CliSandbox, open_screen: Callable[..., Screen]
+) -> None:
     box.ok("--detach", "--plan", box.plan(PLAN))
     pid_of(box, "alpha")
     screens = [open_screen("attach"), open_screen("attach")]
@@ -145,7 +147,7 @@ def test_two_dashboards_at_once_see_the_same_and_one_may_die(box: Box, open_scre
     assert exit_of(box, "omega")["exit_code"] == 0
 
 
-def test_a_frozen_dashboard_holds_up_nobody(box: Box, open_screen: Callable[..., Screen]) -> None:
+def test_a_frozen_dashboard_holds_up_nobody(box: CliSandbox, open_screen: Callable[..., Screen]) -> None:
     box.ok("--detach", "--plan", box.plan(PLAN))
     pid_of(box, "alpha")
     screen = open_screen("attach")
@@ -158,7 +160,7 @@ def test_a_frozen_dashboard_holds_up_nobody(box: Box, open_screen: Callable[...,
     screen.shows("succeeded")
 
 
-def test_a_dashboard_reports_a_frozen_engine(box: Box, open_screen: Callable[..., Screen]) -> None:
+def test_a_dashboard_reports_a_frozen_engine(box: CliSandbox, open_screen: Callable[..., Screen]) -> None:
     box.ok("--detach", "--plan", box.plan(PLAN))
     pid_of(box, "alpha")
     screen = open_screen("attach")
@@ -172,7 +174,7 @@ def test_a_dashboard_reports_a_frozen_engine(box: Box, open_screen: Callable[...
 
 
 def test_a_foreground_session_whose_terminal_is_dropped_stops_its_runs_cleanly(
-    box: Box, open_screen: Callable[..., Screen]
+    box: CliSandbox, open_screen: Callable[..., Screen]
 ) -> None:
     slow = "trap 'sleep 1; echo checkpoint; exit 143' TERM; echo ready; while :; do sleep 0.02; done"
     screen = open_screen("--headless", "--plan", box.plan(shell_run("alpha", slow)))
@@ -190,7 +192,9 @@ def test_a_foreground_session_whose_terminal_is_dropped_stops_its_runs_cleanly(
     assert box.living() == []
 
 
-def test_a_foreground_session_under_nohup_outlives_its_terminal(box: Box, open_screen: Callable[..., Screen]) -> None:
+def test_a_foreground_session_under_nohup_outlives_its_terminal(
+    box: CliSandbox, open_screen: Callable[..., Screen]
+) -> None:
     screen = open_screen("--headless", "--plan", box.plan(PLAN), nohup=True)
     screen.shows("running as pid")
     os.killpg(os.getpgid(screen.process.pid), signal.SIGHUP)
@@ -200,7 +204,7 @@ def test_a_foreground_session_under_nohup_outlives_its_terminal(box: Box, open_s
     assert not events(box, "stop_requested", "alpha")
 
 
-def test_a_foreground_session_that_nobody_reads_goes_on(box: Box) -> None:
+def test_a_foreground_session_that_nobody_reads_goes_on(box: CliSandbox) -> None:
     """As in `pmssm-supervise --headless | less`: the pipe is full, and the reader has all the time in the world."""
     count = 40
     plan = "".join(shell_run(f"r{at}", "true", after=[f"r{at - 1}"] if at else []) for at in range(count))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pmssm.supervisor.ipc import other_names
 from pmssm.supervisor.ipc.engine_lock import EngineLock
-from support.cli_sandbox import Box
+from support.cli_sandbox import CliSandbox
 from support.process_table import UNTIL_GO, engine_of, exit_of, pid_of, shell_run
 from support.waiting import wait_until
 
@@ -19,7 +19,7 @@ PLAN = shell_run("a", UNTIL_GO)
 
 
 @pytest.fixture
-def second_name(box: Box) -> Iterator[Path]:
+def second_name(box: CliSandbox) -> Iterator[Path]:
     """Another name of the box's logs folder, by a FUSE mount of bindfs."""
     if shutil.which("bindfs") is None or not os.access("/dev/fuse", os.R_OK | os.W_OK):
         pytest.skip("needs bindfs and /dev/fuse")
@@ -33,7 +33,7 @@ def second_name(box: Box) -> Iterator[Path]:
     subprocess.run(["fusermount", "-u", "-z", str(name)], check=True)
 
 
-def test_a_second_engine_under_another_name_refuses(box: Box, second_name: Path) -> None:
+def test_a_second_engine_under_another_name_refuses(box: CliSandbox, second_name: Path) -> None:
     box.ok("--detach", "--plan", box.plan(PLAN))
     pid_of(box, "a")
     engine = engine_of(box)
@@ -50,7 +50,7 @@ def test_a_second_engine_under_another_name_refuses(box: Box, second_name: Path)
     box.wait(lambda status: status["state"] == "finished")
 
 
-def test_after_the_death_of_the_engine_the_other_name_goes_on_at_once(box: Box, second_name: Path) -> None:
+def test_after_the_death_of_the_engine_the_other_name_goes_on_at_once(box: CliSandbox, second_name: Path) -> None:
     box.ok("--detach", "--plan", box.plan(PLAN))
     pid_of(box, "a")
     engine = engine_of(box)

@@ -22,7 +22,7 @@ POLL_S = 0.05
 ENGINE_TIMEOUT_S = 2.0
 
 
-class Box:
+class CliSandbox:
     """A working folder with its own runtime folder, environment and logs folder.
 
     Attributes:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from support.cli_sandbox import Box
+from support.cli_sandbox import CliSandbox
 from support.waiting import wait_until
 
 LONG_S = 60.0
@@ -28,7 +28,7 @@ def shell_run(name: str, script: str, **settings: object) -> str:
     return "\n".join([f"[runs.{name}]", *lines, ""])
 
 
-def events(box: Box, kind: str, run: str | None = None) -> list[dict[str, Any]]:
+def events(box: CliSandbox, kind: str, run: str | None = None) -> list[dict[str, Any]]:
     """Return the events in the newest session's journal, without an incomplete last line."""
     journals = sorted(box.logs.glob("session_*/journal.jsonl"))
     lines = journals[-1].read_bytes().split(b"\n")[:-1] if journals else []
@@ -36,7 +36,7 @@ def events(box: Box, kind: str, run: str | None = None) -> list[dict[str, Any]]:
     return [event for event in found if event["kind"] == kind and (run is None or event["run"] == run)]
 
 
-def pid_of(box: Box, run: str, attempt: int = 1) -> int:
+def pid_of(box: CliSandbox, run: str, attempt: int = 1) -> int:
     """Return the pid of an attempt's command, as soon as the journal contains it."""
 
     def recorded() -> int | None:
@@ -46,7 +46,7 @@ def pid_of(box: Box, run: str, attempt: int = 1) -> int:
     return int(wait_until(recorded, LONG_S, f"{run} to run for the {attempt}. time"))
 
 
-def exit_of(box: Box, run: str, attempt: int = 1) -> dict[str, Any]:
+def exit_of(box: CliSandbox, run: str, attempt: int = 1) -> dict[str, Any]:
     """Return how an attempt ended, as soon as the journal contains it."""
 
     def recorded() -> dict[str, Any] | None:
@@ -56,7 +56,7 @@ def exit_of(box: Box, run: str, attempt: int = 1) -> dict[str, Any]:
     return wait_until(recorded, LONG_S, f"attempt {attempt} of {run} to end")
 
 
-def wait_until_printed(box: Box, run: str, line: str) -> None:
+def wait_until_printed(box: CliSandbox, run: str, line: str) -> None:
     """Wait until the run has printed the line."""
 
     def printed() -> bool:
@@ -65,17 +65,17 @@ def wait_until_printed(box: Box, run: str, line: str) -> None:
     wait_until(printed, LONG_S, f"{run} to print {line}")
 
 
-def wait_until_finished(box: Box) -> None:
+def wait_until_finished(box: CliSandbox) -> None:
     """Wait until the session has finished and its end is in the journal."""
     wait_until(lambda: events(box, "session_finished"), LONG_S, "the end of the session")
 
 
-def engine_of(box: Box) -> int:
+def engine_of(box: CliSandbox) -> int:
     """Return the pid of the only engine of the box, as soon as there is exactly one."""
     return wait_until(lambda: box.engines() if len(box.engines()) == 1 else None, LONG_S, "one engine")[0]
 
 
-def kill_engine(box: Box) -> None:
+def kill_engine(box: CliSandbox) -> None:
     """Send SIGKILL to the engine, and wait until it has ended."""
     pid = engine_of(box)
     os.kill(pid, signal.SIGKILL)

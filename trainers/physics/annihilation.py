@@ -241,7 +241,6 @@ def _stau_mixing_exchange(s: Spectrum, content: Content, c: Constants) -> Tensor
 
 def _sfermion_exchange(s: Spectrum, neutralino: Tensor, squarks: Squarks) -> Tensor:
     """Return Σ N_c Y⁴ r(1 + r²)/((1 + r)⁴ M²) over sfermions, r = m²/M², in GeV⁻², with Y = 1 for selectrons."""
-
     right, left = (s.selectron_right, s.stau_heavy), (s.selectron_left, s.sneutrino, s.stau_light, s.sneutrino_tau)
     mass = torch.stack([*right, *left, squarks.doublet, squarks.up, squarks.down])
     weight = torch.tensor(_SFERMION_WEIGHTS, dtype=mass.dtype, device=mass.device)[:, None]

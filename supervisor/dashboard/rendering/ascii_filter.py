@@ -37,6 +37,15 @@ def to_ascii(text: str) -> str:
     return text if text.isascii() else "".join(c if c.isascii() else "?" * cell_len(c) for c in text)
 
 
+def is_limited(encoding: str | None) -> bool:
+    """Return whether an encoding lacks characters that the dashboard draws."""
+    try:
+        "".join(_SIGNS).encode(encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return True
+    return False
+
+
 class AsciiFilter(LineFilter):
     """Filter that turns every drawn line into ASCII."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
 
 from ...logs.metric_history import MetricHistory
+from ...plan.schema import Plan
 from ...session.snapshot import RunView
 from ...session.state import ALIVE, RunState
 from .format import (
@@ -185,18 +186,47 @@ COLUMNS = (  # from left to right
 )
 
 
-def choose_columns(width: int, names: Iterable[str]) -> tuple[Column, ...]:
+_REPORTED_BY: dict[str, frozenset[str]] = {  # columns that stay empty without one of these groups of `progress`
+    **dict.fromkeys(("progress", "eta"), frozenset({"epoch", "epochs"})),
+    "train_loss": frozenset({"train_loss"}),
+    **dict.fromkeys(("val_loss", "best"), frozenset({"val_loss"})),
+}
+
+
+def unused_columns(plan: Plan | None, runs: Mapping[str, RunView]) -> frozenset[str]:
+    """Return the keys of the columns that no run can fill.
+
+    Args:
+        plan: Plan of the session; None if it is unknown, so that any column may be filled.
+        runs: All runs by name.
+    """
+    if plan is None:
+        return frozenset()
+    groups = {group for run in plan.runs.values() for group in run.progress_groups}
+    unused = {key for key, reported in _REPORTED_BY.items() if not groups & reported}
+    if groups <= {"epoch", "epochs"}:
+        unused.add("trend")
+    if all(run.gpu is None for run in runs.values()):
+        unused.add("gpu_memory")
+        if not any(run.takes_slot for run in plan.runs.values()):
+            unused.add("gpu")
+    return frozenset(unused)
+
+
+def choose_columns(width: int, names: Iterable[str], unused: Collection[str] = ()) -> tuple[Column, ...]:
     """Return the columns that fit, from left to right, with their widths.
 
     Args:
         width: Width of the table in cells.
         names: Names of all runs.
+        unused: Keys of columns to leave out.
     """
     longest = min(MAX_NAME, max((len(name) for name in names), default=0))
-    chosen = {column.key: column for column in COLUMNS if column.rank == 0}
+    columns = [column for column in COLUMNS if column.key not in unused]
+    chosen = {column.key: column for column in columns if column.rank == 0}
     chosen["name"] = replace(chosen["name"], width=max(4, min(longest, width // 4)))
     left = width - _total_width(chosen.values())
-    for column in sorted((column for column in COLUMNS if column.rank), key=lambda column: column.rank):
+    for column in sorted((column for column in columns if column.rank), key=lambda column: column.rank):
         if column.width + 1 > left:
             break
         chosen[column.key] = column
@@ -239,8 +269,9 @@ def _columns_before_reason(columns: Sequence[Column], run: RunView, length: int)
     A run without progress keeps the columns before its progress. Other runs keep their progress, and as many columns
     after it as leave room for the reason.
     """
-    first = next((index for index, column in enumerate(columns) if column.key == "progress"), len(columns) - 1) + 1
+    before = sum(column.key in ("name", "state", "gpu") for column in columns)
     if "epoch" not in run.progress:
-        return first - 1
+        return before
+    first = before + 1
     fitting = [index for index in range(first, len(columns)) if _total_width(columns[index:]) > length]
     return max(fitting, default=first)

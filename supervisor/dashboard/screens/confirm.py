@@ -76,20 +76,21 @@ def confirm_stop(alive: Mapping[str, RunPlan | None], waiting: Sequence[str]) ->
             f"Keep {run_names(waiting)} from starting?", "Press s or r later to start it.", "do not start"
         )
     others = f" {run_names(waiting)} will not start." if waiting else ""
-    return Confirmation(
-        f"Stop {run_names(alive)}?", f"{stop_sequence(alive)}. s resumes from the checkpoint.{others}", "stop"
-    )
+    later = "resumes from the checkpoint" if can_resume(alive.values()) else "starts again"
+    return Confirmation(f"Stop {run_names(alive)}?", f"{stop_sequence(alive)}. s {later}.{others}", "stop")
 
 
 def confirm_restart(alive: Mapping[str, RunPlan | None]) -> Confirmation:
     """Return the confirmation of `r` for live runs."""
-    consequence = f"{stop_sequence(alive)}. Then resume from the checkpoint."
+    later = "resume from the checkpoint" if can_resume(alive.values()) else "start again"
+    consequence = f"{stop_sequence(alive)}. Then {later}."
     return Confirmation(f"Restart {run_names(alive)}?", consequence, "restart")
 
 
-def confirm_kill(alive: Sequence[str]) -> Confirmation:
+def confirm_kill(alive: Mapping[str, RunPlan | None]) -> Confirmation:
     """Return the confirmation of `X`."""
-    return Confirmation(f"Kill {run_names(alive)}?", "SIGKILL now; work since the last checkpoint is lost.", "kill")
+    lost = "work since the last checkpoint" if can_resume(alive.values()) else "work that is not saved"
+    return Confirmation(f"Kill {run_names(alive)}?", f"SIGKILL now; {lost} is lost.", "kill")
 
 
 def confirm_fresh(targets: Sequence[str], alive: Mapping[str, RunPlan | None]) -> Confirmation:
@@ -120,4 +121,10 @@ def run_names(runs: Iterable[str]) -> str:
 def stop_sequence(alive: Mapping[str, RunPlan | None]) -> str:
     """Return the steps of a stop, with the longest grace period of the runs."""
     grace = max((run.stop_grace_s if run is not None else _GRACE_S for run in alive.values()), default=_GRACE_S)
-    return f"SIGTERM, checkpoint, up to {grace:g} s, then SIGKILL"
+    checkpoint = " checkpoint," if any(can_resume([run]) for run in alive.values()) else ""
+    return f"SIGTERM,{checkpoint} up to {grace:g} s, then SIGKILL"
+
+
+def can_resume(runs: Iterable[RunPlan | None]) -> bool:
+    """Return whether all the runs may have a checkpoint; a run that is not in a readable plan may."""
+    return all(run is None or run.can_resume for run in runs)

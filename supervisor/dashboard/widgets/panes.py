@@ -13,6 +13,7 @@ from ...logs.metric_history import MetricHistory
 from ..data.current_session import CurrentSession
 from ..data.resource_history import ResourceHistory
 from ..data.run_order import initial_selection
+from ..rendering.run_columns import unused_columns
 from .filter_input import FilterInput
 from .gpu_table import GpuTable
 from .key_bar import KeyBar
@@ -87,7 +88,8 @@ class Panes:
         if snapshot is None:
             return
         self.header.show(snapshot, None)
-        self.runs.show(snapshot.runs, initial_selection(snapshot, self._session.plan))
+        plan = self._session.plan
+        self.runs.show(snapshot.runs, initial_selection(snapshot, plan), unused_columns(plan, snapshot.runs))
         self.resources.add_snapshot(snapshot)
         self.gpus.show(snapshot)
         self.show_selected()

@@ -51,7 +51,8 @@ class RunSummary(Static):
         if self._stopping is not None and run_plan is not None:
             left = run_plan.stop_grace_s - (self._clock() - self._stopping[1])
             kill = f"SIGKILL in {duration(left)}" if left > 0 else "SIGKILL sent"
-            first.insert(3, (f" · SIGTERM sent, saving checkpoint; {kill}", WARN))
+            saving = ", saving checkpoint" if run_plan.can_resume else ""
+            first.insert(3, (f" · SIGTERM sent{saving}; {kill}", WARN))
         lines = [first, plan_line(run_plan)]
         if lines != self._lines:
             self._lines = lines
@@ -97,7 +98,7 @@ def _facts(run: RunView, now: float) -> list[str]:
     if run.attempt > 1:
         facts.append(f"attempt {run.attempt}")
     if run.state in (RunState.STOPPED, RunState.FAILED, RunState.LOST):
-        facts.append("s resumes it")
+        facts.append("s starts it")
     return facts
 
 

@@ -48,6 +48,7 @@ class RunsTable(ScrollView, can_focus=True):
         self._history_of = history_of
         self._runs: dict[str, RunView] = {}
         self._names: list[str] = []  # in the order shown
+        self._unused: frozenset[str] = frozenset()
         self._columns: tuple[Column, ...] = ()
         self._drawn: dict[str, tuple[Span, ...]] = {}  # spans of each line as last drawn
         self._cursor = 0
@@ -76,14 +77,16 @@ class RunsTable(ScrollView, can_focus=True):
         first = self.scroll_offset.y
         return self._names[first : first + max(0, self.size.height - HEADER)]
 
-    def show(self, runs: Mapping[str, RunView], initial: str | None) -> None:
+    def show(self, runs: Mapping[str, RunView], initial: str | None, unused: frozenset[str] = frozenset()) -> None:
         """Show the runs of a new snapshot, and redraw only the lines that changed.
 
         Args:
             runs: Runs by name, in the plan's order.
             initial: Run to select if none is selected yet.
+            unused: Keys of the columns that no run can fill.
         """
-        is_new = list(self._runs) != list(runs)
+        is_new = list(self._runs) != list(runs) or unused != self._unused
+        self._unused = unused
         self._runs = dict(runs)
         if is_new:
             self._marks &= self._runs.keys()
@@ -172,7 +175,7 @@ class RunsTable(ScrollView, can_focus=True):
 
     def _resize(self) -> None:
         width = self.scrollable_content_region.width or self.size.width
-        self._columns = choose_columns(width - len(MARK), list(self._runs))
+        self._columns = choose_columns(width - len(MARK), list(self._runs), self._unused)
         self._drawn.clear()
         self.virtual_size = Size(self.size.width, len(self._names) + HEADER)
         self.refresh()

@@ -74,7 +74,8 @@ def header_lines(snapshot: Snapshot | None, unreachable: str | None, now: float,
     facts += [(" · ", "")]
     counted = counts(snapshot)
     facts += counted if _width(facts + counted) <= width else counts_as_symbols(snapshot)
-    note = f" · {plain_text(snapshot.notes[0])}" if snapshot.notes else ""
+    notes = [note for note in snapshot.notes if snapshot.gpu_error is None or snapshot.gpu_error not in note]
+    note = f" · {plain_text(notes[0])}" if notes else ""  # the pane of the GPUs shows why there is none
     banner = _banner(snapshot, unreachable, width)
     if note and _width(facts) + cell_len(note) <= width:
         facts.append((note, DIM))

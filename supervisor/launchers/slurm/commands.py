@@ -100,7 +100,7 @@ class SlurmCommands:
             SlurmUnavailable: No answer in time; whether the job exists is then unknown.
             SlurmOutputError: The answer is no job number; whether the job exists is then unknown.
         """
-        answer = await self._ask(
+        answer = await self._query(
             "sbatch", ["--parsable", *options], script, kind="submit", deadline_s=SUBMIT_DEADLINE_S
         )
         if answer.returncode != 0:
@@ -118,10 +118,10 @@ class SlurmCommands:
         """
         arguments = ["-h", "-r", "-a", "-t", "all", "-u", str(os.getuid())]
         if await self.version() >= JSON_SINCE:
-            answer = await self._ask("squeue", [*arguments, "--json"], kind="poll")
+            answer = await self._query("squeue", [*arguments, "--json"], kind="poll")
             _check(answer, "squeue")
             return parse_queue_json(answer.stdout)
-        answer = await self._ask("squeue", [*arguments, "-O", QUEUE_FORMAT], kind="poll")
+        answer = await self._query("squeue", [*arguments, "-O", QUEUE_FORMAT], kind="poll")
         _check(answer, "squeue")
         return parse_queue(answer.stdout)
 
@@ -132,7 +132,7 @@ class SlurmCommands:
             JobUnknown: Slurm has no record of it.
             SlurmUnavailable, SlurmOutputError: No answer, or none that can be read.
         """
-        answer = await self._ask("scontrol", ["-o", "show", "job", str(job_id)])
+        answer = await self._query("scontrol", ["-o", "show", "job", str(job_id)])
         _check(answer, "scontrol")
         jobs = parse_job(answer.stdout)
         if not jobs:
@@ -149,7 +149,7 @@ class SlurmCommands:
         fields = ",".join(ACCOUNTING_FIELDS)
         for some in _portions(job_ids):
             options = ["-X", "-n", "-P", f"--delimiter={FIELD_END}", "-o", fields, "-j", some]
-            answer = await self._ask("sacct", options)
+            answer = await self._query("sacct", options)
             if "accounting storage is disabled" in answer.stderr:
                 return ()
             _check(answer, "sacct")
@@ -183,7 +183,7 @@ class SlurmCommands:
             SlurmUnavailable, SlurmOutputError: No answer, or none that can be read.
         """
         columns = FIELD_END.join(("%P", "%a", "%l", "%D", "%c", "%m", "%G"))
-        answer = await self._ask("sinfo", ["-h", "-e", "-o", columns])
+        answer = await self._query("sinfo", ["-h", "-e", "-o", columns])
         _check(answer, "sinfo")
         return tuple(_partition(line) for line in answer.stdout.split("\n") if line.strip())
 
@@ -202,13 +202,13 @@ class SlurmCommands:
         return self._version
 
     async def _scancel(self, arguments: Sequence[str]) -> None:
-        answer = await self._ask("scancel", arguments)
+        answer = await self._query("scancel", arguments)
         if "Access/permission denied" in answer.stderr:
             raise JobNotOurs(f"scancel {' '.join(arguments)}: the job belongs to somebody else")
         if answer.returncode != 0 and not _have_ended(answer.stderr):
             _check(answer, "scancel")
 
-    async def _ask(
+    async def _query(
         self,
         program: str,
         arguments: Sequence[str],

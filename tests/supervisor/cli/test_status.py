@@ -84,3 +84,13 @@ def test_a_clock_that_stepped_back_shows_no_negative_time() -> None:
 def test_a_run_of_epochs_without_a_goal_shows_the_epoch() -> None:
     run = TRAINING.model_copy(update={"progress": {"epoch": 7}})
     assert status_lines(snapshot(runs={"a": run}))[4].split()[:4] == ["a", "running", "1", "7"]
+
+
+def test_columns_that_no_run_fills_are_left_out() -> None:
+    head = status_lines(snapshot(runs={"a": RunView(state=RunState.RUNNING, started=1000.0)}))[2]
+    assert head.split() == ["run", "state", "elapsed"]
+
+
+def test_the_reason_for_no_gpu_is_said_once() -> None:
+    lines = status_lines(snapshot(gpus=(), notes=("GPUs cannot be read: no driver",), gpu_error="no driver"))
+    assert sum("no driver" in line for line in lines) == 1

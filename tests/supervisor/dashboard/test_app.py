@@ -134,7 +134,7 @@ async def test_problems_of_the_selected_run_are_described(engine: FakeEngine) ->
         engine.publish(
             engine.make_snapshot(runs=engine.runs(transformer={"state": "failed", "reason": "SIGKILL", "signal": 9}))
         )
-        await until_shown(pilot, "✗ failed · SIGKILL", "s resumes it")
+        await until_shown(pilot, "✗ failed · SIGKILL", "s starts it")
         engine.publish(
             engine.make_snapshot(
                 runs=engine.runs(mlp={"state": "blocked", "reason": "blocked by transformer (SIGKILL)"})

@@ -4,7 +4,8 @@ import re
 from typing import Any
 
 import pytest
-from pmssm.supervisor.dashboard.app import DETACHED, FINISHED, Dashboard
+from pmssm.supervisor.dashboard.actions import DETACHED, FINISHED
+from pmssm.supervisor.dashboard.app import Dashboard
 from pmssm.supervisor.dashboard.bindings import DETAILS, GROUPS, PANES, all_keys
 from pmssm.supervisor.dashboard.screens.run_details import RunDetailsScreen
 from pmssm.supervisor.dashboard.widgets.line_view import LineView

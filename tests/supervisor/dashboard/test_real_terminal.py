@@ -1,102 +1,15 @@
 """The installed command in a real terminal, with a real engine and real processes."""
 
+import contextlib
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
-import pexpect
-import pyte
 import pytest
-
-COMMAND = str(Path(sys.executable).with_name("pmssm-supervise"))
-DEADLINE_S = 30.0
-PLAN = r"""
-[session]
-name = "dummies"
-[runs.alpha]
-command = ["sh", "-c", "for i in $(seq 1 10000); do echo \"Epoch $i/10000 | train 0.5 | val 0.$i\"; sleep 0.1; done"]
-stop_grace_s = 5
-progress = 'Epoch (?P<epoch>\d+)/(?P<epochs>\d+) \| train (?P<train_loss>\S+) \| val (?P<val_loss>\S+)'
-[runs.beta]
-command = ["sh", "-c", "printf 'evil \\033]0;title\\007[/x] \\033[2J line\\n'; exit 3"]
-slot = "none"
-[runs.gamma]
-command = ["true"]
-after = ["beta"]
-"""
-
-
-class Terminal:
-    """A program in a pseudo-terminal, and the screen of that terminal."""
-
-    def __init__(self, arguments: list[str], env: dict[str, str], columns: int = 80, lines: int = 24) -> None:
-        self._screen = pyte.Screen(columns, lines)
-        self._stream = pyte.ByteStream(self._screen)
-        self.received = b""
-        self.process = pexpect.spawn(COMMAND, arguments, dimensions=(lines, columns), env=env, timeout=DEADLINE_S)
-
-    @property
-    def text(self) -> str:
-        return "\n".join(line.rstrip() for line in self._screen.display)
-
-    def press(self, key: str) -> None:
-        self.process.send(key)
-
-    def resize(self, columns: int, lines: int) -> None:
-        self._screen.resize(lines, columns)
-        self.process.setwinsize(lines, columns)
-
-    def until(self, *patterns: str) -> str:
-        """Return the screen as soon as all the patterns are on it."""
-        deadline = time.monotonic() + DEADLINE_S
-        while not all(re.search(pattern, self.text) for pattern in patterns):
-            assert time.monotonic() < deadline, f"no {patterns} on the screen:\n{self.text}"
-            self._read()
-        return self.text
-
-    def until_left(self) -> str:
-        """Return the screen after the program has ended."""
-        deadline = time.monotonic() + DEADLINE_S
-        while self.process.isalive():
-            assert time.monotonic() < deadline, f"still there:\n{self.text}"
-            self._read()
-        self._read()
-        return self.text
-
-    def _read(self) -> None:
-        try:
-            data = self.process.read_nonblocking(1 << 16, timeout=0.1)
-        except (pexpect.TIMEOUT, pexpect.EOF):
-            return
-        self.received += data
-        self._stream.feed(data)
-
-
-class Session:
-    """A session of dummy commands in a folder of its own."""
-
-    def __init__(self, folder: Path, env: dict[str, str]) -> None:
-        self.env = {**os.environ, **env, "XDG_RUNTIME_DIR": str(folder), "TERM": "xterm-256color"}
-        self.logs = folder / "logs"
-        self.plan = folder / "plan.toml"
-        self.plan.write_text(PLAN)
-
-    def start(self) -> Terminal:
-        return Terminal(["--plan", str(self.plan), "--logs", str(self.logs)], self.env)
-
-    def attach(self, columns: int = 80, lines: int = 24) -> Terminal:
-        return Terminal(["attach", "--logs", str(self.logs)], self.env, columns, lines)
-
-    def run_command(self, *arguments: str) -> str:
-        result = subprocess.run(
-            [COMMAND, *arguments, "--logs", str(self.logs)], env=self.env, capture_output=True, text=True, check=False
-        )
-        return result.stdout + result.stderr
+from support.real_terminal import DEADLINE_S, Session, Terminal
 
 
 @pytest.fixture
@@ -129,7 +42,7 @@ def test_a_session_is_started_stopped_restarted_left_and_attached_again(session:
     again = session.attach()
     again.until(r"alpha: ▶ running", r"attempt 2")
     again.resize(140, 40)
-    again.until("trend", "GPU mem")
+    again.until("trend", "best val")
     again.resize(60, 20)
     again.until(r"alpha +▶ running")
     again.press("Q")
@@ -141,18 +54,20 @@ def test_a_session_is_started_stopped_restarted_left_and_attached_again(session:
 
 
 def test_dashboard_and_runs_survive_the_death_of_the_engine(session: Session) -> None:
-    screen = session.start()
+    session.run_command("--detach", "--plan", str(session.plan))
+    screen = session.attach(140, 40)
     screen.until(r"alpha +▶ running", r"pid \d+")
     before = re.search(r"pid (\d+)", screen.text)
     engine = re.search(r'"engine_pid": *(\d+)', session.run_command("status", "--json"))
     assert before is not None
     assert engine is not None
     os.kill(int(engine[1]), signal.SIGKILL)
-    screen.until("engine unreachable, reconnecting…")
+    text = screen.until("engine unreachable, reconnecting…")
+    assert "the engine closed the connection" in text and "command" not in text  # nobody has sent one
     deadline = time.monotonic() + DEADLINE_S
     while "reconnecting" in screen.text:
         assert time.monotonic() < deadline, screen.text
-        screen._read()
+        screen.read()
     screen.until(r"alpha +▶ running", rf"pid {before[1]}\b", "reconnected to the engine")
     screen.process.kill(signal.SIGKILL)  # as a lost connection would
     assert re.search(rf'"pid": *{before[1]}\b', session.run_command("status", "--json"))
@@ -167,3 +82,165 @@ def test_a_finished_session_can_be_viewed_and_resumed(session: Session) -> None:
     screen.until("alpha: ■ stopped")
     screen.press("r")
     screen.until(r"alpha +▶ running", "attempt 2")
+
+
+@pytest.fixture
+def attached(session: Session) -> Terminal:
+    """A dashboard that shows a running session."""
+    session.run_command("--detach", "--plan", str(session.plan))
+    screen = session.attach()
+    screen.until(r"alpha +▶ running", r"beta +✗ failed")
+    return screen
+
+
+@pytest.mark.parametrize("where", ["table", "search"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff\xfe\x00",
+        "é".encode("latin-1"),
+        b"\x1b[99999999999;5u",
+        b"\x1b[55296u",
+        b"\x1b[<0;99999999;99999999M\x1b[48;0;0;0;0t\x1b[<35;5;5M",
+        b"\x1b[48;99999;99999;0;0t",
+        b"\x1b[200~abc",
+        b"\x1b]52;c;" + b"A" * 100_000 + b"\x07",
+        b"\x1bP" + b"x" * 10_000,
+        b"x" * 100_000,
+    ],
+    ids=["bytes", "latin-1", "key", "surrogate", "mouse", "size", "paste", "osc", "dcs", "flood"],
+)
+def test_no_input_ends_the_dashboard_or_makes_it_deaf(attached: Terminal, data: bytes, where: str) -> None:
+    if where == "search":
+        attached.press("/")
+        attached.until("regular expression")
+    attached.process.send(data)
+    attached.read_for(1.5)  # a paste without an end is over after a second
+    assert attached.process.isalive(), attached.text
+    leave(attached)
+    assert "Detached; the runs continue." in attached.text
+    assert attached.process.exitstatus == 0
+
+
+def leave(screen: Terminal) -> None:
+    """Press Escape and q until the dashboard has ended."""
+    deadline = time.monotonic() + DEADLINE_S
+    while screen.process.isalive():
+        assert time.monotonic() < deadline, f"deaf:\n{screen.text}"
+        for key in ("\x1b", "q"):
+            with contextlib.suppress(OSError):  # it has just ended
+                screen.press(key)
+            screen.read_for(0.5)
+
+
+def test_an_absurd_size_of_the_terminal_leaves_the_keys_alive(attached: Terminal) -> None:
+    attached.process.setwinsize(65_535, 65_535)
+    attached.skip_for(1.0)
+    attached.process.setwinsize(24, 80)
+    attached.press("q")
+    deadline = time.monotonic() + DEADLINE_S
+    while attached.process.isalive():
+        assert time.monotonic() < deadline
+        attached.skip_for(0.1)
+    assert attached.process.exitstatus == 0
+
+
+CRASH = """
+import sys
+from pathlib import Path
+from pmssm.supervisor.dashboard import run_dashboard
+from pmssm.supervisor.dashboard.config import DashboardConfig
+from pmssm.supervisor.dashboard.terminal_input import InputParser
+InputParser.feed = lambda *_: 1 / 0
+run_dashboard(Path(sys.argv[1]), None, DashboardConfig())
+"""
+
+
+def test_a_crash_of_the_screen_ends_with_an_exit_code_that_is_not_0(session: Session) -> None:
+    screen = Terminal(["-c", CRASH, str(session.logs)], session.env, program=sys.executable)
+    screen.until("contacting the engine|cannot reach the engine")
+    screen.press("q")
+    assert "ZeroDivisionError" in screen.until_left()
+    assert screen.process.exitstatus == 1
+
+
+def test_ctrl_z_suspends_the_dashboard_and_fg_draws_it_again(session: Session) -> None:
+    session.run_command("--detach", "--plan", str(session.plan))
+    screen = session.shell()
+    screen.until("shell>")
+    screen.press(f"pmssm-supervise attach --logs {session.logs}\r")
+    for key, shown in (("", r"alpha +▶ running"), ("\r", "Resources"), ("q/", "regular expression")):
+        screen.press(key)
+        screen.until(shown)
+        screen.press("\x1a")
+        screen.until(r"\[1\]\+ +Stopped")
+        screen.press("stty -a\r")
+        screen.until(r" icanon", r" echo ")
+        screen.clear()
+        screen.press("fg\r")
+        screen.until(shown, r"alpha: ▶ running")
+    screen.press("\x1a")
+    screen.until(r"Stopped")
+    screen.clear()
+    screen.press("bg\r")
+    screen.until(r"\[1\]\+ pmssm-supervise ")
+    screen.press("while jobs | grep -q Running; do sleep 0.1; done; jobs\r")
+    screen.until(r"\[1\]\+ +Stopped")  # it must not draw over the shell
+    screen.clear()
+    screen.press("fg\r")
+    screen.until("regular expression")
+    screen.press("\x11")  # Ctrl+Q also leaves while typing
+    screen.until("Detached; the runs continue")
+
+
+def test_ctrl_z_does_nothing_where_no_shell_could_continue_the_dashboard(attached: Terminal) -> None:
+    attached.press("\x1a")
+    attached.clear()
+    attached.until(r"alpha +▶ running", "alpha: ▶ running")
+    attached.press("q")
+    assert "Detached; the runs continue." in attached.until_left()
+
+
+def test_a_terminal_is_as_before_after_a_stop_that_the_dashboard_could_not_see(session: Session) -> None:
+    session.run_command("--detach", "--plan", str(session.plan))
+    screen = session.shell()
+    screen.until("shell>")
+    screen.press(f"pmssm-supervise attach --logs {session.logs}\r")
+    screen.until(r"alpha +▶ running")
+    os.kill(os.tcgetpgrp(screen.process.child_fd), signal.SIGSTOP)
+    screen.until(r"\[1\]\+ +Stopped")
+    screen.clear()
+    screen.press("fg\r")
+    screen.until(r"alpha +▶ running")
+    screen.press("q")
+    screen.until("Detached; the runs continue")
+    screen.press("stty -a\r")
+    screen.until(r" icanon", r" echo ")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_only_ascii_is_drawn_where_the_encoding_has_no_more(session: Session, encoding: str) -> None:
+    session.run_command("--detach", "--plan", str(session.plan))
+    session.env["PYTHONIOENCODING"] = encoding
+    screen = session.attach()
+    screen.until(r"alpha +> running", r"beta +x failed", "-GPUs---")
+    screen.press("q")
+    screen.until_left()
+    assert screen.received.isascii() and b"\\u25" not in screen.received
+
+
+def test_why_there_is_no_gpu_is_said_once_and_only_if_a_run_needs_one(session: Session) -> None:
+    session.run_command("--detach", "--plan", str(session.plan))
+    session.attach().until(r"alpha +▶ running", "no GPU: NVIDIA's library")
+    assert session.run_command("status").count("libnvidia-ml") == 1
+    session.run_command("down")
+    session.plan.write_text('[runs.rest]\ncommand = ["sleep", "60"]\nslot = "none"\n')
+    session.run_command("--detach", "--plan", str(session.plan))
+    screen = session.attach()
+    text = screen.until(r"rest +▶ running", "─GPUs─")
+    assert "NVIDIA" not in text and not re.search("epoch|train|val loss|GPU mem", text)
+    assert "NVIDIA" not in session.run_command("status")
+    screen.press("x")
+    assert "heckpoint" not in screen.until("Stop rest?", "SIGTERM, up to 30 s, then SIGKILL. s starts again")
+    screen.press("y")
+    assert "heckpoint" not in screen.until(r"rest +■ stopped", "s starts it")

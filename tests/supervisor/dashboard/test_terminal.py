@@ -1,6 +1,13 @@
 """Title of the terminal, and messages about ended runs."""
 
-from pmssm.supervisor.dashboard.terminal import ended_runs_message, notification, progress_title, set_title
+from pmssm.supervisor.dashboard.terminal import (
+    ended_runs_message,
+    notification,
+    progress_title,
+    set_title,
+    stopped_runs_message,
+)
+from pmssm.supervisor.plan.schema import Plan, RunPlan
 from support.fake_engine import FakeEngine, screen_text, until, until_shown
 
 
@@ -19,6 +26,15 @@ def test_the_end_of_a_run_is_announced_once(engine: FakeEngine) -> None:
     assert notification("a;b", {}) == "\x1b]9;a;b\x07"
     assert notification("a", {"TERM": "foot"}) == "\x1b]777;notify;pmssm-supervise;a\x07"
     assert notification("a", {"TMUX": "x"}) == "\x1bPtmux;\x1b\x1b]9;a\x07\x1b\\"
+
+
+def test_a_stop_mentions_the_checkpoint_only_of_a_run_that_may_have_one(engine: FakeEngine) -> None:
+    before, stopped = engine.make_snapshot(), engine.make_snapshot(runs=engine.runs(transformer={"state": "stopped"}))
+    sleeps = Plan(runs={"transformer": RunPlan(command=("sleep", "60"))})
+    trains = Plan(runs={"transformer": RunPlan(command=("train",), fresh_args=("--fresh",))})
+    assert stopped_runs_message(before, stopped, sleeps) == "transformer stopped; s starts again"
+    for plan in (trains, None):
+        assert stopped_runs_message(before, stopped, plan) == "transformer stopped; s resumes from the checkpoint"
 
 
 async def test_the_end_of_a_run_is_shown_as_a_message(engine: FakeEngine) -> None:

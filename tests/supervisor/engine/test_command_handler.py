@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pmssm.supervisor.engine.command_handler import handle_command
 from pmssm.supervisor.ipc.messages import Command, Down, Reply, Restart, Start, Stop
+from pmssm.supervisor.plan.schema import Plan, RunPlan
 from pmssm.supervisor.session.events import RestartRequested, StopRequested
 from pmssm.supervisor.session.state import RunState, initial_state
 from support.simulation import CPU, PMSSM, Simulation, gpu_slots, plan_of
@@ -118,6 +119,17 @@ def test_fresh_is_refused_where_the_plan_gives_no_way() -> None:
     plan = plan.model_copy(update={"runs": {"a": plan.runs["a"].model_copy(update={"fresh_args": ()})}})
     simulation = Simulation(plan, CPU)
     assert refused(simulation.send(Restart(run="a", fresh=True))).startswith("a: the plan gives it no fresh_args")
+
+
+def test_a_run_without_losses_and_fresh_args_is_not_said_to_have_a_checkpoint() -> None:
+    simulation = Simulation(Plan(runs={"a": RunPlan(command=("sleep", "60"))}), CPU)
+    simulation.settle()
+    commands = (Down(), Restart(run="a"), Stop(run="a"))
+    assert [handle_command(simulation.plan, simulation.state, command, 0.0).reply.message for command in commands] == [
+        "SIGTERM sent to a; up to 30 s to end, then the session ends",
+        "a: SIGTERM sent; once it has ended it starts again",
+        "a: SIGTERM sent; it has 30 s to end, then SIGKILL",
+    ]
 
 
 def test_down_names_what_it_stops(simulation: Simulation) -> None:

@@ -4,12 +4,12 @@ import asyncio
 
 from pmssm.supervisor.dashboard.data.session_source import EngineSource
 from pmssm.supervisor.session.snapshot import Snapshot
-from support.cli_sandbox import Box
+from support.cli_sandbox import CliSandbox
 
 PROGRESS = r"progress = 'Epoch (?P<epoch>\d+)/(?P<epochs>\d+) loss (?P<val_loss>\S+)'"
 
 
-def test_a_finished_session_is_read_once_and_again_after_more_has_happened(box: Box) -> None:
+def test_a_finished_session_is_read_once_and_again_after_more_has_happened(box: CliSandbox) -> None:
     plan = f'[runs.a]\ncommand = ["sh", "-c", "for i in 1 2 3; do echo Epoch $i/3 loss 0.$i; done"]\n{PROGRESS}\n'
     box.ok("--headless", "--plan", box.plan(plan))
     source = EngineSource(box.logs)
@@ -28,5 +28,5 @@ def test_a_finished_session_is_read_once_and_again_after_more_has_happened(box: 
     assert second.runs["a"].attempt == 2
 
 
-def test_a_folder_without_a_session_has_no_snapshot(box: Box) -> None:
+def test_a_folder_without_a_session_has_no_snapshot(box: CliSandbox) -> None:
     assert asyncio.run(EngineSource(box.logs).read_recorded()) is None

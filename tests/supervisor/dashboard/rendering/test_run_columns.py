@@ -2,7 +2,15 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from pmssm.supervisor.dashboard.rendering.run_columns import COLUMNS, Row, choose_columns, format_header, format_row
+from pmssm.supervisor.dashboard.rendering.run_columns import (
+    COLUMNS,
+    Row,
+    choose_columns,
+    format_header,
+    format_row,
+    unused_columns,
+)
+from pmssm.supervisor.plan.schema import Plan, RunPlan
 from pmssm.supervisor.session.snapshot import RunView
 from rich.cells import cell_len
 
@@ -59,3 +67,30 @@ def test_columns_have_unique_keys_and_ranks() -> None:
     assert len({column.key for column in COLUMNS}) == len(COLUMNS)
     ranks = [column.rank for column in COLUMNS if column.rank]
     assert sorted(ranks) == sorted(set(ranks))
+
+
+def plan(**fields: object) -> Plan:
+    return Plan(runs={"a": RunPlan(command=("x",), **fields), "b": RunPlan(command=("x",), slot="none")})
+
+
+WAITING = {"a": RunView(state="waiting"), "b": RunView(state="waiting")}
+
+
+def test_columns_that_no_run_can_fill_are_left_out() -> None:
+    losses = {"train_loss", "val_loss", "best", "trend"}
+    epochs = {"progress", "eta"}
+    assert unused_columns(plan(), WAITING) == losses | epochs | {"gpu_memory"}
+    assert unused_columns(plan(slot="none"), WAITING) == losses | epochs | {"gpu_memory", "gpu"}
+    assert unused_columns(plan(progress=r"(?P<epoch>\d+)"), WAITING) == losses | {"gpu_memory"}
+    on_gpu = {**WAITING, "a": RunView(state="running", gpu=0)}
+    pattern = r"(?P<epoch>\d+) (?P<train_loss>\d+)"
+    assert unused_columns(plan(progress=pattern), on_gpu) == {"val_loss", "best"}
+    assert unused_columns(None, WAITING) == set()
+
+
+def test_a_reason_has_its_place_without_the_columns_of_epochs() -> None:
+    columns = choose_columns(78, ["mlp"], unused_columns(plan(slot="none"), WAITING))
+    assert {column.key for column in columns} >= {"name", "state", "cpu", "memory", "attempt", "pid"}
+    line = "".join(text for text, _ in format_row(columns, Row("mlp", RunView(state="failed", reason="exit code 3"))))
+    assert line.split() == ["mlp", "✗", "failed", "exit", "code", "3"]
+    assert len(line) == len(format_header(columns))
