@@ -36,7 +36,7 @@ def cli_page() -> str:
             "Each section shows the text of `--help`. A usage error is one line on standard error, with exit code 2.",
             "",
             *_command_sections(supervisor_cli, "pmssm-supervise"),
-            *_command_sections(trainers_cli, "python -m pmssm.trainers"),
+            *_command_sections(trainers_cli, "pmssm-surrogate"),
         ]
     )
 
@@ -123,6 +123,8 @@ def _default(name: str, field: Schema, model: Schema) -> str:
     default = field.get("default")
     if default in (None, [], {}):
         return ""
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
     return f"`{default:g}`" if isinstance(default, int | float) else f'`"{default}"`'
 
 

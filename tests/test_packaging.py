@@ -92,6 +92,14 @@ def test_the_wheel_has_the_command_and_the_module(python_with_wheel: Path) -> No
     assert "transformer_tabular" in _output(python_with_wheel, command, "check")
 
 
+def test_the_wheel_has_a_command_for_trained_models(python_with_wheel: Path) -> None:
+    command = python_with_wheel.with_name("pmssm-surrogate")
+    for verb in ([], ["predict"]):
+        text = _output(python_with_wheel, command, *verb, "--help")
+        assert text.startswith(" ".join(["Usage: pmssm-surrogate", *verb]))
+        assert text == _output(python_with_wheel, python_with_wheel, "-m", "pmssm.trainers", *verb, "--help")
+
+
 def test_the_wheel_runs_a_session_and_shows_it_in_the_dashboard(python_with_wheel: Path, tmp_path: Path) -> None:
     command = python_with_wheel.with_name("pmssm-supervise")
     (tmp_path / "plan.toml").write_text('[runs.alpha]\ncommand = ["true"]\n')

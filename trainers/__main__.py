@@ -1,4 +1,4 @@
-"""`python -m pmssm.trainers`."""
+"""`python -m pmssm.trainers`, which is `pmssm-surrogate`."""
 
 from .cli.main import main
 

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: immediate outside the training, at the next step inside it."""
+"""Signals that stop a trainer: immediate outside the training, at the next step inside it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+STOP_SIGNALS = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGUSR1,  # SIGUSR1, SIGUSR2, SIGXCPU: warnings of batch systems before the end of a job
+    signal.SIGUSR2,
+    signal.SIGXCPU,
+)
 
 
 class Stopped(SystemExit):
@@ -24,7 +33,7 @@ class Stopped(SystemExit):
 
 
 class StopRequest:
-    """Handler of SIGTERM and SIGINT.
+    """Handler of `STOP_SIGNALS`.
 
     It raises Stopped at once, or only notes the signal inside `deferred`.
 
@@ -38,7 +47,7 @@ class StopRequest:
 
     def install(self) -> StopRequest:
         """Install the handler and return this object."""
-        for signum in (signal.SIGTERM, signal.SIGINT):
+        for signum in STOP_SIGNALS:
             signal.signal(signum, self._handle)
         return self
 

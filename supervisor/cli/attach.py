@@ -8,7 +8,7 @@ from pathlib import Path
 from ..dashboard.config import DashboardConfig, config_path, load_config
 from ..ipc.connection import session_to_serve
 from .command import CommandError
-from .printing import echo, warn_of_incomplete_session
+from .output import echo, warn_of_incomplete_session
 from .session_options import DisplayOptions
 
 

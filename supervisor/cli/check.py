@@ -14,7 +14,7 @@ from ..gpus.poller import read_gpus
 from ..gpus.slot_selection import SlotSelection, is_memory_held, select_slots
 from ..plan.loader import builtin_plan, load_plan
 from .new_session import slot_request
-from .printing import echo
+from .output import echo
 from .session_options import PREPARE_OPTIONS, SessionOptions
 
 _HEADINGS = ("GPU", "name", "uuid", "memory used / total", "use", "used by")
@@ -60,13 +60,14 @@ def _check_data(arguments: Sequence[str]) -> int:
     """Run the trainers' own check of scan files, which prints its findings, and return its exit code."""
     echo("\nData:")
     command = [sys.executable, "-P", "-m", "pmssm.trainers", "check", *arguments]
-    sys.stdout.flush()
     return subprocess.run(command, check=False).returncode
 
 
 def _verdict(selection: SlotSelection) -> str:
     if selection.mode == "parallel":
         count = len(selection.slots)
+        if selection.slots[0].gpu_index is None:
+            return f"✓ {count} runs at a time on the CPU are possible!"
         return f"✓ Parallel training on {count} GPU{'s' if count > 1 else ''} is possible!"
     only = selection.slots[0]
     device = "the CPU" if only.gpu_index is None else only.name
@@ -99,7 +100,7 @@ def _gpu_users(gpu: Gpu) -> str:
         more = len(gpu.processes) - len(named)
         return ", ".join(named) + (f" and {more} more" if more else "")
     if is_memory_held(gpu):
-        return "unseen process"
+        return "a hidden process"
     return "unknown" if gpu.processes is None else "none"
 
 

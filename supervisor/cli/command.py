@@ -10,8 +10,9 @@ from typing import IO, Any, TypeVar
 
 import click
 
-from ..errors import UserError
+from ..errors import NO_PROCESS, UserError, is_process_limit
 from ..formatting import printable_line
+from .output import echo_error, prepare_output
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,9 +22,9 @@ class CommandError(click.ClickException):
 
     exit_code = 2
 
-    def show(self, file: IO[str] | None = None) -> None:
+    def show(self, file: IO[str] | None = None) -> None:  # noqa: ARG002 - as click has it
         """Print the line."""
-        click.echo(f"pmssm-supervise: {printable_line(self.message)}", err=True, file=file)
+        echo_error(f"pmssm-supervise: {printable_line(self.message)}")
 
 
 class GroupedOption(click.Option):
@@ -65,6 +66,7 @@ class CommandGroup(click.Group):
         """Run the command line and exit."""
         # At its exit the interpreter searches all objects for cycles, which costs a fifth of `status`.
         atexit.register(gc.freeze)
+        prepare_output()
         return super().main(*arguments, **options)
 
     def make_context(
@@ -89,6 +91,10 @@ class CommandGroup(click.Group):
             if error.filename is not None:
                 raise
             raise CommandError("the present folder was deleted; go to another one") from None
+        except (OSError, RuntimeError) as error:
+            if not is_process_limit(error):
+                raise
+            raise CommandError(NO_PROCESS) from None
 
 
 @contextlib.contextmanager

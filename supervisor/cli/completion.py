@@ -22,7 +22,7 @@ def complete_run(context: click.Context, _parameter: click.Parameter, incomplete
     try:
         logs = _logs_folder(context)
         stamp = context.params.get("stamp") or max(_stamps(logs))
-        plan = tomllib.loads((logs / f"session_{stamp}" / "plan.toml").read_text())
+        plan = tomllib.loads((logs / f"session_{stamp}" / "plan.toml").read_text(encoding="utf-8"))
         return [name for name in plan["runs"] if name.startswith(incomplete)]
     except (OSError, ValueError, KeyError, TypeError):
         return []

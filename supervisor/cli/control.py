@@ -17,7 +17,7 @@ from ..session.lookup import current_session, is_finished
 from ..session.state import ALIVE, RunState
 from .command import CommandError
 from .engine_requests import fetch_snapshot, send_command
-from .printing import echo, warn_of_incomplete_session
+from .output import echo, warn_of_incomplete_session
 
 DOWN_MARGIN_S = 60.0  # added to the longest grace period of the plan
 WAITING_MESSAGE_S = 5.0

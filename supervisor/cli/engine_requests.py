@@ -11,7 +11,7 @@ from ..ipc.connection import open_client
 from ..ipc.messages import Command, Reply
 from ..session.snapshot import Snapshot
 from .command import CommandError
-from .printing import echo, warn_of_incomplete_session
+from .output import echo, warn_of_incomplete_session
 
 
 async def fetch_snapshot(logs: Path, *, reopen: bool = False, stamp: str | None = None) -> Snapshot:

@@ -12,28 +12,31 @@ from ..ipc.messages import Down, Stop
 from ..session.folder import SessionFolder
 from ..session.state import RunState
 from ..session.summary import build_summary
-from .reporters import LineReporter, make_reporter
+from .reporters import LineReporter
 
 REPORT_INTERVAL_S = 1.0
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+WARNINGS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)  # of batch systems, before the end of a job
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, *WARNINGS)
 
 SUCCEEDED, SOME_DID_NOT, INPUT_ERROR = 0, 1, 2
 
 
-def run_headless(folder: SessionFolder, lock: EngineLock, *, as_json: bool = False) -> int:
+def run_headless(folder: SessionFolder, lock: EngineLock, reporter: LineReporter, *, resume: bool = False) -> int:
     """Run the session to its end.
 
     Args:
         folder: The session.
         lock: The lock of its logs folder, acquired.
-        as_json: Whether to print JSON lines.
+        reporter: Prints what happens.
+        resume: Whether runs that were stopped, failed or lost are started again.
 
     Returns:
         Exit code. 0: every run succeeded; 1: some did not; 2: those that failed rejected their input (exit code 2);
         128 + n: ended by signal n, after the runs were stopped cleanly.
     """
-    reporter = make_reporter(as_json=as_json)
-    code = asyncio.run(_Headless(folder, lock, reporter).run())
+    if resume:
+        reporter.line(f"continuing session {folder.stamp} with its own plan and options", "info")
+    code = asyncio.run(_Headless(folder, lock, reporter, resume=resume).run())
     with contextlib.suppress(KeyboardInterrupt):  # the user does not wait for a reader that pauses
         reporter.printer.finish()
     return code
@@ -42,11 +45,12 @@ def run_headless(folder: SessionFolder, lock: EngineLock, *, as_json: bool = Fal
 class _Headless:
     """An engine, its reporter and the signals."""
 
-    def __init__(self, folder: SessionFolder, lock: EngineLock, reporter: LineReporter) -> None:
+    def __init__(self, folder: SessionFolder, lock: EngineLock, reporter: LineReporter, *, resume: bool) -> None:
         self._folder = folder
         self._reporter = reporter
-        self._engine = Engine(folder, on_line=reporter.line, on_event=reporter.event, lock=lock)
+        self._engine = Engine(folder, on_line=reporter.line, on_event=reporter.event, lock=lock, resume=resume)
         self._ended_by: signal.Signals | None = None
+        self._kill_next = False
         self._warned: set[str] = set()
         self._commands: set[asyncio.Task[object]] = set()
 
@@ -68,16 +72,21 @@ class _Headless:
         return _exit_code(self._engine)
 
     def _on_signal(self, number: signal.Signals) -> None:
-        """Stop the runs gently, or kill them at a second signal; a lost terminal may send several SIGHUPs."""
-        if number == signal.SIGHUP and self._ended_by is not None:
+        """Stop the runs gently, or kill them at a second signal.
+
+        A lost terminal may send several SIGHUPs. A batch system may repeat its warning, and sends SIGTERM after it:
+        neither takes from the runs the time that is left.
+        """
+        if number in (signal.SIGHUP, *WARNINGS) and self._ended_by is not None:
             return
         commands: list[Down | Stop] = [Down()]
-        if self._ended_by is None:
-            self._ended_by = signal.Signals(number)
-            name = self._ended_by.name
-            self._reporter.line(f"{name}: stopping all runs; send it again to kill them", "warning")
-        else:
+        kill, self._kill_next = self._kill_next, number not in WARNINGS
+        if kill:
             commands += [Stop(run=name, how="kill") for name, run in self._engine.state.runs.items() if run.alive]
+        else:
+            self._ended_by = self._ended_by or signal.Signals(number)
+            again = "send SIGTERM twice" if number in WARNINGS else "send it again"
+            self._reporter.line(f"{signal.Signals(number).name}: stopping all runs; {again} to kill them", "warning")
         for command in commands:
             task: asyncio.Task[object] = asyncio.create_task(self._execute(command))
             self._commands.add(task)

@@ -6,13 +6,14 @@ import difflib
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..logs.follower import LogFollower
+from ..logs.log_file import LogFile
 from ..session.folder import SessionError, SessionFolder
-from ..session.lookup import find_session
-from .printing import warn_of_incomplete_session
+from ..session.lookup import find_session, replay_session
+from .output import warn_of_incomplete_session
 
 POLL_S = 0.2
 
@@ -31,30 +32,45 @@ def print_log(
         write: Receives the text.
 
     Raises:
-        SessionError: There is no session, no such run, or no log yet.
+        SessionError: There is no session, no such run, no log yet, or no log any more.
     """
     warn_of_incomplete_session(logs)
     folder = find_session(logs, stamp)
     if folder is None:
         raise SessionError(f"{logs}: no session here; start one with `pmssm-supervise`, or name its folder with --logs")
     path = log_path(folder, run)
-    if not path.exists() and not follow:
-        raise SessionError(f"{path}: does not exist yet: {run} has not started; `logs {run} -f` waits for it")
-    follower = LogFollower(path, max_backlog=math.inf)
+    if not path.exists():
+        _check_absence(folder, run, path, follow=follow)
+    log = LogFile(path)
+    start = 0 if last is None else log.last_lines_start(last)
+    end = log.state()[1]  # a program may write faster than we print
+    follower = LogFollower(path, start, max_backlog=math.inf)
     if last is not None:
-        kept: deque[str] = deque(maxlen=last)
-        offset = -1
-        while follower.offset != offset:  # a read may return no line: a line can be longer than a read
-            offset = follower.offset
-            kept.extend(follower.read())
-        _write_lines(list(kept), write)
-    while True:
+        _write_lines(list(deque(_existing_lines(follower, end), maxlen=last)), write)
+    while follow or follower.offset < end:
         offset = follower.offset
         _write_lines(follower.read(), write)
         if follower.offset == offset:
             if not follow:
                 return
             time.sleep(POLL_S)
+
+
+def _existing_lines(follower: LogFollower, end: int) -> Iterator[str]:
+    """Yield the lines up to the offset `end`, and a few more if the log has grown meanwhile."""
+    offset = -1
+    while offset != follower.offset < end:  # a read may return no line: a line can be longer than a read
+        offset = follower.offset
+        yield from follower.read()
+
+
+def _check_absence(folder: SessionFolder, run: str | None, path: Path, *, follow: bool) -> None:
+    """Raise SessionError for a log that is absent, unless the user wants to wait for its first line."""
+    attempts = replay_session(folder)[1].runs[run].attempts if run is not None else ()
+    if run is None or any(attempt.pid is not None for attempt in attempts):
+        raise SessionError(f"{path}: was moved or deleted; put it back to read it here")
+    if not follow:
+        raise SessionError(f"{path}: does not exist yet: {run} has not started; `logs {run} -f` waits for it")
 
 
 def log_path(folder: SessionFolder, run: str | None) -> Path:

@@ -21,7 +21,7 @@ from ..plan.schema import Plan
 from ..session.create import next_session, resolve_plan, write_session
 from ..session.folder import SessionError, SessionFolder, SessionSettings
 from ..session.lookup import current_session, is_finished
-from .printing import warn_of_incomplete_session
+from .output import warn_of_incomplete_session
 from .session_options import SessionOptions, absolute_pattern
 
 DISMISSAL_DEADLINE_S = 5.0
@@ -50,7 +50,7 @@ def create_session(logs: Path, options: SessionOptions) -> tuple[SessionFolder, 
     try:
         logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = EngineLock(logs)
-        free = _acquire(lock, logs)
+        free = acquire_lock(lock, logs)
     except OSError as error:
         raise SessionError(f"{logs}: cannot write there: {error.strerror}; choose another folder with --logs") from None
     try:
@@ -76,6 +76,7 @@ def slot_request(options: SessionOptions, plan: Plan, environment: Mapping[str, 
         inherited=environment.get("CUDA_VISIBLE_DEVICES"),
         parallel=options.parallel,
         share=options.share_gpu,
+        cpu_slots=options.cpu_slots,
     )
 
 
@@ -100,7 +101,7 @@ def _check_data(patterns: Sequence[str]) -> None:
             raise SessionError(f"--data {pattern}: no such file; give scan files, a folder, or a quoted glob")
 
 
-def _acquire(lock: EngineLock, logs: Path) -> bool:
+def acquire_lock(lock: EngineLock, logs: Path) -> bool:
     """Return whether we hold the lock; an idle engine of a finished session is stopped first."""
     if lock.acquire():
         return True

@@ -20,6 +20,7 @@ from ..session.session_log import LogLevel, log_line
 from ..session.snapshot import RunView, Snapshot
 from ..session.state import ALIVE, RunState
 from ..session.summary import page_lines, results_table, runs_table
+from .output import ascii_json
 
 MAX_LIVE_RUNS = 8  # runs with a line in the live display
 LAYOUTS = ((16, False), (8, False), (0, False), (0, True))  # of a live line: cells of its bar, and whether it is brief
@@ -58,7 +59,7 @@ class BackgroundPrinter:
             up = f"\x1b[{len(self._block)}F\x1b[J" if self._block else ""
             self._block = self._block if block is None else block
             lines = ([] if text is None else [text]) + self._block
-            with contextlib.suppress(OSError):  # the reader closed the pipe; the session continues
+            with contextlib.suppress(OSError, ValueError):  # the reader closed the pipe; the session continues
                 sys.stdout.write(up + "".join(f"{printable(line)}\n" for line in lines))
                 sys.stdout.flush()
 
@@ -126,7 +127,7 @@ class JsonReporter(LineReporter):
 
     def event(self, event: Event) -> None:
         """Print an event as the journal has it."""
-        self.printer.print(event.model_dump_json(exclude_none=True))
+        self.printer.print(ascii_json(event.model_dump_json(exclude_none=True)))
 
     def warning(self, text: str) -> None:
         """Print an object of the kind `note`."""

@@ -65,7 +65,7 @@ def status(logs: Path, stamp: str | None, as_json: bool) -> None:
 def show_log(logs: Path, run: str | None, stamp: str | None, follow: bool, lines: int | None) -> None:
     """Print the log of RUN, or the session's own log."""
     from .logs import print_log
-    from .printing import echo
+    from .output import echo
 
     print_log(logs, run, stamp=stamp, follow=follow, last=lines, write=echo)
 

@@ -24,6 +24,8 @@ DATA_GROUP = "Data"
 TRAINING_GROUP = "Training"
 DISPLAY_GROUP = "Dashboard"
 
+MAX_CPU_SLOTS = 1024
+
 _POSITIVE = click.IntRange(min=1)
 
 
@@ -49,6 +51,10 @@ class ForegroundOptions:
     as_json: bool = option_field(
         "--json", group=FOREGROUND_GROUP, default=False, is_flag=True,
         help="With --headless: print events and progress as JSON lines.",
+    )  # fmt: skip
+    resume: bool = option_field(
+        "--continue", group=FOREGROUND_GROUP, default=False, is_flag=True,
+        help="With --headless: go on with the newest session, if there is one; start what has not succeeded.",
     )  # fmt: skip
     detach: bool = option_field(
         "--detach", group=FOREGROUND_GROUP, default=False, is_flag=True,
@@ -92,6 +98,10 @@ class SessionOptions:
         "--share-gpu", group=PLAN_GROUP, default=False, is_flag=True,
         help="Run several on one GPU while their expected memory fits.",
     )  # fmt: skip
+    cpu_slots: int | None = option_field(
+        "--cpu-slots", group=PLAN_GROUP, metavar="N", type=click.IntRange(1, MAX_CPU_SLOTS),
+        help="Use no GPU; run up to N at a time on the CPU.",
+    )  # fmt: skip
 
     on_finish: str | None = option_field(
         "--on-finish", group=SESSION_GROUP, metavar="CMD",
@@ -121,12 +131,21 @@ class SessionOptions:
         help="Keep points with target < Y. [default: its own]",
     )  # fmt: skip
     y_transform: str | None = option_field(
-        "--y-transform", group=DATA_GROUP, placeholders=PREPARE, type=click.Choice(["none", "log"]),
-        help="log: learn ln(y / y_ref); results are still in physical units. [default: none]",
+        "--y-transform", group=DATA_GROUP, placeholders=PREPARE, type=click.Choice(["none", "log", "ratio"]),
+        help="log: learn ln(y / y_ref); ratio: learn ln(y / semi-analytic y), for relic_density; results are still in "
+             "physical units. [default: none]",
+    )  # fmt: skip
+    features: str | None = option_field(
+        "--features", group=DATA_GROUP, placeholders=PREPARE, type=click.Choice(["none", "physics"]),
+        help="physics: masses, mixings, mass gaps and semi-analytic relic density join the 19 inputs. [default: none]",
     )  # fmt: skip
     neutralino_lsp: bool = option_field(
         "--neutralino-lsp", group=DATA_GROUP, default=False, placeholders=PREPARE, is_flag=True,
         help="Keep points whose lightest sparticle is a neutralino.",
+    )  # fmt: skip
+    require: tuple[str, ...] = option_field(
+        "--require", group=DATA_GROUP, default=(), placeholders=PREPARE, multiple=True, metavar="CONDITION",
+        help="Keep points that satisfy a condition on any branch, for example 'SP_m_h > 0'; repeatable.",
     )  # fmt: skip
     tree: str | None = option_field(
         "--tree", group=DATA_GROUP, placeholders=PREPARE, metavar="NAME", help="Tree of ROOT files. [default: susy]"
@@ -141,6 +160,11 @@ class SessionOptions:
     n_samples: int | None = option_field(
         "--n-samples", group=DATA_GROUP, placeholders=PREPARE, type=_POSITIVE,
         help="Read at most this many points of each file.",
+    )  # fmt: skip
+    calibration: float | None = option_field(
+        "--calibration", group=DATA_GROUP, placeholders=PREPARE, type=click.FloatRange(0, 0.5), metavar="SHARE",
+        callback=_reject_nan,
+        help="Set aside this share of the points to calibrate intervals, such as 0.1. [default: 0]",
     )  # fmt: skip
 
     epochs: int | None = option_field(
@@ -166,6 +190,10 @@ class SessionOptions:
     seed: int | None = option_field(
         "--seed", group=TRAINING_GROUP, placeholders=BOTH, type=click.IntRange(0, 2**63 - 1),
         help="Seed of split, weights and shuffling. [default: 42]",
+    )  # fmt: skip
+    loss: str | None = option_field(
+        "--loss", group=TRAINING_GROUP, placeholders=TRAINING, type=click.Choice(["mse", "huber", "l1", "log-cosh"]),
+        help="Function of the errors that is minimised. [default: mse]",
     )  # fmt: skip
     ensemble: int | None = option_field(
         "--ensemble", group=TRAINING_GROUP, placeholders=TRAINING, metavar="K", type=_POSITIVE,
@@ -197,6 +225,13 @@ class SessionOptions:
         """
         if self.no_parallel and self.share_gpu:
             raise CommandError("--no-parallel is one run at a time and --share-gpu several; give one of them")
+        if self.cpu_slots is not None:
+            uses_gpus = self.gpus is not None and self.gpus.strip().lower() != "none"
+            others = {"--gpus": uses_gpus, "--share-gpu": self.share_gpu, "--no-parallel": self.no_parallel}
+            for name in (name for name, is_given in others.items() if is_given):
+                raise CommandError(
+                    f"--cpu-slots runs several at a time, without a GPU; leave out {name}, or --cpu-slots"
+                )
 
     @property
     def parallel(self) -> bool:

@@ -13,7 +13,7 @@ from ..session.offline import read_snapshot, session_table
 from ..session.snapshot import RunView, Snapshot
 from ..session.summary import page_lines, read_summary, results_table
 from .command import CommandError
-from .printing import echo, warn_of_incomplete_session
+from .output import ascii_json, echo, warn_of_incomplete_session
 
 
 def print_status(logs: Path, stamp: str | None, *, as_json: bool) -> None:
@@ -25,7 +25,7 @@ def print_status(logs: Path, stamp: str | None, *, as_json: bool) -> None:
     warn_of_incomplete_session(logs)
     snapshot = _snapshot_without_engine(logs, stamp) or _snapshot_from_engine(logs, stamp)
     if as_json:
-        echo(snapshot.model_dump_json(indent=2))
+        echo(ascii_json(snapshot.model_dump_json(indent=2)))
         return
     folder = SessionFolder(logs, snapshot.session)
     summary = read_summary(folder)

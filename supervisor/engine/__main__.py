@@ -15,14 +15,18 @@ import asyncio
 import signal
 from pathlib import Path
 
-from ..errors import UserError
+from ..errors import NO_PROCESS, UserError, is_process_limit
 from ..session.folder import SessionFolder
 from .engine import Engine, EngineBusy
 
+# The last three are the warnings of batch systems before the end of a job.
+SHUTDOWN_SIGNALS = (signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
+
 
 async def serve(engine: Engine) -> None:
-    """Serve the session. SIGTERM ends the engine alone: the runs go on, and any client starts it again."""
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, engine.request_shutdown)
+    """Serve the session. A signal ends the engine alone: the runs go on, and any client starts it again."""
+    for number in SHUTDOWN_SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, engine.request_shutdown)
     await engine.run(linger=True)
 
 
@@ -38,8 +42,13 @@ def main() -> int:
         asyncio.run(serve(Engine(SessionFolder(Path(logs), stamp))))
     except EngineBusy:
         return 0
-    except (UserError, OSError) as error:
+    except UserError as error:
         print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    except (OSError, RuntimeError) as error:
+        if not isinstance(error, OSError) and not is_process_limit(error):
+            raise
+        print(NO_PROCESS if is_process_limit(error) else error, file=sys.stderr)  # noqa: T201
         return 1
     return 0
 

@@ -35,7 +35,7 @@ from ..session.journal import JournalBusy
 from ..session.session_log import LogLevel
 from ..session.snapshot import Snapshot
 from ..session.snapshot_builder import SnapshotBuilder
-from ..session.state import SessionState, clock_step
+from ..session.state import RunState, SessionState, clock_step
 from .attempt_spec import attempt_spec, concurrent_runs
 from .attempts import RunningAttempts
 from .boot_clock import boot_id, clock_offset_s
@@ -61,6 +61,7 @@ class Engine:
         on_line: Called with every line of the session's log.
         on_event: Called with every event.
         lock: Lock of the logs folder, which may be held already.
+        resume: Whether runs that were stopped, failed or lost under earlier engines are started again.
 
     Attributes:
         folder: The session.
@@ -77,6 +78,8 @@ class Engine:
         on_line: Callable[[str, LogLevel], None] | None = None,
         on_event: Callable[[Event], None] | None = None,
         lock: EngineLock | None = None,
+        *,
+        resume: bool = False,
     ) -> None:
         self.folder = folder
         self._session = SessionStore(folder, on_line, on_event)
@@ -89,6 +92,8 @@ class Engine:
         self._server = Server(self.snapshot, self.handle, self._lock)
         self._snapshots = SnapshotBuilder(self.plan, folder)
         self._start_recorded = False
+        self._is_resume_due = resume
+        self._adopted: set[str] = set()  # of a resumed session: runs that were alive at its start and have not ended
         self._problem = ""  # why nothing can be done at present, shown as a note
         self._shutdown_requested = False
         self._is_down = False  # after `down` the session ends for good, even with subscribers
@@ -196,6 +201,7 @@ class Engine:
                 self._session.record(ClockStepped(at=time.time(), by_s=step_s))
             for run in self._attempts.collect_exits(self._session):
                 self._monitor.read_log(run, self.state)
+            self._resume_runs()
             while actions := [action for action in self._decide() if self._is_new(action)]:
                 for action in actions:
                     self._execute(action)
@@ -209,6 +215,21 @@ class Engine:
         except OSError as error:  # a full or vanished disk: nothing was done, so the next tick tries again
             self._problem = f"cannot go on: {error.filename or self.folder.path}: {error.strerror}; trying again"
         return before is not self.state
+
+    def _resume_runs(self) -> None:
+        """Start the runs again that earlier engines stopped, or whose end nobody saw."""
+        runs = {name: run for name, run in self.state.runs.items() if not run.wants_start}
+        if self._is_resume_due:
+            unchanged = (RunState.SUCCEEDED, RunState.RUNNING)
+            due = [name for name, run in runs.items() if run.attempt_state not in unchanged]
+        else:
+            lost = (name for name in self._adopted & runs.keys() if runs[name].attempt_state is RunState.LOST)
+            due = [name for name in lost if not runs[name].stopped_by_user]
+        for name in due:
+            self._session.record(RestartRequested(at=time.time(), run=name, fresh=False))
+        watched = runs if self._is_resume_due else self._adopted
+        self._adopted = {name for name in watched if self.state.runs[name].attempt_state is RunState.RUNNING}
+        self._is_resume_due = False
 
     def _decide(self) -> list[Action]:
         restarts = self._session.settings.stall_restarts

@@ -16,6 +16,7 @@ from ..session.state import SessionState, progress_start_offset
 
 READ_BUDGET_S = 0.05  # for one log at one poll: a flood of lines must not delay clients
 USAGE_INTERVAL_S = {True: 2.0, False: 10.0}  # between two measurements: with subscribers, without
+YOUNG_S, YOUNG_INTERVAL_S = 10.0, 1.0  # a new run starts its processes, which a measurement also records
 
 
 class Monitor:
@@ -31,6 +32,7 @@ class Monitor:
         self._attempts: dict[str, int] = {}  # number of the attempt that each tracker follows
         self._usage: Mapping[str, ResourceUsage] = {}
         self._usage_at = 0.0
+        self._seen_at: dict[tuple[str, int], float] = {}  # monotonic time, by run and attempt
         self._poller: GpuPoller | None = None
 
     def start(self, on_reading: Callable[[GpuReading], object]) -> None:
@@ -64,13 +66,20 @@ class Monitor:
         """
         running = [name for name, run in state.runs.items() if run.alive]
         changed = [self.read_log(name, state, READ_BUDGET_S) for name in running]
-        if time.monotonic() - self._usage_at < USAGE_INTERVAL_S[watched]:
+        if time.monotonic() - self._usage_at < self._usage_interval(state, watched=watched):
             return any(changed)
         self._usage_at = time.monotonic()
         usage = self._measure_usage()
         changed.append(usage != self._usage)
         self._usage = usage
         return any(changed)
+
+    def _usage_interval(self, state: SessionState, *, watched: bool) -> float:
+        now = time.monotonic()
+        living = [(name, run.last.number) for name, run in state.runs.items() if run.alive and run.last is not None]
+        self._seen_at = {attempt: self._seen_at.get(attempt, now) for attempt in living}
+        is_young = any(now - seen < YOUNG_S for seen in self._seen_at.values())
+        return YOUNG_INTERVAL_S if is_young else USAGE_INTERVAL_S[watched]
 
     def read_logs(self, names: Iterable[str], state: SessionState) -> None:
         """Read the logs of runs from the start, to find the progress that an earlier engine knew."""

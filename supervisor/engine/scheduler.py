@@ -111,7 +111,8 @@ def retry_delay(plan: RunPlan, run: Run) -> float | None:
     attempt = run.last
     if attempt is None or attempt.exit is None or run.wants_start or run.stopped_by_user or run.retries >= plan.retries:
         return None
-    crashed = attempt.exit.signal is not None or attempt.exit.exit_code in plan.retry_exit_codes
+    killed, lost = attempt.exit.signal is not None, run.attempt_state is RunState.LOST
+    crashed = killed or lost or attempt.exit.exit_code in plan.retry_exit_codes
     return plan.retry_delay_s * 2**run.retries if crashed else None
 
 

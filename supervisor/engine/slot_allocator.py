@@ -49,6 +49,7 @@ class SlotAllocator:
             inherited=settings.environment.get("CUDA_VISIBLE_DEVICES"),
             parallel=settings.parallel,
             share=settings.share_gpu,
+            cpu_slots=settings.cpu_slots,
         )
         selection = select_slots(reading, request, own_pids)
         notes = (*((selection.reason,) if selection.reason else ()), *selection.notes)

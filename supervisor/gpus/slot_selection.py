@@ -46,6 +46,7 @@ class SlotRequest:
         inherited: CUDA_VISIBLE_DEVICES of the user's shell, within which indices of `gpus` count; None if not set.
         parallel: Whether several runs may train at once.
         share: Whether a GPU takes as many runs at once as fit into its free memory.
+        cpu_slots: Value of `--cpu-slots`: how many slots the CPU becomes, instead of any GPU; None if not given.
         width: Most slots that are selected automatically.
         needed_mib: GPU memory that the largest run needs, MiB.
         preferred: NVML indices of the GPUs that are selected first, in this order.
@@ -55,6 +56,7 @@ class SlotRequest:
     inherited: str | None = None
     parallel: bool = True
     share: bool = False
+    cpu_slots: int | None = None
     width: int = 2
     needed_mib: int = 0
     preferred: tuple[int, ...] = (1, 2)
@@ -68,6 +70,7 @@ class SlotRequest:
         inherited: str | None = None,
         parallel: bool = True,
         share: bool = False,
+        cpu_slots: int | None = None,
     ) -> Self:
         """Return the request of a plan: as many slots as its runs can use at once, and the memory of the largest."""
         runs = [run for run in plan.runs.values() if run.takes_slot]
@@ -78,13 +81,14 @@ class SlotRequest:
             inherited=inherited,
             parallel=parallel,
             share=share,
+            cpu_slots=cpu_slots,
             width=max(1, width),
             needed_mib=max((run.gpu_memory_mib or 0 for run in runs), default=0),
         )
 
 
 def select_slots(reading: GpuReading, request: SlotRequest, own_pids: frozenset[int] = frozenset()) -> SlotSelection:
-    """Select the slots of a session: one per GPU, or a single CPU slot.
+    """Select the slots of a session: one per GPU, or a single CPU slot unless `request.cpu_slots` asks for more.
 
     Without `request.gpus`, at most `request.width` free GPUs are taken, the preferred indices first; a preferred
     GPU that is absent or busy is replaced by the idlest free one.
@@ -100,6 +104,8 @@ def select_slots(reading: GpuReading, request: SlotRequest, own_pids: frozenset[
     Raises:
         GpuRequestError: `request.gpus` is malformed, names a GPU twice, or names one that cannot be used.
     """
+    if request.cpu_slots is not None:
+        return _cpu_slots(request.cpu_slots)
     if request.gpus is not None and request.gpus.strip().lower() == "none":
         return _cpu_slot("--gpus none asks for the CPU")
     occupancy = _GpuOccupancy(own_pids, request.needed_mib)
@@ -171,6 +177,13 @@ def _by_idleness(gpu: Gpu) -> tuple[int, int, int, int]:
 
 def _cpu_slot(reason: str, notes: Sequence[str] = ()) -> SlotSelection:
     return SlotSelection(slots=(Slot(index=0, name="CPU"),), mode="sequential", notes=tuple(notes), reason=reason)
+
+
+def _cpu_slots(count: int) -> SlotSelection:
+    if count == 1:
+        return _cpu_slot("--cpu-slots 1 asks for one run at a time")
+    slots = tuple(Slot(index=index, name=f"CPU slot {index}") for index in range(count))
+    return SlotSelection(slots=slots, mode="parallel")
 
 
 def _select(gpus: Sequence[Gpu], parallel: bool, notes: Sequence[str], why_one: str) -> SlotSelection:

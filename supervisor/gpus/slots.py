@@ -6,7 +6,7 @@ from .models import GpuReading
 
 
 class Slot(BaseModel):
-    """A resource on which runs train: one GPU, or the CPU.
+    """A resource on which runs train: one GPU, or a share of the CPU.
 
     A slot holds one run at a time unless it is shared.
 
@@ -14,7 +14,7 @@ class Slot(BaseModel):
         index: Number of the slot, from 0.
         gpu_index: NVML index; None for the CPU.
         gpu_uuid: UUID of the GPU; None for the CPU, or if it could not be read.
-        name: Name on screens: `GPU 1`, `CPU`.
+        name: Name on screens: `GPU 1`, `CPU`; `CPU slot 3` if the CPU has several slots.
         shared_mib: If set, the slot holds several runs whose expected memory sums up to at most this many MiB.
     """
 

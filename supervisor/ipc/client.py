@@ -70,11 +70,7 @@ class Client:
         Raises:
             EngineUnavailable: The engine does not answer, or closed the connection.
         """
-        try:
-            reply = await self._request(command)
-        except ConnectionLost as error:
-            raise ConnectionLost(f"{error}; `status` shows whether the command was executed") from None
-        return parse_reply(Reply, reply, self._pid)
+        return parse_reply(Reply, await self._request(command), self._pid)
 
     async def snapshots(self) -> AsyncIterator[Snapshot]:
         """Yield the session now and at every change; the connection cannot be used for anything else.
@@ -95,12 +91,13 @@ class Client:
             self._writer.write(request.model_dump_json().encode() + b"\n")
             await self._writer.drain()
             return await asyncio.wait_for(self._receive(), REQUEST_DEADLINE_S)
-        except ConnectionLost:
-            raise
         except TimeoutError:
             raise EngineUnavailable(f"the engine did not answer within {REQUEST_DEADLINE_S:.0f} s") from None
         except OSError as error:
-            raise _connection_lost(error) from None
+            lost = error if isinstance(error, ConnectionLost) else _connection_lost(error)
+            if isinstance(request, Subscribe):  # nobody waits for the effect of a command
+                raise lost from None
+            raise ConnectionLost(f"{lost}; `status` shows whether the command was executed") from None
 
     async def _receive(self) -> bytes:
         try:

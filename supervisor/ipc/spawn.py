@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from ..ownership import foreign_owner, open_own, user_name
-from ..session.folder import SessionError, SessionFolder
+from ..session.folder import SessionError, SessionFolder, SessionSettings
 
 
 def spawn_engine(folder: SessionFolder) -> subprocess.Popen[bytes]:
@@ -18,10 +18,7 @@ def spawn_engine(folder: SessionFolder) -> subprocess.Popen[bytes]:
     Raises:
         SessionError: The session belongs to another user, whose runs would then be ours, or cannot be written.
     """
-    _check_files(folder)
-    settings = folder.load_settings()
-    if settings.owner not in (None, os.getuid()):
-        raise SessionError(f"{folder.path}: is the session of {user_name(settings.owner)}; go on with it as that user")
+    settings = load_own_settings(folder)
     kept = {name: os.environ[name] for name in ("XDG_RUNTIME_DIR", "TMPDIR") if name in os.environ}
     try:
         output = os.fdopen(open_own(folder.engine_output, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab")
@@ -37,6 +34,19 @@ def spawn_engine(folder: SessionFolder) -> subprocess.Popen[bytes]:
             env={**settings.environment, **kept},
             start_new_session=True,
         )
+
+
+def load_own_settings(folder: SessionFolder) -> SessionSettings:
+    """Load the settings of a session of ours.
+
+    Raises:
+        SessionError: It belongs to another user, or its settings cannot be read.
+    """
+    _check_files(folder)
+    settings = folder.load_settings()
+    if settings.owner not in (None, os.getuid()):
+        raise SessionError(f"{folder.path}: is the session of {user_name(settings.owner)}; go on with it as that user")
+    return settings
 
 
 def _check_files(folder: SessionFolder) -> None:

@@ -1,4 +1,4 @@
-"""The files of an attempt: spec.json, process.json and exit.json."""
+"""The files of an attempt: spec.json, process.json, stop.json and exit.json."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..files import read_object, write_atomic
 from ..session.events import Exit
 from .process_identity import ProcessIdentity
+from .shim import boot_id
 
 ATTEMPT_VARIABLE = "PMSSM_SUPERVISE_ATTEMPT"  # names the attempt's folder in the environment of all its processes
 
@@ -45,6 +46,40 @@ class CommandProcess:
 
     identity: ProcessIdentity
     started: float  # unix time, s
+
+
+class StopRecord(BaseModel):
+    """Contents of stop.json: a gentle stop that has begun.
+
+    Attributes:
+        kill_at: Monotonic time at which SIGKILL is due, s.
+        signalled: Processes that have had their SIGTERM.
+        boot_id: Boot in which both are valid.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    kill_at: float
+    signalled: tuple[ProcessIdentity, ...] = ()
+    boot_id: str
+
+    def write(self, folder: Path) -> None:
+        """Write the record into the attempt's folder.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        # Not synced: after a power cut there is no process that this file could be about.
+        write_atomic(folder / "stop.json", self.model_dump_json(), sync=False)
+
+
+def read_stop_record(folder: Path) -> StopRecord | None:
+    """Return the contents of stop.json, or None where no stop has begun in this boot."""
+    try:
+        record = StopRecord.model_validate(read_object(folder / "stop.json"))
+    except ValidationError:
+        return None
+    return record if record.boot_id == boot_id() else None
 
 
 def claim_if_unclaimed(folder: Path) -> None:

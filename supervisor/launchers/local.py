@@ -41,8 +41,7 @@ class LocalLauncher:
         """
         attempt, ready = LocalAttempt.start(folder, spec, self._shims)
         self._watch(attempt)
-        self._starting.add(ready)
-        asyncio.get_running_loop().add_reader(ready, self._on_started, ready)
+        self._await_start(ready)
         return attempt
 
     def was_started(self, folder: Path) -> bool:
@@ -67,15 +66,20 @@ class LocalLauncher:
             watched = attempt.descriptor
             attempt.advance()
             if attempt.descriptor != watched:
-                loop.remove_reader(watched)
+                if watched >= 0:
+                    loop.remove_reader(watched)
                 if attempt.descriptor >= 0:
                     self._listen(attempt.descriptor)
+            for ready in attempt.take_ready():
+                self._await_start(ready)
         self._attempts = [attempt for attempt in self._attempts if attempt.outcome is None]
 
     def measure_usage(self, attempts: Mapping[str, RunningAttempt]) -> dict[str, ResourceUsage]:
-        """Return the usage of the process trees below the commands that have started."""
-        started = {run: attempt.started for run, attempt in attempts.items()}
-        return self._meter.measure({run: command.pid for run, command in started.items() if command is not None})
+        """Return the usage of the processes of all attempts whose commands have started; record who they are."""
+        started = {run: attempt for run, attempt in attempts.items() if attempt.started is not None}
+        return self._meter.measure(
+            {run: attempt.find_processes() for run, attempt in started.items() if isinstance(attempt, LocalAttempt)}
+        )
 
     def warnings(self) -> Sequence[str]:
         """Return nothing: a machine always answers."""
@@ -97,6 +101,10 @@ class LocalLauncher:
     def _watch(self, attempt: LocalAttempt) -> None:
         self._attempts.append(attempt)
         self._listen(attempt.descriptor)
+
+    def _await_start(self, ready: int) -> None:
+        self._starting.add(ready)
+        asyncio.get_running_loop().add_reader(ready, self._on_started, ready)
 
     def _listen(self, descriptor: int) -> None:
         asyncio.get_running_loop().add_reader(descriptor, self._on_end, descriptor)

@@ -27,9 +27,11 @@ from .attempt_files import (
 from .base import CommandStart, NeverStarted, Outcome
 from .orphans import Orphans
 from .process_identity import seconds_since_start
+from .process_tree import KnownProcesses, descendants
 from .shim_pool import ShimPool
 
 SIGNALS: Mapping[StopKind, signal.Signals] = {"stop": signal.SIGTERM, "kill": signal.SIGQUIT}
+SHIM_DELAYS_S = (0.0, 1.0, 4.0)  # before another shim, where one ended before it could start the command
 OVERDUE_S = 5.0  # after SIGKILL; a process that lives longer is stuck in the kernel, or not ours to kill
 
 
@@ -42,11 +44,17 @@ class LocalAttempt:
             after the end.
     """
 
-    def __init__(self, folder: Path, shim_fd: int, child: int | None = None) -> None:
+    def __init__(self, folder: Path, shim_fd: int, child: int | None = None, shims: ShimPool | None = None) -> None:
         self.folder = folder
         self.descriptor = shim_fd
         self._child = child  # the shim's pid while it is ours to reap
+        self._shims = shims  # for another try while no shim has claimed the attempt
+        self._tries = 0  # shims that ended before they could do so
+        self._next_try: float | None = None  # monotonic time
+        self._ready: list[int] = []  # descriptors of later shims, see `take_ready`
+        self._delayed = False  # the shim waits until the machine has a process for the command
         self._command: CommandProcess | None = None
+        self._known = KnownProcesses(folder)
         self._orphans: Orphans | None = None  # what is left, once the shim is dead
         self._stop: tuple[StopKind, float] | None = None  # a request that the shim may not have lived to carry out
         self._kill_deadline: float | None = None  # monotonic time by which SIGKILL should have ended it
@@ -68,7 +76,7 @@ class LocalAttempt:
         # Not synced: after a power cut there is no process that this file could be about.
         write_atomic(folder / "spec.json", json.dumps({**asdict(spec), "env": env}), sync=False)
         started = shims.assign(folder)
-        return cls(folder, started.pidfd, child=started.pid), started.ready
+        return cls(folder, started.pidfd, child=started.pid, shims=shims), started.ready
 
     @classmethod
     def adopt(cls, folder: Path) -> Self:
@@ -106,9 +114,21 @@ class LocalAttempt:
         if self._orphans is not None:
             self._orphans.advance()
         if self._watched_ended():
-            self._outcome = read_exit_record(self.folder) or self._failed_start() or self._take_over()
+            if (self.folder / "process.json").exists():
+                self._outcome = read_exit_record(self.folder) or self._take_over()
+            else:
+                self._outcome = self._try_again()
         if self._outcome is not None:
             self.close()
+
+    def find_processes(self) -> frozenset[int]:
+        """Return the pids of its processes, and record who they are, in case the shim is killed."""
+        if self._orphans is not None:
+            found = self._orphans.survivors()
+        else:
+            shim_process = read_identity(read_object(self.folder / "process.json"), "shim")
+            found = self._known.add(descendants([shim_process.pid] if shim_process is not None else []))
+        return frozenset(identity.pid for identity in found)
 
     def warnings(self) -> Sequence[str]:
         """Return a warning if SIGKILL has not ended it: it waits for a disk or driver, or may not be signalled."""
@@ -135,14 +155,24 @@ class LocalAttempt:
                 signal.pidfd_send_signal(self.descriptor, SIGNALS[kind])
                 signal.pidfd_send_signal(self.descriptor, signal.SIGCONT)  # a user may have stopped it
 
+    def take_ready(self) -> list[int]:
+        """Return descriptors that reach their end of file once a later shim has started the command, or ends."""
+        ready, self._ready = self._ready, []
+        return ready
+
     def close(self) -> None:
-        """Close the descriptor; the attempt goes on."""
+        """Close all descriptors; the attempt goes on."""
         self._replace_descriptor(-1)
+        for descriptor in self.take_ready():
+            os.close(descriptor)
 
     def _read_command(self) -> CommandProcess | None:
         record = read_object(self.folder / "process.json")
         identity = read_identity(record, "command")
         if record is None or identity is None:
+            if record is not None and "delayed" in record and not self._delayed:
+                self._delayed = True
+                self._messages.append(f"cannot start the command yet: {record['delayed']}; trying again")
             return None
         return CommandProcess(identity, float(record["started"]))
 
@@ -159,11 +189,33 @@ class LocalAttempt:
             self._child = None
         return True
 
-    def _failed_start(self) -> Exit | None:
-        if (self.folder / "process.json").exists():
+    def _try_again(self) -> Exit | None:
+        """Start another shim: the one before ended before it claimed the attempt, so the command has not run.
+
+        Returns:
+            None while there is hope.
+        """
+        now = time.monotonic()
+        if self._stop is not None:
+            return Exit(ended=time.time(), stop=self._stop[0], error="stopped before it started")
+        if self._next_try is None:
+            if self._shims is None or self._tries == len(SHIM_DELAYS_S):
+                reason = f"its shim ended before it could start the command; see {self.folder / 'shim.log'}"
+                return Exit(ended=time.time(), unseen=f"never started: {reason}")
+            self._next_try = now + SHIM_DELAYS_S[self._tries]
+            self._tries += 1
+            tries = f"try {self._tries + 1} of {1 + len(SHIM_DELAYS_S)}"
+            self._messages.append(f"its shim ended before it could start the command; starting another ({tries})")
+        if self._shims is None or now < self._next_try:
+            self._replace_descriptor(-1)
             return None
-        error = f"its shim ended before it could start the command; see {self.folder / 'shim.log'}"
-        return Exit(ended=time.time(), exit_code=shim.NOT_STARTED, error=error)
+        self._next_try = None
+        with contextlib.suppress(OSError):  # no process for a shim: `advance` comes back here
+            started = self._shims.assign(self.folder)
+            self._replace_descriptor(started.pidfd)
+            self._child = started.pid
+            self._ready.append(started.ready)
+        return None
 
     def _take_over(self) -> Exit | None:
         """Do the work of the dead shim, which recorded no exit.
@@ -173,7 +225,7 @@ class LocalAttempt:
         """
         watched_shim = self._orphans is None and self.descriptor >= 0
         if self._orphans is None:
-            self._orphans = Orphans(self.folder, self._command or self._read_command())
+            self._orphans = Orphans(self.folder, self._command or self._read_command(), self._known)
             if self._stop is not None:
                 self._orphans.request_stop(*self._stop)
         survivor = self._orphans.survivor_fd()

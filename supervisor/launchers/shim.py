@@ -8,13 +8,20 @@ Files in the folder: `spec.json` describes the command. The shim writes `process
 command, and `exit.json`, how the command ended. `exit.json` is synced to the disk; `process.json` is not, because a
 power cut that loses it ends the processes, too.
 
-Signals: SIGTERM ends the command gently (SIGTERM, grace period, SIGKILL, to the whole process group), SIGQUIT ends it
-at once. Processes that the command leaves behind are ended before the exit is recorded.
+Signals: SIGTERM ends the command gently: SIGTERM, grace period, SIGKILL. SIGUSR1, SIGUSR2 and SIGXCPU, by which batch
+systems warn, do the same. SIGQUIT ends it at once. Each process gets one SIGTERM: the command's process group at once,
+processes outside the group when the command has ended. All share the grace period of the stop, also where the command
+is a script that ends before the program that it has called. `stop.json` says who got SIGTERM and when SIGKILL is due;
+an engine that does the work of a killed shim continues from there.
+
+A command that ends by itself leaves nothing behind: other processes get SIGTERM and, after `LEFTOVER_GRACE_S`, SIGKILL.
+The exit is recorded once all have ended.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 import signal
@@ -25,13 +32,16 @@ import time
 PR_SET_CHILD_SUBREAPER = 36
 LEFTOVER_GRACE_S = 5.0
 RESEND_S = 1.0  # a SIGKILL is repeated, since processes may have been forked meanwhile
+SPAWN_DELAYS_S = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # while the machine has no process for the command
+NO_PROCESS = {errno.EAGAIN, errno.ENOMEM}
 RECORD_SIZE = 4096  # bytes reserved for the exit record, so that a full disk cannot lose it
 TYPE_CHECKING = False  # typing itself would cost milliseconds
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from resource import struct_rusage
 
-HANDLED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGQUIT}
+GENTLE = {signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU}
+HANDLED = GENTLE | {signal.SIGCHLD, signal.SIGQUIT}
 IGNORED = {signal.SIGHUP, signal.SIGINT}
 RESET = {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGQUIT} | IGNORED  # to default in the command
 READY = 3  # descriptor that is closed once process.json is complete
@@ -49,7 +59,8 @@ class Shim:
         self.started = 0.0  # seconds since boot: nobody sets this clock, and it counts while the machine sleeps
         self.pid = 0  # of the command, which is also its process group
         self.stop: str | None = None  # "stop" or "kill" once requested
-        self.leftovers: set[int] = set()
+        self.signalled: set[int] = set()  # processes that have had their SIGTERM
+        self.leftovers: set[int] | None = None  # processes that outlived the command, once it has ended
         self.kill_at: float | None = None  # monotonic time of the next SIGKILL
         self.exit: dict[str, object] | None = None
 
@@ -67,7 +78,7 @@ class Shim:
             self._start()
         except (OSError, ValueError) as error:
             self._fail_to_start(error)
-        else:
+        if self.pid:
             self._watch()
         self._record_exit()
 
@@ -89,21 +100,10 @@ class Shim:
         os.write(log, spec["header"].encode("utf-8", "backslashreplace"))
         os.chdir(spec["cwd"])
         os.environ["PATH"] = spec["env"].get("PATH", os.defpath)  # where posix_spawnp looks for the command
-        self.started = time.clock_gettime(time.CLOCK_BOOTTIME)
-        self.pid = os.posix_spawnp(
-            spec["command"][0],
-            spec["command"],
-            spec["env"],
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_DUP2, log, 1),
-                (os.POSIX_SPAWN_DUP2, log, 2),
-            ],
-            setsid=True,
-            setsigmask=(),
-            setsigdef=RESET,
-        )
+        self._spawn(log)
         os.close(log)
+        if not self.pid:
+            return
         record = {"shim": identity(os.getpid()), "command": identity(self.pid), "started": time.time()}
         try:
             _write(self.folder, "process.json", record)
@@ -128,6 +128,46 @@ class Shim:
         os.set_blocking(log, True)
         return log
 
+    def _spawn(self, log: int) -> None:
+        """Create the command's process; where the machine has none to give, wait and try again, unless we are stopped.
+
+        Raises:
+            OSError: The command cannot be started, or there was no process for it in all that time.
+        """
+        for delay in (*SPAWN_DELAYS_S, None):
+            self.started = time.clock_gettime(time.CLOCK_BOOTTIME)
+            try:
+                self.pid = os.posix_spawnp(
+                    self.spec["command"][0],
+                    self.spec["command"],
+                    self.spec["env"],
+                    file_actions=[
+                        (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                        (os.POSIX_SPAWN_DUP2, log, 1),
+                        (os.POSIX_SPAWN_DUP2, log, 2),
+                    ],
+                    setsid=True,
+                    setsigmask=(),
+                    setsigdef=RESET,
+                )
+            except OSError as error:
+                if error.errno not in NO_PROCESS or delay is None:
+                    raise
+                self._report_delay(error)
+                received = signal.sigtimedwait(HANDLED - {signal.SIGCHLD}, delay)
+                if received is not None:
+                    self.stop = "kill" if received.si_signo == signal.SIGQUIT else "stop"
+                    self.exit = {"ended": time.time(), "stop": self.stop, "error": "stopped before it started"}
+                    return
+            else:
+                return
+
+    def _report_delay(self, error: OSError) -> None:
+        try:
+            _write(self.folder, "process.json", {"shim": identity(os.getpid()), "delayed": error.strerror})
+        except OSError:
+            pass
+
     def _fail_to_start(self, error: OSError | ValueError) -> None:
         command = self.spec["command"][0]
         problem = error.strerror if isinstance(error, OSError) else error
@@ -140,7 +180,10 @@ class Shim:
             os.close(log)
         except OSError:
             pass
-        self.exit = {"exit_code": NOT_STARTED, "ended": time.time(), "duration_s": 0.0, "error": reason}
+        if getattr(error, "errno", None) in NO_PROCESS:  # no fault of the command: it is lost, not failed
+            self.exit = {"ended": time.time(), "unseen": f"never started: {reason}"}
+        else:
+            self.exit = {"exit_code": NOT_STARTED, "ended": time.time(), "duration_s": 0.0, "error": reason}
 
     def _watch(self) -> None:
         while self._reap():
@@ -149,9 +192,10 @@ class Shim:
             if received is None:
                 if self.kill_at is not None:
                     self._kill()
-            elif received.si_signo == signal.SIGTERM and self.stop is None:
+            elif received.si_signo in GENTLE and self.stop is None:
                 self.stop = "stop"
                 self._terminate(self.spec["stop_grace_s"])
+                self._note_stop()
             elif received.si_signo == signal.SIGQUIT:
                 self.stop = "kill"
                 self._kill()
@@ -167,9 +211,9 @@ class Shim:
                 break
             if pid == self.pid:
                 self._note_exit(status, usage)
-        if self.exit is not None and not self.leftovers:
-            self.leftovers = set(descendants(os.getpid()))
-            self._terminate(LEFTOVER_GRACE_S)
+        if self.exit is not None and self.leftovers is None:
+            self.leftovers = self._unsignalled()
+            self._terminate(self.spec["stop_grace_s"] if self.stop is not None else LEFTOVER_GRACE_S)
         return True
 
     def _note_exit(self, status: int, usage: struct_rusage) -> None:
@@ -186,22 +230,47 @@ class Shim:
         }
 
     def _terminate(self, grace_s: float) -> None:
+        """Send SIGTERM to those that have not had it; a grace period that has begun is not lengthened."""
         kill_at = time.monotonic() + grace_s
         self.kill_at = kill_at if self.kill_at is None else min(kill_at, self.kill_at)
-        self._send(signal.SIGTERM)
-        self._send(signal.SIGCONT)  # a stopped process would sleep through its SIGTERM
+        if self.exit is None:  # the whole group in one step: a process that forks meanwhile does not escape
+            self.signalled.update(pid for pid in descendants(os.getpid()) if _group(pid) == self.pid)
+            _quietly(os.killpg, self.pid, signal.SIGTERM)
+            _quietly(os.killpg, self.pid, signal.SIGCONT)  # a stopped process would sleep through its SIGTERM
+        else:
+            for pid in self._unsignalled():
+                _quietly(os.kill, pid, signal.SIGTERM)
+                _quietly(os.kill, pid, signal.SIGCONT)
+                self.signalled.add(pid)
+
+    def _unsignalled(self) -> set[int]:
+        """Return the living processes that still need a SIGTERM.
+
+        After a stop these are outside the command's group: that has had its SIGTERM, and what it starts since then may
+        belong to a checkpoint.
+        """
+        living = set(descendants(os.getpid())) - self.signalled
+        return living if self.stop is None else {pid for pid in living if _group(pid) != self.pid}
+
+    def _note_stop(self) -> None:
+        signalled = []
+        for pid in self.signalled:
+            try:
+                signalled.append(identity(pid))
+            except (OSError, IndexError):
+                pass  # it has ended already
+        try:
+            _write(self.folder, "stop.json", {"kill_at": self.kill_at, "signalled": signalled, "boot_id": boot_id()})
+        except OSError:
+            pass  # a full disk: if we are killed as well, the processes get a second SIGTERM
 
     def _kill(self) -> None:
+        """Send SIGKILL to the command's group and to every descendant."""
         self.kill_at = time.monotonic() + RESEND_S
-        self._send(signal.SIGKILL)
-
-    def _send(self, number: int) -> None:
-        """Send a signal to the command's group or, once the command has ended, to every descendant it left."""
         if self.exit is None:
-            _quietly(os.killpg, self.pid, number)
-        if self.exit is not None or number == signal.SIGKILL:
-            for pid in descendants(os.getpid()):
-                _quietly(os.kill, pid, number)
+            _quietly(os.killpg, self.pid, signal.SIGKILL)
+        for pid in descendants(os.getpid()):
+            _quietly(os.kill, pid, signal.SIGKILL)
 
     def _reserve_record(self) -> None:
         self.record = os.open(self.reserved, os.O_WRONLY | os.O_CREAT, 0o600)
@@ -210,7 +279,7 @@ class Shim:
     def _record_exit(self) -> None:
         assert self.exit is not None
         _end_last_line(self.spec["log"])
-        record = {**self.exit, "leftovers": len(self.leftovers)}
+        record = {**self.exit, "leftovers": len(self.leftovers or ())}
         os.write(self.record, json.dumps(record).encode().ljust(RECORD_SIZE))
         # If the shim is killed here, the engine finds the record under this name, too.
         os.fsync(self.record)
@@ -264,6 +333,13 @@ def descendants(root: int) -> list[int]:
         found += below
         frontier += below
     return found
+
+
+def _group(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except OSError:
+        return None  # it has ended already
 
 
 def _quietly(send: Callable[[int, int], None], pid: int, number: int) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 MAX_LINE_BYTES = 1 << 24  # a longer line is treated as several
 _STEP = 1 << 12  # bytes
+_LARGE_STEP = 1 << 18  # bytes
 
 
 class OpenLogFile:
@@ -103,6 +104,23 @@ class LogFile:
             if size >= MAX_LINE_BYTES:
                 return data
             size = min(4 * size, MAX_LINE_BYTES)
+
+    def last_lines_start(self, count: int) -> int:
+        """Return where the last `count` complete lines start; only these lines are read."""
+        with self.open() as file:
+            start = file.size if file is not None else 0
+            newlines = count + 1  # still to be found: that before the first of the lines, and their own
+            while file is not None and start > 0:
+                end, start = start, max(0, start - _LARGE_STEP)
+                data = file.read(start, end - start)
+                found = data.count(b"\n")
+                if found >= newlines:
+                    position = len(data)
+                    for _ in range(newlines):
+                        position = data.rindex(b"\n", 0, position)
+                    return start + position + 1
+                newlines -= found
+        return 0
 
     def line_start(self, offset: int) -> int:
         """Return where the line that contains `offset` starts; not far before it in a very long line."""

@@ -20,7 +20,9 @@ MAX_PLAN = 16 << 20  # bytes
 
 def builtin_plan() -> Plan:
     """Return the pMSSM plan that is part of the package."""
-    return parse_plan(resources.files(__package__).joinpath("pmssm.toml").read_text(), "the built-in plan")
+    return parse_plan(
+        resources.files(__package__).joinpath("pmssm.toml").read_text(encoding="utf-8"), "the built-in plan"
+    )
 
 
 def load_plan(path: Path) -> Plan:
@@ -87,6 +89,7 @@ _REMEDIES = {  # by pydantic's type of error, in the terms of TOML
     "string_type": "must be a string, in quotes",
     "int_type": "must be a whole number",
     "float_type": "must be a number",
+    "bool_type": "must be true or false",
     "greater_than_equal": "must be at least {ge:g}",
     "less_than_equal": "must be at most {le:g}",
     "tuple_type": 'must be a list of strings, as in ["one", "two"]',
@@ -128,6 +131,8 @@ def _check_names(plan: Plan, source: str) -> None:
                 if dependency not in plan.runs:
                     hint = did_you_mean(dependency, plan.runs)
                     raise PlanError(f"{source}: runs.{name}.{key}: no run named '{dependency}'{hint}")
+        if run.rerun and not run.after_end:
+            raise PlanError(f"{source}: runs.{name}.rerun: needs after_end, the runs after which it starts again")
 
 
 def _check_order(plan: Plan, source: str) -> None:

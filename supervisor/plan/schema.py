@@ -56,10 +56,10 @@ Matrix = Mapping[str, tuple[Value, ...]]
 
 
 def validate_matrix(given: object) -> dict[str, tuple[Value, ...]]:
-    """Check the matrix of a plan file and return it with tuples for lists.
+    """Check the matrix of a plan file and return it with tuples for lists, and texts for booleans.
 
     Raises:
-        ValueError: It is not a table of lists of texts and finite numbers.
+        ValueError: It is not a table of lists of texts, finite numbers and booleans.
     """
     if not isinstance(given, Mapping):
         raise ValueError("must be a table of lists, as in matrix.seed = [1, 2, 3]")
@@ -73,9 +73,14 @@ def validate_matrix(given: object) -> dict[str, tuple[Value, ...]]:
         if not values:
             raise ValueError(f"{key} is empty, so there would be no run; give a value, or remove it")
         for value in values:
-            if isinstance(value, bool) or not isinstance(value, Value) or not math.isfinite(_number(value)):
-                raise ValueError(f"{key}: {value!r} is neither a text nor a finite number")
-    return {key: tuple(values) for key, values in given.items()}
+            if not isinstance(value, Value) or not math.isfinite(_number(value)):
+                raise ValueError(f"{key}: {value!r} is not a text, a finite number, true or false")
+    return {key: tuple(map(_boolean_as_text, values)) for key, values in given.items()}
+
+
+def _boolean_as_text(value: Value) -> Value:
+    """Return `true` or `false` for a boolean, as TOML spells them."""
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _number(value: str | int | float) -> float:
@@ -97,8 +102,15 @@ class RunPlan(BaseModel):
     after_end: tuple[str, ...] = Field(
         default=(), description="Runs that must have ended, successful or not, before this one starts."
     )
+    rerun: bool = Field(
+        default=False,
+        strict=True,
+        description="Whether this run starts again after a run in `after_end` was started again.",
+    )
     matrix: Annotated[dict[str, tuple[Value, ...]], BeforeValidator(validate_matrix)] = Field(
-        default_factory=dict, description="Lists of values by name. Each combination becomes one run."
+        default_factory=dict,
+        description="Lists of values by name. Each combination becomes one run, at most 256. "
+        "A boolean becomes the text `true` or `false`.",
     )
     group: Annotated[str, AfterValidator(_check_group_name)] | None = Field(
         default=None, description="Name of a group. Results of its runs are given as mean ± standard deviation."
@@ -133,7 +145,7 @@ class RunPlan(BaseModel):
     )
     retries: int = Field(default=0, ge=0, description="New attempts after crashes.")
     retry_exit_codes: tuple[Annotated[int, Field(ge=1, le=255)], ...] = Field(
-        default=(), description="Exit codes that count as a crash. A signal always does."
+        default=(), description="Exit codes that count as a crash. A signal and an unknown end (`lost`) always do."
     )
     retry_delay_s: float = Field(
         default=10.0, ge=0, le=86_400, description="Delay before the first retry, s. It doubles each time."

@@ -33,6 +33,7 @@ class SessionSettings(BaseModel):
         parallel: Whether several runs may train at once.
         gpus: `--gpus` as given; None if absent.
         share_gpu: Whether several runs share a GPU while their expected memory fits.
+        cpu_slots: How many slots the CPU becomes, instead of any GPU; None if that was not asked for.
         stall_restarts: How often a stalled run is restarted.
         on_finish: Shell command for a failed run or the end of the session.
         threads: CPU threads of each run; None divides the cores between the slots.
@@ -45,6 +46,7 @@ class SessionSettings(BaseModel):
     parallel: bool
     gpus: str | None
     share_gpu: bool = False
+    cpu_slots: int | None = None
     stall_restarts: int = 0
     on_finish: str | None = None
     threads: int | None

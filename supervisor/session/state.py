@@ -307,8 +307,8 @@ def run_states(plan: Plan, state: SessionState) -> dict[str, RunState]:
 
 
 def _is_outdated(plan: RunPlan, state: SessionState, run: Run) -> bool:
-    """Return whether a run must run again, because one of its `after_end` dependencies started after it."""
-    if run.last is None or run.stopped_by_user:
+    """Return whether a run with `rerun` must run again, because one in its `after_end` started after it."""
+    if not plan.rerun or run.last is None or run.stopped_by_user:
         return False
     others = [state.runs[dependency].last for dependency in plan.after_end]
     return any(other is not None and other.order > run.last.order for other in others)

@@ -47,7 +47,7 @@ class Server:
         self.token = new_token()
         self._command = command
         self._control = control
-        self._page = Template((_PAGE / "page.html").read_text())
+        self._page = Template((_PAGE / "page.html").read_text(encoding="utf-8"))
         self._sockets: set[web.WebSocketResponse] = set()
 
     def application(self) -> web.Application:

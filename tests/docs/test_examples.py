@@ -47,6 +47,13 @@ def test_the_script_scans_two_parameters_and_draws_them(model: Path, tmp_path: P
     assert "outside the training range" not in output
 
 
+def test_the_sampler_samples_two_parameters_and_draws_them(model: Path, tmp_path: Path) -> None:
+    output = run(EXAMPLES / "sampling.py", model, "--steps", 40, "--output", "samples.png", cwd=tmp_path)
+    assert (tmp_path / "samples.png").read_bytes().startswith(b"\x89PNG")
+    assert re.search(r"^samples\.png: 960 samples, \d+ % of the steps accepted$", output, re.MULTILINE)
+    assert "outside the training range" not in output
+
+
 def test_the_notebook_runs_from_top_to_bottom(model: Path, tmp_path: Path) -> None:
     notebook = json.loads((EXAMPLES / "surrogate.ipynb").read_text(encoding="utf-8"))
     cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]

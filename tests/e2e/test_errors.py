@@ -149,6 +149,9 @@ def test_a_folder_that_was_deleted_under_the_shell_is_named(box: CliSandbox, arg
         (["frobnicate"], "No such command 'frobnicate'"),
         (["stop"], "Missing argument 'RUN'"),
         (["logs", "-n", "0"], "0 is not in the range"),
+        (["--cpu-slots", "0"], "0 is not in the range"),
+        (["check", "--cpu-slots", "4", "--gpus", "1"], "without a GPU; leave out --gpus, or --cpu-slots"),
+        (["check", "--cpu-slots", "4", "--no-parallel"], "leave out --no-parallel, or --cpu-slots"),
     ],
 )
 def test_a_bad_option_is_one_line(box: CliSandbox, arguments: list[str], expected: str) -> None:

@@ -79,7 +79,18 @@ def test_a_command_that_does_not_exist_says_so(box: CliSandbox) -> None:
     assert "cannot start no-such-program: No such file or directory" in done.stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        signal.SIGTERM,
+        signal.SIGHUP,
+        signal.SIGQUIT,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+        signal.SIGXCPU,
+    ],
+)
 def test_a_signal_stops_the_runs_cleanly_and_exits_128_plus_n(box: CliSandbox, number: signal.Signals) -> None:
     process = box.start("--headless", "--plan", box.plan(POLITE))
     box.wait(lambda status: status["runs"]["polite"]["pid"] and "ready" in box.log("polite").splitlines())
@@ -102,6 +113,18 @@ def test_a_second_signal_kills_a_run_that_does_not_end(box: CliSandbox) -> None:
     assert process.returncode == 130
     assert box.status()["runs"]["polite"]["signal"] == signal.SIGKILL
     assert box.living() == []
+
+
+def test_a_warning_of_a_batch_system_and_the_sigterm_after_it_take_no_time_from_the_runs(box: CliSandbox) -> None:
+    slow = POLITE.replace("echo checkpoint;", "echo told; sleep 3; echo checkpoint;")
+    process = box.start("--headless", "--plan", box.plan(slow))
+    box.wait(lambda status: status["runs"]["polite"]["pid"] and "ready" in box.log("polite").splitlines())
+    for number in (signal.SIGUSR1, signal.SIGUSR1, signal.SIGTERM):
+        process.send_signal(number)
+        box.wait(lambda _: "told" in box.log("polite").splitlines())
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGUSR1, output
+    assert box.log("polite").splitlines()[-2:] == ["told", "checkpoint"]
 
 
 def test_its_reader_may_go_away(box: CliSandbox) -> None:

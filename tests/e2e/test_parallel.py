@@ -121,6 +121,16 @@ def test_with_one_slot_the_runs_follow_one_another(
     assert not _overlap(status, "transformer", "transformer_tabular")
 
 
+def test_runs_on_several_cpu_slots_train_at_once_and_see_no_gpu(run_plan: Any) -> None:  # noqa: ANN401
+    status = run_plan(3, "--cpu-slots", "2")
+    assert status["mode"] == "parallel"
+    assert _gpus(status) == [None, None, None]
+    assert _overlap(status, "transformer", "transformer_tabular")
+    assert "device=\n" in status["box"].log("transformer_tabular")
+    assert f"threads={max(1, len(os.sched_getaffinity(0)) // 2)}" in status["box"].log("transformer")
+    assert "transformer_tabular: starting attempt 1 on CPU slot 1" in status["box"].log("training")
+
+
 def test_gpus_pins_the_choice_within_an_inherited_cuda_visible_devices(run_plan: Any) -> None:  # noqa: ANN401
     # The box drops the variable of the test's own shell, so it is set after that.
     assert _gpus(run_plan(4, "--gpus", "3,0")) == [3, 0, 0]

@@ -4,6 +4,7 @@ import os
 import signal
 from pathlib import Path
 
+from pmssm.supervisor.cli.logs import print_log
 from support.cli_sandbox import CliSandbox
 
 # `good` has to be there for `fragile` to succeed; `mlp` counts its starts.
@@ -131,6 +132,45 @@ def test_logs_follow_shows_what_comes(box: CliSandbox) -> None:
     box.wait(lambda status: status["runs"]["long"]["state"] == "stopped")
     shown = [follower.stdout.readline().strip() for _ in range(1)]
     assert shown[0] in ("Terminated", "checkpoint")
+
+
+def test_the_last_lines_of_a_large_log_are_read_from_its_end(box: CliSandbox) -> None:
+    box.ok("--headless", "--plan", box.plan('[runs.a]\ncommand = ["seq", "5"]\n'))
+    (path,) = box.logs.glob("a_*.log")
+    assert box.ok("logs", "a", "-n", "2") == "4\n5\n"
+    whole = path.read_text()
+    with path.open("r+") as file:
+        file.truncate(1 << 40)  # a hole: it takes no disk, and minutes to read
+        file.seek(1 << 40)
+        file.write("\n" + whole)
+    assert box.ok("logs", "a", "-n", "2", timeout=20) == "4\n5\n"
+
+
+def test_a_log_that_grows_faster_than_it_is_printed_has_an_end(box: CliSandbox) -> None:
+    box.ok("--headless", "--plan", box.plan('[runs.a]\ncommand = ["seq", "3"]\n'))
+    (path,) = box.logs.glob("a_*.log")
+    printed: list[str] = []
+
+    def print_and_grow(text: str) -> None:
+        assert len(printed) < 9
+        printed.append(text)
+        with path.open("a") as file:
+            file.write("more\n" * 10)
+
+    print_log(box.logs, "a", stamp=None, follow=False, last=None, write=print_and_grow)
+    assert printed[0].endswith("1\n2\n3")
+
+
+def test_a_log_that_was_moved_away_is_named_as_such(box: CliSandbox) -> None:
+    runs = '[runs.a]\ncommand = ["true"]\n[runs.b]\ncommand = ["true"]\nafter = ["c"]\n[runs.c]\ncommand = ["false"]\n'
+    box.run("--headless", "--plan", box.plan(runs))
+    for path in [*box.logs.glob("a_*.log"), *box.logs.glob("training_*.log")]:
+        path.rename(box.folder / path.name)
+    for arguments in (["a"], ["a", "-f"], ["a", "-n", "3"], []):
+        done = box.run("logs", *arguments, timeout=20)
+        assert done.returncode == 2
+        assert done.stderr.endswith(".log: was moved or deleted; put it back to read it here\n")
+    assert "b has not started; `logs b -f` waits for it" in box.run("logs", "b").stderr
 
 
 def test_the_logs_folder_may_be_named_before_or_after_the_verb(box: CliSandbox) -> None:

@@ -24,6 +24,7 @@ from support.process_table import (
     engine_of,
     events,
     exit_of,
+    is_alive,
     kill_engine,
     pid_of,
     shell_run,
@@ -56,6 +57,18 @@ def mlp_ran_once(box: CliSandbox) -> None:
         assert exit_of(box, run)["exit_code"] == 0
         assert len(events(box, "attempt_starting", run)) == 1
     assert (box.folder / "mlp.ran").read_text() == "mlp\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU])
+def test_a_signal_ends_a_detached_engine_alone_and_its_runs_go_on(box: CliSandbox, number: signal.Signals) -> None:
+    box.ok("--detach", "--plan", box.plan(shell_run("a", UNTIL_GO)))
+    pid, engine = pid_of(box, "a"), engine_of(box)
+    os.kill(engine, number)
+    wait_until_gone(engine)
+    assert is_alive(pid)
+    assert box.status()["runs"]["a"]["pid"] == pid  # of the next engine
+    (box.folder / "go").touch()
+    assert exit_of(box, "a")["exit_code"] == 0
 
 
 def test_killed_between_the_end_of_both_transformers_and_the_start_of_the_mlp(box: CliSandbox) -> None:

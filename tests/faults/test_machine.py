@@ -17,6 +17,7 @@ from support.process_table import (
     LONG_S,
     POLITE,
     UNTIL_GO,
+    children_of,
     cpu_ticks,
     engine_of,
     events,
@@ -513,3 +514,35 @@ def test_64_descriptors_are_enough_for_a_session_and_its_dashboardless_clients(b
     plan = "".join(shell_run(f"r{number}", "sleep 0.2") for number in range(12))
     done = box.run("--headless", "--plan", box.plan(plan))
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("mode", ["--headless", "--detach"])
+def test_without_any_process_left_one_line_says_so(nobodys_box: CliSandbox, mode: str) -> None:
+    nobodys_box.prefix = (*nobodys_box.prefix, "prlimit", "--nproc=1")
+    done = nobodys_box.run(mode, "--plan", nobodys_box.plan(shell_run("a", "true")))
+    assert done.returncode == 2 and "ulimit -u" in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_a_command_for_which_there_is_no_process_starts_once_there_is_one(nobodys_box: CliSandbox) -> None:
+    """The limit is that of the shim which waits for its attempt; the next one has none."""
+    box = nobodys_box
+    plan = shell_run("a", UNTIL_GO) + shell_run("b", "exit 5", after=["a"])
+    box.ok("--detach", "--plan", box.plan(plan))
+    running, engine = parent_of(pid_of(box, "a")), engine_of(box)
+
+    def spare() -> int | None:
+        return next((pid for pid, words in children_of(engine).items() if b"shim.py" in words and pid != running), None)
+
+    pid = wait_until(spare, what="a spare shim")
+    subprocess.run([*box.prefix, "prlimit", f"--pid={pid}", "--nproc=1:"], check=True)
+    (box.folder / "go").touch()
+    wait_until(lambda: "b: cannot start the command yet" in session_log(box), 30, "a message")
+    subprocess.run([*box.prefix, "prlimit", f"--pid={pid}", "--nproc=10000:"], check=True)
+    assert exit_of(box, "b")["exit_code"] == 5
+    assert len(events(box, "attempt_starting", "b")) == 1
+    assert (box.states()["b"], len(box.log("b").splitlines())) == ("failed", 1)
+
+
+def session_log(box: CliSandbox) -> str:
+    return "".join(path.read_text() for path in box.logs.glob("training_*.log"))

@@ -36,7 +36,8 @@ def test_a_run_whose_shim_was_killed_is_lost_even_when_it_ends_well_and_can_be_r
     box.ok("--detach", "--plan", box.plan(plan))
     pid = pid_of(box, "a")
     kill_shim(pid)
-    assert box.status()["runs"]["a"] | {"state": "running", "pid": pid} == box.status()["runs"]["a"]
+    run = box.status()["runs"]["a"]
+    assert (run["state"], run["pid"]) == ("running", pid)
     (box.folder / "go").touch()
     ended = exit_of(box, "a")
     assert ended.get("exit_code") is None and ended.get("signal") is None
@@ -93,6 +94,27 @@ def test_what_a_run_without_shim_left_behind_with_a_clean_environment_is_part_of
         exit_of(box, "a")
         assert not is_alive(orphan_pid)
         assert box.states() == {"a": "lost"} and engine
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(orphan_pid, signal.SIGKILL)
+
+
+def test_a_daemon_with_neither_environment_nor_session_of_its_run_ends_with_down(box: CliSandbox) -> None:
+    orphan = f"(env -i setsid sh -c 'echo $$ > {box.folder}/orphan; exec sleep 600' &); "
+    box.ok("--detach", "--plan", box.plan(shell_run("a", orphan + UNTIL_GO)))
+    pid = pid_of(box, "a")
+    orphan_pid = int(wait_until(lambda: (box.folder / "orphan").exists() and (box.folder / "orphan").read_text()))
+    try:
+        (attempt,) = box.logs.glob("session_*/a/attempt_1")
+        record = attempt / "processes.json"
+        wait_until(lambda: record.exists() and f'"pid": {orphan_pid},' in record.read_text(), what="the record")
+        kill_engine(box)
+        kill_shim(pid)
+        (box.folder / "go").touch()
+        wait_until_gone(pid)
+        assert box.status()["runs"]["a"]["state"] == "running"
+        box.ok("down")
+        assert not is_alive(orphan_pid)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.kill(orphan_pid, signal.SIGKILL)

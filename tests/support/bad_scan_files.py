@@ -147,7 +147,12 @@ bad("CSV: decimal commas, quoted")(lambda folder: csv(folder, NAMES, ROW, ROW.re
 bad("CSV: tabs")(lambda folder: csv(folder, NAMES.replace(",", "\t"), ROW.replace(",", "\t")))
 bad("CSV: a row too long")(lambda folder: csv(folder, NAMES, ROW, f"{ROW},1"))
 bad("CSV: a quotation mark left open")(lambda folder: csv(folder, f"{NAMES},note", *[f'{ROW},"good'] * 2))
-bad("CSV: a remark above the header")(lambda folder: csv(folder, "# scan of May", NAMES, ROW))
+bad("CSV: a remark and no header")(lambda folder: csv(folder, "# scan of May", ROW, ROW))
+bad("CSV: a remark below the header")(lambda folder: csv(folder, NAMES, ROW, ROW, "# end of the scan"))
+bad("CSV: a name with a blank")(lambda folder: csv(folder, NAMES.replace("IN_meR", "IN meR"), ROW))
+bad("CSV: dashes below an infinity")(
+    lambda folder: csv(folder, NAMES, ROW.replace("0.5", "inf", 1), ROW.replace("0.5", "--", 1))
+)
 bad("CSV: a row cut off")(lambda folder: csv(folder, NAMES, ROW, ROW[:-10]))
 bad("CSV: a word")(lambda folder: csv(folder, NAMES, ROW, ROW.replace("0.5", "abc", 1)))
 bad("CSV: digits grouped by underscores")(lambda folder: csv(folder, NAMES, ROW, ROW.replace("0.5", "1_000", 1)))

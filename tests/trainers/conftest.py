@@ -120,3 +120,12 @@ def prepared(
 def inputs() -> torch.Tensor:
     """z-scores, `(40, 19)` float64."""
     return torch.randn(40, len(PARAMETERS), dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+
+
+@pytest.fixture(scope="session")
+def model(prepared: Path, tmp_path_factory: pytest.TempPathFactory, cli: Run) -> Path:
+    """The model.pt of an ensemble of two perceptrons, trained for one epoch."""
+    output = tmp_path_factory.mktemp("model")
+    done = cli("mlp", "--data", prepared, "--output", output, "--epochs", 1, "--threads", 1, "--ensemble", 2)
+    assert done.returncode == 0, done
+    return output / "model.pt"

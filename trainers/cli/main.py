@@ -1,4 +1,4 @@
-"""The command group: `prepare`, `check`, one command per model, `predict`, `export`, `report`.
+"""The command group: `prepare`, `check`, one command per model, `predict`, `evaluate`, `export`, `report`.
 
 torch, uproot and pandas are imported inside the commands, so that `--help` answers at once.
 """
@@ -19,8 +19,9 @@ from ..errors import TrainerError
 from ..log import LOGGER, start_logging
 from ..models.recipes import RECIPES
 from ..signals import Stopped, StopRequest
-from .model_commands import export, predict, report
+from .model_commands import evaluate, export, predict, report
 from .options import SCAN_HELP, scan_options, scan_selection
+from .output import echo, prepare_output
 from .train_commands import FOLDER, make_command
 
 USER_ERRNOS = {getattr(errno, name) for name in (
@@ -35,12 +36,13 @@ def main() -> None:
     Exit codes: 0 success, 1 the training failed, 2 usage or input error, 128 + n ended by signal n.
     """
     os.umask(os.umask(0o077) | 0o077)  # only the user may read our files
+    prepare_output()
     name = next((argument for argument in sys.argv[1:] if argument in commands.commands), "trainers")
     start_logging(name)
     try:
-        sys.exit(commands.main(prog_name="python -m pmssm.trainers", standalone_mode=False))
+        sys.exit(commands.main(prog_name="pmssm-surrogate", standalone_mode=False))
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help())
+        echo(error.ctx.get_help())
         sys.exit(2)
     except click.ClickException as error:
         LOGGER.error("%s; see --help", error.format_message().rstrip(".").replace("\n", " "))
@@ -100,12 +102,12 @@ def check(*, histogram: Path | None, **options: Any) -> None:  # noqa: ANN401 (c
 
     meta = check(options["data"], scan_selection(options))
     for line in [*report_lines(meta), *warning_lines(meta)]:
-        click.echo(line)
+        echo(line)
     if histogram is not None:
         draw_histogram(histogram, meta)
 
 
 for name, recipe in RECIPES.items():
     commands.add_command(make_command(name, recipe))
-for command in (predict, export, report):
+for command in (predict, evaluate, export, report):
     commands.add_command(command)

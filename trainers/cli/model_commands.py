@@ -1,4 +1,4 @@
-"""The commands for trained models: `predict`, `export`, `report`.
+"""The commands for trained models: `predict`, `evaluate`, `export`, `report`.
 
 torch is imported inside the commands, so that `--help` answers at once.
 """
@@ -16,6 +16,7 @@ from ..data.reading import FORMAT_NAMES
 from ..errors import OptionError
 from ..process_tuning import tune_process
 from ..signals import StopRequest
+from .options import require_finite
 
 FILE = click.Path(path_type=Path)
 POINTS = f"{FORMAT_NAMES} file with the 19 parameters, with or without the prefix IN_."
@@ -37,13 +38,79 @@ def predict(
     """Predict the target of new points with MODEL, the model.pt of a finished training.
 
     OUTPUT has one row per point, in the same order: the target, its spread if the model is an --ensemble,
-    and whether the point lies outside the training range (1) or inside (0).
+    the bounds of its 68 % and 95 % intervals if the data were prepared with --calibration, and whether the
+    point lies outside the training range (1) or inside (0). Outside, the bounds are nan: no guarantee.
     """
     StopRequest().install()
     tune_process()
     from ..inference.predict_file import predict_file
 
     predict_file(model, source, output, tree=tree, branches=branches, device=device, precision=precision)
+
+
+@click.command()
+@click.argument("models", metavar="MODEL...", type=FILE, nargs=-1, required=True)
+@click.option(
+    "--input",
+    "patterns",
+    multiple=True,
+    required=True,
+    metavar="PATTERN",
+    help="File, folder or quoted glob with parameters and truth; may be repeated.",
+)
+@click.option(
+    "--output",
+    type=FILE,
+    default="evaluation",
+    show_default=True,
+    help="Folder for evaluation.html, evaluation.json and plots.",
+)
+@click.option(
+    "--threshold",
+    type=float,
+    callback=require_finite,
+    metavar="Y",
+    help="Smallest excluded value of the target.  [default: 0.12 for the relic density]",
+)
+@click.option(
+    "--sigma",
+    type=click.FloatRange(min=0, min_open=True),
+    callback=require_finite,
+    metavar="S",
+    help="Standard deviation of experiment and theory at the threshold.  "
+    "[default: 0.012 for the relic density, else 10 % of the threshold]",
+)
+@click.option("--tree", default=TREE, show_default=True, help="Tree of ROOT files.")
+@click.option(
+    "--branches", multiple=True, metavar="PATTERN|NAME=BRANCH", help="Names of the branches; may be repeated."
+)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+def evaluate(
+    *,
+    models: tuple[Path, ...],
+    patterns: tuple[str, ...],
+    output: Path,
+    threshold: float | None,
+    sigma: float | None,
+    tree: str,
+    branches: tuple[str, ...],
+    device: str,
+) -> None:
+    """Compare one or more MODELs, each the model.pt of a training, on points whose truth is known.
+
+    No training should have seen these points; a warning says how many were seen. The figures are those of
+    `report`, the confusion matrix at the threshold, and the quality of the stated errors, all by lightest
+    sparticle.
+    """
+    StopRequest().install()
+    tune_process()
+    from ..evaluation.evaluate import evaluate_models
+    from ..evaluation.tables import text_lines
+
+    tables = evaluate_models(models, patterns, output, threshold=threshold, sigma=sigma, tree=tree,
+                             branches=branches, device=device)  # fmt: skip
+    for table in tables:
+        click.echo("\n".join(["", *text_lines(table)]))
 
 
 @click.command()

@@ -12,6 +12,7 @@ import click
 
 from ..data.columns import PARAMETERS, TREE
 from ..data.reading import FORMAT_NAMES
+from ..data.scan_files import FEATURE_SETS
 from ..data.targets import TARGETS, TRANSFORMS
 from ..errors import OptionError
 
@@ -40,14 +41,22 @@ SCAN_OPTIONS = [
     click.option("--target-above", type=float, callback=require_finite, metavar="Y", help="Keep rows with target > Y."),
     click.option("--target-below", type=float, callback=require_finite, metavar="Y", help="Keep rows with target < Y."),
     click.option("--y-transform", type=click.Choice(TRANSFORMS), default="none", show_default=True,
-                 help="log: learn ln(y / y_ref).  Results are in physical units in any case."),
+                 help="log: learn ln(y / y_ref).  ratio: learn ln(y / semi-analytic y).  "
+                      "Results are in physical units in any case."),
+    click.option("--features", type=click.Choice(FEATURE_SETS), default="none", show_default=True,
+                 help="physics: masses, mixings, mass gaps and semi-analytic relic density join the 19 inputs."),
     click.option("--neutralino-lsp", is_flag=True, help="Keep points whose lightest sparticle is a neutralino."),
+    click.option("--require", multiple=True, metavar="CONDITION",
+                 help="Keep rows that satisfy a condition on any branch, such as 'SP_m_h > 0'; may be repeated."),
     click.option("--tree", default=TREE, show_default=True, help="Tree of ROOT files."),
     click.option("--branches", multiple=True, metavar="PATTERN|NAME=BRANCH",
                  help="Names of the branches; may be repeated.  [default: 'IN_*', '*']"),
     click.option("--n-datasets", type=POSITIVE, help="Use only the first N files, in natural order."),
     click.option("--n-samples", type=POSITIVE, help="Use at most the first N rows of each file."),
     click.option("--seed", type=click.IntRange(min=0), default=42, show_default=True, help="Seed of the split."),
+    click.option("--calibration", type=click.FloatRange(0, 0.5), default=0.0, show_default=True,
+                 callback=require_finite, metavar="SHARE",
+                 help="Set aside this share of the rows to calibrate intervals, such as 0.1."),
     click.option("--testing", is_flag=True, help="Smoke test: a few rows only."),
 ]  # fmt: skip
 SCAN_HELP = f"""\
@@ -75,6 +84,7 @@ def scan_selection(options: dict[str, Any]) -> ScanSelection:
     Raises:
         OptionError: The cuts leave no rows.
     """
+    from ..data.requirements import parse_requirement
     from ..data.scan_files import TESTING_ROWS, ScanSelection
     from ..data.targets import find_target
 
@@ -86,5 +96,18 @@ def scan_selection(options: dict[str, Any]) -> ScanSelection:
     return ScanSelection(
         target=target,
         max_rows=TESTING_ROWS if options["testing"] else None,
-        **{key: options[key] for key in ("neutralino_lsp", "tree", "branches", "n_datasets", "n_samples", "seed")},
+        require=tuple(parse_requirement(text) for text in options["require"]),
+        **{
+            key: options[key]
+            for key in (
+                "neutralino_lsp",
+                "tree",
+                "branches",
+                "n_datasets",
+                "n_samples",
+                "seed",
+                "features",
+                "calibration",
+            )
+        },
     )

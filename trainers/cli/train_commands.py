@@ -25,9 +25,33 @@ DEFAULT_EPOCHS = 2000
 FOLDER = click.Path(path_type=Path)
 CONFIG_OPTIONS = (
     "learning_rate", "batch_size", "early_stopping", "patience", "seed", "ensemble", "checkpoint_seconds", "optimizer",
-    "warmup_epochs", "ema",
+    "warmup_epochs", "ema", "loss",
 )  # fmt: skip
 JOB_OPTIONS = ("data", "output", "device", "precision", "compile", "fresh", "testing", "tensorboard")
+
+
+OPTION_GROUPS = {
+    "Files": ("data", "output", "fresh", "checkpoint_seconds", "tensorboard"),
+    "Training": ("epochs", "batch_size", "learning_rate", "seed", "ensemble", "early_stopping", "patience", "testing"),
+    "Optimizer": ("optimizer", "warmup_epochs", "ema", "loss"),
+    "Device": ("device", "precision", "compile", "threads"),
+}
+"""Headings of `--help`, and the options below them, in order."""
+
+
+class TrainCommand(click.Command):
+    """A command whose `--help` lists its options under headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options."""
+        records = {str(param.name): param.get_help_record(ctx) for param in self.get_params(ctx)}
+        grouped = {name for names in OPTION_GROUPS.values() for name in names}
+        others = tuple(name for name in records if name not in grouped)
+        for heading, names in {**OPTION_GROUPS, "Options": others}.items():
+            shown = [record for name in names if (record := records.get(name)) is not None]
+            if shown:
+                with formatter.section(heading):
+                    formatter.write_dl(shown)
 
 
 def trainer_options(recipe: Recipe) -> list[Callable[[Callable[..., None]], Callable[..., None]]]:
@@ -48,9 +72,11 @@ def trainer_options(recipe: Recipe) -> list[Callable[[Callable[..., None]], Call
                      help="Epochs in which the learning rate rises linearly."),
         click.option("--ema", type=click.FloatRange(0, 1, min_open=True, max_open=True), callback=require_finite,
                      metavar="DECAY", help="Validate and keep a running average of the weights, such as 0.999."),
+        click.option("--loss", type=click.Choice(["mse", "huber", "l1", "log-cosh"]), default="mse", show_default=True,
+                     help="Function of the errors that is minimised and that decides which epoch is the best."),
         click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), default=42, show_default=True),
         click.option("--ensemble", type=POSITIVE, default=1, show_default=True, metavar="K",
-                     help="Train K models at once, with seeds --seed, --seed + 1, …; saved as one model whose "
+                     help="Train K models at once, with seeds --seed, --seed + 1, ...; saved as one model whose "
                           "predictions have a standard deviation."),
         click.option("--precision", type=click.Choice(["auto", "fp32", "tf32", "bf16"]), default="auto",
                      show_default=True, help="auto: tf32 on GPUs and bf16 on CPUs that support it, else fp32."),
@@ -84,8 +110,9 @@ Train {recipe.summary}. If --output contains a checkpoint, the training is resum
 A resume needs the same data and settings. On the CPU, with the same --threads, it gives the same bits as a training
 without a break. {epochs}
 
-SIGTERM or SIGINT: write a checkpoint, then exit with 143 or 130."""
-    return click.command(name, help=text)(command)
+SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 or SIGXCPU: write a checkpoint, then exit with 128 + the signal's number,
+for example 143 after SIGTERM."""
+    return click.command(name, cls=TrainCommand, help=text)(command)
 
 
 def run_trainer(name: str, options: dict[str, Any]) -> None:

@@ -22,6 +22,9 @@ LSP_TYPE = "SP_LSP_type"
 LSP_COLUMNS = (LSP_TYPE, "SP_LSP_Bino_frac", "SP_LSP_Wino_frac", "SP_LSP_Higgsino_frac")
 """Type of the lightest sparticle (1 bino, 2 wino, 3 higgsino, else its PDG number) and its composition."""
 
+HIGGS_MASS = "SP_m_h"
+"""Mass of the light Higgs boson, GeV; -1 where the spectrum could not be calculated."""
+
 SPELLINGS = {"At": ("At", "AT"), "M_1": ("M_1", "M1"), "M_2": ("M_2", "M2"), "M_3": ("M_3", "M3")}
 """Parameters with more than one spelling, the preferred one first."""
 
@@ -34,11 +37,13 @@ class Column:
         name: Name of the column in this package.
         names: Possible names in a file, the preferred one first.
         required: A file without this column is an error; otherwise its values are nan.
+        alternative: What a user without this column can do, such as `leave out --neutralino-lsp`.
     """
 
     name: str
     names: tuple[str, ...]
     required: bool = True
+    alternative: str = ""
 
 
 def parameter_columns(branches: Sequence[str] = (), *, also: Sequence[Column] = ()) -> tuple[Column, ...]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +32,12 @@ class CutResult(NamedTuple):
     not_finite: NDArray[np.int64]
 
 
-def apply_cuts(rows: NDArray[np.float64], target: Target, lsp_type: NDArray[np.float64] | None = None) -> CutResult:
+def apply_cuts(
+    rows: NDArray[np.float64],
+    target: Target,
+    lsp_type: NDArray[np.float64] | None = None,
+    violations: Mapping[str, NDArray[np.bool_]] = MappingProxyType({}),
+) -> CutResult:
     """Apply all cuts to `rows`.
 
     A usable row has finite float32 numbers and a target within its cuts.
@@ -39,6 +46,7 @@ def apply_cuts(rows: NDArray[np.float64], target: Target, lsp_type: NDArray[np.f
         rows: 19 parameters and the target, shape (n, 20), float64.
         target: Target with its cuts.
         lsp_type: Type of the lightest sparticle, shape (n,); if given, it must be a neutralino.
+        violations: Rows that violate further conditions, shape (n,), by the name of the cut.
     """
     values: NDArray[np.float64] = rows[:, -1]
     with np.errstate(over="ignore"):
@@ -50,6 +58,7 @@ def apply_cuts(rows: NDArray[np.float64], target: Target, lsp_type: NDArray[np.f
     tests[NOT_FINITE] = np.logical_not(all_finite)
     if lsp_type is not None:
         tests[NO_NEUTRALINO] = ~np.isin(lsp_type, NEUTRALINO_TYPES)
+    tests |= violations
     if target.below is not None:
         overclosed = " (overclosed)" if target.branch == "MO_Omega" and target.below == 1 else ""
         tests[f"{target.branch} >= {target.below:g}{overclosed}"] = values >= target.below

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files import write_atomic
+from .columns import HIGGS_MASS
 from .lsp import LSP_CLASSES, UNKNOWN
 from .targets import FAILED, TARGETS, Target
 
@@ -58,16 +59,19 @@ def report_lines(meta: Mapping[str, Any]) -> list[str]:
     share = 100 * counts["usable"] / counts["read"]
     files = len(meta["files"])
     cuts = ", ".join(f"{count:,} {cut}" for cut, count in meta["cuts"].items())
+    aside = f", {counts['calibration']:,} to calibrate intervals" if "calibration" in counts else ""
     lines = [
         f"Rows: {counts['read']:,} read from {files} file{'s' if files > 1 else ''}, {counts['usable']:,} usable "
         f"({share:.1f} %); pruned {cuts}",
-        f"Split: {counts['train']:,} to train, {counts['val']:,} to validate (seed {meta['seed']}); "
+        f"Split: {counts['train']:,} to train, {counts['val']:,} to validate{aside} (seed {meta['seed']}); "
         f"{counts['copies']:,} copies of a point left out, so none is on both sides",
         f"Target: {target.name} = {target.branch}, learned as {_target_text(target)}; "
         + ", ".join(f"{name} {value:.3g}" for name, value in _percentiles(meta)),
         f"  {meta['target_figures']['edges'][0]:.3g} {_bars(meta['target_figures']['counts'])} "
         f"{meta['target_figures']['edges'][-1]:.3g}",
     ]
+    if meta.get("physics"):
+        lines.append(f"Physics: {len(meta['physics']['names'])} features join the {len(meta['parameters'])} parameters")
     if meta["lsp"]:
         total = sum(meta["lsp"].values())
         listing = ", ".join(
@@ -94,6 +98,11 @@ def warning_lines(meta: Mapping[str, Any]) -> list[str]:
         known = "".join(f", or --target {name}," for name, target in TARGETS.items() if target.branch == branch)
         lines.append(f"{branch} is {FAILED} in {meta['minus_ones']:,} usable rows, as where a calculation failed; "
                      f"--target-above {FAILED}{known} drops them")  # fmt: skip
+    higgs = meta.get("failed_higgs", {})
+    if higgs.get("usable"):
+        lines.append(f"{HIGGS_MASS} is {FAILED} in {higgs['read']:,} rows, {higgs['usable']:,} of them usable: the "
+                     "mass of the Higgs boson could not be calculated; "
+                     f"--require '{HIGGS_MASS} > 0' drops them")  # fmt: skip
     if counts["copies"]:
         worst = max(meta["files"], key=lambda one: one["copies"])
         lines.append(
@@ -105,7 +114,7 @@ def warning_lines(meta: Mapping[str, Any]) -> list[str]:
 
 
 def _target_text(target: Target) -> str:
-    return f"ln(y / {target.y_ref:g})" if target.transform == "log" else "it is"
+    return {"log": f"ln(y / {target.y_ref:g})", "ratio": "ln(y / semi-analytic y)"}.get(target.transform, "it is")
 
 
 def _percentiles(meta: Mapping[str, Any]) -> list[tuple[str, float]]:

@@ -15,8 +15,8 @@ from ..files import atomic_folder, write_atomic
 from ..log import LOGGER
 from .columns import PARAMETERS
 from .data_report import draw_histogram, report_lines, warning_lines
-from .prepared import ARRAYS, META, is_complete, read_meta
-from .scan_files import FORMAT, ScanSelection, fingerprint, sample_files
+from .prepared import ARRAYS, CALIBRATION_ARRAYS, META, is_complete, read_meta
+from .scan_files import FEATURE_LIMIT, FORMAT, ScanSelection, fingerprint, sample_files
 from .standardize import Standardizer
 from .survey import Subset, select_files, survey
 from .targets import Target
@@ -92,20 +92,26 @@ def _link(source: Path, target: Path) -> None:
 
 def _build(folder: Path, files: list[Path], selection: ScanSelection, key: str) -> None:
     with survey(folder, files, selection) as result:
-        for name, subset in (("train", result.train), ("val", result.val)):
+        subsets = {"train": result.train, "val": result.val}
+        if selection.calibration:
+            subsets["calibration"] = result.calibration
+        for name, subset in subsets.items():
             _write_subset(folder, name, subset, result.scaling)
+            if subset.reference is not None:
+                np.save(folder / f"{name}_reference.npy", np.concatenate(list(subset.references())))
+    arrays = (*ARRAYS, *CALIBRATION_ARRAYS) if selection.calibration else ARRAYS
     draw_histogram(folder / HISTOGRAM, result.meta)
     meta = result.meta | {
         "format": FORMAT,
         "fingerprint": key,
-        "content": _content_hash(folder, result.scaling, selection.target),
-        "bytes": {name: (folder / f"{name}.npy").stat().st_size for name in ARRAYS},
+        "content": _content_hash(folder, arrays, result.scaling, selection.target),
+        "bytes": {path.stem: path.stat().st_size for path in sorted(folder.glob("*.npy"))},
     }
     (folder / META).write_text(json.dumps(meta, indent=1) + "\n")
 
 
 def _write_subset(folder: Path, name: str, subset: Subset, scaling: Standardizer) -> None:
-    count, width = len(subset), len(PARAMETERS)
+    count, width = len(subset), len(PARAMETERS) + len(subset.features)
     kinds = {"inputs": (np.float32, (count, width)), "targets": (np.float32, (count,)), "lsp": (np.int8, (count,))}
     maps = {
         kind: np.lib.format.open_memmap(folder / f"{name}_{kind}.npy", mode="w+", dtype=dtype, shape=shape)
@@ -115,16 +121,20 @@ def _write_subset(folder: Path, name: str, subset: Subset, scaling: Standardizer
     for rows, classes in zip(subset.learned_rows(), subset.classes(), strict=True):
         span = slice(start, start + len(rows))
         scaled = scaling.apply(rows)
+        if subset.features:
+            features = scaled[:, len(PARAMETERS) : -1]
+            np.clip(features, -FEATURE_LIMIT, FEATURE_LIMIT, out=features)
         maps["inputs"][span], maps["targets"][span], maps["lsp"][span] = scaled[:, :-1], scaled[:, -1], classes
         start += len(rows)
     for array in maps.values():
         array.flush()
 
 
-def _content_hash(folder: Path, scaling: Standardizer, target: Target) -> str:
+def _content_hash(folder: Path, arrays: Sequence[str], scaling: Standardizer, target: Target) -> str:
     digest = hashlib.sha256(scaling.mean.tobytes() + scaling.std.tobytes())
     digest.update(json.dumps(target.as_dict(), sort_keys=True).encode())
-    for name in ARRAYS:
+    references = sorted(path.stem for path in folder.glob("*_reference.npy"))
+    for name in (*arrays, *references):
         with (folder / f"{name}.npy").open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()

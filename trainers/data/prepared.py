@@ -2,16 +2,23 @@
 
 DIR/meta.json                       names and describes the arrays in use; replaced by one rename
 DIR/<fingerprint>/meta.json         the same, beside the arrays
-DIR/<fingerprint>/train_inputs.npy  (n, 19) z-scores      train_targets.npy  (n,) z-scores
-DIR/<fingerprint>/val_inputs.npy    (m, 19)               val_targets.npy    (m,)
+DIR/<fingerprint>/train_inputs.npy  (n, width) z-scores   train_targets.npy  (n,) z-scores
+DIR/<fingerprint>/val_inputs.npy    (m, width)            val_targets.npy    (m,)
 DIR/<fingerprint>/train_lsp.npy     (n,) int8             val_lsp.npy        (m,) int8, indices into LSP_CLASSES
+DIR/<fingerprint>/train_reference.npy, val_reference.npy  (n,), (m,) float64: ln of the semi-analytic value of the
+                                                          target, if the ratio to it is learned
+
+The width is 19, or more with physics features.
+
+With `--calibration` also calibration_inputs.npy, calibration_targets.npy and calibration_lsp.npy.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +29,13 @@ from .scan_files import FORMAT
 from .standardize import Standardizer
 from .targets import Target
 
+if TYPE_CHECKING:
+    from .model_inputs import PhysicsColumns
+
 META = "meta.json"
 ARRAYS = ("train_inputs", "train_targets", "val_inputs", "val_targets", "train_lsp", "val_lsp")
+CALIBRATION_ARRAYS = ("calibration_inputs", "calibration_targets", "calibration_lsp")
+"""Arrays of the rows set aside by `--calibration`."""
 
 Floats = NDArray[np.float32]
 Classes = NDArray[np.int8]
@@ -33,15 +45,20 @@ class PreparedData(NamedTuple):
     """Memory-mapped z-scores, classes of the lightest sparticle, and meta.json.
 
     Attributes:
-        train_inputs: Shape (n, 19).
+        train_inputs: Shape (n, width).
         train_targets: Shape (n,).
-        val_inputs: Shape (m, 19).
+        val_inputs: Shape (m, width).
         val_targets: Shape (m,).
         train_lsp: Index into LSP_CLASSES, shape (n,).
         val_lsp: Index into LSP_CLASSES, shape (m,).
-        scaling: Standardizer of the 19 inputs and of `target.forward(y)`, its last column.
+        scaling: Standardizer of the 19 inputs and of the learned values, its last column.
         target: Target to learn.
         meta: Contents of meta.json.
+        physics: Physics columns; None: neither features nor a reference of the target.
+        val_reference: Reference of the target, shape (m,); None: it has none.
+        calibration_inputs: Shape (k, 19); None if no rows were set aside.
+        calibration_targets: Shape (k,), or None.
+        calibration_lsp: Index into LSP_CLASSES, shape (k,), or None.
     """
 
     train_inputs: Floats
@@ -53,6 +70,11 @@ class PreparedData(NamedTuple):
     scaling: Standardizer
     target: Target
     meta: dict[str, Any]
+    physics: PhysicsColumns | None = None
+    val_reference: NDArray[np.float64] | None = None
+    calibration_inputs: Floats | None = None
+    calibration_targets: Floats | None = None
+    calibration_lsp: Classes | None = None
 
 
 def read_meta(folder: Path) -> dict[str, Any] | None:
@@ -89,7 +111,7 @@ def load_prepared(folder: Path) -> PreparedData:
     Raises:
         NotPreparedError: The arrays are missing or incomplete.
     """
-    remedy = f"run `python -m pmssm.trainers prepare --output {folder}`"
+    remedy = f"run `pmssm-surrogate prepare --output {folder}`"
     meta = read_meta(folder)
     if meta is None:
         raise NotPreparedError(
@@ -100,13 +122,26 @@ def load_prepared(folder: Path) -> PreparedData:
         raise NotPreparedError(
             f"--data {folder}: the arrays in {arrays_folder.name} are incomplete; remove the folder, then {remedy}"
         )
-    arrays = [np.load(arrays_folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS]
-    columns = [np.array(meta[key], dtype=np.float64) for key in ("mean", "std", "minimum", "maximum")]
+    names = [name for name in (*ARRAYS, *CALIBRATION_ARRAYS) if name in ARRAYS or name in meta["bytes"]]
+    arrays = {name: np.load(arrays_folder / f"{name}.npy", mmap_mode="r") for name in names}
+    reference = arrays_folder / "val_reference.npy"
     if tuple(meta["parameters"]) != PARAMETERS:
         raise NotPreparedError(f"--data {folder}: its parameters are not the 19 of this version; {remedy}")
     return PreparedData(
-        **dict(zip(ARRAYS, arrays, strict=True)),
-        scaling=Standardizer(*columns),
+        **arrays,
+        scaling=Standardizer.from_dict(meta),
         target=Target.from_dict(meta["target"]),
         meta=meta,
+        physics=_physics_columns(meta, f"--data {folder}", remedy),
+        val_reference=np.load(reference, mmap_mode="r") if reference.exists() else None,
     )
+
+
+def _physics_columns(meta: Mapping[str, Any], where: str, remedy: str) -> PhysicsColumns | None:
+    if "physics" not in meta:
+        return None
+    from .model_inputs import PhysicsColumns, physics_version  # noqa: PLC0415 (imports torch)
+
+    if meta["physics"]["version"] != physics_version():
+        raise NotPreparedError(f"{where}: its physics features are those of another version; {remedy}")
+    return PhysicsColumns(tuple(meta["physics"]["names"]), Standardizer.from_dict(meta["physics"]["scaling"]))

@@ -13,20 +13,27 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..log import LOGGER
-from .columns import PARAMETERS
+from ..progress import Progress
+from .columns import HIGGS_MASS, LSP_COLUMNS, PARAMETERS
 from .cuts import NOT_FINITE, apply_cuts
 from .duplicates import Keys, first_occurrences, point_keys
 from .lsp import classify
 from .reading import read_chunks
 from .row_spool import Rows, RowSpool
 from .scan_files import ScanSelection
+from .targets import FAILED
 
 VALIDATION_SHARE = 0.1
 WIDTH = len(PARAMETERS) + 2
 """Columns of the spool: 19 parameters, target (physical), class of the lightest sparticle."""
 
 TARGET = len(PARAMETERS)
-TRAIN, VAL, DUPLICATE = 0, 1, 2
+CLASS = TARGET + 1
+PHYSICS = WIDTH
+"""First of the physics columns, which a spool has behind the others if the selection needs them."""
+
+NO_PHYSICS = "physics features not finite"
+TRAIN, VAL, DUPLICATE, CALIBRATION = 0, 1, 2, 3
 
 
 @dataclass
@@ -40,6 +47,7 @@ class FileCount:
         duplicates: Usable rows whose point occurs in an earlier row.
         dropped: Dropped rows by cut.
         not_finite: By column, rows whose number is nan, infinite or too large for float32.
+        failed_higgs: Rows whose Higgs mass could not be calculated: `read`, and of them `usable`.
     """
 
     path: Path
@@ -48,6 +56,7 @@ class FileCount:
     duplicates: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     not_finite: Counter[str] = field(default_factory=Counter)
+    failed_higgs: Counter[str] = field(default_factory=Counter)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the counts for JSON."""
@@ -61,7 +70,7 @@ class Scan:
 
     Attributes:
         spool: The rows: 19 parameters, target and class.
-        part: TRAIN, VAL or DUPLICATE for each row, shape (n,).
+        part: TRAIN, VAL, DUPLICATE or CALIBRATION for each row, shape (n,).
         targets: Physical values, shape (n,).
         classes: Index into LSP_CLASSES, shape (n,).
         files: Counts of each file.
@@ -89,6 +98,11 @@ class Scan:
         """By column, numbers of all files that are not finite."""
         return _sum(one.not_finite for one in self.files)
 
+    @property
+    def failed_higgs(self) -> Counter[str]:
+        """Rows of all files whose Higgs mass could not be calculated: `read` and `usable`."""
+        return _sum(one.failed_higgs for one in self.files)
+
 
 def _sum(counters: Iterable[Counter[str]]) -> Counter[str]:
     total = Counter[str]()
@@ -97,19 +111,36 @@ def _sum(counters: Iterable[Counter[str]]) -> Counter[str]:
     return total
 
 
-def split(rows: int, seed: int) -> NDArray[np.bool_]:
-    """Choose the rows for validation: a tenth, and at least one row on each side.
+def split(rows: int, seed: int, calibration: float = 0.0) -> NDArray[np.int8]:
+    """Assign rows at random to validation (a tenth), calibration and training.
+
+    Each part that is asked for gets at least one row. The validation rows do not depend on `calibration`.
+
+    Args:
+        rows: Number of rows, at least 2; 3 with `calibration`.
+        seed: Seed of the permutation.
+        calibration: Share of the calibration part.
 
     Returns:
-        True for validation rows, shape (rows,).
+        TRAIN, VAL or CALIBRATION, shape (rows,).
     """
-    is_val = np.zeros(rows, dtype=np.bool_)
-    is_val[np.random.default_rng(seed).permutation(rows)[: max(1, round(rows * VALIDATION_SHARE))]] = True
-    return is_val
+    order = np.random.default_rng(seed).permutation(rows)
+    val = max(1, round(rows * VALIDATION_SHARE))
+    aside = max(1, round(rows * calibration)) if calibration else 0
+    part = np.full(rows, TRAIN, dtype=np.int8)
+    part[order[:val]] = VAL
+    part[order[val : val + aside]] = CALIBRATION
+    return part
 
 
-def read_scan(files: Sequence[Path], selection: ScanSelection, spool: RowSpool) -> Scan:
+def read_scan(files: Sequence[Path], selection: ScanSelection, spool: RowSpool, progress: Progress) -> Scan:
     """Read all files, write their usable rows to `spool`, and log a line per file.
+
+    Args:
+        files: Files to read.
+        selection: Rows and target to use.
+        spool: File for the rows.
+        progress: Says which file is being read.
 
     Raises:
         DataError: A file cannot be read, or no rows are left to train on.
@@ -121,12 +152,16 @@ def read_scan(files: Sequence[Path], selection: ScanSelection, spool: RowSpool) 
     for number, path in enumerate(files, start=1):
         count = FileCount(path)
         counts.append(count)
+        progress.task = f"Reading {path.name} ({number} of {len(files)})"
         limits = [limit for limit in (selection.n_samples, selection.max_rows and selection.max_rows - read) if limit]
         for rows in read_chunks(path, columns, tree=selection.tree, limit=min(limits, default=None)):
             usable = _select_usable(rows, selection, count)
+            if selection.uses_physics:
+                usable = _with_physics(usable, count)
+            progress.task = f"Reading {path.name} ({number} of {len(files)}): {count.read:,} rows"
             spool.append(usable)
             keys.append(point_keys(usable[:, :TARGET]))
-            targets_and_classes.append(usable[:, TARGET:].copy())
+            targets_and_classes.append(usable[:, TARGET:PHYSICS].copy())
         read += count.read
         LOGGER.info("File %d/%d %s: %s rows, %s usable%s", number, len(files), path.name, f"{count.read:,}",
                     f"{count.usable:,}",
@@ -136,19 +171,24 @@ def read_scan(files: Sequence[Path], selection: ScanSelection, spool: RowSpool) 
                 LOGGER.warning("--testing reads %s rows at most: %d more files were not read",
                                f"{selection.max_rows:,}", len(files) - number)  # fmt: skip
             break
-    return _split_scan(spool, counts, np.concatenate(keys), np.concatenate(targets_and_classes), selection.seed)
+    progress.task = f"Looking for copies among {spool.rows:,} points"
+    return _split_scan(spool, counts, np.concatenate(keys), np.concatenate(targets_and_classes), selection)
 
 
 def _select_usable(rows: Rows, selection: ScanSelection, count: FileCount) -> Rows:
     """Return the usable rows in the form of the spool, shape (k, 21), and update `count`.
 
     Args:
-        rows: Rows of the file, shape (n, 24).
+        rows: Rows of the file, with the columns of `selection`.
         selection: Target and cuts.
         count: Counts of this file.
     """
-    points, lsp = rows[:, : TARGET + 1], rows[:, TARGET + 1 :]
-    result = apply_cuts(points, selection.target, lsp[:, 0] if selection.neutralino_lsp else None)
+    positions = selection.positions()
+    points, lsp = rows[:, : TARGET + 1], rows[:, [positions[name] for name in LSP_COLUMNS]]
+    violations = {f"not {one}": one.violated(rows[:, positions[one.column]]) for one in selection.require}
+    result = apply_cuts(points, selection.target, lsp[:, 0] if selection.neutralino_lsp else None, violations)
+    has_failed = rows[:, positions[HIGGS_MASS]] == FAILED
+    count.failed_higgs.update(read=int(has_failed.sum()), usable=int((has_failed & result.usable).sum()))
     count.read += len(rows)
     count.usable += int(result.usable.sum())
     count.dropped.update(result.dropped)
@@ -157,7 +197,23 @@ def _select_usable(rows: Rows, selection: ScanSelection, count: FileCount) -> Ro
     return np.column_stack([points[result.usable], classify(lsp[result.usable])])
 
 
-def _split_scan(spool: RowSpool, counts: list[FileCount], keys: Keys, ends: Rows, seed: int) -> Scan:
+def _with_physics(rows: Rows, count: FileCount) -> Rows:
+    """Append the physics columns to rows of shape (k, 21), and update `count`.
+
+    Rows without finite features are dropped: the formulas need a spectrum.
+    """
+    from .model_inputs import physics_columns  # noqa: PLC0415 (imports torch)
+
+    physics = physics_columns(rows[:, :TARGET])
+    finite = np.isfinite(physics).all(axis=1)
+    dropped = len(rows) - int(finite.sum())
+    if dropped:
+        count.dropped[NO_PHYSICS] += dropped
+        count.usable -= dropped
+    return np.column_stack([rows, physics])[finite]
+
+
+def _split_scan(spool: RowSpool, counts: list[FileCount], keys: Keys, ends: Rows, selection: ScanSelection) -> Scan:
     first = first_occurrences(keys)
     is_duplicate = first != np.arange(len(first))
     start = 0
@@ -166,11 +222,11 @@ def _split_scan(spool: RowSpool, counts: list[FileCount], keys: Keys, ends: Rows
         start += count.usable
     part = np.full(len(first), DUPLICATE, dtype=np.int8)
     kept = len(first) - int(is_duplicate.sum())
-    if kept < 2:
+    if kept < (3 if selection.calibration else 2):
         where = f"{counts[0].path}{' …' if counts[1:] else ''}"
         raise DataError(f"{where}: {kept} usable row{'' if kept == 1 else 's'} left, too few to train and validate; "
                         f"{_drop_summary(counts, len(first) - kept)}; provide more rows")  # fmt: skip
-    part[~is_duplicate] = np.where(split(kept, seed), VAL, TRAIN)
+    part[~is_duplicate] = split(kept, selection.seed, selection.calibration)
     targets, classes = ends[:, 0], ends[:, 1].astype(np.int8)
     return Scan(spool, part, targets, classes, counts, int((targets != targets[first]).sum()))
 

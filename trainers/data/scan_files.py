@@ -11,14 +11,22 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any, Literal, get_args
 
 from ..errors import DataError
-from .columns import LSP_COLUMNS, LSP_TYPE, TREE, Column, parameter_columns
+from .columns import HIGGS_MASS, LSP_COLUMNS, LSP_TYPE, PARAMETERS, TREE, Column, parameter_columns
 from .reading import FORMAT_NAMES, SUFFIXES
+from .requirements import Requirement
 from .targets import TARGETS, Target
+
+FeatureSet = Literal["none", "physics"]
+FEATURE_SETS: tuple[FeatureSet, ...] = get_args(FeatureSet)
 
 FORMAT = 2
 """Format of the prepared folder; part of the fingerprint, so that a new format is a new input."""
+
+FEATURE_LIMIT = 8.0
+"""Limit of the z-scores of features: shares of particles that are rare in a scan have long tails."""
 
 TESTING_ROWS = 2_000
 """Largest number of rows read with `--testing`: enough to exercise all parts of the trainers."""
@@ -37,6 +45,9 @@ class ScanSelection:
         n_samples: Largest number of rows per file; None: all.
         max_rows: Largest number of rows in total; None: all.
         seed: Seed of the split.
+        features: `physics` adds the physics features to the 19 inputs.
+        require: Conditions that usable rows satisfy.
+        calibration: Share of the rows that is set aside to calibrate intervals, from 0 to 0.5.
     """
 
     target: Target = TARGETS["relic_density"]
@@ -47,11 +58,33 @@ class ScanSelection:
     n_samples: int | None = None
     max_rows: int | None = None
     seed: int = 42
+    features: FeatureSet = "none"
+    require: tuple[Requirement, ...] = ()
+    calibration: float = 0.0
+
+    @property
+    def uses_physics(self) -> bool:
+        """Whether the physics of each point is needed: for features or for the reference of the target."""
+        return self.features == "physics" or self.target.uses_reference
 
     def columns(self) -> tuple[Column, ...]:
-        """Return the columns to read: 19 parameters, the target, type and composition of the LSP."""
-        lsp = (Column(name, (name,), required=self.neutralino_lsp and name == LSP_TYPE) for name in LSP_COLUMNS)
-        return parameter_columns(self.branches, also=(Column(self.target.branch, (self.target.branch,)), *lsp))
+        """Return the columns to read: 19 parameters, the target, and in any order what the cuts and the report need."""
+        alternatives = {self.target.branch: f"another --target ({', '.join(TARGETS)})"}
+        if self.neutralino_lsp:
+            alternatives.setdefault(LSP_TYPE, "leave out --neutralino-lsp")
+        for one in self.require:
+            if one.column not in PARAMETERS:
+                alternatives.setdefault(one.column, "leave out --require")
+        required = (Column(name, (name,), alternative=text) for name, text in alternatives.items())
+        optional = (
+            Column(name, (name,), required=False) for name in (*LSP_COLUMNS, HIGGS_MASS) if name not in alternatives
+        )
+        return parameter_columns(self.branches, also=(*required, *optional))
+
+    def positions(self) -> dict[str, int]:
+        """Return the place of each of `columns` by its name; of two with one name, the first."""
+        names = [column.name for column in self.columns()]
+        return {name: names.index(name) for name in names}
 
 
 def natural_key(path: Path) -> list[tuple[bool, int, str]]:
@@ -105,9 +138,20 @@ def sample_files() -> Iterator[list[Path]]:
 def fingerprint(files: Sequence[Path], selection: ScanSelection) -> str:
     """Return 64 hex digits that identify an input.
 
-    They change with the path, size or modification time of any file, with the selection, and with the
-    format.
+    They change with the path, size or modification time of any file, with the selection, with the format, and
+    with the constants of the physics features if these are used.
     """
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    identity = {"format": FORMAT, "files": stats, "choice": asdict(selection)}
+    choice = asdict(selection)
+    if not selection.calibration:  # as in folders that were prepared before this option existed
+        del choice["calibration"]
+    if choice["features"] == "none":
+        del choice["features"]  # such arrays are the same as before there were features
+    if not selection.require:
+        del choice["require"]  # such arrays are the same as before there were conditions
+    identity: dict[str, Any] = {"format": FORMAT, "files": stats, "choice": choice}
+    if selection.uses_physics:
+        from .model_inputs import physics_version  # noqa: PLC0415 (imports torch)
+
+        identity["physics"] = physics_version()
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,23 @@ class Standardizer:
     std: Rows
     minimum: Rows
     maximum: Rows
+
+    def select(self, columns: slice | Sequence[int]) -> Standardizer:
+        """Return the standardizer of some columns."""
+        return Standardizer(*(np.asarray(values)[columns] for values in vars(self).values()))
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> Standardizer:
+        """Return the standardizer that `as_dict` described; other keys are ignored.
+
+        Raises:
+            KeyError: A field is missing.
+        """
+        return cls(*(np.array(saved[field.name], dtype=np.float64) for field in fields(cls)))
+
+    def as_dict(self) -> dict[str, list[float]]:
+        """Return the columns for JSON."""
+        return {key: value.tolist() for key, value in vars(self).items()}
 
     def apply(self, rows: Rows) -> Rows:
         """Return the z-scores of `rows`, shape (n, columns); exactly 0 in constant columns."""

@@ -13,10 +13,11 @@ import numpy as np
 
 from ..errors import DataError
 from ..log import LOGGER
+from ..progress import log_progress
 from .columns import PARAMETERS
 from .data_report import class_counts, target_statistics
 from .row_spool import Rows, RowSpool
-from .scan import DUPLICATE, TARGET, TRAIN, VAL, WIDTH, Scan, read_scan
+from .scan import CALIBRATION, CLASS, DUPLICATE, PHYSICS, TARGET, TRAIN, VAL, WIDTH, Scan, read_scan
 from .scan_files import ScanSelection, find_files, sample_files
 from .standardize import Standardizer, fit_standardizer
 from .targets import FAILED, Target
@@ -24,34 +25,47 @@ from .targets import FAILED, Target
 
 @dataclass(frozen=True)
 class Subset:
-    """The training or the validation rows of a scan.
+    """The training, validation or calibration rows of a scan.
 
     Attributes:
         scan: All usable rows.
-        number: TRAIN or VAL.
+        number: TRAIN, VAL or CALIBRATION.
         target: Target to learn.
+        features: Physics columns that are inputs.
+        reference: Physics column of the reference of the target; None: the target has none.
     """
 
     scan: Scan
     number: int
     target: Target
+    features: Sequence[int] = ()
+    reference: int | None = None
 
     def __len__(self) -> int:
         return self.scan.count(self.number)
 
     def learned_rows(self) -> Iterator[Rows]:
-        """Yield the 19 parameters and the learned value of the target.
+        """Yield the 19 parameters, the features, and the learned value of the target.
 
         Yields:
-            Arrays of shape (k, 20).
+            Arrays of shape (k, 20 + features).
         """
         for rows in self._rows():
-            yield np.column_stack([rows[:, :TARGET], self.target.forward(rows[:, TARGET])])
+            physics = rows[:, PHYSICS:]
+            reference = None if self.reference is None else physics[:, self.reference]
+            learned = self.target.forward(rows[:, TARGET], reference)
+            yield np.column_stack([rows[:, :TARGET], physics[:, self.features], learned])
+
+    def references(self) -> Iterator[Rows]:
+        """Yield the references of the target, arrays of shape (k,); nothing if the target has none."""
+        if self.reference is not None:
+            for rows in self._rows():
+                yield rows[:, PHYSICS + self.reference]
 
     def classes(self) -> Iterator[Rows]:
         """Yield the classes of the lightest sparticle, arrays of shape (k,)."""
         for rows in self._rows():
-            yield rows[:, -1]
+            yield rows[:, CLASS]
 
     def _rows(self) -> Iterator[Rows]:
         return self.scan.spool.chunks(self.scan.part == self.number)
@@ -64,12 +78,14 @@ class Survey:
     Attributes:
         train: Training rows.
         val: Validation rows.
-        scaling: Standardizer of the training rows.
+        calibration: Rows set aside for intervals; may be empty.
+        scaling: Standardizer of `learned_rows` of the training rows.
         meta: Description for meta.json.
     """
 
     train: Subset
     val: Subset
+    calibration: Subset
     scaling: Standardizer
     meta: dict[str, Any]
 
@@ -117,34 +133,56 @@ def survey(folder: Path, files: Sequence[Path], selection: ScanSelection) -> Ite
     Raises:
         DataError: A file cannot be read, or there is nothing to learn.
     """
-    with RowSpool(folder, WIDTH) as spool:
-        scan = read_scan(files, selection, spool)
-        train, val = Subset(scan, TRAIN, selection.target), Subset(scan, VAL, selection.target)
+    features, reference, physics_width = _physics_choice(selection)
+    with log_progress() as progress, RowSpool(folder, WIDTH + physics_width) as spool:
+        scan = read_scan(files, selection, spool, progress)
+        progress.task = f"Describing {spool.rows:,} points"
+        train, val, calibration = (
+            Subset(scan, part, selection.target, features, reference) for part in (TRAIN, VAL, CALIBRATION)
+        )
         scaling = fit_standardizer(train.learned_rows)
         if scaling.std[-1] == 0:
             where = f"{files[0]}{' …' if files[1:] else ''}"
             raise DataError(f"{where}: {selection.target.branch} has the same value in all {len(train)} training "
                             "rows, so there is nothing to learn; provide more rows")  # fmt: skip
-        yield Survey(train, val, scaling, _describe(scan, scaling, selection))
+        description = _describe(scan, scaling, selection)
+        progress.task = f"Writing the arrays of {spool.rows:,} points"
+        yield Survey(train, val, calibration, scaling, description)
+
+
+def _physics_choice(selection: ScanSelection) -> tuple[list[int], int | None, int]:
+    """Return the physics columns that are inputs, that of the reference, and their number in the spool."""
+    if not selection.uses_physics:
+        return [], None, 0
+    from .model_inputs import feature_names, feature_numbers, physics_names  # noqa: PLC0415 (imports torch)
+
+    names, target = physics_names(), selection.target
+    features = feature_numbers(feature_names(target)) if selection.features == "physics" else []
+    return features, names.index("log_omega") if target.uses_reference else None, len(names)
 
 
 def _describe(scan: Scan, scaling: Standardizer, selection: ScanSelection) -> dict[str, Any]:
     kept = scan.part != DUPLICATE
+    columns = scaling.select([*range(TARGET), -1])  # those of the user: the 19 parameters and the learned value
     return {
         "parameters": list(PARAMETERS),
         "target": selection.target.as_dict(),
         "neutralino_lsp": selection.neutralino_lsp,
-        **{key: value.tolist() for key, value in vars(scaling).items()},
-        "constant": [name for name, std in zip(PARAMETERS, scaling.std, strict=False) if std == 0],
+        "require": [str(one) for one in selection.require],
+        **columns.as_dict(),
+        "constant": [name for name, std in zip(PARAMETERS, columns.std, strict=False) if std == 0],
+        **_describe_physics(scaling.select(slice(TARGET, -1)), selection),
         "counts": {
             "read": sum(one.read for one in scan.files),
             "usable": len(scan.part),
             "copies": scan.count(DUPLICATE),
             "train": scan.count(TRAIN),
             "val": scan.count(VAL),
+            **({"calibration": scan.count(CALIBRATION)} if selection.calibration else {}),
         },
         "conflicts": scan.conflicts,
         "minus_ones": int((scan.targets[kept] == FAILED).sum()),
+        "failed_higgs": dict(scan.failed_higgs),
         "cuts": dict(scan.dropped),
         "not_finite": dict(scan.not_finite),
         "files": [one.as_dict() for one in scan.files],
@@ -153,3 +191,12 @@ def _describe(scan: Scan, scaling: Standardizer, selection: ScanSelection) -> di
         "seed": selection.seed,
         "sources": [str(one.path) for one in scan.files],
     }
+
+
+def _describe_physics(scaling: Standardizer, selection: ScanSelection) -> dict[str, Any]:
+    if not selection.uses_physics:
+        return {}
+    from .model_inputs import feature_names, physics_version  # noqa: PLC0415 (imports torch)
+
+    names = feature_names(selection.target) if selection.features == "physics" else ()
+    return {"physics": {"names": list(names), "scaling": scaling.as_dict(), "version": physics_version()}}

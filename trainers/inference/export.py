@@ -32,28 +32,23 @@ class PhysicalModel(nn.Module):
 
     Attributes:
         models: The models.
-        points_mean: Mean of the inputs, shape (19,), float64.
-        points_inverse_std: 1 / standard deviation of the inputs, shape (19,), float64.
+        inputs: Computes the inputs of the models.
         target: Converts learned to physical values.
         offset: Mean of the learned values.
         scale: Standard deviation of the learned values.
     """
 
-    points_mean: Tensor
-    points_inverse_std: Tensor
-
     def __init__(self, surrogate: Surrogate) -> None:
         super().__init__()
         self.models = nn.ModuleList(surrogate.models)
-        self.register_buffer("points_mean", torch.from_numpy(surrogate.scaling.mean[:-1].copy()))
-        self.register_buffer("points_inverse_std", torch.from_numpy(surrogate.scaling.inverse_std[:-1].copy()))
+        self.inputs = surrogate.inputs
         self.target, self.offset, self.scale = surrogate.target, *map(float, _target_scaling(surrogate))
 
     def forward(self, points: Tensor) -> Tensor:
         """Map points of shape (n, 19), float64, to values of the target, shape (n,), float64."""
-        inputs = ((points - self.points_mean) * self.points_inverse_std).float()
+        inputs, reference = self.inputs(points)
         normalised = torch.stack([model(inputs) for model in self.models]).double()  # (models, n)
-        return self.target.backward_tensor(normalised * self.scale + self.offset).mean(dim=0)
+        return self.target.backward_tensor(normalised * self.scale + self.offset, reference).mean(dim=0)
 
 
 def _target_scaling(surrogate: Surrogate) -> tuple[float, float]:
@@ -83,8 +78,10 @@ def export_model(model: Path, output: Path) -> None:
     points = _check_points(surrogate)
     with atomic_file(output) as temporary:
         write(PhysicalModel(surrogate).eval(), torch.from_numpy(points[:8]), temporary)
-        expected = _z_scores(surrogate, surrogate.predict_members(points, warn=False).mean(axis=0))
-        found = _z_scores(surrogate, run(temporary, points))
+        expected, found = (
+            _z_scores(surrogate, points, values)
+            for values in (surrogate.predict_members(points, warn=False).mean(axis=0), run(temporary, points))
+        )
         worst = float(np.max(np.abs(found - expected) / (1 + np.abs(expected))))
         if not worst <= TOLERANCE:
             raise TrainingError(f"{output}: the export differs from the model by {worst:.1e}, more than {TOLERANCE:g}; "
@@ -93,10 +90,11 @@ def export_model(model: Path, output: Path) -> None:
                 output, surrogate.target.label, worst, len(points))  # fmt: skip
 
 
-def _z_scores(surrogate: Surrogate, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the z-scores of physical `values`, shape (n,)."""
+def _z_scores(surrogate: Surrogate, points: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the z-scores of physical `values` of `points`, shape (n,)."""
     mean, std = _target_scaling(surrogate)
-    return np.asarray((surrogate.target.forward(values) - mean) / std)
+    _, reference = surrogate.inputs.compute(torch.from_numpy(points))
+    return np.asarray((surrogate.target.forward(values, None if reference is None else reference.numpy()) - mean) / std)
 
 
 def _check_points(surrogate: Surrogate) -> NDArray[np.float64]:
@@ -114,8 +112,13 @@ def traced(module: nn.Module, points: Tensor) -> torch.export.ExportedProgram:
     return torch.export.export(module, (points,), dynamic_shapes=({0: rows},), strict=True)
 
 
-def _write_program(module: nn.Module, points: Tensor, path: Path) -> None:
-    torch.export.save(traced(module, points), path)
+def _write_program(module: PhysicalModel, points: Tensor, path: Path) -> None:
+    if module.inputs.layer is None:
+        program = traced(module, points)
+    else:  # strict mode cannot follow the physics layer; the other mode wants at least two rows
+        rows = torch.export.Dim("rows", min=2)
+        program = torch.export.export(module, (points,), dynamic_shapes=({0: rows},), strict=False)
+    torch.export.save(program, path)
 
 
 def _run_program(path: Path, points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -124,8 +127,11 @@ def _run_program(path: Path, points: NDArray[np.float64]) -> NDArray[np.float64]
     return result.numpy()
 
 
-def _write_onnx(module: nn.Module, points: Tensor, path: Path) -> None:
+def _write_onnx(module: PhysicalModel, points: Tensor, path: Path) -> None:
     _require_onnx()
+    if module.inputs.layer is not None:
+        write_traced_onnx(module, points, path)
+        return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter about itself; its logger repeats them
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -137,6 +143,31 @@ def _write_onnx(module: nn.Module, points: Tensor, path: Path) -> None:
             dynamo=True,
             external_data=False,
             verbose=False,
+        )
+
+
+def write_traced_onnx(module: nn.Module, points: Tensor, path: Path) -> None:
+    """Write an ONNX file by tracing, which takes seconds for the thousands of operations of the physics layer.
+
+    The exporter of `torch.export` takes minutes for them.
+
+    Args:
+        module: Function of points, without control flow that depends on them.
+        points: Example, shape (n, 19), float64; the file takes any number of points.
+        path: File to write.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter about its age
+        torch.onnx.export(
+            module,
+            (points,),
+            path,
+            input_names=["points"],
+            output_names=["target"],
+            dynamic_axes={"points": {0: "rows"}, "target": {0: "rows"}},
+            dynamo=False,
+            opset_version=18,
+            do_constant_folding=False,
         )
 
 

@@ -8,16 +8,23 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
+from ..data.model_inputs import PhysicsColumns
 from ..data.prepared import PreparedData
 from ..data.standardize import Standardizer
 from ..data.targets import Target
 from ..errors import ModelError
 from ..models.recipes import RECIPES
+from ..physics import PhysicsFeatures
+from .fingerprints import Fingerprints, fingerprints
+from .intervals import CalibratedIntervals, calibrate
+from .learned_scale import learned_difference
 from .surrogate import Surrogate
 
-FORMAT = 3
+FORMAT, PHYSICS_FORMAT = 3, 4
+"""Format of model.pt without and with physics; versions without physics read the former only."""
 
 
 def to_saved(
@@ -25,7 +32,7 @@ def to_saved(
 ) -> dict[str, Any]:
     """Return the contents of model.pt, for `torch.save`.
 
-    These are the weights, the normalisation, the target and the settings.
+    These are the weights, the normalisation, the target, the settings, and fingerprints of the points used.
 
     Args:
         name: Name of the recipe.
@@ -35,7 +42,7 @@ def to_saved(
     """
     columns = {key: torch.from_numpy(np.array(value)) for key, value in vars(prepared.scaling).items()}
     return {
-        "format": FORMAT,
+        "format": FORMAT if prepared.physics is None else PHYSICS_FORMAT,
         "name": name,
         "model": type(models[0]).__name__,
         # Copies, because the parameters are views of one buffer, which would be written with each of them.
@@ -47,7 +54,44 @@ def to_saved(
         "target": prepared.target.as_dict(),
         "neutralino_lsp": prepared.meta["neutralino_lsp"],
         "settings": settings,
+        "fingerprints": torch.from_numpy(fingerprints(used_inputs(prepared))),
+        **({} if prepared.physics is None else {"physics": _saved_physics(prepared.physics)}),
     }
+
+
+def _saved_physics(physics: PhysicsColumns) -> dict[str, Any]:
+    """Return the physics columns for `torch.save`, with the constants that the features were computed with."""
+    return {
+        "names": list(physics.names),
+        "scaling": physics.scaling.as_dict(),
+        "constants": dict(PhysicsFeatures().state_dict()),
+    }
+
+
+def used_inputs(prepared: PreparedData) -> list[NDArray[np.float32]]:
+    """Return the z-scores of all points that a training uses, part by part."""
+    calibration = [] if prepared.calibration_inputs is None else [prepared.calibration_inputs]
+    return [prepared.train_inputs, prepared.val_inputs, *calibration]
+
+
+def calibrate_surrogate(surrogate: Surrogate, prepared: PreparedData) -> CalibratedIntervals | None:
+    """Return intervals from the rows that were set aside for calibration; None if there are none."""
+    if prepared.calibration_inputs is None or prepared.calibration_targets is None:
+        return None
+    scaling, width = surrogate.scaling, len(surrogate.parameters)
+    points = prepared.calibration_inputs[:, :width] * scaling.std[:width] + scaling.mean[:width]
+    learned = prepared.calibration_targets.astype(np.float64) * scaling.std[-1] + scaling.mean[-1]
+    _, reference = surrogate.inputs.compute(torch.from_numpy(points).to(surrogate.inputs.points_mean.device))
+    true = surrogate.target.backward(np.asarray(learned), None if reference is None else reference.cpu().numpy())
+    members = surrogate.predict_members(points, warn=False)
+    errors = learned_difference(surrogate.target, true, members.mean(axis=0)) / scaling.std[-1]
+    return calibrate(points, errors, surrogate.spread_of(members) if len(members) > 1 else None)
+
+
+def known_fingerprints(saved: dict[str, Any]) -> Fingerprints | None:
+    """Return the fingerprints in the contents of a model.pt; None in files of earlier versions."""
+    found = saved.get("fingerprints")
+    return found.numpy() if isinstance(found, torch.Tensor) and found.dtype == torch.int64 else None
 
 
 def load_surrogate(path: Path | str) -> Surrogate:
@@ -91,9 +135,9 @@ def read_model(path: Path | str) -> dict[str, Any]:
         raise ModelError(f"{path}: a checkpoint, not a model; use the model.pt in the same folder, written at the end")
     if not isinstance(saved, dict) or not {"format", "name"} <= saved.keys():
         raise ModelError(f"{path}: not a model of pmssm-supervise; use the model.pt that a trainer wrote")
-    if saved["format"] != FORMAT or saved["name"] not in RECIPES:
-        raise ModelError(f"{path}: a model of another version (format {saved['format']}, this one reads {FORMAT}); "
-                         "use that version, or train again")  # fmt: skip
+    if saved["format"] not in (FORMAT, PHYSICS_FORMAT) or saved["name"] not in RECIPES:
+        raise ModelError(f"{path}: a model of another version (format {saved['format']}, this one reads {FORMAT} and "
+                         f"{PHYSICS_FORMAT}); use that version, or train again")  # fmt: skip
     return saved
 
 
@@ -109,10 +153,18 @@ def from_saved(saved: dict[str, Any], path: Path | str) -> Surrogate:
     """
     models = []
     try:
+        physics = saved.get("physics")
+        columns = physics and PhysicsColumns(
+            tuple(physics["names"]), Standardizer.from_dict(physics["scaling"]), physics["constants"]
+        )
+        width = len(saved["parameters"]) + (len(columns.names) if columns else 0)
         for weights in saved["weights"]:
-            models.append(RECIPES[saved["name"]].build())
+            models.append(RECIPES[saved["name"]].build(width))
             models[-1].load_state_dict(weights)
         scaling = Standardizer(**{key: value.numpy() for key, value in saved["scaling"].items()})
-        return Surrogate(models, scaling, saved["parameters"], Target.from_dict(saved["target"]))
+        calibrated = CalibratedIntervals.from_saved(saved["intervals"]) if "intervals" in saved else None
+        return Surrogate(
+            models, scaling, saved["parameters"], Target.from_dict(saved["target"]), columns, calibrated=calibrated
+        )
     except (KeyError, TypeError, RuntimeError) as error:
         raise ModelError(f"{path}: the model is incomplete; use the model.pt that a trainer wrote") from error

@@ -69,8 +69,9 @@ def predict_file(
     LOGGER.info("%s points in %.1f s: %s in %s", f"{rows:,}", seconds, surrogate.target.label, output)
     if points_outside:
         names = [f"{name.name} ({count:,})" for name, count in zip(columns, outside_counts, strict=True) if count]
-        LOGGER.warning("%s points (%.1f %%) lie outside the training range, where the model has seen nothing: %s",
-                       f"{points_outside:,}", 100 * points_outside / rows, ", ".join(names))  # fmt: skip
+        consequence = "; they get no interval (no guarantee)" if surrogate.calibrated is not None else ""
+        LOGGER.warning("%s points (%.1f %%) lie outside the training range, where the model has seen nothing%s: %s",
+                       f"{points_outside:,}", 100 * points_outside / rows, consequence, ", ".join(names))  # fmt: skip
     if outside_cuts:
         LOGGER.warning("%s predictions (%.1f %%) are not within %s, as all training points were",
                        f"{outside_cuts:,}", 100 * outside_cuts / rows, surrogate.target.cuts)  # fmt: skip
@@ -98,5 +99,7 @@ def predict_points(
     table: dict[str, NDArray[np.float64] | NDArray[np.bool_]] = {name: np.asarray(members.mean(axis=0))}
     if len(members) > 1:
         table[f"{name}_spread"] = members.std(axis=0)
+    if surrogate.calibrated is not None:
+        table |= surrogate.intervals_of(points, members)._asdict()
     table["outside_training_range"] = np.asarray(outside.any(axis=1))
     return table, outside

@@ -10,10 +10,14 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
+from ..data.model_inputs import ModelInputs, PhysicsColumns
 from ..data.standardize import FLOAT32_STEP, Standardizer
 from ..data.targets import Target
 from ..precision import Precision
 from .batched import predict
+from .intervals import SHOWN, CalibratedIntervals, PredictionIntervals, level_index
+from .learned_scale import learned_difference, shifted
+from .planck import PLANCK, PLANCK_SIGMA
 
 
 class OutsideTrainingWarning(UserWarning):
@@ -28,15 +32,28 @@ class Surrogate:
         scaling: Standardizer of the 19 inputs and of the learned value.
         parameters: Names of the 19 inputs, in order.
         target: The target; `target.label` is its name in plots.
+        physics: Physics columns that the models need besides the 19 inputs; None: none.
+        inputs: Function that computes the inputs of the models from points.
+        calibrated: Calibrated intervals; None if the training data were prepared without `--calibration`.
     """
 
     def __init__(
-        self, models: Sequence[nn.Module], scaling: Standardizer, parameters: Sequence[str], target: Target
+        self,
+        models: Sequence[nn.Module],
+        scaling: Standardizer,
+        parameters: Sequence[str],
+        target: Target,
+        physics: PhysicsColumns | None = None,
+        *,
+        calibrated: CalibratedIntervals | None = None,
     ) -> None:
         self.models = [model.eval() for model in models]
         self.scaling = scaling
         self.parameters = tuple(parameters)
         self.target = target
+        self.physics = physics
+        self.inputs = ModelInputs(scaling, physics)
+        self.calibrated = calibrated
 
     def __call__(self, points: ArrayLike) -> NDArray[np.float64]:
         """Return the target of `points`, the mean over the models.
@@ -96,8 +113,129 @@ class Surrogate:
         """
         rows = self._validated(points)
         if warn:
-            self._warn_if_outside(rows)
+            self._warn_if_outside(rows, stacklevel=4)
         return self._predict(rows)
+
+    def log_likelihood(
+        self, points: ArrayLike, observed: float = PLANCK, sigma: float = PLANCK_SIGMA
+    ) -> NDArray[np.float64]:
+        """Return the logarithm of the likelihood of a measured value, for samplers.
+
+        The likelihood is Gaussian. Its variance is the square of `sigma` plus that of the model. The standard
+        deviation of the model is half the length of the 68 % interval if the model has calibrated intervals, else
+        the spread of the ensemble. A single model without intervals adds nothing. A point outside the training range
+        gets -inf, so that samplers stay inside. There is no warning.
+
+        Args:
+            points: Shape (n, 19), as in `__call__`.
+            observed: Measured value of the target; default: the relic density of Planck, 0.12.
+            sigma: Standard deviation of experiment and theory, positive; default: that of Planck and 10 % theory
+                error, in quadrature.
+
+        Returns:
+            Shape (n,).
+
+        Raises:
+            ValueError: `sigma` is not positive; otherwise as in `__call__`.
+
+        Example:
+            >>> import numpy as np
+            >>> from pmssm.trainers import load_surrogate
+            >>> surrogate = load_surrogate("logs/session_20260122_153100/mlp/model.pt")
+            >>> low, high = surrogate.scaling.minimum[:-1], surrogate.scaling.maximum[:-1]
+            >>> surrogate.log_likelihood(np.linspace(low, high, 5), observed=0.12, sigma=0.012).shape
+            (5,)
+        """
+        from .sampling import gaussian_log_likelihood  # noqa: PLC0415 (it imports this module)
+
+        if not sigma > 0:
+            raise ValueError(f"sigma must be positive, not {sigma:g}")
+        rows = self._validated(points)
+        result = np.full(len(rows), -np.inf)
+        inside = ~self.outside_training_range(rows).any(axis=1)
+        if inside.any():
+            members = self._predict(rows[inside])
+            error = self._standard_deviation(rows[inside], members)
+            result[inside] = gaussian_log_likelihood(members.mean(axis=0), error, observed, sigma)
+        return result
+
+    def _standard_deviation(self, rows: NDArray[np.float64], members: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self.calibrated is None:
+            return np.asarray(members.std(axis=0))
+        intervals = self.intervals_of(rows, members)
+        return (intervals.upper_68 - intervals.lower_68) / 2
+
+    def gradient(self, points: ArrayLike) -> NDArray[np.float64]:
+        """Return the derivatives of the prediction with respect to the 19 parameters, by automatic differentiation.
+
+        They are 0 for parameters that were constant in the training. Arguments, errors and warnings are those of
+        `__call__`.
+
+        Returns:
+            Shape (n, 19), in the unit of the target per GeV (tan β: per unit).
+        """
+        from .sampling import input_gradient  # noqa: PLC0415 (it imports this module)
+
+        rows = self._validated(points)
+        self._warn_if_outside(rows, stacklevel=3)
+        return input_gradient(self, rows)
+
+    def intervals(self, points: ArrayLike) -> PredictionIntervals:
+        """Return the intervals that contain the true value with a probability of 68 % and 95 %.
+
+        Split-conformal calibration guarantees this on average over points like those of the training, in each class
+        of the lightest sparticle. There is no guarantee outside the training range: the bounds are nan there.
+        Arguments, other errors and warnings are those of `__call__`.
+
+        Raises:
+            ValueError: The model has no calibrated intervals.
+
+        Returns:
+            `lower_68`, `upper_68`, `lower_95`, `upper_95`, each of shape (n,), in the unit of the target.
+        """
+        self._require_intervals()
+        return self.intervals_of(points, self.predict_members(points))
+
+    def intervals_of(self, points: ArrayLike, members: NDArray[np.float64]) -> PredictionIntervals:
+        """Return the intervals of predictions that are known.
+
+        Args:
+            points: Shape (n, 19).
+            members: Result of `predict_members(points)`, shape (models, n).
+
+        Raises:
+            ValueError: The model has no calibrated intervals.
+        """
+        half_widths = self.half_widths(points, members) * self.scaling.std[-1]
+        mean = np.asarray(members.mean(axis=0))
+        chosen = [half_widths[level_index(level)] for level in SHOWN]
+        return PredictionIntervals(*(shifted(self.target, mean, sign * half) for half in chosen for sign in (-1, 1)))
+
+    def half_widths(self, points: ArrayLike, members: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the half widths of the intervals at `intervals.LEVELS`, in z-scores, shape (levels, n).
+
+        Args:
+            points: Shape (n, 19).
+            members: Result of `predict_members(points)`, shape (models, n).
+
+        Raises:
+            ValueError: The model has no calibrated intervals.
+        """
+        rows = self._validated(points)
+        result = self._require_intervals().half_widths(rows, self.spread_of(members))
+        result[:, self.outside_training_range(rows).any(axis=1)] = np.nan
+        return result
+
+    def _require_intervals(self) -> CalibratedIntervals:
+        if self.calibrated is None:
+            raise ValueError("the model has no calibrated intervals; prepare its data with --calibration 0.1, and "
+                             "train it again")  # fmt: skip
+        return self.calibrated
+
+    def spread_of(self, members: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the spread of predictions of shape (models, n), in z-scores of the learned values, shape (n,)."""
+        differences = learned_difference(self.target, members.mean(axis=0), members)
+        return np.asarray(differences.std(axis=0) / self.scaling.std[-1])
 
     def outside_training_range(self, points: ArrayLike) -> NDArray[np.bool_]:
         """Return which parameters lie outside the training range, shape (n, 19).
@@ -108,18 +246,20 @@ class Surrogate:
         low, high = self.scaling.minimum[:-1], self.scaling.maximum[:-1]
         return ~((rows >= low - FLOAT32_STEP * np.abs(low)) & (rows <= high + FLOAT32_STEP * np.abs(high)))
 
-    def _warn_if_outside(self, rows: NDArray[np.float64]) -> None:
+    def _warn_if_outside(self, rows: NDArray[np.float64], *, stacklevel: int) -> None:
         columns = np.flatnonzero(self.outside_training_range(rows).any(axis=0))
         if columns.size:
             names = ", ".join(self.parameters[column] for column in columns)
-            warnings.warn(f"points lie outside the training range of {names}", OutsideTrainingWarning, stacklevel=4)
+            warnings.warn(f"points lie outside the training range of {names}", OutsideTrainingWarning,
+                          stacklevel=stacklevel)  # fmt: skip
 
     def _predict(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the prediction of each model for `rows`, shape (n, 19)."""
-        scaled = (rows - self.scaling.mean[:-1]) * self.scaling.inverse_std[:-1]
-        inputs = torch.from_numpy(scaled.astype(np.float32)).to(next(self.models[0].parameters()).device)
+        points = torch.from_numpy(np.ascontiguousarray(rows)).to(self.inputs.points_mean.device)
+        inputs, reference = self.inputs.compute(points)
         normalised = np.stack([predict(model, inputs).double().cpu().numpy() for model in self.models])
-        return self.target.backward(np.asarray(normalised * self.scaling.std[-1] + self.scaling.mean[-1]))
+        learned = np.asarray(normalised * self.scaling.std[-1] + self.scaling.mean[-1])
+        return self.target.backward(learned, None if reference is None else reference.cpu().numpy())
 
     def to(self, device: torch.device, precision: Precision = Precision.FP32) -> Surrogate:
         """Move the models to `device` and return this surrogate.
@@ -129,6 +269,7 @@ class Surrogate:
             precision: bf16 converts the `body` of the models to bf16.
         """
         self.models = [model.to(device) for model in self.models]
+        self.inputs = self.inputs.to(device)
         if precision is Precision.BF16:
             for model in self.models:
                 for name, parameter in model.named_parameters():

@@ -31,15 +31,16 @@ class PeriodicEmbeddings(nn.Module):
     Args:
         features: Number of inputs.
         width: Numbers per embedded input.
+        frequencies: Frequencies per input.
     """
 
-    def __init__(self, features: int, width: int) -> None:
+    def __init__(self, features: int, width: int, frequencies: int = FREQUENCIES) -> None:
         super().__init__()
         bound = 3 * FREQUENCY_SCALE
-        self.frequencies = nn.Parameter(torch.empty(features, FREQUENCIES))
+        self.frequencies = nn.Parameter(torch.empty(features, frequencies))
         nn.init.trunc_normal_(self.frequencies, std=FREQUENCY_SCALE, a=-bound, b=bound)
-        limit = (2 * FREQUENCIES) ** -0.5
-        self.weight = nn.Parameter(torch.empty(features, 2 * FREQUENCIES, width).uniform_(-limit, limit))
+        limit = (2 * frequencies) ** -0.5
+        self.weight = nn.Parameter(torch.empty(features, 2 * frequencies, width).uniform_(-limit, limit))
         self.bias = nn.Parameter(torch.empty(features, width).uniform_(-limit, limit))
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -51,14 +52,30 @@ class PeriodicEmbeddings(nn.Module):
 
 
 class PMSSMFeedForwardPLR(PMSSMFeedForward):
-    """PMSSMFeedForward with periodic embeddings; 1,530,449 parameters by default."""
+    """PMSSMFeedForward with periodic embeddings; 1,530,449 parameters by default.
+
+    Args:
+        features: Number of inputs.
+        embedding: Numbers per embedded input.
+        width: Units of a hidden layer.
+        depth: Number of hidden layers.
+        frequencies: Frequencies per input.
+    """
 
     body = ("hidden.",)
 
-    def __init__(self, *, features: int = 19, embedding: int = 64, width: int = 512, depth: int = 4) -> None:
+    def __init__(
+        self,
+        *,
+        features: int = 19,
+        embedding: int = 64,
+        width: int = 512,
+        depth: int = 4,
+        frequencies: int = FREQUENCIES,
+    ) -> None:
         super().__init__(features=features, embedding=embedding, width=width, depth=depth)
         del self.embedding
-        self.periodic = PeriodicEmbeddings(features, embedding)
+        self.periodic = PeriodicEmbeddings(features, embedding, frequencies)
 
     def _first(self, inputs: Tensor) -> Tensor:
         return self.hidden[0](cast_like(self.hidden[0], self.periodic(inputs).flatten(1)))  # type: ignore[no-any-return]

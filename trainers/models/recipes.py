@@ -5,7 +5,8 @@ One row per model: the command line, the training and the report read it from he
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
@@ -30,6 +31,7 @@ class Recipe:
         bf16: `--precision auto` may choose bf16, because trainings reach the same validation loss in fp32 and bf16
             (benchmarks/results/validation_losses.md).
         expected_gpu_mib: GPU memory that the lab expects a training to use, MiB; for the report.
+        sizes: Arguments of the class that differ from their defaults.
     """
 
     model: str
@@ -41,6 +43,7 @@ class Recipe:
     stackable: bool = True
     bf16: bool = False
     expected_gpu_mib: int | None = None
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def class_name(self) -> str:
@@ -52,9 +55,9 @@ class Recipe:
         module = import_module(f".{self.model.partition(':')[0]}", __package__)
         return cast("type[nn.Module]", getattr(module, self.class_name))
 
-    def build(self) -> nn.Module:
-        """Return a new model with default sizes, initialised from torch's global random state."""
-        return self.model_class()()
+    def build(self, features: int = 19) -> nn.Module:
+        """Return a new model for `features` inputs, initialised from torch's global random state."""
+        return self.model_class()(features=features, **self.sizes)
 
 
 RECIPES = {
@@ -72,6 +75,9 @@ RECIPES = {
                                       3e-4, 1e-4, cosine=True, clip_norm=1.0),
     "mlp_plr": Recipe("periodic:PMSSMFeedForwardPLR", "PMSSMFeedForward with periodic embeddings",
                       1e-3, 1e-3, cosine=True, clip_norm=1.0),
+    "mlp_plr_small": Recipe("periodic:PMSSMFeedForwardPLR", "a small PMSSMFeedForward with periodic embeddings",
+                            2e-3, 1e-3, cosine=True, clip_norm=None,
+                            sizes={"embedding": 8, "width": 256, "depth": 3, "frequencies": 12}),
     "tabm": Recipe("tabm:PMSSMTabM", "PMSSMTabM, an ensemble of perceptrons in one",
                    2e-3, 3e-4, cosine=True, clip_norm=1.0, stackable=False),
 }  # fmt: skip

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 Constants = Mapping[str, Tensor]
-"""The fitted constants by name, each a scalar tensor."""
+"""The fitted constants by name, each a tensor of shape (1,)."""
 
 M_Z = 91.1876
 """Mass of the Z boson, GeV."""

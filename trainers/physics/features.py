@@ -76,9 +76,12 @@ class PhysicsFeatures(nn.Module):
         self.log_cross_sections = _parameters(logarithms, trainable)
 
     def constants(self) -> Constants:
-        """Return the fitted constants by name, in float64."""
-        shifts = {name: value.double() for name, value in self.mass_shifts.items()}
-        return shifts | {name: value.double().exp() for name, value in self.log_cross_sections.items()}
+        """Return the fitted constants by name, in float64, each of shape (1,).
+
+        An exporter by tracing would take the type of a number for that of a tensor without dimensions, float32.
+        """
+        shifts = {name: value.double().reshape(1) for name, value in self.mass_shifts.items()}
+        return shifts | {name: value.double().exp().reshape(1) for name, value in self.log_cross_sections.items()}
 
     def physics(self, points: Tensor) -> tuple[Spectrum, RelicDensity]:
         """Return the spectrum and the freeze-out of `points`, shape (points, 19)."""

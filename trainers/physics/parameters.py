@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from ..data.columns import PARAMETERS
-
 
 class Parameters(NamedTuple):
     """The pMSSM inputs of a batch, one tensor of shape (points,) each; GeV, except tan β.
@@ -34,10 +32,6 @@ class Parameters(NamedTuple):
     Atau: Tensor
     mA: Tensor
     tanb: Tensor
-
-
-if tuple(f"IN_{name}" for name in Parameters._fields) != PARAMETERS:
-    raise ImportError("trainers/physics/parameters.py: the fields of Parameters differ from columns.PARAMETERS")
 
 
 def split_parameters(points: Tensor) -> Parameters:

@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-import base64
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment
 
 from ..data.lsp import PURE
 from ..data.prepared import load_prepared
 from ..data.targets import Target
-from ..files import write_atomic
+from ..evaluation.page import render_page, write_page
+from ..evaluation.plots import true_against_predicted
+from ..evaluation.scores import PointScores, Values, is_significant, score, score_by_lsp
+from ..evaluation.tables import HEADS, percent, score_cells
 from ..log import LOGGER
 from ..models.recipes import RECIPES
-from .plots import loss_curves, residuals, true_against_predicted
-from .scores import PointScores, Values, is_significant, score, score_by_lsp
+from .plots import loss_curves, residuals
 from .trainings import TrainedRun, baselines, find_runs, physical, run_groups
 
 EXPECTED_MIB = {recipe.class_name: recipe.expected_gpu_mib for recipe in RECIPES.values()}
-HEADS = (
-    "normalised MSE",
-    "MSE",
-    "R²",
-    "MAE",
-    "median rel. error",
-    "within 10 %",
-    "within 20 %",
-    "within 50 %",
-    "0.12 ± 0.02",
-)
 
 
 def build_report(session: Path, data: Path, output: Path) -> None:
@@ -59,20 +47,20 @@ def build_report(session: Path, data: Path, output: Path) -> None:
     lsp_scores = {run.name: score_by_lsp(true, *_values(run), np.asarray(prepared.val_lsp)) for run in runs}
     sentence = recommendation(runs, scores, target)
     heads = HEADS if target.branch == "MO_Omega" else HEADS[:-1]  # Planck has measured the relic density only
-    points = np.asarray(prepared.val_inputs, dtype=np.float64) * prepared.scaling.std[:-1] + prepared.scaling.mean[:-1]
+    inputs = np.asarray(prepared.val_inputs[:, : len(prepared.meta["parameters"])], dtype=np.float64)
+    points = inputs * prepared.scaling.std[:-1] + prepared.scaling.mean[:-1]
     varied = [column for column, std in enumerate(prepared.scaling.std[:-1]) if std > 0]
     names = [prepared.meta["parameters"][column] for column in varied]
     plots = {"Loss curves": {"loss_curves": loss_curves(trained)}} if any(run.losses for run in trained) else {}
     for run in (run for run in runs if not run.baseline):
         plots[run.name] = {
-            f"{run.name}_true_vs_predicted": true_against_predicted(run, true, target),
+            f"{run.name}_true_vs_predicted": true_against_predicted(run.name, _values(run)[0], true, target),
             f"{run.name}_residuals": residuals(run, true, points[:, varied], names, target),
         }
-    page = Environment(autoescape=True).from_string((resources.files(__package__) / "page.html").read_text())
-    html = page.render(
-        label=target.label,
+    html = render_page(
+        title=f"Surrogates of {target.label}",
         subtitle=f"{session.name}: {len(true):,} validation points, {len(prepared.train_targets):,} training points",
-        recommendation=sentence,
+        sentence=sentence,
         problems=[f"{run.name}: {run.problem}" for run in trained if run.problem],
         tables=[
             ranking(runs, scores, heads, target),
@@ -80,15 +68,9 @@ def build_report(session: Path, data: Path, output: Path) -> None:
             *lsp_tables(runs, lsp_scores, heads),
             costs(trained),
         ],
-        plots={
-            title: {name: base64.b64encode(png).decode() for name, png in group.items()}
-            for title, group in plots.items()
-        },
+        plots=plots,
     )
-    output.mkdir(parents=True, exist_ok=True)
-    for name, png in (plot for group in plots.values() for plot in group.items()):
-        write_atomic(output / f"{name}.png", lambda file, png=png: file.write(png))  # type: ignore[misc]
-    write_atomic(output / "report.html", lambda file: file.write(html.encode()))
+    write_page(output, "report.html", html, plots)
     LOGGER.info("%s", sentence)
     LOGGER.info("Report in %s", output / "report.html")
 
@@ -112,7 +94,7 @@ def recommendation(runs: Sequence[TrainedRun], scores: Mapping[str, PointScores]
     text = (
         f"Use {best.name}: the smallest normalised error of {target.learned_label} ({best_scores.mse_normalised:.4f}), "
     )
-    text += f"{_percent(best_scores.within_20, 0)} of the validation points within 20 %."
+    text += f"{percent(best_scores.within_20, 0)} of the validation points within 20 %."
     if len(models) > 1 and not is_significant(_values(best)[1], _values(models[1])[1]):
         text += f" Its lead over {models[1].name} is within the statistical error of these points."
     better_baselines = [run for run in runs if run.baseline and _normalised_mse(run) <= _normalised_mse(best)]
@@ -121,17 +103,6 @@ def recommendation(runs: Sequence[TrainedRun], scores: Mapping[str, PointScores]
         text += f" But {baseline} does as well or better ({scores[baseline].mse_normalised:.4f}): "
         text += "train longer, or take a better model."
     return text
-
-
-def _cells(one: PointScores) -> list[str]:
-    shares = (one.within_10, one.within_20, one.within_50, one.planck)
-    r2 = "n/a" if one.r2 is None else f"{round(one.r2, 4) + 0.0:.4f}"  # no -0.0000
-    numbers = [f"{one.mse_normalised:.4f}", f"{one.mse:.3e}", r2, f"{one.mae:#.4g}"]
-    return [*numbers, _percent(one.median_relative), *map(_percent, shares)]
-
-
-def _percent(value: float | None, digits: int = 1) -> str:
-    return "n/a" if value is None else f"{100 * value:.{digits}f} %"
 
 
 def _row(run: TrainedRun, cells: Sequence[str], *, best: bool = False) -> dict[str, Any]:
@@ -143,13 +114,13 @@ def ranking(
 ) -> dict[str, Any]:
     """Return the table of all runs, best first."""
     first = next((run.name for run in runs if not run.baseline), "")
-    rows = [_row(run, _cells(scores[run.name])[: len(heads)], best=run.name == first) for run in runs]
+    rows = [_row(run, score_cells(scores[run.name])[: len(heads)], best=run.name == first) for run in runs]
     note = (
         f"Errors on the validation points. The ranking is by normalised MSE, of z-scores of {target.learned_label}. "
         "The trainings minimised it, and it chose the best epoch of each training, on these same points. All other "
         "columns are in physical units."
     )
-    if target.transform == "log":
+    if target.is_logarithmic:
         note += (
             " A few far too large predictions can spoil the physical MSE and R² of a model that predicts "
             f"{target.learned_label} well."
@@ -169,9 +140,9 @@ def lsp_tables(
         {
             "title": f"Lightest sparticle: {kind}",
             "heads": ["", *heads],
-            "rows": [_row(run, _cells(lsp_scores[run.name][kind])[: len(heads)]) for run in runs],
+            "rows": [_row(run, score_cells(lsp_scores[run.name][kind])[: len(heads)]) for run in runs],
             "note": f"{lsp_scores[runs[0].name][kind].points:,} validation points."
-            + (f" Mixed: a neutralino without a component of at least {_percent(PURE, 0)}." if kind == "mixed" else ""),
+            + (f" Mixed: a neutralino without a component of at least {percent(PURE, 0)}." if kind == "mixed" else ""),
             "aligned": True,
         }
         for kind in kinds

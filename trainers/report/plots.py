@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from ..data.targets import Target
+from ..evaluation.plots import png_file
 from .trainings import TrainedRun
 
 Values = NDArray[np.float64]
-
-SCATTERED = 5_000
-"""Largest number of points in a scatter plot; more would hide each other."""
-
-DPI = 180
-"""A plot as wide as an A4 page is printed with about 200 dots per inch."""
 
 
 def loss_curves(runs: Sequence[TrainedRun]) -> bytes:
@@ -40,38 +33,7 @@ def loss_curves(runs: Sequence[TrainedRun]) -> bytes:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend(title="validation; dotted: training", fontsize="small", title_fontsize="small")
-    return _png(figure)
-
-
-def true_against_predicted(run: TrainedRun, true: Values, target: Target) -> bytes:
-    """Plot predicted against true values: some points, and all points as a 2D histogram.
-
-    If the logarithm was learned, the axes are logarithmic. Points outside the axes are drawn at the edge.
-
-    Returns:
-        Contents of a PNG file.
-    """
-    assert run.predicted is not None
-    figure = Figure(figsize=(9.2, 4.2), layout="constrained")
-    scatter, histogram = figure.subplots(1, 2)
-    low = float(min(true.min(), np.quantile(run.predicted, 0.001)))
-    high = float(max(true.max(), np.quantile(run.predicted, 0.999)))
-    if target.transform == "log":
-        scale, edges = "log", np.geomspace(low, max(high, low * 1.01), 101)
-    else:
-        scale, edges = "linear", np.linspace(low, max(high, low + 1e-9), 101)
-    low, high = float(edges[0]), float(edges[-1])
-    predicted = np.clip(run.predicted, low, high)
-    scatter.plot(true[:SCATTERED], predicted[:SCATTERED], ".", markersize=2, alpha=0.4)
-    counts, _, _ = np.histogram2d(np.clip(true, low, high), predicted, bins=[edges, edges])
-    mesh = histogram.pcolormesh(edges, edges, np.ma.masked_equal(counts.T, 0), norm="log", rasterized=True)
-    figure.colorbar(mesh, ax=histogram, label="points")
-    for axes in (scatter, histogram):
-        axes.plot([low, high], [low, high], color="grey", linewidth=0.8)
-        axes.set(xscale=scale, yscale=scale, xlabel=f"true {target.label}", ylabel=f"predicted {target.label}",
-                 xlim=(low, high), ylim=(low, high), aspect="equal")  # fmt: skip
-    figure.suptitle(run.name)
-    return _png(figure)
+    return png_file(figure)
 
 
 def residuals(run: TrainedRun, true: Values, points: Values, names: Sequence[str], target: Target) -> bytes:
@@ -90,7 +52,7 @@ def residuals(run: TrainedRun, true: Values, points: Values, names: Sequence[str
         Contents of a PNG file.
     """
     assert run.predicted is not None
-    is_log = target.transform == "log"
+    is_log = target.is_logarithmic
     rows = max(1, -(-len(names) // 5))
     height = 2.1 * rows + 0.5
     figure = Figure(figsize=(11, height))  # fixed margins: computing them would draw the panels twice
@@ -115,11 +77,4 @@ def residuals(run: TrainedRun, true: Values, points: Values, names: Sequence[str
     panels[0].set_yscale("log" if is_log else "linear")
     quantity = f"predicted / true {target.label}" if is_log else f"predicted - true {target.label}"
     figure.suptitle(f"{run.name}: {quantity}, median and central 68 %")
-    return _png(figure)
-
-
-def _png(figure: Figure) -> bytes:
-    FigureCanvasAgg(figure)
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=DPI)
-    return file.getvalue()
+    return png_file(figure)

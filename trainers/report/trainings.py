@@ -50,8 +50,9 @@ class TrainedRun:
 
 
 def physical(scores: Values, prepared: PreparedData) -> Values:
-    """Convert z-scores of any shape to physical values."""
-    return prepared.target.backward(scores * prepared.scaling.std[-1] + prepared.scaling.mean[-1])
+    """Convert z-scores of the validation points, shape (…, n), to physical values."""
+    learned = scores * prepared.scaling.std[-1] + prepared.scaling.mean[-1]
+    return prepared.target.backward(learned, prepared.val_reference)
 
 
 def find_runs(session: Path, prepared: PreparedData, report: Path) -> list[TrainedRun]:
@@ -92,7 +93,10 @@ def read_run(folder: Path, state: str, prepared: PreparedData) -> TrainedRun:
     except (TrainerError, OSError) as error:
         return TrainedRun(folder.name, problem=str(error), losses=losses)
     scaling = prepared.scaling
-    if not (np.array_equal(surrogate.scaling.mean, scaling.mean) and surrogate.target == prepared.target):
+    same_width = surrogate.inputs.width == prepared.val_inputs.shape[1]
+    if not (
+        same_width and np.array_equal(surrogate.scaling.mean, scaling.mean) and surrogate.target == prepared.target
+    ):
         return TrainedRun(folder.name, problem="trained on other data than those of this report", losses=losses)
     inputs = torch.from_numpy(np.array(prepared.val_inputs))
     each = [predict(model, inputs) for model in surrogate.models]

@@ -62,7 +62,9 @@ def evaluate(models: Sequence[nn.Module], data: TrainingData, scaling: Standardi
     scores, truth = predictions.double().cpu().numpy(), data.val_targets.double().cpu().numpy()
     mean, std = float(scaling.mean[-1]), float(scaling.std[-1])
     losses = np.square(scores - truth).mean(axis=1)  # (models,)
-    true, predicted = target.backward(truth * std + mean), target.backward(scores * std + mean).mean(axis=0)
+    reference = None if data.val_reference is None else data.val_reference.cpu().numpy()
+    true, predicted = (target.backward(values * std + mean, reference) for values in (truth, scores))
+    predicted = predicted.mean(axis=0)
     error, size = np.abs(predicted - true), np.abs(true)
     mse = float(np.mean(np.square(error)))
     return Scores(
@@ -93,20 +95,22 @@ class PhysicalMse:
         mean: Mean of the learned values.
         std: Standard deviation of the learned values.
         target: Converts learned to physical values.
+        reference: Reference of the target, shape (n,); None: it has none.
     """
 
     mean: float = 0.0
     std: float = 1.0
     target: Target = field(default_factory=lambda: Target("y", "y", "y"))
+    reference: Tensor | None = None
 
     @classmethod
-    def of(cls, scaling: Standardizer, target: Target) -> PhysicalMse:
+    def of(cls, scaling: Standardizer, target: Target, reference: Tensor | None = None) -> PhysicalMse:
         """Return the error function of prepared data."""
-        return cls(float(scaling.mean[-1]), float(scaling.std[-1]), target)
+        return cls(float(scaling.mean[-1]), float(scaling.std[-1]), target, reference)
 
     def __call__(self, predictions: Tensor, targets: Tensor) -> Tensor:
         """Return the error of z-scores of shape (n,) and (n,): a scalar, float64."""
         return (self._physical(predictions) - self._physical(targets)).square().mean()
 
     def _physical(self, scores: Tensor) -> Tensor:
-        return self.target.backward_tensor(scores.double() * self.std + self.mean)
+        return self.target.backward_tensor(scores.double() * self.std + self.mean, self.reference)

@@ -25,6 +25,7 @@ from .epoch_metrics import EpochMetrics
 from .evaluation import PhysicalMse
 from .flat_parameters import FlatParameters
 from .kernel_replay import ReplayedStep
+from .losses import LOSSES
 from .metrics import MetricsWriter
 from .muon import FlatMuon
 from .state import TrainingConfig, TrainingState
@@ -78,7 +79,11 @@ class Trainer:
         on_gpu = data.train_inputs.device.type == "cuda"
         splits_batch = not on_gpu and getattr(self.model, "splits_batch", False)
         self.step = TrainingStep(
-            data, self.optimizer, settings.batch_size, slices=torch.get_num_threads() if splits_batch else 1
+            data,
+            self.optimizer,
+            settings.batch_size,
+            slices=torch.get_num_threads() if splits_batch else 1,
+            loss=LOSSES[settings.loss],
         )
         self.take_step: Callable[[int], None] = CudaGraphStep(self.step) if on_gpu else ReplayedStep(self.step)
         count = len(self.models)
@@ -166,13 +171,14 @@ class Trainer:
     def _finish_epoch(self, checkpoints: Checkpoints) -> EpochMetrics:
         progress = self.progress
         predictions = self._validate(checkpoints)  # (models, n)
-        truth = self.data.val_targets
+        truth, loss = self.data.val_targets, LOSSES[self.settings.loss].value
         losses = torch.stack([
             progress.loss_sum / len(self.data.train_inputs),
             torch.stack([F.mse_loss(prediction, truth) for prediction in predictions]).double(),
             torch.stack([self.physical(prediction, truth) for prediction in predictions]),
+            torch.stack([loss(prediction - truth).mean() for prediction in predictions]).double(),
         ])  # fmt: skip
-        train, vals, physical = losses.tolist()  # the only synchronization per epoch
+        train, vals, physical, criteria = losses.tolist()  # the only synchronization per epoch
         if not all(map(math.isfinite, train + vals)):
             self._raise_diverged()
         self._update_clock()
@@ -186,7 +192,7 @@ class Trainer:
             seconds=round(progress.epoch_seconds, 3),
         )
         progress.rows.append(row)
-        for index, (val, active) in enumerate(zip(vals, self._within_patience(), strict=True)):
+        for index, (val, active) in enumerate(zip(criteria, self._within_patience(), strict=True)):
             if active and val < progress.best_vals[index]:
                 progress.best_vals[index], progress.best_epochs[index] = val, row.epoch
                 progress.best[index].copy_(self.optimizer.result[index])

@@ -57,7 +57,7 @@ def true_vs_predicted(path: Path, title: str, scores: Scores, target: Target) ->
     figure = Figure(figsize=(6, 5), layout="constrained")
     axes = figure.add_subplot()
     low, high, scale = float(scores.true.min()), float(scores.true.max()), "linear"
-    if target.transform == "log" and 0 < low < high:
+    if target.is_logarithmic and 0 < low < high:
         scale, edges = "log", np.geomspace(low, high, 121)
     else:
         low, high = min(low, float(scores.predicted.min()), 0), max(high, float(scores.predicted.max()), low + 1e-6)
@@ -69,7 +69,7 @@ def true_vs_predicted(path: Path, title: str, scores: Scores, target: Target) ->
     axes.plot([low, high], [low, high], color="grey", linewidth=0.8)
     figure.colorbar(mesh, ax=axes, label="points")
     r2 = "R² undefined" if scores.r2 is None else f"R² = {scores.r2:.3f}"
-    if target.transform == "log" and scores.r2_normalised is not None:
+    if target.is_logarithmic and scores.r2_normalised is not None:
         r2 += f", of the logarithm {scores.r2_normalised:.3f}"
     axes.set(xscale=scale, yscale=scale, aspect="equal", title=f"{title}\n{r2}",
              xlabel=f"true {target.label}", ylabel=f"predicted {target.label}")  # fmt: skip

@@ -13,7 +13,7 @@ from ..data.prepared import PreparedData
 from ..data.targets import Target
 from ..device import device_name
 from ..files import write_atomic
-from ..inference.model_file import to_saved
+from ..inference.model_file import calibrate_surrogate, from_saved, to_saved
 from ..log import LOGGER
 from .evaluation import Scores, evaluate
 from .loop import Trainer
@@ -37,12 +37,15 @@ def write_results(output: Path, name: str, training: Trainer, prepared: Prepared
 
     progress, models = training.progress, training.models
     if progress.epoch < training.settings.epochs:
-        LOGGER.info("Early stopping: no better validation MSE for %d epochs", progress.epoch - progress.best_epoch)
+        LOGGER.info("Early stopping: no better validation loss for %d epochs", progress.epoch - progress.best_epoch)
     for model in models:
         model.eval()
     scores = evaluate(models, training.data, prepared.scaling, prepared.target)
     settings = {**asdict(training.settings), "precision": str(training.settings.precision)}
     saved = to_saved(name, models, prepared, settings)
+    surrogate = from_saved(saved, output / "model.pt").to(training.data.train_inputs.device)
+    if (calibrated := calibrate_surrogate(surrogate, prepared)) is not None:
+        saved["intervals"] = calibrated.to_saved()
     write_atomic(output / "model.pt", lambda file: torch.save(saved, file))
     metrics.rewrite(progress.rows)
     loss_curve(output / "loss_curve.png", model_title(training), progress.rows, progress.best_epoch, prepared.target)

@@ -35,6 +35,7 @@ class TrainingConfig:
         optimizer: `adamw` or `muon`.
         warmup_epochs: Epochs in which the learning rate rises linearly.
         ema: Decay of the running average of the parameters per step; None: no average.
+        loss: Loss function, a key of LOSSES.
     """
 
     learning_rate: float
@@ -52,6 +53,7 @@ class TrainingConfig:
     optimizer: str = "adamw"
     warmup_epochs: int = 0
     ema: float | None = None
+    loss: str = "mse"
 
     def learning_rate_at(self, epoch: int) -> float:
         """Return the learning rate of `epoch`, which counts from 0."""
@@ -69,8 +71,10 @@ class TrainingConfig:
         names = ("batch_size", "learning_rate", "seed", "ensemble", "precision")
         identity = {name.replace("_", "-"): str(getattr(self, name)) for name in names}
         identity |= {"epochs, which the cosine schedule spans,": str(self.epochs)} if self.cosine else {}
-        choices = {"optimizer": self.optimizer, "warmup-epochs": self.warmup_epochs, "ema": self.ema}
-        return identity | {name: str(value) for name, value in choices.items() if value not in ("adamw", 0, None)}
+        choices = {"optimizer": self.optimizer, "warmup-epochs": self.warmup_epochs, "ema": self.ema, "loss": self.loss}
+        return identity | {
+            name: str(value) for name, value in choices.items() if value not in ("adamw", 0, None, "mse")
+        }
 
 
 @dataclass
@@ -84,7 +88,7 @@ class TrainingState:
         loss_sum: Sum of the squared errors of the epoch so far, shape (models,), float64.
         best: Parameters of each model in its best epoch, shape (models, size).
         best_epochs: Best epoch of each model, counted from 1; 0 before the first one.
-        best_vals: Validation loss of that epoch, mean squared error of z-scores.
+        best_vals: Validation loss of that epoch, by the loss function of the training.
         epoch: Number of finished epochs.
         row: Number of rows used in the current epoch.
         seconds: Wall time of all attempts.

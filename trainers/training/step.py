@@ -11,22 +11,25 @@ import torch
 from torch import Tensor
 
 from .adamw import FlatAdamW
+from .losses import LOSSES, Loss
 
 
 class TrainingData(NamedTuple):
     """z-scores on the device of the training.
 
     Attributes:
-        train_inputs: Shape (n, 19).
+        train_inputs: Shape (n, features).
         train_targets: Shape (n,).
-        val_inputs: Shape (m, 19).
+        val_inputs: Shape (m, features).
         val_targets: Shape (m,).
+        val_reference: Reference of the target, shape (m,), float64; None: it has none.
     """
 
     train_inputs: Tensor
     train_targets: Tensor
     val_inputs: Tensor
     val_targets: Tensor
+    val_reference: Tensor | None = None
 
 
 MIN_SLICE_ROWS = 64
@@ -59,17 +62,21 @@ class TrainingStep:
         optimizer: Holds the parameters; also an attribute.
         batch_size: Largest number of rows of a step.
         slices: Largest number of slices per batch; also an attribute, limited by `batch_size`.
+        loss: Loss function.
 
     Attributes:
-        forward: Maps inputs (models, k, 19) to predictions (models, k).
+        forward: Maps inputs (models, k, features) to predictions (models, k).
         order: Order of the rows in this epoch, shape (models, n), int64.
         next_positions: Positions of the next batch in `order`, shape (batch_size,).
         loss_sum: Sum of the squared errors since it was last zeroed, shape (models,), float64.
     """
 
-    def __init__(self, data: TrainingData, optimizer: FlatAdamW, batch_size: int, slices: int = 1) -> None:
+    def __init__(
+        self, data: TrainingData, optimizer: FlatAdamW, batch_size: int, slices: int = 1, loss: Loss = LOSSES["mse"]
+    ) -> None:
         self.data = data
         self.optimizer = optimizer
+        self._loss = loss
         self.slices = _slice_count(batch_size, slices)
         self.forward: Callable[[Tensor], Tensor] = optimizer.weights.forward
         count, device = len(optimizer.weights.models), data.train_inputs.device
@@ -135,8 +142,8 @@ class TrainingStep:
         if predictions.ndim == 3:  # TabM trains each member on its own error
             targets = targets.unsqueeze(-1)
         residuals = predictions.detach() - targets
-        # Gradient of the mean squared error. Autograd would need ten kernels, each as slow on a CPU as this one.
-        grad_output = residuals * (2 / (batch_slice.rows * predictions[0, 0].numel()))
+        # Gradient of the mean loss. Autograd would need ten kernels, each as slow on a CPU as this one.
+        grad_output = self._loss.slope(residuals) * (1 / (batch_slice.rows * predictions[0, 0].numel()))
         self.optimizer.weights.backward_into(self._gradients[batch_slice.number], predictions, grad_output)
         squares = residuals.square()
         squares = squares.mean(dim=2) if squares.ndim == 3 else squares

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from ..data.prepared import PreparedData, load_prepared
@@ -90,11 +91,11 @@ def train(job: TrainingJob, settings: TrainingConfig, stop: StopRequest, startup
         data = to_device(prepared, device, rows=TESTING_ROWS if job.testing else None)
         startup.record("data")
         training = Trainer(
-            build_models(job.name, settings, device),
+            build_models(job.name, settings, device, prepared.train_inputs.shape[1]),
             data,
             settings,
             stop=stop,
-            physical=PhysicalMse.of(prepared.scaling, prepared.target),
+            physical=PhysicalMse.of(prepared.scaling, prepared.target, data.val_reference),
         )
         if is_compile_worthwhile(job, settings, data):
             training.step.compile()
@@ -147,8 +148,8 @@ def log_startup(startup: StartupTimer) -> None:
     LOGGER.info("First step after %s", startup)
 
 
-def build_models(name: str, settings: TrainingConfig, device: torch.device) -> list[nn.Module]:
-    """Build the models, each initialised with its own seed.
+def build_models(name: str, settings: TrainingConfig, device: torch.device, features: int = 19) -> list[nn.Module]:
+    """Build the models for `features` inputs, each initialised with its own seed.
 
     Raises:
         OptionError: Several models of this kind cannot be trained together.
@@ -158,7 +159,7 @@ def build_models(name: str, settings: TrainingConfig, device: torch.device) -> l
     models = []
     for seed in range(settings.seed, settings.seed + settings.ensemble):
         torch.manual_seed(seed)
-        models.append(RECIPES[name].build().to(device))
+        models.append(RECIPES[name].build(features).to(device))
     return models
 
 
@@ -194,7 +195,9 @@ def one_line_memory_errors() -> Iterator[None]:
 
 def to_device(prepared: PreparedData, device: torch.device, *, rows: int | None) -> TrainingData:
     """Copy the first `rows` training and validation rows (None: all) to the device."""
-    return TrainingData(*(torch.from_numpy(np.array(array[:rows])).to(device) for array in prepared[:4]))
+    references = [] if prepared.val_reference is None else [prepared.val_reference]
+    arrays: list[NDArray[Any]] = [*prepared[:4], *references]
+    return TrainingData(*(torch.from_numpy(np.array(array[:rows])).to(device) for array in arrays))
 
 
 def identity(job: TrainingJob, settings: TrainingConfig, prepared: PreparedData, data: TrainingData) -> dict[str, Any]:

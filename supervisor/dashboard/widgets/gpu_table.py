@@ -66,7 +66,7 @@ class GpuTable(VerticalScroll):
         lines = gpu_lines(self._snapshot, width, now, self._samples)
         if len(lines) > self.size.height and not self.screen.has_class("zoom-gpus"):
             lines = gpu_lines(self._snapshot, width, now, None)
-        elif spare := (self.size.height - len(lines)) // max(1, len(self._snapshot.gpus)):
+        elif (spare := (self.size.height - len(lines)) // max(1, len(self._snapshot.gpus))) > 0:
             lines = gpu_lines(self._snapshot, width, now, self._samples, rows=min(MAX_ROWS, 1 + spare))
         if lines != self._lines:
             self._lines = lines

@@ -56,6 +56,14 @@ def test_three_slots_are_counted() -> None:
     assert lines_for(gpu(0), gpu(1), gpu(2), requested="2,0,1")[-1] == "✓ Parallel training on 3 GPUs is possible!"
 
 
+def test_slots_of_the_cpu_are_counted() -> None:
+    reading = GpuReading(gpus=(), error="no driver: install it", taken_at=0)
+    lines = report(reading, select_slots(reading, SlotRequest(cpu_slots=2)), RUNS)
+    assert "  transformer_tabular  CPU slot 1" in lines
+    assert "  scan                 any of CPU slot 0, CPU slot 1" in lines
+    assert lines[-1] == "✓ 2 runs at a time on the CPU are possible!"
+
+
 def test_no_gpu_is_no_table() -> None:
     lines = lines_for(error="no driver: install it")
     assert lines[:2] == ["GPUs:", "  none seen"]
@@ -67,4 +75,4 @@ def test_no_gpu_is_no_table() -> None:
 
 def test_unseen_and_unknown_processes_differ_from_none() -> None:
     lines = lines_for(gpu(0, memory_used_mib=9000), gpu(1, processes=None), gpu(2))
-    assert [line.split("%")[1].strip() for line in lines[2:5]] == ["unseen process", "unknown", "none"]
+    assert [line.split("%")[1].strip() for line in lines[2:5]] == ["a hidden process", "unknown", "none"]

@@ -75,6 +75,7 @@ def test_options_reach_the_runs_they_concern(logs: Path) -> None:
         testing=True,
         n_datasets=2,
         n_samples=100,
+        calibration=0.1,
         threads=3,
         tensorboard=True,
         target="cls",
@@ -83,10 +84,11 @@ def test_options_reach_the_runs_they_concern(logs: Path) -> None:
         neutralino_lsp=True,
         tree="points",
         branches=("in_*", "At=A_t"),
+        require=("SP_m_h > 0",),
     )
     assert command_of(folder, "prepare").endswith(
-        "--target cls --target-below 1.5 --y-transform log --neutralino-lsp --tree points --branches in_* "
-        "--branches At=A_t --n-datasets 2 --n-samples 100 --seed 1 --testing"
+        "--target cls --target-below 1.5 --y-transform log --neutralino-lsp --require SP_m_h > 0 --tree points "
+        "--branches in_* --branches At=A_t --n-datasets 2 --n-samples 100 --calibration 0.1 --seed 1 --testing"
     )
     for run in ("transformer", "transformer_tabular", "mlp"):
         assert command_of(folder, run).endswith(

@@ -25,14 +25,20 @@ def _end(simulation: Simulation, **ending: object) -> None:
     simulation.settle()
 
 
-@pytest.mark.parametrize("ending", [{"signal": 11}, {"signal": 9}, {"exit_code": 75}])
-def test_a_crash_is_retried_after_a_delay_and_nobody_is_blocked_meanwhile(ending: dict[str, int]) -> None:
+@pytest.mark.parametrize("ending", [{"signal": 11}, {"signal": 9}, {"exit_code": 75}, {}, {"unseen": "never started"}])
+def test_a_crash_is_retried_after_a_delay_and_nobody_is_blocked_meanwhile(ending: dict[str, object]) -> None:
     simulation = _simulation()
     _end(simulation, **ending)
     assert simulation.states() == {"train": RunState.QUEUED, "after": RunState.WAITING}
     assert decide(simulation.plan, simulation.state, now=simulation.clock) == []
     (start,) = decide(simulation.plan, simulation.state, now=simulation.clock + 10)
     assert isinstance(start, StartAttempt) and start.run == "train" and not start.fresh
+
+
+def test_a_command_that_cannot_be_started_is_no_crash() -> None:
+    simulation = _simulation()
+    _end(simulation, exit_code=127, error="cannot start train: No such file or directory")
+    assert simulation.states()["train"] is RunState.FAILED and simulation.state.finished
 
 
 def test_an_exit_code_that_the_plan_does_not_list_is_no_crash() -> None:

@@ -496,7 +496,7 @@ SUMMED_UP = Plan(
     runs={
         "a": RunPlan(command=("true",)),
         "b": RunPlan(command=("true",), after=("a",)),
-        "report": RunPlan(command=("true",), after_end=("a", "b"), slot="none"),
+        "report": RunPlan(command=("true",), after_end=("a", "b"), rerun=True, slot="none"),
     }
 )
 
@@ -519,6 +519,16 @@ def test_a_report_runs_again_after_what_it_sums_up_has_run_again() -> None:
     assert simulation.states() == {"a": RunState.SUCCEEDED, "b": RunState.RUNNING, "report": RunState.WAITING}
     simulation.run_to_the_end()
     assert simulation.started == ["a@CPU", "b@CPU", "report@none", "b@CPU", "report@none"]
+
+
+def test_a_run_without_rerun_keeps_its_result_when_what_it_waited_for_starts_again() -> None:
+    runs = {"a": RunPlan(command=("true",)), "long": RunPlan(command=("true",), after_end=("a",))}
+    simulation = Simulation(Plan(runs=runs), CPU)
+    simulation.run_to_the_end(long="fails")
+    simulation.send(Restart(run="a"))
+    simulation.run_to_the_end()
+    assert simulation.started == ["a@CPU", "long@CPU", "a@CPU"]
+    assert simulation.states() == {"a": RunState.SUCCEEDED, "long": RunState.FAILED}
 
 
 def test_a_report_that_a_user_stopped_does_not_start_again_by_itself() -> None:
@@ -559,6 +569,7 @@ def random_plans(draw: st.DrawFn) -> Plan:
             command=("true",),
             after=tuple(after),
             after_end=tuple(after_end),
+            rerun=draw(st.booleans()) and bool(after_end),
             slot=slot,  # type: ignore[arg-type]
             fresh_args=fresh,
             retries=draw(st.sampled_from([0, 0, 1, 2])),
@@ -597,7 +608,8 @@ def check_rest(simulation: Simulation) -> None:
             assert {states[root] for root in roots} <= ENDED_BADLY - {RunState.BLOCKED}
     for name, run in simulation.state.runs.items():
         others = [simulation.state.runs[dependency].last for dependency in simulation.plan.runs[name].after_end]
-        if run.last is not None and not run.stopped_by_user and states[name] is not RunState.BLOCKED:
+        is_rerun = simulation.plan.runs[name].rerun
+        if is_rerun and run.last is not None and not run.stopped_by_user and states[name] is not RunState.BLOCKED:
             assert all(other is None or other.order < run.last.order for other in others)
     assert replay(simulation.plan, simulation.events) == simulation.state
     assert decide(simulation.plan, simulation.state, now=0.0) == []

@@ -229,6 +229,22 @@ def test_none_means_the_cpu(requested: str) -> None:
     assert selection.reason == "--gpus none asks for the CPU"
 
 
+def test_several_cpu_slots_are_taken_where_they_are_asked_for_even_beside_free_gpus() -> None:
+    selection = select(idle(2), cpu_slots=3)
+    assert [(slot.index, slot.gpu_index, slot.name) for slot in selection.slots] == [
+        (0, None, "CPU slot 0"),
+        (1, None, "CPU slot 1"),
+        (2, None, "CPU slot 2"),
+    ]
+    assert (selection.mode, selection.reason, selection.notes) == ("parallel", "", ())
+
+
+def test_one_cpu_slot_is_one_run_at_a_time() -> None:
+    selection = select(idle(2), cpu_slots=1, requested="none")
+    assert [slot.name for slot in selection.slots] == ["CPU"]
+    assert (selection.mode, selection.reason) == ("sequential", "--cpu-slots 1 asks for one run at a time")
+
+
 def test_indices_count_within_the_inherited_variable() -> None:
     assert chosen(idle(4), "0,1", inherited="3,2") == [3, 2]
     assert refusal(idle(4), "2", inherited="3,2") == (

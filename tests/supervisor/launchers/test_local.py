@@ -1,5 +1,6 @@
 """Attempts as an engine sees them: started, stopped, adopted by another engine, orphaned."""
 
+import contextlib
 import json
 import os
 import signal
@@ -13,7 +14,6 @@ from pmssm.supervisor.launchers.attempt_files import ATTEMPT_VARIABLE, read_iden
 from pmssm.supervisor.launchers.base import NeverStarted
 from pmssm.supervisor.launchers.local_attempt import LocalAttempt
 from pmssm.supervisor.launchers.process_identity import ProcessIdentity, find_by_environment
-from pmssm.supervisor.launchers.shim import NOT_STARTED
 from pmssm.supervisor.launchers.shim_pool import ShimPool
 from pmssm.supervisor.session.events import Exit
 from support.shim_attempts import (
@@ -135,13 +135,47 @@ def test_sending_to_an_attempt_that_has_ended_does_nothing(place: Workplace) -> 
     assert attempt.outcome().exit_code == 4
 
 
-def test_an_attempt_whose_shim_cannot_run_failed_and_names_its_log(
+def test_an_attempt_whose_shims_cannot_run_is_lost_and_names_their_log(
     place: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    outcome = place.attempt(place.spec("exit 0")).outcome()
-    assert outcome.exit_code == NOT_STARTED
-    assert outcome.error == f"its shim ended before it could start the command; see {place.folder}/shim.log"
+    before = open_descriptors()
+    attempt = place.attempt(place.spec("exit 0"))
+    outcome = attempt.outcome()
+    assert (outcome.exit_code, outcome.signal, outcome.error) == (None, None, None)
+    reason = "its shim ended before it could start the command"
+    assert outcome.unseen == f"never started: {reason}; see {place.folder}/shim.log"
+    expected = [f"{reason}; starting another (try {number} of 4)" for number in (2, 3, 4)]
+    assert attempt.local.take_messages() == expected
+    assert len(open_descriptors()) == len(before) + 1  # the test's own pidfd
+
+
+def test_a_command_starts_under_another_shim_where_one_was_killed_too_early(place: Workplace) -> None:
+    for number in range(10):
+        here = Workplace(place.path / str(number))
+        here.path.mkdir()
+        local, ready = LocalAttempt.start(here.folder, here.spec("echo started; exit 5"), ShimPool())
+        assert local._child is not None
+        os.kill(local._child, signal.SIGKILL)  # the interpreter has hardly started
+        try:
+            outcome = outcome_of(local)
+            if outcome.exit_code is None:  # it had claimed the attempt: nobody knows whether the command ran
+                continue
+            assert outcome.exit_code == 5
+            assert here.log_lines() == [HEADER.strip(), "started"]
+            assert "starting another (try 2 of 4)" in " ".join(local.take_messages())
+        finally:
+            os.close(ready)
+            here.end()
+
+
+def test_a_stop_before_another_shim_is_started_is_obeyed(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    attempt = place.attempt(place.spec("exit 0"))
+    wait_until(lambda: poll(attempt.local) is None and attempt.local.descriptor < 0)
+    attempt.local.request_stop("stop", 60)
+    outcome = attempt.outcome()
+    assert (outcome.error, outcome.stop) == ("stopped before it started", "stop")
 
 
 def test_a_start_that_is_impossible_is_an_error_and_costs_no_descriptor(
@@ -257,6 +291,37 @@ def test_a_second_stop_does_not_begin_the_grace_anew(place: Workplace) -> None:
     assert place.note("told") == "told"
 
 
+ONCE = "trap '[ -s $here/told ] && exit 1; echo told > $here/told' TERM; until [ -e $here/go ]; do sleep 0.05; done"
+
+
+def test_a_stop_that_the_shim_has_begun_goes_on_without_a_second_sigterm(place: Workplace) -> None:
+    attempt = place.attempt(place.spec(f"echo $$ > $here/pid; {ONCE}; echo saved", grace_s=3600))
+    place.pid("pid")
+    attempt.local.request_stop("stop", 3600)
+    place.note("told")
+    wait_until((place.folder / "stop.json").exists)
+    attempt.kill_shim()
+    assert poll(attempt.local) is None
+    again = LocalAttempt.adopt(place.folder)  # by another engine, which repeats the request
+    again.request_stop("stop", 3600)
+    assert poll(again) is None
+    (place.path / "go").touch()
+    attempt.outcome()
+    outcome_of(again)
+    assert place.log_lines()[-1] == "saved"
+
+
+def test_the_grace_of_a_stop_is_not_begun_anew_when_the_shim_is_killed(place: Workplace) -> None:
+    attempt = place.attempt(place.spec(STUBBORN, grace_s=0.5))
+    place.pid("pid")
+    attempt.local.request_stop("stop", 3600)  # the shim has its own grace from spec.json
+    place.note("told")
+    wait_until((place.folder / "stop.json").exists)
+    attempt.kill_shim()
+    attempt.outcome()
+    assert place.note("told") == "told"
+
+
 def test_daemons_of_a_dead_shim_are_found_by_their_environment(place: Workplace) -> None:
     script = f"setsid sh -c 'echo $$ > $here/daemon; exec sleep 600' & until [ -s $here/daemon ]; do :; done; {GENTLE}"
     attempt = place.attempt(place.spec(script))
@@ -268,6 +333,68 @@ def test_daemons_of_a_dead_shim_are_found_by_their_environment(place: Workplace)
     attempt.local.request_stop("stop", 60)
     attempt.outcome()
     assert not is_alive(daemon)
+
+
+HIDDEN = "env -i setsid sh -c 'echo $$ > {here}/daemon; exec sleep 600'"  # neither variable nor session remains
+
+
+@contextlib.contextmanager
+def ended(pid: int) -> Iterator[None]:
+    """End a process that the attempt's own means may have missed."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_a_hidden_child_of_a_command_without_shim_is_found_below_it(place: Workplace) -> None:
+    attempt = place.attempt(place.spec(f"{HIDDEN.format(here=place.path)} & {LOOP}"))
+    pid, daemon = place.pid("pid"), place.pid("daemon")
+    with ended(daemon):
+        attempt.kill_shim()
+        assert poll(attempt.local) is None
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not is_alive(pid))
+        assert poll(attempt.local) is None, "its hidden child is alive"
+        attempt.local.request_stop("stop", 60)
+        attempt.outcome()
+        assert not is_alive(daemon)
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_a_hidden_daemon_that_was_seen_once_is_known_without_its_shim(place: Workplace, is_restarted: bool) -> None:
+    attempt = place.attempt(place.spec(f"({HIDDEN.format(here=place.path)} &); {LOOP}"))
+    pid, daemon = place.pid("pid"), place.pid("daemon")
+    with ended(daemon), bystander() as other:
+        wait_until(lambda: poll(attempt.local) is None and attempt.local.started)
+        found = attempt.local.find_processes()
+        assert {pid, daemon} <= found and not {other.pid, os.getpid(), attempt.shim_pid} & found
+        attempt.kill_shim()
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not is_alive(pid))
+        local = LocalAttempt.adopt(place.folder) if is_restarted else attempt.local
+        assert poll(local) is None
+        assert local.find_processes() == {daemon}
+        local.request_stop("stop", 60)
+        outcome_of(local)
+        assert not is_alive(daemon)
+
+
+def test_a_recorded_pid_that_went_to_a_stranger_is_left_alone(place: Workplace) -> None:
+    attempt = place.attempt(place.spec(LOOP))
+    pid = place.pid("pid")
+    with bystander() as other:
+        identity = ProcessIdentity.of(other.pid)
+        assert identity is not None
+        earlier = identity.model_copy(update={"start_ticks": identity.start_ticks - 1}).model_dump()
+        (place.folder / "processes.json").write_text(json.dumps({"processes": [earlier]}))
+        attempt.kill_shim()
+        local = LocalAttempt.adopt(place.folder)
+        found = local.find_processes()
+        assert pid in found and other.pid not in found
+        local.request_stop("kill", 0)
+        outcome_of(local)
 
 
 def test_an_attempt_that_lost_its_shim_and_all_else_is_lost(place: Workplace) -> None:

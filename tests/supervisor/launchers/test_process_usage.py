@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pmssm.supervisor.launchers import process_usage
+from pmssm.supervisor.launchers import process_tree
+from pmssm.supervisor.launchers.process_tree import list_tree
 from pmssm.supervisor.launchers.process_usage import UsageMeter
 from support.waiting import wait_until
 
@@ -33,11 +34,11 @@ def family() -> Iterator[int]:
 
 
 def _members(root: int) -> frozenset[int]:
-    return UsageMeter().measure({"run": root})["run"].pids
+    return UsageMeter().measure({"run": list_tree(root)})["run"].pids
 
 
 def test_the_whole_tree_counts(family: int) -> None:
-    measured = UsageMeter().measure({"run": family})["run"]
+    measured = UsageMeter().measure({"run": list_tree(family)})["run"]
     assert family in measured.pids and len(measured.pids) == 4
     assert measured.memory_mib > 10
     assert measured.cpu_percent is None
@@ -47,16 +48,16 @@ def test_without_the_kernels_list_of_children_all_processes_are_examined(
     family: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listed = _members(family)
-    monkeypatch.setattr(process_usage, "KERNEL_LISTS_CHILDREN", False)
+    monkeypatch.setattr(process_tree, "KERNEL_LISTS_CHILDREN", False)
     assert _members(family) == listed
 
 
 def test_cpu_usage_is_averaged_since_the_previous_measurement() -> None:
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
         meter = UsageMeter()
-        meter.measure({"run": process.pid})
+        meter.measure({"run": list_tree(process.pid)})
         wait_until(lambda: _cpu_ticks(process.pid) > 20, what="the process to compute")
-        cpu = meter.measure({"run": process.pid})["run"].cpu_percent
+        cpu = meter.measure({"run": list_tree(process.pid)})["run"].cpu_percent
         process.kill()
     assert cpu is not None and cpu > 0
 
@@ -68,5 +69,5 @@ def _cpu_ticks(pid: int) -> int:
 def test_a_process_that_has_ended_uses_nothing() -> None:
     with subprocess.Popen(["true"]) as process:
         process.wait()
-    measured = UsageMeter().measure({"run": process.pid})["run"]
+    measured = UsageMeter().measure({"run": list_tree(process.pid)})["run"]
     assert measured.memory_mib == 0

@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -308,17 +309,71 @@ def test_a_leftover_that_ignores_sigterm_is_killed(place: Workplace) -> None:
     assert not is_alive(place.pid("pid"))
 
 
-def test_a_daemon_of_a_stopped_command_does_not_wait_out_a_long_grace(place: Workplace) -> None:
+def test_a_daemon_of_a_stopped_command_that_ignores_sigterm_is_killed_after_the_grace(place: Workplace) -> None:
     daemon = (
         f"setsid sh -c {shlex.quote(STUBBORN)} & until [ -s $here/pid ]; do :; done; echo > $here/up; exec sleep 600"
     )
-    shim = place.shim(place.spec(daemon, grace_s=3600))
+    shim = place.shim(place.spec(daemon, grace_s=1.0))
     wait_until((place.path / "up").exists)
     shim.send(signal.SIGTERM)
     record = shim.exit()
     assert (record["signal"], record["stop"]) == (signal.SIGTERM, "stop")
     assert record["leftovers"] >= 1
     assert not is_alive(place.pid("pid"))
+
+
+# Waits 6 s with its checkpoint, longer than what is left behind may; a second SIGTERM would make it give up.
+TRAINER = """
+import os, signal, time
+told = []
+signal.signal(signal.SIGTERM, lambda *_: os._exit(1) if told else told.append(print("SIGTERM", flush=True)))
+open(os.environ["here"] + "/pid", "w").write(f"{os.getpid()}\\n")
+while not told: time.sleep(0.02)
+time.sleep(6)
+print("checkpoint written", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    "wrapper",
+    [
+        "{python}; echo not reached",
+        "{python} & wait",
+        "({python}; :); :",
+        "setsid --wait {python}; :",
+        "trap : TERM; {python}; exit 3",
+        "sh -c {python_quoted}; :",
+    ],
+)
+def test_a_program_below_a_wrapper_gets_one_sigterm_and_the_whole_grace(place: Workplace, wrapper: str) -> None:
+    (place.path / "trainer.py").write_text(TRAINER)
+    python = f"{sys.executable} $here/trainer.py"
+    shim = place.shim(place.spec(wrapper.format(python=python, python_quoted=shlex.quote(f"{python}; :"))))
+    place.pid("pid")
+    shim.send(signal.SIGTERM)
+    record = shim.exit()
+    assert record["stop"] == "stop"
+    assert place.log_lines()[1:] in (["SIGTERM", "checkpoint written"], ["SIGTERM", "checkpoint written", "Terminated"])
+    assert not is_alive(place.pid("pid"))
+
+
+def test_a_program_that_ended_well_after_a_stop_is_no_leftover(place: Workplace) -> None:
+    script = f"trap 'sleep 0.3; exit' TERM; {LOOP}"
+    shim = place.shim(place.spec(f"sh -c {shlex.quote(script)}; :"))
+    place.pid("pid")
+    shim.send(signal.SIGTERM)
+    record = shim.exit()
+    assert (record["signal"], record["leftovers"]) == (signal.SIGTERM, 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU])
+def test_a_warning_of_a_batch_system_is_a_gentle_stop(place: Workplace, number: signal.Signals) -> None:
+    shim = place.shim(place.spec(f"trap 'echo checkpoint; exit 143' TERM; {LOOP}"))
+    place.pid("pid")
+    shim.send(number)
+    record = shim.exit()
+    assert (record["exit_code"], record["stop"]) == (143, "stop")
+    assert place.log_lines()[-1] == "checkpoint"
 
 
 def test_a_kill_reaches_daemons_too(place: Workplace) -> None:
@@ -411,8 +466,8 @@ def test_however_full_the_disk_a_command_is_either_started_and_recorded_or_not_s
         assert (tmp_path / "starts").read_text() == "started\n"
         assert outcome.exit_code == 9
     else:
-        assert outcome.exit_code == NOT_STARTED
-        assert outcome.error
+        assert outcome.exit_code in (None, NOT_STARTED)
+        assert outcome.error or outcome.unseen
 
 
 def test_some_amount_of_room_starts_the_command_without_room_for_its_pid(tiny_disk: Path, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from pmssm.supervisor.launchers.local_attempt import LocalAttempt
-from pmssm.supervisor.launchers.shim import NOT_STARTED
 from pmssm.supervisor.launchers.shim_pool import IdleShim, ShimPool
 from support.shim_attempts import Workplace, outcome_of
 from support.waiting import wait_until
@@ -64,7 +63,7 @@ def test_a_folder_with_a_newline_and_odd_bytes_in_its_name_reaches_the_shim(shim
     assert _ending(attempt) == 0
 
 
-def test_a_shim_that_has_ended_before_it_gets_its_folder_is_an_attempt_that_failed_to_start(
+def test_shims_that_have_ended_before_they_get_their_folder_make_a_lost_attempt(
     shims: ShimPool, place: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assign = IdleShim.assign
@@ -77,4 +76,5 @@ def test_a_shim_that_has_ended_before_it_gets_its_folder_is_an_attempt_that_fail
     monkeypatch.setattr(sys, "executable", "/bin/false")
     attempt, ready = LocalAttempt.start(place.folder, place.spec("exit 0"), shims)
     os.close(ready)
-    assert _ending(attempt) == NOT_STARTED
+    outcome = outcome_of(attempt)
+    assert outcome.exit_code is None and str(outcome.unseen).startswith("never started")

@@ -3,6 +3,10 @@
 import os
 from pathlib import Path
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pmssm.supervisor.logs import log_file
 from pmssm.supervisor.logs.log_file import LogFile
 
 
@@ -44,3 +48,17 @@ def test_lines_start_where_they_are_written(tmp_path: Path) -> None:
     assert [log.next_line_start(offset) for offset in (0, 1, 4, 5, 8)] == [0, 4, 4, 8, 8]
     assert log.lines_before(8, 5) == (4, b"two\n")
     assert log.lines_after(0, 5) == b"one\n"
+
+
+@given(text=st.text("a\n", max_size=40), count=st.integers(1, 12), step=st.integers(1, 9))
+def test_the_last_lines_start_where_they_are_written(
+    text: str, count: int, step: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "last_lines.log"
+    path.write_text(text)
+    complete = text[: text.rfind("\n") + 1].splitlines(keepends=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(log_file, "_LARGE_STEP", step)
+        start = LogFile(path).last_lines_start(count)
+    assert start == sum(map(len, complete[:-count]))
+    assert LogFile(path.with_name("absent")).last_lines_start(count) == 0

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pmssm.supervisor.plan.errors import PlanError
 from pmssm.supervisor.plan.loader import dump_plan, load_plan, parse_plan
 from pmssm.supervisor.plan.matrix import MAX_RUNS
-from pmssm.supervisor.plan.schema import Plan
+from pmssm.supervisor.plan.schema import Plan, RunPlan
 
 SWEEP = Path(__file__).parents[3] / "examples" / "plans" / "sweep.toml"
 
@@ -55,6 +55,19 @@ def test_the_values_go_where_their_placeholders_stand_and_nothing_else_is_touche
     assert run.command == ("fit", "--seed", "2", "{{seed}}", "{output}")
     assert run.env == {"RATE": "0.0001"}
     assert (run.fresh_args, run.cwd, run.slot, run.after) == (("--fresh=2",), "0.0001", 1, ("first",))
+
+
+def test_a_boolean_becomes_the_text_that_toml_has_for_it() -> None:
+    plan = expanded('[runs.fit]\ncommand = ["fit", "--fast={fast}"]\nmatrix.fast = [true, false]\n')
+    assert {name: run.command for name, run in plan.runs.items()} == {
+        "fit-fast-true": ("fit", "--fast=true"),
+        "fit-fast-false": ("fit", "--fast=false"),
+    }
+    assert parse_plan(dump_plan(plan), "plan.toml") == plan
+
+
+def test_the_description_of_the_key_names_the_most_runs() -> None:
+    assert f"at most {MAX_RUNS}" in str(RunPlan.model_fields["matrix"].description)
 
 
 def test_a_run_that_waits_for_a_matrix_waits_for_all_its_runs() -> None:

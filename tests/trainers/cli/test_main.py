@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from pmssm.trainers.cli.main import commands
-from pmssm.trainers.cli.train_commands import make_command
+from pmssm.trainers.cli.train_commands import OPTION_GROUPS, make_command
 from pmssm.trainers.data.prepared import load_prepared
 from pmssm.trainers.data.reading import FORMATS
 from pmssm.trainers.data.targets import TARGETS
@@ -227,6 +228,17 @@ def test_a_nan_loss_ends_with_exit_1_and_one_line(prepared: Path, tmp_path: Path
     assert not (tmp_path / "result.json").exists()
 
 
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT, signal.SIGXCPU])
+def test_the_warning_of_a_batch_system_ends_with_a_checkpoint_and_128_plus_n(
+    number: signal.Signals, prepared: Path, tmp_path: Path, start_cli: Start
+) -> None:
+    name = next(iter(SETTINGS))
+    arguments = (name, "--data", prepared, "--threads", 1, *SETTINGS[name], "--output", tmp_path, "--epochs", 2000)
+    status, output = interrupt(start_cli, arguments, number, "Epoch 0001")
+    assert status == 128 + number, output
+    assert f"Stopped by {number.name}" in output and "Checkpoint saved at epoch" in output
+
+
 def test_sigint_ends_with_130_and_a_second_trainer_is_kept_out(
     prepared: Path, tmp_path: Path, cli: Run, start_cli: Start
 ) -> None:
@@ -309,6 +321,15 @@ def test_each_recipe_has_a_command_with_its_learning_rate_and_what_a_resume_need
         assert schedule in help_text
 
 
+def test_the_help_of_a_training_groups_each_option_once() -> None:
+    command = commands.commands["mlp"]
+    names = [str(param.name) for param in command.params]
+    assert sorted(name for group in OPTION_GROUPS.values() for name in group) == sorted(names)
+    help_text = CliRunner().invoke(commands, ["mlp", "--help"]).output
+    assert re.findall(r"^(\w+):$", help_text, re.MULTILINE) == [*OPTION_GROUPS, "Options"]
+    assert all(help_text.count(f"\n  {param.opts[0]} ") == 1 for param in command.params)
+
+
 def test_a_recipe_alone_makes_a_command() -> None:
     recipe = Recipe("mlp:PMSSMFeedForward", "a model of tomorrow", 0.5, 0.0, cosine=True, clip_norm=None)
     assert "Train a model of tomorrow." in CliRunner().invoke(make_command("tomorrow", recipe), ["--help"]).output
@@ -320,3 +341,20 @@ def test_the_help_of_prepare_names_every_format_and_target() -> None:
         assert each.name in help_text
     for target in TARGETS.values():
         assert target.branch in help_text
+
+
+def test_output_goes_through_any_encoding_and_into_closed_streams(csv_file: Write, tmp_path: Path) -> None:
+    points = csv_file(tmp_path / "points.csv")
+    command = f"{sys.executable} -m pmssm.trainers check --data {points}"
+    for encoding in ("ascii", "latin-1", "utf-8"):
+        done = subprocess.run(
+            ["sh", "-c", command], env={**os.environ, "PYTHONIOENCODING": encoding}, capture_output=True, check=True
+        )
+        assert "Constant in the training part" in done.stdout.decode(encoding)
+        assert done.stderr == b""
+    assert subprocess.run(["sh", "-c", f"{command} <&- >&- 2>&-"], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["--help", *commands.commands])
+def test_help_is_ascii(name: str) -> None:
+    assert CliRunner().invoke(commands, [name, "--help"]).output.isascii()

@@ -6,8 +6,12 @@ import csv
 import io
 import math
 import re
+import shlex
+import subprocess
 import sys
 import tempfile
+import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,6 +90,71 @@ def test_line_ends_of_any_system_blank_lines_and_padded_cells_are_read(tmp_path:
     assert read(tmp_path / "scan.csv").tolist() == [[0.5] * 20] * 2
 
 
+@pytest.mark.parametrize("blank", ["", " ", "\t", " \t  "])
+def test_lines_of_blanks_are_no_rows_and_count_neither_for_the_limit(tmp_path: Path, blank: str) -> None:
+    (tmp_path / "scan.csv").write_text("\n".join([blank, NAMES, blank, ROW, blank, ROW, ROW[:-1] + "7", blank]))
+    assert len(read(tmp_path / "scan.csv")) == 3
+    chunks = list(read_chunks(tmp_path / "scan.csv", ScanSelection().columns(), limit=2))
+    assert sum(map(len, chunks)) == 2
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [(f"{left}{word}{right}", value)
+     for left, right in [("", ""), (" ", " "), ("\t", "\t "), ('" ', ' "')]
+     for word, value in [("nan", math.nan), ("-NaN", math.nan), ("NAN(ind)", math.nan), ("NA", math.nan),
+                         ("null", math.nan), ("inf", math.inf), ("-Inf", -math.inf), ("+Infinity", math.inf),
+                         ("-1.#INF", -math.inf), ("1.#QNAN", math.nan), ("-2.5e3", -2500.0)]],
+)  # fmt: skip
+def test_cells_without_a_finite_number_are_read_with_and_without_blanks(
+    tmp_path: Path, cell: str, value: float
+) -> None:
+    (tmp_path / "scan.csv").write_text(f"{NAMES}\n{ROW.replace('0.5', cell, 1)}\n{ROW}\n")
+    np.testing.assert_array_equal(read(tmp_path / "scan.csv"), [[value, *[0.5] * 19], [0.5] * 20])
+
+
+def test_a_padded_nan_far_below_in_a_long_file_is_read_without_a_warning(tmp_path: Path) -> None:
+    lines = [NAMES, *[ROW] * 70_000, ROW.replace("0.5", " nan ", 1)]
+    (tmp_path / "scan.csv").write_text("\n".join(lines))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        numbers = read(tmp_path / "scan.csv")
+    assert math.isnan(numbers[-1, 0]) and np.isnan(numbers).sum() == 1 and len(numbers) == 70_001
+
+
+def test_a_table_of_numpy_savetxt_is_read_with_its_names(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    expected = np.column_stack(list(columns().values()))
+    np.savetxt(tmp_path / "scan.csv", expected, delimiter=",", header=f"scan of May, all points\n{NAMES}")
+    with caplog.at_level("INFO", "pmssm.trainers"):
+        np.testing.assert_allclose(read(tmp_path / "scan.csv"), expected, rtol=1e-15)
+    assert "scan.csv: the column names are taken from line 2, which starts with #" in caplog.text
+
+
+def test_remarks_above_the_header_are_passed_over_and_lines_keep_their_numbers(tmp_path: Path) -> None:
+    lines = ["# scan of May, by me", "", f"#{ROW}", NAMES, ROW, ROW]
+    (tmp_path / "scan.csv").write_text("\n".join(lines))
+    assert read(tmp_path / "scan.csv").tolist() == [[0.5] * 20] * 2
+    (tmp_path / "scan.csv").write_text("\n".join([*lines, "1,2"]))
+    with pytest.raises(DataError, match="line 7 has 2 cells"):
+        read(tmp_path / "scan.csv")
+
+
+@pytest.mark.parametrize("name", ["my At", "At*", "$(At)", "it's At", "At=1", "A" * 200 + "At", "-At"])
+def test_the_remedy_for_a_misspelt_column_works_as_a_shell_takes_it(tmp_path: Path, name: str) -> None:
+    (tmp_path / "scan.csv").write_text(f"{NAMES.replace('IN_At,', f'{name},')}\n{ROW}\n")
+    with pytest.raises(DataError) as caught:
+        read(tmp_path / "scan.csv", ScanSelection(branches=(f"At={name[:-1]}x",)))
+    taken = remedy(str(caught.value), "--branches")
+    assert taken == f"At={name}"
+    assert len(read(tmp_path / "scan.csv", ScanSelection(branches=(taken,)))) == 1
+
+
+def remedy(message: str, option: str) -> str:
+    """The value of the option that the message recommends, after a shell has taken it apart."""
+    words = shlex.split(message.rpartition(f"use {option} ")[2])
+    return words[0].rstrip(",")
+
+
 def with_names(spelling: Callable[[str], str]) -> dict[str, np.ndarray]:
     return {name if name == "MO_Omega" else spelling(name): array for name, array in columns().items()}
 
@@ -143,6 +212,55 @@ def test_a_tree_of_another_name_is_read_where_it_is_named(tmp_path: Path) -> Non
     assert len(read(path, ScanSelection(tree="points/all"))) == 40
 
 
+# What a file declares before it is read
+
+
+@pytest.mark.parametrize("write", [root, parquet, npz])
+def test_a_small_file_that_declares_gigabytes_is_refused_before_it_is_read(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pmssm.trainers.data.formats.common.MOST_UNQUESTIONED_BYTES", 1_000_000)
+    arrays = {name: np.ones(100_000) for name in COLUMNS}
+    path = tmp_path / "scan.npz"
+    if write is npz:
+        np.savez_compressed(path, **arrays)
+    else:
+        path = write(tmp_path, arrays) if write is root else write(tmp_path, **arrays)
+    with pytest.raises(DataError, match=r"declares 100,000 rows, 0 GB of numbers in a file of 0\.\d MB") as caught:
+        next(read_chunks(path, ScanSelection().columns()))
+    limit = int(str(caught.value).rpartition("--n-samples ")[2])
+    assert len(np.concatenate(list(read_chunks(path, ScanSelection().columns(), limit=limit)))) == limit
+
+
+def test_a_numpy_bomb_ends_check_at_once(tmp_path: Path, cli: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    rows, zeros = 10_000_000, bytes(8_000_000)
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (rows,)})
+    with zipfile.ZipFile(tmp_path / "scan.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name in COLUMNS:
+            with archive.open(f"{name}.npy", "w") as file:
+                file.write(header.getvalue())
+                for _ in range(8 * rows // len(zeros)):
+                    file.write(zeros)
+    done = cli("check", "--data", tmp_path / "scan.npz")
+    assert done.returncode == 2
+    assert "scan.npz: declares 10,000,000 rows, 2 GB of numbers in a file of 7.0 MB" in done.stderr
+    assert not done.stdout
+
+
+@pytest.mark.parametrize("rows", [41, 39, 2**60])
+def test_a_numpy_array_whose_header_tells_another_length_is_refused(rows: int, tmp_path: Path) -> None:
+    with zipfile.ZipFile(npz(tmp_path)) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    shape, other = (f"({count},), }}".encode().ljust(30) for count in (40, rows))
+    contents["IN_mA.npy"] = contents["IN_mA.npy"].replace(shape, other)
+    with zipfile.ZipFile(tmp_path / "scan.npz", "w") as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    with pytest.raises(DataError, match=rf"array 'IN_mA' is incomplete or damaged: it declares {rows:,} numbers"):
+        read(tmp_path / "scan.npz")
+
+
 # Whatever is in a file
 
 
@@ -191,7 +309,7 @@ def test_a_damaged_file_is_refused_in_one_line_or_gives_as_many_numbers(whole: P
 
 CELLS = ["1", "1.5", "-2.5e3", ".5", "5.", "+3", " 7 ", "-0", "1e400", "", "nan", "inf", "-inf", "NA", "1,5", "abc",
          "1_000", "0x10", "True", "１２", "9" * 25, str(2**53), str(2**53 + 1), "1e5", "1.0.0", "--1", "1 2",
-         "None"]  # fmt: skip
+         "None", " nan ", "inf ", "-1.#IND"]  # fmt: skip
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 rows_of_cells = st.lists(st.lists(st.sampled_from(CELLS), min_size=20, max_size=20), min_size=1, max_size=4)
 plain_rows = st.lists(st.lists(st.sampled_from(CELLS[:14]), min_size=20, max_size=20), min_size=1, max_size=4)
@@ -214,7 +332,7 @@ def test_every_number_that_is_read_from_csv_stands_there_in_digits(rows: list[li
             if math.isfinite(value):
                 assert NUMBER.fullmatch(cell) and float(cell) == value
             else:
-                assert cell in ("1e400", "", "nan", "inf", "-inf", "NA", "None")
+                assert cell.strip() in ("1e400", "", "nan", "inf", "-inf", "NA", "None", "-1.#IND")
 
 
 raw_cells = st.sampled_from(["1", "0.5", '"1"', '"', '1"', '"1', '""', '" 1', "\0", "a\tb", "", '"a,b"'])

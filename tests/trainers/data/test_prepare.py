@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,8 @@ from numpy.typing import NDArray
 from pmssm.trainers.data.columns import COLUMNS, PARAMETERS
 from pmssm.trainers.data.prepare import prepare
 from pmssm.trainers.data.prepared import ARRAYS, load_prepared
-from pmssm.trainers.data.scan import split
-from pmssm.trainers.data.scan_files import ScanSelection, find_files
+from pmssm.trainers.data.scan import CALIBRATION, TRAIN, VAL, split
+from pmssm.trainers.data.scan_files import ScanSelection, find_files, fingerprint
 from pmssm.trainers.errors import DataError, NotPreparedError
 
 Rows = NDArray[np.float64]
@@ -54,7 +56,7 @@ def test_rows_are_pruned_split_and_scaled_on_the_training_part(
     prepared = load_prepared(tmp_path / "out")
     assert list(prepared.meta["cuts"].values()) == [1, 2, 1, 1]
     assert prepared.meta["counts"] == {"read": 100, "usable": 95, "copies": 0, "train": 85, "val": 10}
-    is_val = split(95, 42)
+    is_val = split(95, 42) == VAL
     train, val = rows[5:][~is_val], rows[5:][is_val]
     varying = [i for i in range(20) if i != 4]
     mean, std = train.mean(axis=0), train.std(axis=0)
@@ -197,8 +199,39 @@ def test_trainers_refuse_a_folder_that_is_not_prepared(tmp_path: Path) -> None:
 
 
 def test_a_split_holds_a_tenth_and_depends_on_the_seed_alone() -> None:
-    assert split(1000, 42).sum() == 100
+    assert (split(1000, 42) == VAL).sum() == 100
     assert (split(1000, 42) == split(1000, 42)).all()
     assert (split(1000, 42) != split(1000, 43)).any()
-    assert split(2, 42).sum() == 1
+    assert (split(2, 42) == VAL).sum() == 1
     assert len(PARAMETERS) + 1 == len(COLUMNS) == 20
+
+
+def test_rows_for_calibration_are_set_aside_from_training_and_leave_validation_as_it_is() -> None:
+    plain, with_calibration = split(1000, 42), split(1000, 42, 0.2)
+    assert [int((with_calibration == part).sum()) for part in (TRAIN, VAL, CALIBRATION)] == [700, 100, 200]
+    assert ((plain == VAL) == (with_calibration == VAL)).all()
+    assert sorted(split(3, 1, 0.1).tolist()) == [TRAIN, VAL, CALIBRATION]
+
+
+def test_calibration_rows_are_prepared_and_their_absence_keeps_the_fingerprint(
+    tmp_path: Path, root_file: Write, make_rows: Make
+) -> None:
+    source = root_file(tmp_path / "scan.root", make_rows(100))
+    prepare(tmp_path / "data", patterns=[str(source)], selection=ScanSelection(calibration=0.2))
+    prepared = load_prepared(tmp_path / "data")
+    assert prepared.calibration_inputs is not None and prepared.calibration_targets is not None
+    assert (len(prepared.train_inputs), len(prepared.val_inputs), len(prepared.calibration_inputs)) == (70, 10, 20)
+    z = prepared.calibration_inputs[:, 10] * prepared.scaling.std[10] + prepared.scaling.mean[10]
+    learned = prepared.calibration_targets * prepared.scaling.std[-1] + prepared.scaling.mean[-1]
+    rows = make_rows(100)
+    nearest = np.abs(rows[:, 10][None] - z[:, None]).argmin(axis=1)
+    np.testing.assert_allclose(learned, rows[nearest, -1], rtol=1e-5)
+    prepare(tmp_path / "plain", patterns=[str(source)], selection=ScanSelection())
+    assert load_prepared(tmp_path / "plain").calibration_inputs is None
+    stat = source.stat()
+    choice = asdict(ScanSelection())
+    for name in ("calibration", "features", "require"):  # as before these options existed
+        del choice[name]
+    identity = {"format": 2, "files": [(str(source), stat.st_size, stat.st_mtime_ns)], "choice": choice}
+    expected = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    assert fingerprint([source], ScanSelection()) == expected

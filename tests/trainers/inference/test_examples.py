@@ -13,7 +13,9 @@ from pmssm.trainers.inference import Surrogate, load_surrogate
 EXAMPLE_MODEL = Path("logs/session_20260122_153100/mlp/model.pt")
 
 
-@pytest.mark.parametrize("function", [load_surrogate, Surrogate.__call__, Surrogate.mean_and_std])
+@pytest.mark.parametrize(
+    "function", [load_surrogate, Surrogate.__call__, Surrogate.mean_and_std, Surrogate.log_likelihood]
+)
 def test_the_example_in_the_docstring_runs(
     function: Callable[..., object], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

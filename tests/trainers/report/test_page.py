@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pmssm.trainers.data.targets import find_target
-from pmssm.trainers.report.page import HEADS, ranking, recommendation, seed_table
-from pmssm.trainers.report.plots import residuals, true_against_predicted
-from pmssm.trainers.report.scores import PointScores, is_significant, score
+from pmssm.trainers.evaluation.plots import true_against_predicted
+from pmssm.trainers.evaluation.scores import PointScores, is_significant, score
+from pmssm.trainers.evaluation.tables import HEADS
+from pmssm.trainers.report.page import ranking, recommendation, seed_table
+from pmssm.trainers.report.plots import residuals
 from pmssm.trainers.report.trainings import TrainedRun
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -63,7 +65,7 @@ def test_if_the_logarithm_was_learned_the_report_names_the_learned_quantity() ->
     note = ranking(runs, scores, HEADS, target)["note"]
     assert "ranking is by normalised MSE, of z-scores of ln(Ωh² / 0.12). The trainings minimised it" in note
     for picture in (
-        true_against_predicted(runs[0], true, target),
+        true_against_predicted(runs[0].name, true, true, target),
         residuals(runs[0], true, true[:, None], ["IN_mu"], target),
     ):
         assert picture.startswith(b"\x89PNG")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...errors import DataError
 from ..columns import Column
-from .common import Rows, abbreviate, find_columns, stack_columns
+from .common import Rows, abbreviate, check_declared_size, find_columns, stack_columns
 
 CHUNK_ROWS = 100_000
 
@@ -41,7 +41,8 @@ def read_parquet(path: Path, columns: Sequence[Column], _tree: str, limit: int |
             if not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
                 raise DataError(f"{path}: column '{name}' does not contain one number per row (it is "
                                 f"{abbreviate(str(kind))}); store one floating-point number per row")  # fmt: skip
-        remaining = file.metadata.num_rows if limit is None else limit
+        remaining = file.metadata.num_rows if limit is None else min(limit, file.metadata.num_rows)
+        check_declared_size(path, remaining, len(names))
         for batch in file.iter_batches(batch_size=CHUNK_ROWS, columns=list(dict.fromkeys(names.values()))):
             if remaining <= 0:
                 return

@@ -37,3 +37,16 @@ def test_every_gpu_shows_its_user_at_80_columns(engine: FakeEngine) -> None:
     lines = gpu_lines(engine.make_snapshot(), 41, NOW, None)
     assert [text_of([line]).split()[-1] for line in lines] == ["idle", "transformer", "transformer_…", "proc…"]
     assert len({text_of([line]).index("/40.0G") for line in lines}) == 1
+
+
+async def test_more_gpus_than_fit_into_the_zoomed_pane_do_not_end_the_dashboard(engine: FakeEngine) -> None:
+    gpus = tuple(Gpu(index=index, uuid=f"GPU-{index}", memory_total_mib=81559) for index in range(20))
+    engine.snapshot = engine.make_snapshot(gpus=gpus)
+    app = engine.app()
+    async with app.run_test(size=(80, 12)) as pilot:
+        await until_shown(pilot, "transformer")
+        await pilot.press("tab", "z")
+        await until_shown(pilot, "zoomed: gpus")
+        engine.publish(engine.make_snapshot(gpus=gpus, taken_at=NOW + 1))
+        await until(pilot, lambda: app.screen.has_class("zoom-gpus"))
+        app.panes.gpus.draw()

@@ -1,0 +1,116 @@
+"""Models with physics features and a ratio target: prepared once, computed again from the 19 parameters."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pmssm.trainers.data.columns import PARAMETERS
+from pmssm.trainers.data.model_inputs import ModelInputs
+from pmssm.trainers.data.prepared import load_prepared
+from pmssm.trainers.inference.export import export_model
+from pmssm.trainers.inference.model_file import load_surrogate, read_model
+from pmssm.trainers.physics import FEATURES
+from pmssm.trainers.physics.features import LOG_OMEGA, SPECTRUM_FEATURES
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory, cli: Run) -> Path:
+    """The embedded sample with all features and the ratio target."""
+    folder = tmp_path_factory.mktemp("physics") / "data"
+    done = cli("prepare", "--output", folder, "--testing", "--features", "physics", "--y-transform", "ratio")
+    assert done.returncode == 0, done.stderr
+    assert "41 features join the 19 parameters" in done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def physics_model(data: Path, tmp_path_factory: pytest.TempPathFactory, cli: Run) -> Path:
+    """The model.pt of two small networks."""
+    output = tmp_path_factory.mktemp("physics_model")
+    done = cli("mlp_plr_small", "--data", data, "--output", output, "--epochs", 6, "--threads", 1, "--loss", "l1",
+               "--ensemble", 2)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return output / "model.pt"
+
+
+def test_points_give_the_inputs_and_the_reference_that_were_prepared(data: Path) -> None:
+    prepared = load_prepared(data)
+    assert prepared.physics is not None and prepared.physics.names == FEATURES
+    inputs = np.array(prepared.val_inputs)
+    points = inputs[:, :19].astype(np.float64) * prepared.scaling.std[:-1] + prepared.scaling.mean[:-1]
+    again, reference = ModelInputs(prepared.scaling, prepared.physics).compute(torch.from_numpy(points))
+    assert reference is not None and prepared.val_reference is not None
+    # The points went through float32, and mass gaps are differences.
+    np.testing.assert_allclose(reference.numpy(), prepared.val_reference, atol=0.01)
+    assert np.median(np.abs(again.numpy() - inputs)) < 1e-6
+    column = inputs[:, 19 + LOG_OMEGA] * prepared.physics.scaling.std[LOG_OMEGA]
+    np.testing.assert_allclose(
+        column + prepared.physics.scaling.mean[LOG_OMEGA], prepared.val_reference, rtol=1e-5, atol=1e-5
+    )
+
+
+def test_a_short_training_is_already_better_than_a_factor_of_two(data: Path, physics_model: Path) -> None:
+    prepared, surrogate = load_prepared(data), load_surrogate(physics_model)
+    assert surrogate.parameters == PARAMETERS
+    inputs = np.array(prepared.val_inputs)[:, :19].astype(np.float64)
+    predicted = surrogate.predict_members(inputs * prepared.scaling.std[:-1] + prepared.scaling.mean[:-1], warn=False)
+    learned = np.array(prepared.val_targets) * prepared.scaling.std[-1] + prepared.scaling.mean[-1]
+    error = predicted.mean(axis=0) / prepared.target.backward(learned, prepared.val_reference)
+    assert np.mean((error > 0.5) & (error < 2)) > 0.9
+
+
+def test_model_files_with_physics_have_their_own_format(physics_model: Path) -> None:
+    saved = read_model(physics_model)
+    assert saved["format"] == 4
+    assert saved["physics"]["names"] == list(FEATURES)
+    assert len(saved["physics"]["constants"]) > 70
+
+
+@pytest.mark.parametrize("name", ["model.pt2", "model.onnx"])
+@pytest.mark.timeout(200)
+def test_exports_take_19_parameters_and_give_the_same_numbers(name: str, physics_model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    export_model(physics_model, tmp_path / name)  # compares 1,000 points
+    assert (tmp_path / name).exists()
+
+
+def test_predict_takes_a_file_of_19_columns(
+    physics_model: Path, cli: Run, csv_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    csv_file(tmp_path / "points.csv")
+    done = cli("predict", physics_model, "--input", tmp_path / "points.csv", "--output", tmp_path / "out.csv")
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 51
+    with pytest.raises(ValueError, match=r"points must be \(n, 19\)"):
+        load_surrogate(physics_model)(np.zeros((3, 60)))
+    assert load_surrogate(physics_model).predict_members(np.zeros((0, 19))).shape == (2, 0)
+
+
+def test_another_target_gets_the_features_of_the_spectrum_alone(tmp_path: Path, cli: Run) -> None:
+    options = ("--testing", "--target", "SP_LSP_mass", "--features", "physics")
+    done = cli("prepare", "--output", tmp_path / "data", *options)
+    assert done.returncode == 0, done.stderr
+    prepared = load_prepared(tmp_path / "data")
+    assert prepared.train_inputs.shape[1] == 19 + len(SPECTRUM_FEATURES)
+    assert prepared.val_reference is None
+    refused = cli("prepare", "--output", tmp_path / "other", "--target", "SP_LSP_mass", "--y-transform", "ratio")
+    assert refused.returncode == 2
+    assert "SP_LSP_mass has no semi-analytic value" in refused.stdout + refused.stderr
+
+
+def test_features_are_part_of_the_fingerprint(data: Path, tmp_path: Path, cli: Run) -> None:
+    done = cli("prepare", "--output", tmp_path / "data", "--testing", "--y-transform", "ratio")
+    assert done.returncode == 0, done.stderr
+    plain = load_prepared(tmp_path / "data")
+    assert plain.train_inputs.shape[1] == 19
+    assert plain.val_reference is not None
+    metas = [json.loads((folder / "meta.json").read_text()) for folder in (data, tmp_path / "data")]
+    assert metas[0]["fingerprint"] != metas[1]["fingerprint"]

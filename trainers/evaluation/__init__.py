@@ -1,0 +1,1 @@
+"""`evaluate`: models on points whose truth is known; scores that `report` shares."""
