@@ -2,8 +2,34 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+
+
+def printable(text: str) -> str:
+    r"""Return the text with every character that could control a terminal as its JSON escape, such as `\u001b`.
+
+    Names of sessions, folders and users may contain any character. Line ends, tabs and spaces stay. JSON stays the
+    same JSON: such a character can only be inside a string.
+    """
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(char if _is_harmless(char) else _escape(char) for char in text)
+
+
+def printable_line(text: str) -> str:
+    """Return what `printable` returns, with line ends escaped, too."""
+    return printable(text).replace("\n", "\\n")
+
+
+def _is_harmless(char: str) -> bool:
+    return char.isprintable() or char in "\n\t" or unicodedata.category(char) == "Zs"
+
+
+def _escape(char: str) -> str:
+    units = char.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
 
 
 def table(head: Sequence[str], body: Sequence[Sequence[str]], *, within: int | None = None) -> list[str]:
@@ -14,6 +40,7 @@ def table(head: Sequence[str], body: Sequence[Sequence[str]], *, within: int | N
         body: Rows of cells.
         within: Width in characters; columns are one space apart instead of two if they would not fit otherwise.
     """
+    body = [[printable_line(cell) for cell in row] for row in body]
     widths = [max(len(row[column]) for row in (head, *body)) for column in range(len(head))]
     gap = " " if within is not None and sum(widths) + 2 * len(widths) - 2 > within else "  "
     rows = [head, ["─" * width for width in widths], *body]

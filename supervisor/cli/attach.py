@@ -8,7 +8,7 @@ from pathlib import Path
 from ..dashboard.config import DashboardConfig, config_path, load_config
 from ..ipc.connection import session_to_serve
 from .command import CommandError
-from .output import echo
+from .output import echo, warn_of_incomplete_session
 from .session_options import DisplayOptions
 
 
@@ -19,6 +19,7 @@ def attach_dashboard(logs: Path, stamp: str | None, display: DisplayOptions, *, 
         CommandError: There is no terminal.
         UserError: There is no such session.
     """
+    warn_of_incomplete_session(logs)
     session_to_serve(logs, reopen=True, stamp=stamp)
     if not has_terminal():
         raise CommandError("there is no terminal for the dashboard here; use `status` or `logs`")
@@ -33,6 +34,7 @@ def serve_dashboard(logs: Path, stamp: str | None, display: DisplayOptions, port
     """
     from ..web import run_web, tab_command  # noqa: PLC0415 - `attach` does without
 
+    warn_of_incomplete_session(logs)
     session_to_serve(logs, reopen=True, stamp=stamp)
     command = tab_command(logs, stamp, dashboard_config(display).model_dump_json(), control=control)
     run_web(command, port, control=control, write=echo)

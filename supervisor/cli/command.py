@@ -11,6 +11,7 @@ from typing import IO, Any, TypeVar
 import click
 
 from ..errors import NO_PROCESS, UserError, is_process_limit
+from ..formatting import printable_line
 from .output import echo_error, prepare_output
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -23,7 +24,7 @@ class CommandError(click.ClickException):
 
     def show(self, file: IO[str] | None = None) -> None:  # noqa: ARG002 - as click has it
         """Print the line."""
-        echo_error(f"pmssm-supervise: {self.message}")
+        echo_error(f"pmssm-supervise: {printable_line(self.message)}")
 
 
 class GroupedOption(click.Option):

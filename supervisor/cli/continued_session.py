@@ -12,6 +12,7 @@ from ..ipc.spawn import load_own_settings
 from ..session.folder import SessionError, SessionFolder
 from ..session.lookup import current_session
 from .new_session import acquire_lock
+from .output import warn_of_incomplete_session
 
 
 def continue_session(logs: Path) -> tuple[SessionFolder, EngineLock] | None:
@@ -28,6 +29,7 @@ def continue_session(logs: Path) -> tuple[SessionFolder, EngineLock] | None:
     folder = current_session(logs)
     if folder is None:
         return None
+    warn_of_incomplete_session(logs)
     settings = load_own_settings(folder).model_copy(update={"environment": dict(os.environ)})
     lock = EngineLock(logs)
     try:

@@ -17,7 +17,7 @@ from ..session.lookup import current_session, is_finished
 from ..session.state import ALIVE, RunState
 from .command import CommandError
 from .engine_requests import fetch_snapshot, send_command
-from .output import echo
+from .output import echo, warn_of_incomplete_session
 
 DOWN_MARGIN_S = 60.0  # added to the longest grace period of the plan
 WAITING_MESSAGE_S = 5.0
@@ -45,6 +45,7 @@ def end_session(logs: Path) -> None:
     Raises:
         CommandError: Some processes survive the grace period and SIGKILL.
     """
+    warn_of_incomplete_session(logs)
     folder = current_session(logs)  # None also if it was deleted while its engine lives
     if folder is not None and is_finished(folder):
         echo(f"session {folder.stamp} has finished already")

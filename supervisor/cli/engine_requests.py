@@ -11,7 +11,7 @@ from ..ipc.connection import open_client
 from ..ipc.messages import Command, Reply
 from ..session.snapshot import Snapshot
 from .command import CommandError
-from .output import echo
+from .output import echo, warn_of_incomplete_session
 
 
 async def fetch_snapshot(logs: Path, *, reopen: bool = False, stamp: str | None = None) -> Snapshot:
@@ -44,6 +44,7 @@ def send_command(logs: Path, command: Command, stamp: str | None = None) -> None
         async with open_client(logs, reopen=True, stamp=stamp) as client:
             return await client.command(command)
 
+    warn_of_incomplete_session(logs)
     reply = asyncio.run(send())
     if not reply.ok:
         raise CommandError(reply.message)

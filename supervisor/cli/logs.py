@@ -13,6 +13,7 @@ from ..logs.follower import LogFollower
 from ..logs.log_file import LogFile
 from ..session.folder import SessionError, SessionFolder
 from ..session.lookup import find_session, replay_session
+from .output import warn_of_incomplete_session
 
 POLL_S = 0.2
 
@@ -33,6 +34,7 @@ def print_log(
     Raises:
         SessionError: There is no session, no such run, no log yet, or no log any more.
     """
+    warn_of_incomplete_session(logs)
     folder = find_session(logs, stamp)
     if folder is None:
         raise SessionError(f"{logs}: no session here; start one with `pmssm-supervise`, or name its folder with --logs")

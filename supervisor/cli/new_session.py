@@ -14,12 +14,14 @@ from ..gpus.slot_selection import SlotRequest, select_slots
 from ..ipc.connection import stop_idle_engine
 from ..ipc.engine_lock import EngineLock
 from ..ipc.socket_path import socket_path
+from ..ownership import user_name
 from ..plan.errors import PlanError
 from ..plan.loader import builtin_plan, load_plan
 from ..plan.schema import Plan
 from ..session.create import next_session, resolve_plan, write_session
 from ..session.folder import SessionError, SessionFolder, SessionSettings
 from ..session.lookup import current_session, is_finished
+from .output import warn_of_incomplete_session
 from .session_options import SessionOptions, absolute_pattern
 
 DISMISSAL_DEADLINE_S = 5.0
@@ -36,6 +38,7 @@ def create_session(logs: Path, options: SessionOptions) -> tuple[SessionFolder, 
     """
     plan = load_plan(options.plan_file) if options.plan_file else builtin_plan()
     source = str(options.plan_file or "the built-in plan")
+    warn_of_incomplete_session(logs)
     _check_options(plan, options, source)
     _check_data(options.data)
     settings = session_settings(options)
@@ -123,6 +126,13 @@ def _check_free(logs: Path, free: bool) -> None:
             "end it with `down`, or choose another folder with --logs"
         )
     if current is not None and not is_finished(current):
+        owner = current.load_settings().owner
+        if owner not in (None, os.getuid()):
+            name = user_name(owner)
+            raise SessionError(
+                f"{logs}: session {current.stamp} of {name} was interrupted, and only {name} can go on with it; "
+                "choose another folder with --logs"
+            )
         raise SessionError(
             f"{logs}: session {current.stamp} was interrupted; go on with it with `pmssm-supervise attach`, "
             "end it with `down`, or choose another folder with --logs"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from ..ownership import denial
 from .command import CommandError, option
 from .completion import complete_run, complete_stamp
 from .session_options import SESSION_GROUP
@@ -18,9 +20,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def _absolute(context: click.Context, _option: click.Parameter, value: Path | None) -> Path:
     try:
-        return (value or context.obj or Path("logs")).absolute()
+        folder: Path = (value or context.obj or Path("logs")).absolute()
     except FileNotFoundError:
         raise CommandError("the present folder was deleted; go to another one") from None
+    try:
+        folder.stat()
+    except (FileNotFoundError, ValueError):
+        pass  # a folder that is not there yet
+    except OSError as error:  # a circle of links, a name that is too long, a folder that we may not enter
+        raise CommandError(f"{folder}: cannot be used: {error.strerror}; choose another folder with --logs") from None
+    else:
+        if not os.access(folder, os.R_OK | os.X_OK):
+            raise CommandError(denial(folder))
+    return folder
 
 
 class _Folder(click.Path):
@@ -39,7 +51,7 @@ def logs_option(function: F) -> F:
     return option(
         "--logs",
         group=SESSION_GROUP,
-        type=_Folder(file_okay=False, path_type=Path),
+        type=_Folder(file_okay=False, readable=False, path_type=Path),
         callback=_absolute,
         help="Folder of logs and sessions. [default: logs]",
     )(function)

@@ -1,4 +1,7 @@
-"""Standard output and error that take any text: closed streams discard it, and no encoding raises an error."""
+"""Standard output and error that take any text.
+
+Characters that could control the terminal are escaped, no encoding raises an error, and closed streams discard all.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,10 @@ import json
 import os
 import re
 import sys
+from pathlib import Path
 
 from ..errors import UserError
+from ..formatting import printable
 
 _ENCODING_ERRORS = "pmssm-equivalent"
 _EQUIVALENTS = {"─": "-", "–": "-", "✓": "+", "±": "+-", "×": "x", "°": " ", "→": "->", "…": "...", "’": "'"}
@@ -40,7 +45,7 @@ def prepare_output() -> None:
 
 
 def echo(text: str) -> None:
-    """Print a text and a line end.
+    """Print a text and a line end; characters that could control the terminal are escaped.
 
     Raises:
         BrokenPipeError: The reader has closed the pipe.
@@ -48,7 +53,7 @@ def echo(text: str) -> None:
     """
     # Not click.echo, which writes UTF-8 where the encoding is ASCII.
     try:
-        sys.stdout.write(f"{text}\n")
+        sys.stdout.write(f"{printable(text)}\n")
         sys.stdout.flush()
     except BrokenPipeError:
         raise
@@ -58,10 +63,19 @@ def echo(text: str) -> None:
 
 
 def echo_error(text: str) -> None:
-    """Print a text and a line end on standard error, if that can be written."""
+    """Print a text on standard error as `echo` does, if that can be written."""
     with contextlib.suppress(OSError):
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{printable(text)}\n")
         sys.stderr.flush()
+
+
+def warn_of_incomplete_session(logs: Path) -> None:
+    """Warn if the newest folder of a session is passed over, because no session was started in it."""
+    from ..session.lookup import newest_incomplete  # noqa: PLC0415 - pydantic, which --help does without
+
+    folder = newest_incomplete(logs)
+    if folder is not None:
+        echo_error(f"pmssm-supervise: {folder.path}: is no session (incomplete), passed over; {folder.remedy}")
 
 
 def ascii_json(text: str) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..formatting import duration, state_counts
+from ..formatting import duration, printable, state_counts
 from ..session.events import Event
 from ..session.session_log import LogLevel, log_line
 from ..session.snapshot import RunView, Snapshot
@@ -60,7 +60,7 @@ class BackgroundPrinter:
             self._block = self._block if block is None else block
             lines = ([] if text is None else [text]) + self._block
             with contextlib.suppress(OSError, ValueError):  # the reader closed the pipe; the session continues
-                sys.stdout.write(up + "".join(f"{line}\n" for line in lines))
+                sys.stdout.write(up + "".join(f"{printable(line)}\n" for line in lines))
                 sys.stdout.flush()
 
 

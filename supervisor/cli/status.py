@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..formatting import duration, number, table
+from ..formatting import duration, number, printable_line, table
 from ..gpus.models import Gpu
 from ..ipc.engine_lock import EngineLock
 from ..session.folder import SessionFolder
@@ -13,7 +13,7 @@ from ..session.offline import read_snapshot, session_table
 from ..session.snapshot import RunView, Snapshot
 from ..session.summary import page_lines, read_summary, results_table
 from .command import CommandError
-from .output import ascii_json, echo
+from .output import ascii_json, echo, warn_of_incomplete_session
 
 
 def print_status(logs: Path, stamp: str | None, *, as_json: bool) -> None:
@@ -22,6 +22,7 @@ def print_status(logs: Path, stamp: str | None, *, as_json: bool) -> None:
     Raises:
         UserError: There is no such session, or its files are damaged.
     """
+    warn_of_incomplete_session(logs)
     snapshot = _snapshot_without_engine(logs, stamp) or _snapshot_from_engine(logs, stamp)
     if as_json:
         echo(ascii_json(snapshot.model_dump_json(indent=2)))
@@ -79,8 +80,8 @@ def status_lines(snapshot: Snapshot) -> list[str]:
     """Return the session, its runs and its GPUs as tables; columns that no run fills are left out."""
     owner = f"engine {snapshot.engine_pid}" if snapshot.engine_pid else "no engine"
     mode = snapshot.mode or "slots not chosen yet"
-    lines = [f"session {snapshot.session} ({snapshot.name}): {snapshot.state}, {mode}, {owner}"]
-    lines += [f"note: {note}" for note in snapshot.notes]
+    lines = [f"session {snapshot.session} ({printable_line(snapshot.name)}): {snapshot.state}, {mode}, {owner}"]
+    lines += [f"note: {printable_line(note)}" for note in snapshot.notes]
     rows = [_run_row(name, run, snapshot.taken_at) for name, run in snapshot.runs.items()]
     filled = [column for column in range(len(_HEAD)) if any(row[column] for row in rows)]
     head, *body = ([row[column] for column in filled] for row in (_HEAD, *rows))

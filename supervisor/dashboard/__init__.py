@@ -7,6 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
+from ..formatting import printable
 from .config import DashboardConfig
 
 
@@ -37,4 +38,4 @@ def run_dashboard(logs: Path, stamp: str | None, settings: DashboardConfig, *, r
     exit_message = app.run()
     if exit_message is None:  # the user has not left; Textual's return code is 0 for some of its crashes
         raise SystemExit(app.return_code or 1)
-    sys.stdout.write(f"{exit_message}\n")
+    sys.stdout.write(f"{printable(exit_message)}\n")

@@ -24,6 +24,7 @@ from .data.session_source import EngineUnreachable, SessionSource, watch_snapsho
 from .loss_control import LossControl
 from .preferences import Preferences
 from .rendering.ascii_filter import to_ascii
+from .rendering.control_filter import ControlFilter
 from .run_control import RunControl
 from .screens.confirm import Confirmation, ConfirmScreen
 from .screens.run_details import RunDetailsScreen
@@ -160,7 +161,7 @@ class Dashboard(DashboardActions):
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Return the filters of every drawn line."""
-        return [*super().get_line_filters(), *self.preferences.line_filters]
+        return [*super().get_line_filters(), *self.preferences.line_filters, ControlFilter()]
 
     def _write_to_terminal(self, sequence: str) -> None:
         if self._driver is not None and not self.is_headless:

@@ -15,9 +15,8 @@ import asyncio
 import signal
 from pathlib import Path
 
-from ..errors import NO_PROCESS, is_process_limit
-from ..session.folder import SessionError, SessionFolder
-from ..session.journal import JournalError
+from ..errors import NO_PROCESS, UserError, is_process_limit
+from ..session.folder import SessionFolder
 from .engine import Engine, EngineBusy
 
 # The last three are the warnings of batch systems before the end of a job.
@@ -43,7 +42,7 @@ def main() -> int:
         asyncio.run(serve(Engine(SessionFolder(Path(logs), stamp))))
     except EngineBusy:
         return 0
-    except (SessionError, JournalError) as error:
+    except UserError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
     except (OSError, RuntimeError) as error:

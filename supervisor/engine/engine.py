@@ -25,6 +25,7 @@ from ..launchers.attempt_files import AttemptSpec
 from ..launchers.registry import DEFAULT_LAUNCHER, create_launcher
 from ..session.events import (
     AttemptStarting,
+    ClockStepped,
     EngineStarted,
     Event,
     RestartRequested,
@@ -36,9 +37,10 @@ from ..session.journal import JournalBusy
 from ..session.session_log import LogLevel
 from ..session.snapshot import Snapshot
 from ..session.snapshot_builder import SnapshotBuilder
-from ..session.state import RunState, SessionState
+from ..session.state import RunState, SessionState, clock_step
 from .attempt_spec import attempt_spec, concurrent_runs
 from .attempts import RunningAttempts
+from .boot_clock import boot_id, clock_offset_s
 from .command_handler import handle_command
 from .monitor import Monitor
 from .scheduler import Action, FinishSession, RestartStalled, Retry, SendSignal, StartAttempt, decide
@@ -173,6 +175,9 @@ class Engine:
         last_needed = time.monotonic()
         while not self._shutdown_requested:
             await self._server.ensure_reachable()
+            if self._lock.renew() and self._lock.is_overtaken():
+                self._session.log("another engine serves this folder under another name; this one ends", "error")
+                return
             changed = self._tick()
             if self._monitor.poll(self.state, watched=self._server.subscribers > 0) or changed:
                 await self._server.push()
@@ -193,8 +198,12 @@ class Engine:
         before = self.state
         try:
             if not self._start_recorded:
-                self._session.record(EngineStarted(at=time.time(), pid=os.getpid()))
+                self._session.record(
+                    EngineStarted(at=time.time(), pid=os.getpid(), boot_id=boot_id(), clock_offset_s=clock_offset_s())
+                )
                 self._start_recorded = True
+            if step_s := clock_step(self.state, boot_id(), clock_offset_s()):
+                self._session.record(ClockStepped(at=time.time(), by_s=step_s))
             for run in self._attempts.collect_exits(self._session):
                 self._monitor.read_log(run, self.state)
             self._resume_runs()

@@ -9,9 +9,10 @@ from ..logs.sanitize import sanitize_line
 from ..session.event_messages import event_messages
 from ..session.events import AttemptEnded, AttemptStarted, Event
 from ..session.folder import SessionFolder
-from ..session.journal import Journal, read_journal
+from ..session.journal import Journal
+from ..session.lookup import load_state
 from ..session.session_log import LogLevel, SessionLog
-from ..session.state import reduce, replay
+from ..session.state import reduce
 from ..session.summary import write_summary
 from .hooks import is_notable, run_hook
 
@@ -46,7 +47,7 @@ class SessionStore:
         self.folder = folder
         self.plan = folder.load_plan()
         self.settings = folder.load_settings()
-        self.state = replay(self.plan, read_journal(folder.journal))
+        self.state = load_state(folder, self.plan)
         self._log = SessionLog(folder.log)
         self._on_line = on_line
         self._on_event = on_event

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 
 from ..errors import UserError
+from ..ownership import user_name
 from ..session.snapshot import Snapshot
-from .compatibility import parse_reply, server_pid
+from .compatibility import parse_reply, server_pid, server_uid
 from .messages import Command, GetSnapshot, Reply, Subscribe
 from .server import MAX_REPLY, REQUEST_DEADLINE_S, SILENCE_S
 
@@ -32,17 +34,24 @@ class Client:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def connect(cls, path: Path) -> AsyncIterator[Client]:
+    async def connect(cls, path: Path, uids: Collection[int] | None = None) -> AsyncIterator[Client]:
         """Connect to the engine that listens on `path`.
 
+        Args:
+            path: The socket.
+            uids: Users whose engine it may be; by default this user.
+
         Raises:
-            EngineUnavailable: No engine listens there.
+            EngineUnavailable: No engine listens there, or that of another user.
         """
         try:
             reader, writer = await asyncio.open_unix_connection(path, limit=MAX_REPLY)
         except OSError as error:
             raise EngineUnavailable(f"no engine listens on {path}: {error.strerror}") from None
         try:
+            uid = server_uid(writer.get_extra_info("socket"))
+            if uid not in (uids or {os.geteuid()}):
+                raise EngineUnavailable(f"{path}: {user_name(uid)} listens there, not this user's engine; remove it")
             yield cls(reader, writer)
         finally:
             writer.close()

@@ -50,12 +50,23 @@ def parse_reply(model: type[MessageT], line: bytes, pid: int | None) -> MessageT
 
 def server_pid(connection: socket.socket) -> int | None:
     """Return the process that listens at the other end of a unix socket; None if the kernel does not know."""
+    pid, _ = _credentials(connection)
+    return pid if pid > 0 else None
+
+
+def server_uid(connection: socket.socket) -> int:
+    """Return the user who listens at the other end of a unix socket; -1 if the kernel does not know."""
+    return _credentials(connection)[1]
+
+
+def _credentials(connection: socket.socket) -> tuple[int, int]:
+    """Return pid and uid of the other end."""
     try:
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     except OSError:
-        return None
-    pid, _, _ = struct.unpack("3i", credentials)
-    return pid if pid > 0 else None
+        return -1, -1
+    pid, uid, _ = struct.unpack("3i", credentials)
+    return pid, uid
 
 
 def _remedy(line: bytes, pid: int | None) -> str:

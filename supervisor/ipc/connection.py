@@ -13,6 +13,7 @@ from ..session.lookup import current_session, find_session, is_finished
 from .client import Client, EngineUnavailable
 from .engine_lock import EngineLock
 from .messages import Down
+from .other_names import other_name
 from .socket_path import socket_path
 from .spawn import last_engine_message, spawn_engine
 
@@ -55,12 +56,13 @@ async def open_client(logs: Path, *, reopen: bool = False, stamp: str | None = N
 @contextlib.asynccontextmanager
 async def _connect(logs: Path) -> AsyncIterator[Client]:
     """Connect to the address in the lock or, failing that, to the default path of the socket."""
-    owner = EngineLock(logs).owner()
+    lock = EngineLock(logs)
+    owner = lock.owner()
     async with contextlib.AsyncExitStack() as stack:
         client: Client | None = None
         if owner is not None and not owner.is_on_other_host:
             with contextlib.suppress(EngineUnavailable):
-                client = await stack.enter_async_context(Client.connect(Path(owner.socket)))
+                client = await stack.enter_async_context(Client.connect(Path(owner.socket), lock.trusted_uids))
         if client is None:
             client = await stack.enter_async_context(Client.connect(socket_path(logs)))
         yield client
@@ -142,6 +144,11 @@ def _check_lock_owner(logs: Path) -> None:
     if owner is not None and owner.is_on_other_host:
         raise EngineUnavailable(f"{logs}: is served by an engine on {owner.host}; use that machine")
     mover = lock.owner_before_move()
+    name = other_name(mover.pid, logs) if mover is not None else None
+    if mover is not None and name is not None:
+        raise EngineUnavailable(
+            f"{logs}: is served by an engine (pid {mover.pid}) under the name {name}; use that name"
+        )
     if mover is not None:
         raise EngineUnavailable(
             f"{logs}: was moved while its engine (pid {mover.pid}) ran; "

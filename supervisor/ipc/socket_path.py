@@ -31,7 +31,7 @@ def socket_path(logs: Path) -> Path:
 
 def socket_name(logs: Path) -> str:
     """Return the file name of the socket for a logs folder."""
-    return hashlib.sha256(os.fsencode(logs.resolve())).hexdigest()[:16] + ".sock"
+    return hashlib.sha256(os.fsencode(os.path.realpath(logs))).hexdigest()[:16] + ".sock"
 
 
 def _runtime_folder() -> Path:

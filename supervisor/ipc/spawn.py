@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import pwd
 import subprocess
 import sys
 
+from ..ownership import foreign_owner, open_own, user_name
 from ..session.folder import SessionError, SessionFolder, SessionSettings
 
 
@@ -21,7 +21,7 @@ def spawn_engine(folder: SessionFolder) -> subprocess.Popen[bytes]:
     settings = load_own_settings(folder)
     kept = {name: os.environ[name] for name in ("XDG_RUNTIME_DIR", "TMPDIR") if name in os.environ}
     try:
-        output = folder.engine_output.open("ab")
+        output = os.fdopen(open_own(folder.engine_output, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab")
     except OSError as error:
         raise SessionError(f"{folder.engine_output}: cannot write it: {error.strerror}") from None
     with output:
@@ -42,17 +42,22 @@ def load_own_settings(folder: SessionFolder) -> SessionSettings:
     Raises:
         SessionError: It belongs to another user, or its settings cannot be read.
     """
+    _check_files(folder)
     settings = folder.load_settings()
     if settings.owner not in (None, os.getuid()):
-        raise SessionError(f"{folder.path}: is the session of {_user_name(settings.owner)}; go on with it as that user")
+        raise SessionError(f"{folder.path}: is the session of {user_name(settings.owner)}; go on with it as that user")
     return settings
 
 
-def _user_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"
+def _check_files(folder: SessionFolder) -> None:
+    """Raise SessionError unless this user made the session: its commands would run as this user."""
+    for path in (folder.path, folder.plan, folder.settings, folder.journal):
+        try:
+            owner = foreign_owner(path)
+        except OSError:  # its reader reports a file that is missing or may not be read
+            continue
+        if owner is not None:
+            raise SessionError(f"{path}: is the session of {owner}; go on with it as that user")
 
 
 def last_engine_message(folder: SessionFolder) -> str:

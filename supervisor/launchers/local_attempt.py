@@ -26,6 +26,7 @@ from .attempt_files import (
 )
 from .base import CommandStart, NeverStarted, Outcome
 from .orphans import Orphans
+from .process_identity import seconds_since_start
 from .process_tree import KnownProcesses, descendants
 from .shim_pool import ShimPool
 
@@ -240,7 +241,8 @@ class LocalAttempt:
         """Return an exit without status; after a reboot, its time is that of the last write to the log."""
         identity = read_identity(read_object(self.folder / "process.json"), "shim")
         if identity is None or identity.boot_id == shim.boot_id():
-            return Exit(ended=time.time())
+            command = self._command and self._command.identity
+            return Exit(ended=time.time(), duration_s=seconds_since_start(command) if command else None)
         spec = read_object(self.folder / "spec.json") or {}
         try:
             ended = Path(str(spec.get("log"))).stat().st_mtime

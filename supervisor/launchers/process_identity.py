@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
@@ -47,6 +48,11 @@ class ProcessIdentity(BaseModel):
             return descriptor
         os.close(descriptor)
         return None
+
+
+def seconds_since_start(process: ProcessIdentity) -> float:
+    """Return how long ago a process of this boot was started, s, from a clock that nobody sets."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - process.start_ticks / os.sysconf("SC_CLK_TCK")
 
 
 async def wait_until_ended(process: ProcessIdentity) -> None:

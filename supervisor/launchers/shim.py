@@ -56,6 +56,7 @@ class Shim:
         self.spec = json.loads(_read(os.path.join(folder, "spec.json")))
         self.reserved = os.path.join(self.folder, f"exit.json.{os.getpid()}")
         self.record = -1  # descriptor of that file: a user may close or move the folder meanwhile
+        self.started = 0.0  # seconds since boot: nobody sets this clock, and it counts while the machine sleeps
         self.pid = 0  # of the command, which is also its process group
         self.stop: str | None = None  # "stop" or "kill" once requested
         self.signalled: set[int] = set()  # processes that have had their SIGTERM
@@ -95,7 +96,7 @@ class Shim:
     def _start(self) -> None:
         spec = self.spec
         _end_last_line(spec["log"])
-        log = _open_log(spec["log"])
+        log = self._open_log()
         os.write(log, spec["header"].encode("utf-8", "backslashreplace"))
         os.chdir(spec["cwd"])
         os.environ["PATH"] = spec["env"].get("PATH", os.defpath)  # where posix_spawnp looks for the command
@@ -110,6 +111,23 @@ class Shim:
             pass  # a full disk: the pid stays unknown, but the command runs and its exit is recorded
         os.close(READY)
 
+    def _open_log(self) -> int:
+        """Open the log for appending.
+
+        Raises:
+            OSError: It cannot be written; or it is a link, another user's, or no regular file, which could block.
+        """
+        path = self.spec["log"]
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+        log = os.open(path, flags, 0o600)
+        status = os.fstat(log)
+        # Our record tells which owner the disk gives to files of ours.
+        if not stat.S_ISREG(status.st_mode) or status.st_uid not in (os.geteuid(), os.fstat(self.record).st_uid):
+            os.close(log)
+            raise OSError(22, "Not a regular file of this user", path)
+        os.set_blocking(log, True)
+        return log
+
     def _spawn(self, log: int) -> None:
         """Create the command's process; where the machine has none to give, wait and try again, unless we are stopped.
 
@@ -117,6 +135,7 @@ class Shim:
             OSError: The command cannot be started, or there was no process for it in all that time.
         """
         for delay in (*SPAWN_DELAYS_S, None):
+            self.started = time.clock_gettime(time.CLOCK_BOOTTIME)
             try:
                 self.pid = os.posix_spawnp(
                     self.spec["command"][0],
@@ -156,7 +175,7 @@ class Shim:
         reason = f"cannot start {command}: " + (f"{where}: " if where not in (None, command) else "") + f"{problem}"
         reason = reason.encode("utf-8", "backslashreplace").decode()
         try:
-            log = _open_log(self.spec["log"])
+            log = self._open_log()
             os.write(log, reason.encode() + b"\n")
             os.close(log)
         except OSError:
@@ -164,7 +183,7 @@ class Shim:
         if getattr(error, "errno", None) in NO_PROCESS:  # no fault of the command: it is lost, not failed
             self.exit = {"ended": time.time(), "unseen": f"never started: {reason}"}
         else:
-            self.exit = {"exit_code": NOT_STARTED, "ended": time.time(), "error": reason}
+            self.exit = {"exit_code": NOT_STARTED, "ended": time.time(), "duration_s": 0.0, "error": reason}
 
     def _watch(self) -> None:
         while self._reap():
@@ -204,6 +223,7 @@ class Shim:
             "signal": -code if code < 0 else None,
             "stop": self.stop,
             "ended": time.time(),
+            "duration_s": time.clock_gettime(time.CLOCK_BOOTTIME) - self.started,
             "user_s": usage.ru_utime,
             "system_s": usage.ru_stime,
             "max_rss_mib": usage.ru_maxrss / 1024,
@@ -269,24 +289,10 @@ class Shim:
         os.close(folder)
 
 
-def _open_log(path: str) -> int:
-    """Open the log for appending.
-
-    Raises:
-        OSError: It cannot be written, or is not a regular file, which could block the command.
-    """
-    log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
-    if not stat.S_ISREG(os.fstat(log).st_mode):
-        os.close(log)
-        raise OSError(22, "Not a regular file", path)
-    os.set_blocking(log, True)
-    return log
-
-
 def _end_last_line(path: str) -> None:
     """End the log with a newline: readers of lines then see the last one, often the reason of a crash."""
     try:
-        with open(path, "rb+", buffering=0) as log:
+        with open(os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK), "rb+", buffering=0) as log:
             log.seek(-1, os.SEEK_END)
             if log.read(1) != b"\n":
                 log.write(b"\n")

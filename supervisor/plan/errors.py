@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable
 
 from ..errors import UserError
+from ..formatting import printable_line
 
 
 class PlanError(UserError):
@@ -13,7 +14,7 @@ class PlanError(UserError):
 
     def __init__(self, message: str) -> None:
         # A key may be any text: escape what would break the line or steer the terminal.
-        super().__init__("".join(char if char.isprintable() else repr(char)[1:-1] for char in message))
+        super().__init__(printable_line(message))
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

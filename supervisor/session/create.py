@@ -18,12 +18,19 @@ from .folder import STAMP_FORMAT, SessionError, SessionFolder, SessionSettings, 
 
 
 def next_session(logs: Path) -> SessionFolder:
-    """Return the folder of a new session; its stamp is later than that of every other session there."""
+    """Return the folder of a new session; its stamp is later than that of every other session there.
+
+    Raises:
+        SessionError: There is a session of the last second of the calendar.
+    """
     created = datetime.now()
     latest = latest_session(logs)
     newest = parse_stamp(latest.stamp) if latest is not None else None
-    if newest is not None:
-        created = max(created, newest + timedelta(seconds=1))
+    if latest is not None and newest is not None:
+        try:
+            created = max(created, newest + timedelta(seconds=1))
+        except OverflowError:
+            raise SessionError(f"{latest.path}: no session can be newer; {latest.remedy}") from None
     return SessionFolder(logs, created.strftime(STAMP_FORMAT))
 
 

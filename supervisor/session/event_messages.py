@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..formatting import state_counts
+from ..formatting import duration, state_counts
 from ..plan.schema import Plan
 from .events import (
     AttemptEnded,
     AttemptStarted,
     AttemptStarting,
     AttemptVoided,
+    ClockStepped,
     EngineStarted,
     Event,
     RestartRequested,
@@ -21,7 +22,7 @@ from .events import (
 )
 from .explain import describe_exit, explain_state
 from .session_log import LogLevel
-from .state import RunState, SessionState, blockers, run_states
+from .state import Attempt, RunState, SessionState, blockers, run_states
 
 Line = tuple[str, LogLevel]
 
@@ -31,6 +32,9 @@ def event_messages(event: Event, plan: Plan, state: SessionState) -> Iterator[Li
     match event:
         case EngineStarted():
             yield f"engine started (pid {event.pid})", "info"
+        case ClockStepped():
+            way = "forward" if event.by_s > 0 else "back"
+            yield f"the clock was set {way} by {duration(abs(event.by_s))}; durations are not affected", "warning"
         case SlotsChosen():
             yield f"{event.mode}: {', '.join(slot.name for slot in event.slots)}", "info"
             for note in event.notes:
@@ -59,9 +63,16 @@ def event_messages(event: Event, plan: Plan, state: SessionState) -> Iterator[Li
             yield f"session finished: {state_counts(run_states(plan, state).values())}", "info"
 
 
+def _after(attempt: Attempt) -> str:
+    """Return `after 3.4 s`; marked where only the clock tells, which may have been set meanwhile."""
+    if attempt.duration_s is None:
+        return "after an unknown time (the clock was set)"
+    return f"after {'' if attempt.is_duration_certain else 'about '}{attempt.duration_s:.1f} s"
+
+
 def _end_message(event: AttemptEnded, plan: Plan, state: SessionState) -> Iterator[Line]:
     run = state.runs[event.run]
-    seconds = f"after {event.exit.ended - run.last.started:.1f} s" if run.last else ""
+    seconds = _after(run.last) if run.last else ""
     if run.attempt_state in (RunState.FAILED, RunState.LOST):
         states = run_states(plan, state)
         yield f"{event.run}: {run.attempt_state} {seconds} ({describe_exit(run)})", "error"

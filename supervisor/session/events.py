@@ -17,6 +17,7 @@ class Exit(BaseModel):
 
     Attributes:
         ended: Unix time, s.
+        duration_s: How long the command ran, from a clock that nobody sets; None if that was not measured.
         exit_code: Exit code of the command, if it exited.
         signal: Number of the signal that killed it, if any.
         stop: The stop that had been requested by then.
@@ -32,6 +33,7 @@ class Exit(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     ended: float
+    duration_s: float | None = None
     exit_code: int | None = None
     signal: int | None = None
     stop: StopKind | None = None
@@ -50,10 +52,24 @@ class _Event(BaseModel):
 
 
 class EngineStarted(_Event):
-    """The start of an engine: for a new session, after a crash, or to resume a finished session."""
+    """The start of an engine: for a new session, after a crash, or to resume a finished session.
+
+    Attributes:
+        boot_id: The kernel's identifier of this boot.
+        clock_offset_s: Unix time at which the machine was started, as the clock tells it now, s.
+    """
 
     kind: Literal["engine_started"] = "engine_started"
     pid: int
+    boot_id: str | None = None
+    clock_offset_s: float | None = None
+
+
+class ClockStepped(_Event):
+    """A step of the clock while an engine lived: it now tells `by_s` seconds more for every moment recorded so far."""
+
+    kind: Literal["clock_stepped"] = "clock_stepped"
+    by_s: float
 
 
 class SlotsChosen(_Event):
@@ -137,4 +153,4 @@ class SessionFinished(_Event):
 RunEvent = (
     AttemptStarting | AttemptStarted | AttemptVoided | AttemptEnded | StopRequested | RestartRequested | RetryScheduled
 )
-Event = EngineStarted | SlotsChosen | SessionFinished | RunEvent
+Event = EngineStarted | ClockStepped | SlotsChosen | SessionFinished | RunEvent

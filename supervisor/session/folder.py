@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..errors import UserError
+from ..ownership import denial
 from ..plan.errors import PlanError
 from ..plan.loader import load_plan
 from ..plan.schema import Plan
@@ -100,6 +101,16 @@ class SessionFolder:
         """The standard error of a detached engine; empty unless something went wrong."""
         return self.path / "engine.log"
 
+    @property
+    def is_incomplete(self) -> bool:
+        """True for a folder in which no session was ever started: it lacks a plan or settings, and has no journal."""
+        return not (self.plan.is_file() and self.settings.is_file()) and not self.journal.exists()
+
+    @property
+    def remedy(self) -> str:
+        """What a user can do about a session that cannot be read."""
+        return f"to go on without this session, move {self.path.name} out of {self.logs}"
+
     def run_log(self, run: str) -> Path:
         """Return the log of a run, which all its attempts append to."""
         return self.logs / f"{run}_{self.stamp}.log"
@@ -119,9 +130,15 @@ class SessionFolder:
             SessionError: It cannot be read.
         """
         try:
+            self.plan.open("rb").close()
+        except PermissionError:
+            raise SessionError(denial(self.path)) from None
+        except OSError:
+            pass  # `load_plan` says more
+        try:
             return load_plan(self.plan)
         except PlanError as error:
-            raise SessionError(str(error)) from None
+            raise SessionError(f"{error}; {self.remedy}") from None
 
     def load_settings(self) -> SessionSettings:
         """Load the settings with which the session was created.
@@ -132,17 +149,25 @@ class SessionFolder:
         try:
             return SessionSettings.model_validate(json.loads(self.settings.read_bytes()))
         except OSError as error:
-            raise SessionError(f"{self.settings}: cannot read the session's settings: {error.strerror}") from None
+            raise SessionError(
+                f"{self.settings}: cannot read the session's settings: {error.strerror}; {self.remedy}"
+            ) from None
         except ValidationError as error:
-            raise SessionError(f"{self.settings}: damaged: {error.errors()[0]['msg']}") from None
+            raise SessionError(f"{self.settings}: damaged: {error.errors()[0]['msg']}; {self.remedy}") from None
         except ValueError as error:
-            raise SessionError(f"{self.settings}: damaged: {error}") from None
+            raise SessionError(f"{self.settings}: damaged: {error}; {self.remedy}") from None
 
 
 def list_sessions(logs: Path) -> list[SessionFolder]:
-    """Return the sessions of a logs folder, oldest first."""
+    """Return the sessions of a logs folder, oldest first.
+
+    Raises:
+        SessionError: The folder belongs to another user, who does not let us read it.
+    """
     try:
         names = sorted(entry.name for entry in logs.iterdir())
+    except PermissionError:
+        raise SessionError(denial(logs)) from None
     except OSError:
         return []
     stamps = [match[1] for name in names if (match := _SESSION_FOLDER.fullmatch(name))]

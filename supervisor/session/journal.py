@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ..errors import UserError
+from ..ownership import open_own
 from .events import Event
 
 _events: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
@@ -40,7 +41,9 @@ def read_journal(path: Path) -> list[Event]:
             events.append(_events.validate_json(line))
         except ValidationError as error:
             problem = error.errors()[0]["msg"]
-            raise JournalError(f"{path}: line {number} is damaged ({problem}); the session cannot be resumed") from None
+            raise JournalError(
+                f"{path}: line {number} is damaged ({problem}); the session cannot be resumed; {_remedy(path)}"
+            ) from None
     return events
 
 
@@ -63,6 +66,12 @@ def _whole_lines(path: Path) -> list[bytes]:
         raise JournalError(
             f"{path}: cannot be read ({error.strerror}); only the user who started the session can"
         ) from None
+    except OSError as error:
+        raise JournalError(f"{path}: cannot be read ({error.strerror}); {_remedy(path)}") from None
+
+
+def _remedy(path: Path) -> str:
+    return f"to go on without this session, move {path.parent.name} out of {path.parent.parent}"
 
 
 class Journal:
@@ -74,7 +83,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._descriptor = open_own(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

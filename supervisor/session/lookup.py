@@ -6,7 +6,7 @@ import difflib
 from pathlib import Path
 
 from ..plan.schema import Plan
-from .folder import SessionError, SessionFolder, list_sessions
+from .folder import SessionError, SessionFolder, latest_session, list_sessions
 from .journal import JournalError, is_closed, read_journal
 from .state import SessionState, replay
 
@@ -29,15 +29,36 @@ def replay_session(folder: SessionFolder) -> tuple[Plan, SessionState]:
         JournalError: The journal is damaged.
     """
     plan = folder.load_plan()
-    return plan, replay(plan, read_journal(folder.journal))
+    return plan, load_state(folder, plan)
+
+
+def load_state(folder: SessionFolder, plan: Plan) -> SessionState:
+    """Return the state of a session after all events of its journal.
+
+    Raises:
+        JournalError: The journal is damaged, or belongs to another plan.
+    """
+    try:
+        return replay(plan, read_journal(folder.journal))
+    except LookupError:
+        raise JournalError(f"{folder.journal}: is not the journal of {folder.plan.name}; {folder.remedy}") from None
 
 
 def current_session(logs: Path) -> SessionFolder | None:
-    """Return the session that clients mean: the newest, or an earlier one that was resumed; None if there is none."""
-    sessions = list_sessions(logs)
+    """Return the session that clients mean: the newest, or an earlier one that was resumed; None if there is none.
+
+    Folders in which no session was started are passed over.
+    """
+    sessions = [folder for folder in list_sessions(logs) if not folder.is_incomplete]
     if sessions and is_closed(sessions[-1].journal):
         return next(filter(_is_unfinished, sessions[:-1]), sessions[-1])
     return sessions[-1] if sessions else None
+
+
+def newest_incomplete(logs: Path) -> SessionFolder | None:
+    """Return the newest folder of a session if no session was started in it."""
+    newest = latest_session(logs)
+    return newest if newest is not None and newest.is_incomplete else None
 
 
 def _is_unfinished(folder: SessionFolder) -> bool:

@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Literal
 
+from ..ownership import open_own
+
 LogLevel = Literal["info", "warning", "error"]
 
 
@@ -32,9 +34,7 @@ class SessionLog:
     def write(self, text: str, level: LogLevel = "info") -> None:
         """Append a line; on a full disk it is lost."""
         try:
-            # O_NONBLOCK: the path may be a FIFO, which must not block the engine.
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
-            descriptor = os.open(self._path, flags, 0o600)
+            descriptor = open_own(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
             try:
                 os.write(descriptor, (log_line("supervisor", text, level) + "\n").encode("utf-8", "backslashreplace"))
             finally:

@@ -14,6 +14,7 @@ from .events import (
     AttemptStarted,
     AttemptStarting,
     AttemptVoided,
+    ClockStepped,
     EngineStarted,
     Event,
     Exit,
@@ -26,6 +27,8 @@ from .events import (
     StopKind,
     StopRequested,
 )
+
+CLOCK_STEP_S = 1.0  # a smaller difference is the resolution of the measurement, or a correction that hides nothing
 
 
 class RunState(StrEnum):
@@ -73,6 +76,21 @@ class Attempt:
     pid: int | None = None
     stop: StopKind | None = None
     exit: Exit | None = None
+
+    @property
+    def duration_s(self) -> float | None:
+        """How long it ran, s; None while it is alive, and where a step of the clock leaves that unknown."""
+        if self.exit is None:
+            return None
+        elapsed = self.exit.ended - self.started
+        return self.exit.duration_s if self.exit.duration_s is not None else elapsed if elapsed >= 0 else None
+
+    @property
+    def is_duration_certain(self) -> bool:
+        """False if its end was not observed, so that only the clock tells how long it ran, or not even that."""
+        end = self.exit
+        is_observed = end is None or (end.exit_code, end.signal, end.error, end.duration_s) != (None,) * 4
+        return is_observed and (end is None or self.duration_s is not None)
 
 
 @dataclass(frozen=True)
@@ -135,6 +153,8 @@ class SessionState:
         finished: Whether nothing is alive and nothing will start on its own.
         started: Unix time, s.
         ended: Unix time, s; None unless finished.
+        boot_id: Boot of the machine in which the newest engine was started; None if not recorded.
+        clock_offset_s: Unix time of that boot by the clock of that engine, s; it changes with every step of the clock.
     """
 
     runs: Mapping[str, Run]
@@ -145,6 +165,8 @@ class SessionState:
     finished: bool = False
     started: float | None = None
     ended: float | None = None
+    boot_id: str | None = None
+    clock_offset_s: float | None = None
 
 
 def initial_state(plan: Plan) -> SessionState:
@@ -164,7 +186,9 @@ def reduce(state: SessionState, event: Event) -> SessionState:
     """Return the state after one more event."""
     match event:
         case EngineStarted():
-            return replace(state, started=state.started or event.at)
+            return _reduce_engine_start(state, event)
+        case ClockStepped():
+            return _shift(state, event.by_s)
         case SlotsChosen():
             return replace(state, slots=event.slots, mode=event.mode, notes=event.notes)
         case SessionFinished():
@@ -175,6 +199,53 @@ def reduce(state: SessionState, event: Event) -> SessionState:
             return replace(_reduce_one(state, event), attempts_started=state.attempts_started + 1)
         case _:
             return _reduce_one(state, event)
+
+
+def _reduce_engine_start(state: SessionState, event: EngineStarted) -> SessionState:
+    if event.clock_offset_s is None:
+        return replace(state, started=state.started or event.at)
+    by_s = clock_step(state, event.boot_id, event.clock_offset_s)
+    shifted = _shift(state, by_s) if by_s else state
+    started = shifted.started or event.at
+    return replace(shifted, started=started, boot_id=event.boot_id, clock_offset_s=event.clock_offset_s)
+
+
+def clock_step(state: SessionState, boot_id: str | None, clock_offset_s: float) -> float:
+    """Return by how many seconds the clock was set forward since the state was recorded.
+
+    Args:
+        state: The recorded state.
+        boot_id: The kernel's identifier of this boot.
+        clock_offset_s: Unix time at which the machine was started, as the clock tells it now, s.
+
+    Returns:
+        Negative if it was set back; 0 for less than `CLOCK_STEP_S`, and if the machine was restarted since.
+    """
+    if state.clock_offset_s is None or state.boot_id != boot_id:
+        return 0.0
+    by_s = clock_offset_s - state.clock_offset_s
+    return by_s if abs(by_s) >= CLOCK_STEP_S else 0.0
+
+
+def _shift(state: SessionState, by_s: float) -> SessionState:
+    """Return the state with all times as the clock would tell them after a step."""
+    return replace(
+        state,
+        runs={name: _shift_run(run, by_s) for name, run in state.runs.items()},
+        started=None if state.started is None else state.started + by_s,
+        ended=None if state.ended is None else state.ended + by_s,
+        clock_offset_s=None if state.clock_offset_s is None else state.clock_offset_s + by_s,
+    )
+
+
+def _shift_run(run: Run, by_s: float) -> Run:
+    retry = run.retry and run.retry.model_copy(update={"at": run.retry.at + by_s})
+    return replace(run, retry=retry, attempts=tuple(_shift_attempt(attempt, by_s) for attempt in run.attempts))
+
+
+def _shift_attempt(attempt: Attempt, by_s: float) -> Attempt:
+    end = attempt.exit and attempt.exit.model_copy(update={"ended": attempt.exit.ended + by_s})
+    return replace(attempt, started=attempt.started + by_s, exit=end)
 
 
 def _reduce_one(state: SessionState, event: RunEvent) -> SessionState:
@@ -196,7 +267,9 @@ def _reduce_run(run: Run, event: RunEvent, attempts_started: int) -> Run:
             wants_start = run.wants_start or attempt.stop is None
             return replace(ended, wants_start=wants_start, fresh_next=run.fresh_next or attempt.fresh)
         case AttemptEnded():
-            return _with_last(run, exit=event.exit)
+            measured = event.exit.duration_s
+            times = {} if measured is None else {"started": event.exit.ended - measured}
+            return _with_last(run, exit=event.exit, **times)
         case StopRequested():
             stopped = replace(run, wants_start=False, retry=None, stopped_by_user=True)
             killed = run.last is not None and run.last.stop == "kill"

@@ -74,7 +74,8 @@ def _resources(run: Run) -> dict[str, Scalar]:
         "exit_code": last.exit.exit_code if last and last.exit else None,
         "signal": last.exit.signal if last and last.exit else None,
         "gpu": last.slot.gpu_index if last and last.slot else None,
-        "wall_time_s": sum(max(0.0, each.exit.ended - each.started) for each in run.attempts if each.exit),
+        "wall_time_s": sum(each.duration_s or 0.0 for each in run.attempts),
+        "wall_time_measured": all(each.is_duration_certain for each in run.attempts),
         "peak_rss_mib": max(peaks, default=None),
     }
 
@@ -122,7 +123,7 @@ def runs_table(summary: Mapping[str, Any]) -> list[str]:
             _exit(run),
             str(run["attempts"]),
             "" if run["gpu"] is None else str(run["gpu"]),
-            duration(run["wall_time_s"]),
+            ("" if run.get("wall_time_measured", True) else "~") + duration(run["wall_time_s"]),
             "" if run["peak_rss_mib"] is None else f"{run['peak_rss_mib']:.0f} MiB",
         ]
         for name, run in summary["runs"].items()

@@ -18,6 +18,7 @@ import textual_serve
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from .errors import WebError
+from .request_errors import server_logger
 from .security import content_policy, is_allowed_host, is_allowed_origin, is_valid_token, new_token
 from .tab_process import Tab, for_dashboard
 
@@ -163,7 +164,8 @@ async def serve(command: Sequence[str], port: int, *, control: bool, write: Call
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     server = Server(command, control=control)
-    runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=SHUTDOWN_S)
+    logger = server_logger(write)
+    runner = web.AppRunner(server.application(), access_log=None, logger=logger, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     try:
         try:

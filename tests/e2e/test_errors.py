@@ -1,5 +1,6 @@
 """Bad input: one clear line, exit code 2, no traceback, nothing written."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,30 @@ def test_a_plan_without_end_is_refused(box: CliSandbox) -> None:
 def test_a_logs_folder_without_a_name_is_refused(box: CliSandbox) -> None:
     assert "--logs: the folder's name is empty" in refuse(box, "--logs", "", "status")
     assert "--logs: the folder's name is empty" in refuse(box, "status", "--logs", "")
+
+
+@pytest.mark.parametrize("words", [("--headless",), ("status",), ("sessions",), ("down",), ("logs",)], ids=" ".join)
+def test_a_logs_folder_that_no_path_leads_to_is_refused(box: CliSandbox, words: tuple[str, ...]) -> None:
+    (box.folder / "loop").symlink_to("loop")
+    line = refuse(box, *words, "--logs", "loop")
+    assert line.endswith("/loop: cannot be used: Too many levels of symbolic links; choose another folder with --logs")
+    assert "too long" in refuse(box, *words, "--logs", "x" * 300)
+
+
+HOSTILE = "\x1b]0;PWN\x07\x1b[31m\x9b2J\u202e\nb"
+
+
+def test_no_character_of_a_plan_or_a_folder_controls_the_terminal(box: CliSandbox) -> None:
+    folder = box.folder / "l\x1b[31mogs\udcff"
+    plan = box.plan(f'[session]\nname = {json.dumps(HOSTILE)}\n[runs.a]\ncommand = ["true"]\nslot = "none"\n')
+    at = ("--logs", str(box.folder / "l\x1b[31mogs"))
+    shown = box.ok("--headless", "--plan", plan, *at)
+    shown += box.ok("status", *at) + box.ok("status", "--json", *at) + box.ok("sessions", *at)
+    for refused in (("status", "--logs", str(folder)), ("logs", "b\x1b[2J", *at), ("--headless", "--plan", "\x1b[2J")):
+        shown += box.run(*refused).stderr
+    assert shown.replace("\n", "").isprintable(), repr(shown)
+    assert "(\\u001b]0;PWN\\u0007\\u001b[31m\\u009b2J\\u202e\\nb): finished" in shown
+    assert json.loads(box.ok("status", "--json", *at))["name"] == HOSTILE
 
 
 def test_data_that_match_no_file_are_refused(box: CliSandbox) -> None:

@@ -158,6 +158,26 @@ async def test_eight_tabs_are_enough(web: Web) -> None:
     await web.until(lambda: web.dashboards() == [])
 
 
+MALFORMED = (
+    "GET / HTTP/1.1\r\nHost:\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: localhost\r\nX: " + "a" * 20_000 + "\r\n\r\n",
+    "\x16\x03\x01\r\n\r\n",
+    "GET http://[::1 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+)
+
+
+async def test_malformed_requests_are_refused_and_print_nothing_in_the_servers_terminal(web: Web) -> None:
+    for request in MALFORMED:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(web.site.rpartition(":")[2]))
+        writer.write(request.encode())
+        assert b" 40" in await asyncio.wait_for(reader.readline(), DEADLINE_S), request
+        writer.close()
+    web.process.send_signal(signal.SIGINT)
+    printed, _ = await asyncio.to_thread(web.process.communicate, timeout=DEADLINE_S)
+    assert [line.split()[0] for line in printed.splitlines()] == ["From", "Ctrl-C"], printed
+
+
 def test_what_hinders_the_server_is_said_in_one_line(box: CliSandbox) -> None:
     _, site, _ = serve(box)
     port = site.rpartition(":")[2]

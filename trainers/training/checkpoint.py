@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import pickle
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -74,7 +75,11 @@ class Checkpoints:
                 damaged_copy = path.with_name(path.name + ".damaged")
                 path.replace(damaged_copy)
                 sync_folder(path.parent)
-                LOGGER.warning("%s is damaged (its checksum does not match): kept as %s", path, damaged_copy.name)
+                LOGGER.warning(
+                    "%s is damaged (its checksum does not match, or it is no checkpoint): kept as %s",
+                    path,
+                    damaged_copy.name,
+                )
                 damaged = True
                 continue
             self._check_identity(path, saved["identity"])
@@ -110,11 +115,48 @@ def read_checkpoint(path: Path) -> dict[str, Any] | None:
     """Read a file that `Checkpoints.save` wrote.
 
     Returns:
-        `identity` and `state`, tensors on the CPU; None if the checksum does not match.
+        `identity` and `state`, tensors on the CPU; None if the checksum does not match, or the content is another.
     """
     raw = memoryview(path.read_bytes())
     content, trailer = raw[:-TRAILER], bytes(raw[-TRAILER:])
     if trailer != MARK + hashlib.sha256(content).digest():
         return None
-    saved: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    try:
+        saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+    if not isinstance(saved, dict) or not all(isinstance(saved.get(name), dict) for name in ("identity", "state")):
+        return None
     return saved
+
+
+def check_state(expected: object, given: object, name: str = "state") -> None:
+    """Check that a loaded state has the structure of the training's own.
+
+    Args:
+        expected: State of the training that resumes; an empty list fits any list.
+        given: State from a checkpoint.
+        name: Name of the state in the error.
+
+    Raises:
+        ValueError: A key, the shape of a tensor or the type of a value differs.
+    """
+    match expected:
+        case torch.Tensor():
+            fits = isinstance(given, torch.Tensor) and given.shape == expected.shape
+        case dict():
+            fits = isinstance(given, dict) and given.keys() == expected.keys()
+        case list():
+            fits = isinstance(given, list) and len(given) == (len(expected) or len(given))
+        case int():
+            fits = isinstance(given, int)
+        case _:
+            fits = isinstance(given, int | float)
+    if not fits:
+        raise ValueError(f"{name} is not that of such a training")
+    if isinstance(expected, dict) and isinstance(given, dict):
+        for key, value in expected.items():
+            check_state(value, given[key], f"{name}.{key}")
+    if isinstance(expected, list) and isinstance(given, list):
+        for value, each in zip(expected, given, strict=False):
+            check_state(value, each, name)

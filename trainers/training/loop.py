@@ -19,7 +19,7 @@ from ..inference.batched import Interrupted, predict, smaller_batch
 from ..log import LOGGER
 from ..signals import Stopped, StopRequest
 from .adamw import FlatAdamW
-from .checkpoint import Checkpoints
+from .checkpoint import Checkpoints, check_state
 from .cuda_graph import CudaGraphStep
 from .epoch_metrics import EpochMetrics
 from .evaluation import PhysicalMse
@@ -258,7 +258,14 @@ class Trainer:
         return {"optimizer": self.optimizer.state(), "progress": plain}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Restore the training from what `state` returned."""
+        """Restore the training from what `state` returned.
+
+        Raises:
+            ValueError: It is not the state of such a training.
+        """
+        check_state(self.state(), state)
+        for row in state["progress"]["rows"]:
+            check_state([0] + [0.0] * (len(EpochMetrics._fields) - 1), row, "state.progress.rows")
         self.optimizer.load(state["optimizer"])
         for name in ("loss_sum", "best"):  # into the tensors that the step uses
             getattr(self.progress, name).copy_(state["progress"][name])

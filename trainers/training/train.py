@@ -211,6 +211,16 @@ def identity(job: TrainingJob, settings: TrainingConfig, prepared: PreparedData,
     }
 
 
+def _load(training: Trainer, state: dict[str, Any], checkpoints: Checkpoints) -> None:
+    try:
+        training.load(state)
+    except (ValueError, TypeError) as error:
+        message = (
+            f"{checkpoints.path}: its content is not a checkpoint of this training ({error}); start over with --fresh"
+        )
+        raise CheckpointError(message) from None
+
+
 def resume(job: TrainingJob, training: Trainer, checkpoints: Checkpoints, metrics: MetricsWriter) -> None:
     """Load the last checkpoint, if any, and log where the training starts.
 
@@ -222,7 +232,7 @@ def resume(job: TrainingJob, training: Trainer, checkpoints: Checkpoints, metric
         checkpoints.remove()
     state = checkpoints.load()
     if state is not None:
-        training.load(state)
+        _load(training, state, checkpoints)
     progress = training.progress
     if progress.epoch > epochs:
         raise CheckpointError(f"{checkpoints.path}: already has {progress.epoch} epochs, more than --epochs {epochs}; "

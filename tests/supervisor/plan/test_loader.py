@@ -47,7 +47,7 @@ REFUSALS = {
     "run_name_too_long": f"runs.{'a' * 65}: not a usable run name; use letters, digits, '_', '-' and '.', at most 64",
     "run_name_with_a_slash": "runs.a/b: not a usable run name; use letters, digits",
     "run_name_with_dots": "runs...: not a usable run name; use letters, digits",
-    "run_name_with_a_line_break": "runs.a\\nb\\x1b[2J: not a usable run name; use letters, digits",
+    "run_name_with_a_line_break": "runs.a\\nb\\u001b[2J: not a usable run name; use letters, digits",
     "runs_is_empty": "runs: must not be empty",
     "same_run_twice": "not valid TOML: Cannot declare ('runs', 'a') twice",
     "session_is_text": 'session: must be a table, as in { name = "value" }',

@@ -2,7 +2,7 @@
 
 import pytest
 from pmssm.supervisor.session.event_messages import event_messages
-from pmssm.supervisor.session.events import EngineStarted, Event, SessionFinished, SlotsChosen
+from pmssm.supervisor.session.events import ClockStepped, EngineStarted, Event, SessionFinished, SlotsChosen
 from pmssm.supervisor.session.state import replay
 from support.events import GPU, ended, restart_requested, started, starting, stop_requested, voided
 from support.simulation import PMSSM
@@ -70,8 +70,22 @@ def test_an_event_is_logged_in_a_line(events: list[Event], lines: list[tuple[str
 def test_a_lost_run_is_an_error_that_says_what_is_known() -> None:
     ((line, level),) = messages(starting("mlp"), ended("mlp"))
     assert level == "error"
-    assert line.startswith("mlp: lost after 2.5 s (")
+    assert line.startswith("mlp: lost after about 2.5 s (")
     assert "exit status unknown: its shim was killed" in line
+
+
+def test_durations_are_the_measured_ones_and_marked_where_only_the_clock_tells() -> None:
+    (measured,) = messages(starting("mlp"), ended("mlp", exit_code=0, ended=-500, duration_s=7))
+    assert measured == ("mlp: succeeded after 7.0 s", "info")
+    ((unknown, _),) = messages(starting("mlp"), ended("mlp", ended=-500))
+    assert unknown.startswith("mlp: lost after an unknown time (the clock was set) (")
+
+
+@pytest.mark.parametrize(("by_s", "words"), [(3600, "forward by 1:00:00"), (-2, "back by 2.0 s")])
+def test_a_step_of_the_clock_is_told(by_s: float, words: str) -> None:
+    assert messages(ClockStepped(at=1, by_s=by_s)) == [
+        (f"the clock was set {words}; durations are not affected", "warning")
+    ]
 
 
 def test_the_end_of_the_session_counts_the_states() -> None:

@@ -8,12 +8,19 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pmssm.supervisor.session.events import EngineStarted, Event, RetryScheduled, SessionFinished, SlotsChosen
+from pmssm.supervisor.session.events import (
+    ClockStepped,
+    EngineStarted,
+    Event,
+    RetryScheduled,
+    SessionFinished,
+    SlotsChosen,
+)
 from pmssm.supervisor.session.journal import Journal, JournalError, read_journal
 from support.events import GPU, ended, restart_requested, started, starting, stop_requested, voided
 
 EVERY_KIND: list[Event] = [
-    EngineStarted(at=1.0, pid=1),
+    EngineStarted(at=1.0, pid=1, boot_id="b", clock_offset_s=-3.5),
     SlotsChosen(at=1.1, slots=(GPU,), mode="sequential", notes=('a note with "quotes", ümlauts\u2028and\r\nlines',)),
     starting(),
     started(),
@@ -24,6 +31,7 @@ EVERY_KIND: list[Event] = [
     voided(number=2),
     RetryScheduled(at=41.0, run="a", delay_s=10.0),
     SessionFinished(at=60.0),
+    ClockStepped(at=99.0, by_s=-2.0),
 ]
 
 
@@ -92,7 +100,9 @@ def test_a_damaged_line_in_the_middle_is_named(path: Path, damage: bytes) -> Non
     lines = path.read_bytes().split(b"\n")
     lines[3] = damage
     path.write_bytes(b"\n".join(lines))
-    with pytest.raises(JournalError, match=r"journal\.jsonl: line 4 is damaged \(.+\); the session cannot be resumed$"):
+    with pytest.raises(
+        JournalError, match=r"journal\.jsonl: line 4 is damaged \(.+\); the session cannot be resumed; to go on"
+    ):
         read_journal(path)
 
 

@@ -2,10 +2,11 @@
 
 import pytest
 from pmssm.supervisor.plan.schema import Plan
-from pmssm.supervisor.session.events import EngineStarted, Event, SessionFinished, SlotsChosen
+from pmssm.supervisor.session.events import ClockStepped, EngineStarted, Event, SessionFinished, SlotsChosen
 from pmssm.supervisor.session.state import (
     Attempt,
     RunState,
+    clock_step,
     initial_state,
     progress_start_offset,
     reduce,
@@ -100,6 +101,25 @@ def test_a_kill_stays_a_kill_when_a_stop_follows() -> None:
 def test_the_first_engine_marks_the_beginning_and_later_ones_do_not() -> None:
     events = [EngineStarted(at=5, pid=1), EngineStarted(at=9, pid=2)]
     assert replay(ONE, events).started == 5
+
+
+def test_a_step_of_the_clock_moves_all_times() -> None:
+    before = [EngineStarted(at=5, pid=1, boot_id="b", clock_offset_s=0), starting(), started()]
+    for step in (ClockStepped(at=900, by_s=800), EngineStarted(at=900, pid=2, boot_id="b", clock_offset_s=800)):
+        state = replay(ONE, [*before, step])
+        attempt = state.runs["a"].last
+        assert attempt is not None
+        assert (state.started, attempt.started, state.clock_offset_s) == (805, 810.5, 800)
+        assert clock_step(state, "b", 800.5) == 0
+        assert clock_step(state, "b", 700) == -100
+    after_reboot = replay(ONE, [*before, EngineStarted(at=900, pid=2, boot_id="c", clock_offset_s=800)])
+    assert after_reboot.started == 5
+
+
+def test_a_measured_duration_beats_the_clock() -> None:
+    last = replay(ONE, [starting(), ended(exit_code=0, ended=-100, duration_s=3)]).runs["a"].last
+    assert last is not None
+    assert (last.started, last.duration_s, last.is_duration_certain) == (-103, 3, True)
 
 
 def test_a_restart_reopens_a_finished_session() -> None:

@@ -63,6 +63,7 @@ def test_the_summary_says_what_became_of_each_run(folder: SessionFolder) -> None
         "signal": None,
         "gpu": 2,
         "wall_time_s": 3730,
+        "wall_time_measured": True,
         "peak_rss_mib": 700,
         "result": {"model": "PMSSMTransformer", "parameters": 795777, "r2": 0.98, "early": False},
     }

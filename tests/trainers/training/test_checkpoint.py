@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import hashlib
+import io
+import pickle
 from pathlib import Path
 
 import pytest
@@ -7,7 +10,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pmssm.trainers.errors import CheckpointError
-from pmssm.trainers.training.checkpoint import Checkpoints, read_checkpoint
+from pmssm.trainers.training.checkpoint import MARK, Checkpoints, check_state, read_checkpoint
 
 IDENTITY = {"model": "mlp", "data": "a" * 64, "batch-size": 256}
 
@@ -85,3 +88,48 @@ def test_a_save_that_fails_leaves_the_old_checkpoint_and_no_rubbish(tmp_path: Pa
         ours.save({"epoch": 2, "bad": (number for number in range(3))})
     assert ours.load() == {"epoch": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def sealed(folder: Path, content: bytes) -> Checkpoints:
+    """Checkpoints of a folder whose newest has that content, under the right checksum."""
+    ours = checkpoints(folder)
+    ours.path.write_bytes(content + MARK + hashlib.sha256(content).digest())
+    return ours
+
+
+def saved(value: object) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"hello",
+        pickle.dumps({"identity": IDENTITY}),
+        saved(torch.arange(3)),
+        saved([]),
+        saved({"identity": IDENTITY}),
+        saved({"identity": 7, "state": {}}),
+        saved({"identity": IDENTITY, "state": [1]}),
+        saved({"identity": IDENTITY, "state": {}})[:-40],
+    ],
+)
+def test_other_content_under_a_right_checksum_counts_as_damage(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert sealed(tmp_path, content).load() is None
+    assert "or it is no checkpoint" in caplog.text
+    assert "starting over" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "other", [7, {}, {"rows": 1, "best": torch.zeros(2), "seconds": 0.5}, {"rows": [], "best": torch.zeros(3)}]
+)
+def test_a_state_of_another_structure_is_refused(other: object) -> None:
+    expected = {"rows": [], "best": torch.zeros(2), "seconds": 0.5}
+    check_state(expected, {"rows": [[1]], "best": torch.ones(2), "seconds": 3})
+    with pytest.raises(ValueError, match="not that of such a training"):
+        check_state(expected, other)

@@ -124,6 +124,17 @@ def test_a_training_stopped_after_any_step_goes_on_to_the_same_bits(tmp_path: Pa
     assert numbers(resumed) == numbers(whole)
 
 
+@pytest.mark.parametrize("name", ["epoch", "best", "best_vals", "rows"])
+def test_a_state_of_another_training_is_an_error_and_changes_nothing(tmp_path: Path, name: str) -> None:
+    state = train(tmp_path, Small()).state()
+    state["progress"][name] = [["x"]]
+    training = Trainer([Small()], data(), SETTINGS, stop=StopRequest())
+    before = training.optimizer.flat.clone()
+    with pytest.raises(ValueError, match="not that of such a training"):
+        training.load(state)
+    assert torch.equal(training.optimizer.flat, before)
+
+
 def test_a_signal_during_validation_is_obeyed_and_loses_nothing(tmp_path: Path) -> None:
     (tmp_path / "whole").mkdir()
     whole = train(tmp_path / "whole", Small())
