@@ -316,7 +316,7 @@ RETRIED = Plan(
 
 
 @pytest.mark.parametrize(
-    ("outcome", "attempts"), [("crashes", 3), ("fails", 1), ("is_lost", 1), ("cannot_start", 1), ("succeeds", 1)]
+    ("outcome", "attempts"), [("crashes", 3), ("fails", 1), ("is_lost", 3), ("cannot_start", 1), ("succeeds", 1)]
 )
 def test_a_crash_is_retried_as_often_as_the_plan_says_and_nothing_else_is(outcome: Outcome, attempts: int) -> None:
     simulation = Simulation(RETRIED, CPU)
