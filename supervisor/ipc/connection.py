@@ -145,7 +145,7 @@ def _check_lock_owner(logs: Path) -> None:
         raise EngineUnavailable(f"{logs}: is served by an engine on {owner.host}; use that machine")
     mover = lock.owner_before_move()
     name = other_name(mover.pid, logs) if mover is not None else None
-    if mover is not None and name is not None:
+    if mover is not None and name not in (None, logs.resolve()):
         raise EngineUnavailable(
             f"{logs}: is served by an engine (pid {mover.pid}) under the name {name}; use that name"
         )

@@ -104,7 +104,10 @@ class SessionFolder:
     @property
     def is_incomplete(self) -> bool:
         """True for a folder in which no session was ever started: it lacks a plan or settings, and has no journal."""
-        return not (self.plan.is_file() and self.settings.is_file()) and not self.journal.exists()
+        try:
+            return not (self.plan.is_file() and self.settings.is_file()) and not self.journal.exists()
+        except PermissionError:  # that of another user; its reader reports it
+            return False
 
     @property
     def remedy(self) -> str:
