@@ -132,7 +132,7 @@ def test_forward_and_backward_have_the_shapes_and_types_of_the_contract_on_meta(
 ) -> None:
     training = training_on(META, name, settings(name, ensemble=count, precision=precision))
     weights, gradient = training.optimizer.weights, training.optimizer.gradient
-    weights.refresh()
+    weights.update_bf16_copy()
     predictions = weights.forward(torch.empty(count, 32, 19, device=META))
     assert predictions.shape[:2] == (count, 32)
     assert (predictions.device, predictions.dtype) == (META, torch.float32)
@@ -140,7 +140,7 @@ def test_forward_and_backward_have_the_shapes_and_types_of_the_contract_on_meta(
     for grad, parameter in zip(grads, weights.parameters, strict=True):
         assert (grad.shape, grad.dtype, grad.device) == (parameter.shape, parameter.dtype, META)
     halves = [parameter for parameter in weights.parameters if parameter.dtype == torch.bfloat16]
-    assert bool(halves) == (precision is Precision.BF16 and hasattr(RECIPES[name].build, "body"))
+    assert bool(halves) == (precision is Precision.BF16 and hasattr(RECIPES[name].build(), "body"))
     assert (gradient.shape, gradient.dtype) == (training.optimizer.flat.shape, torch.float32)
 
 
@@ -167,7 +167,7 @@ def addresses(training: Trainer) -> dict[str, int]:
     step, optimizer = training.step, training.optimizer
     tensors = {
         **optimizer.state(), "rate": optimizer.rate, "gradient": optimizer.gradient, "order": step.order,
-        "ahead": step.ahead, "loss_sum": step.loss_sum, "progress": training.progress.loss_sum,
+        "next_positions": step.next_positions, "loss_sum": step.loss_sum, "progress": training.progress.loss_sum,
     }  # fmt: skip
     tensors |= {f"data {index}": tensor for index, tensor in enumerate(step.data)}
     tensors |= {f"parameter {index}": tensor for index, tensor in enumerate(optimizer.weights.parameters)}
@@ -194,7 +194,7 @@ def losses_of(step: TrainingStep) -> Tensor:
     warm_up(step, 32)
     sums = []
     for _ in range(3):
-        step.ahead.remainder_(38)  # 70 rows are two steps of 32 and a rest
+        step.next_positions.remainder_(38)  # 70 rows are two steps of 32 and a rest
         step(32)
         sums.append(step.loss_sum.clone())
     return torch.stack(sums)
