@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from support.cli_sandbox import CliSandbox
+from support.fake_clock import FakeClock
 from support.process_table import (
     LONG_S,
     POLITE,
@@ -104,61 +105,11 @@ def test_a_process_with_a_reused_pid_is_left_alone(box: CliSandbox, verb: str) -
 
 # Clocks
 
-# Shifts the wall clock by what a file says, for every program that is linked with the C library.
-SHIFTED = """
-#include <dlfcn.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/time.h>
-#include <time.h>
-static long shift(void)
-{
-    const char *path = getenv("CLOCK_SHIFT");
-    FILE *file = path ? fopen(path, "re") : NULL;
-    long seconds = 0;
-    if (file) {
-        if (fscanf(file, "%ld", &seconds) != 1)
-            seconds = 0;
-        fclose(file);
-    }
-    return seconds;
-}
-int clock_gettime(clockid_t clock, struct timespec *now)
-{
-    static int (*real)(clockid_t, struct timespec *);
-    if (!real)
-        real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
-    int result = real(clock, now);
-    if (clock == CLOCK_REALTIME && !result)
-        now->tv_sec += shift();
-    return result;
-}
-int gettimeofday(struct timeval *restrict now, void *restrict zone)
-{
-    struct timespec time;
-    (void)zone;
-    clock_gettime(CLOCK_REALTIME, &time);
-    now->tv_sec = time.tv_sec;
-    now->tv_usec = time.tv_nsec / 1000;
-    return 0;
-}
-time_t time(time_t *now)
-{
-    struct timespec clock;
-    clock_gettime(CLOCK_REALTIME, &clock);
-    if (now)
-        *now = clock.tv_sec;
-    return clock.tv_sec;
-}
-"""
-
 
 @pytest.mark.parametrize("hours", [1, -1])
-def test_a_clock_that_is_set_by_an_hour_changes_nothing_for_the_runs(
-    box: CliSandbox, compile_c: Callable[..., Path], hours: int
-) -> None:
-    shift = box.folder / "shift"
-    box.env |= {"LD_PRELOAD": str(compile_c("shifted.so", SHIFTED, "-shared", "-fPIC")), "CLOCK_SHIFT": str(shift)}
+def test_a_clock_that_is_set_by_an_hour_changes_nothing_for_the_runs(box: CliSandbox, hours: int) -> None:
+    clock = FakeClock(box.folder)
+    box.env |= clock.env
     script, progress = EPOCHS
     stubborn = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
     plan = shell_run("a", script, progress=progress, stall_after_s=60) + shell_run("b", "true", after=["a"])
@@ -169,7 +120,7 @@ def test_a_clock_that_is_set_by_an_hour_changes_nothing_for_the_runs(
     before = box.wait(lambda status: status["runs"]["a"]["eta_s"] is not None)
     wait_until(lambda: events(box, "retry_scheduled", "d"), LONG_S, "the retry of d to be planned")
     box.ok("stop", "c")
-    shift.write_text(str(hours * 3600))  # in the middle of a grace, of an epoch, of a retry's delay
+    clock.set(hours * 3600)  # in the middle of a grace, of an epoch, of a retry's delay
     after = box.wait(
         lambda status: status["runs"]["a"]["progress"]["epoch"] > before["runs"]["a"]["progress"]["epoch"] + 5
     )

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/time.h>
 #include <time.h>
 
 /* Seconds to add, from the file that FAKE_CLOCK names; 0 without one. */
@@ -28,4 +29,23 @@ int clock_gettime(clockid_t clock, struct timespec *now)
     if (result == 0 && clock == CLOCK_REALTIME)
         now->tv_sec += shift();
     return result;
+}
+
+int gettimeofday(struct timeval *restrict now, void *restrict zone)
+{
+    struct timespec time;
+    (void)zone;
+    clock_gettime(CLOCK_REALTIME, &time);
+    now->tv_sec = time.tv_sec;
+    now->tv_usec = time.tv_nsec / 1000;
+    return 0;
+}
+
+time_t time(time_t *now)
+{
+    struct timespec clock;
+    clock_gettime(CLOCK_REALTIME, &clock);
+    if (now)
+        *now = clock.tv_sec;
+    return clock.tv_sec;
 }

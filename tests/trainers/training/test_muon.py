@@ -4,20 +4,8 @@ import pytest
 import torch
 from pmssm.trainers.training.flat_parameters import FlatParameters
 from pmssm.trainers.training.muon import FlatMuon, hidden_matrices, orthogonalise
-from torch import Tensor, nn
+from support.small_model import Small
 from torch.nn import functional as F
-
-
-class Small(nn.Module):
-    """Two hidden matrices."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(5)
-        self.layers = nn.Sequential(nn.Linear(19, 8), nn.Tanh(), nn.Linear(8, 12), nn.Tanh(), nn.Linear(12, 1))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.layers(inputs).squeeze(-1)
 
 
 def test_muon_is_that_of_pytorch_beside_adamw() -> None:

@@ -16,24 +16,12 @@ from pmssm.trainers.training.loop import Trainer
 from pmssm.trainers.training.metrics import MetricsWriter
 from pmssm.trainers.training.state import TrainingConfig
 from pmssm.trainers.training.step import TrainingData
-from torch import Tensor, nn
+from support.small_model import Small
 from torch.nn import functional as F
 
 SETTINGS = TrainingConfig(
     learning_rate=3e-3, weight_decay=1e-2, cosine=True, clip_norm=1.0, epochs=3, batch_size=32, checkpoint_seconds=1e9
 )
-
-
-class Small(nn.Module):
-    """Two hidden matrices."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(5)
-        self.layers = nn.Sequential(nn.Linear(19, 8), nn.Tanh(), nn.Linear(8, 12), nn.Tanh(), nn.Linear(12, 1))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.layers(inputs).squeeze(-1)
 
 
 def points() -> TrainingData:
