@@ -166,7 +166,7 @@ def addresses(training: Trainer) -> dict[str, int]:
     """Where everything lies that a step reads or writes and that outlives it."""
     step, optimizer = training.step, training.optimizer
     tensors = {
-        **optimizer.state(), "rate": optimizer.rate, "gradient": optimizer.gradient, "order": step.order,
+        **optimizer.state(), "rate": optimizer.learning_rate, "gradient": optimizer.gradient, "order": step.order,
         "next_positions": step.next_positions, "loss_sum": step.loss_sum, "progress": training.progress.loss_sum,
     }  # fmt: skip
     tensors |= {f"data {index}": tensor for index, tensor in enumerate(step.data)}
@@ -190,7 +190,7 @@ def test_a_model_traces_as_one_graph_whose_steps_are_those_of_the_plain_model(na
 
 def losses_of(step: TrainingStep) -> Tensor:
     """The sums of squared errors after each of three steps, `(3, models)`; the warm-up does not count."""
-    step.begin(range(len(step.loss_sum)), epoch=0, row=0)
+    step.start_epoch(range(len(step.loss_sum)), epoch=0, row=0)
     warm_up(step, 32)
     sums = []
     for _ in range(3):
