@@ -48,7 +48,6 @@ from .session_store import SessionStore
 from .slot_allocator import SlotAllocator
 
 TICK_S = 1.0
-ROOM_CHECK_S = 0.5  # a disk that had room is not asked again sooner; asking waits for the disk
 LINGER_S = 10.0  # how long a finished session still answers without a subscriber
 
 
@@ -95,7 +94,6 @@ class Engine:
         self._server = Server(self.snapshot, self.handle, self._lock)
         self._snapshots = SnapshotBuilder(self.plan, folder)
         self._start_recorded = False
-        self._had_room_at = -ROOM_CHECK_S  # monotonic time, s
         self._is_resume_due = resume
         self._adopted: set[str] = set()  # of a resumed session: runs that were alive at its start and have not ended
         self._problem = ""  # why nothing can be done at present, shown as a note
@@ -301,9 +299,7 @@ class Engine:
         concurrent = concurrent_runs(self.plan, self.state.slots or ())
         spec = attempt_spec(self.plan, self._session.settings, starting, log, concurrent=concurrent)
         folder = self.folder.attempt_folder(action.run, number)
-        if time.monotonic() - self._had_room_at > ROOM_CHECK_S:
-            ensure_room(folder)
-            self._had_room_at = time.monotonic()
+        ensure_room(folder)
         self._attempts.prepare()  # everything that may fail comes before the decision is recorded
         self._session.record(starting)
         return action.run, folder, spec

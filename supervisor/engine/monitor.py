@@ -66,11 +66,12 @@ class Monitor:
         Returns:
             True if anything in a snapshot has changed.
         """
-        changed = []
+        running = [name for name, run in state.runs.items() if run.alive]
         if time.monotonic() - self._read_at >= LOG_INTERVAL_S:
             self._read_at = time.monotonic()
-            running = [name for name, run in state.runs.items() if run.alive]
-            changed = [self.read_log(name, state, READ_BUDGET_S) for name in running]
+        else:  # a new attempt's log is read at once: what it holds by then counts as written by earlier attempts
+            running = [name for name in running if self._is_new_attempt(name, state)]
+        changed = [self.read_log(name, state, READ_BUDGET_S) for name in running]
         if time.monotonic() - self._usage_at < self._usage_interval(state, watched=watched):
             return any(changed)
         self._usage_at = time.monotonic()
@@ -96,7 +97,7 @@ class Monitor:
         attempt = state.runs[name].last
         if attempt is None:
             return False
-        if self._attempts.get(name) != attempt.number:
+        if self._is_new_attempt(name, state):
             self._attempts[name] = attempt.number
             planned, attempts = self._plan.runs[name], state.runs[name].attempts
             offset = progress_start_offset(attempts)
@@ -108,6 +109,10 @@ class Monitor:
                 resumes=offset != attempt.log_offset,
             )
         return self._trackers[name].update(time.monotonic(), budget_s)
+
+    def _is_new_attempt(self, name: str, state: SessionState) -> bool:
+        attempt = state.runs[name].last
+        return attempt is not None and self._attempts.get(name) != attempt.number
 
     def problems(self, state: SessionState) -> Iterator[str]:
         """Yield a note for each running run that cannot be observed completely."""
