@@ -169,7 +169,7 @@ def addresses(training: Trainer) -> dict[str, int]:
         **optimizer.state(), "rate": optimizer.learning_rate, "gradient": optimizer.gradient, "order": step.order,
         "next_positions": step.next_positions, "loss_sum": step.loss_sum, "progress": training.progress.loss_sum,
     }  # fmt: skip
-    tensors |= {f"data {index}": tensor for index, tensor in enumerate(step.data)}
+    tensors |= {f"data {index}": tensor for index, tensor in enumerate(step.data) if tensor is not None}
     tensors |= {f"parameter {index}": tensor for index, tensor in enumerate(optimizer.weights.parameters)}
     return {name: tensor.data_ptr() for name, tensor in tensors.items()}
 
