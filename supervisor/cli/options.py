@@ -30,7 +30,7 @@ def _absolute(context: click.Context, _option: click.Parameter, value: Path | No
     except OSError as error:  # a circle of links, a name that is too long, a folder that we may not enter
         raise CommandError(f"{folder}: cannot be used: {error.strerror}; choose another folder with --logs") from None
     else:
-        if not os.access(folder, os.R_OK | os.X_OK, effective_ids=True):
+        if not os.access(folder, os.R_OK | os.X_OK):
             raise CommandError(denial(folder))
     return folder
 
