@@ -41,20 +41,20 @@ def attempt_spec(
     return AttemptSpec(
         command=command,
         cwd=run.cwd or ".",
-        env=_environment(plan, settings, starting, concurrent),
+        given=_given(plan, settings, starting, concurrent),
+        inherited=settings.environment,
         log=str(log),
         header=log_line(starting.run, header, at=starting.at) + "\n",
         stop_grace_s=run.stop_grace_s,
     )
 
 
-def _environment(plan: Plan, settings: SessionSettings, starting: AttemptStarting, concurrent: int) -> dict[str, str]:
-    """Return the environment; later sources win: cores, the user's shell, the plan, the slot's GPU."""
+def _given(plan: Plan, settings: SessionSettings, starting: AttemptStarting, concurrent: int) -> dict[str, str]:
+    """Return the variables of the plan and of the slot's GPU; and the cores, unless the user's shell names them."""
     cores = len(os.sched_getaffinity(0))
-    threads = settings.threads or max(1, cores // concurrent)
+    threads = {"OMP_NUM_THREADS": str(settings.threads or max(1, cores // concurrent))}
     return {
-        "OMP_NUM_THREADS": str(threads),
-        **settings.environment,
+        **({} if "OMP_NUM_THREADS" in settings.environment else threads),
         **plan.runs[starting.run].env,
         **cuda_environment(starting.slot),
     }

@@ -25,7 +25,9 @@ class Exit(BaseModel):
         system_s: CPU time in the kernel, s.
         max_rss_mib: Peak resident memory of the largest process, MiB.
         leftovers: Number of processes that outlived the command and were terminated.
-        error: Why the command could not be started.
+        error: Why the command could not be started, or what interrupted it.
+        interrupted: Whether a batch system ended it and the run goes on in a new job: a time limit, a preemption, a
+            lost node, or a stop that nobody requested.
         last_words: The last error in the log of a failed attempt, or its last line.
         unseen: Why the end was not observed, where that is known.
     """
@@ -42,6 +44,7 @@ class Exit(BaseModel):
     max_rss_mib: float | None = None
     leftovers: int = 0
     error: str | None = None
+    interrupted: bool = False
     last_words: str | None = None
     unseen: str | None = None
 

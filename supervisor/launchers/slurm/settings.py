@@ -15,6 +15,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from .errors import SettingsError
 
 MAX_FILE = 1 << 20  # bytes
+MAX_SIGNAL_S = 65_535  # Slurm's own limit
+NUMBERS = ("cpus", "signal_s")  # all other settings are texts
 _TIME = re.compile(
     r"\d{1,7}|\d{1,7}:[0-5]?\d(:[0-5]?\d)?|\d{1,5}-\d{1,2}(:[0-5]?\d){0,2}|infinite|unlimited", re.IGNORECASE
 )
@@ -83,6 +85,7 @@ class SlurmSettings(BaseModel):
         gres: Generic resources of the job, such as "gpu:1"; "none" asks for none.
         extra: Further options of sbatch, as they are.
         setup: Shell lines that run in the job before the command, such as "module load cuda".
+        signal_s: How long before the time limit the trainer is told to stop, s; 0 sends no warning.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -97,6 +100,7 @@ class SlurmSettings(BaseModel):
     constraint: Line | None = None
     extra: tuple[Annotated[Line, AfterValidator(_option)], ...] = Field(default=(), max_length=100)
     setup: tuple[Line, ...] = Field(default=(), max_length=100)
+    signal_s: Annotated[int, Field(ge=0, le=MAX_SIGNAL_S)] | None = None
 
     def updated(self, over: Self) -> Self:
         """Return these settings with those that `over` sets put in their place."""
@@ -104,7 +108,7 @@ class SlurmSettings(BaseModel):
 
 
 def merge(*layers: SlurmSettings) -> SlurmSettings:
-    """Merge settings, the later layers over the earlier: plan, profile, command line, run."""
+    """Merge settings, the later layers over the earlier: profile, table of the plan, run, command line."""
     merged = SlurmSettings()
     for layer in layers:
         merged = merged.updated(layer)
@@ -144,7 +148,7 @@ def settings_from_options(options: Sequence[str]) -> SlurmSettings:
         if key in ("extra", "setup"):
             table.setdefault(key, []).append(value)
         else:
-            table[key] = int(value) if key == "cpus" and value.isascii() and value.isdigit() else value
+            table[key] = int(value) if key in NUMBERS and value.isascii() and value.isdigit() else value
     return settings_from_table(table, "--slurm ")
 
 

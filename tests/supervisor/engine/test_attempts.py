@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from pmssm.supervisor.engine.attempts import RunningAttempts
 from pmssm.supervisor.engine.session_store import SessionStore
+from pmssm.supervisor.gpus.models import GpuReading
 from pmssm.supervisor.launchers.attempt_files import AttemptSpec
-from pmssm.supervisor.launchers.base import CommandStart, Launcher, NeverStarted, Outcome, RunningAttempt
+from pmssm.supervisor.launchers.base import CommandStart, Launcher, NeverStarted, Outcome, Placement, RunningAttempt
 from pmssm.supervisor.plan.loader import parse_plan
 from pmssm.supervisor.session.create import next_session, resolve_plan, write_session
 from pmssm.supervisor.session.events import (
@@ -36,6 +37,7 @@ class Job:
 
     folder: Path
     started: CommandStart | None = None
+    placement: Placement | None = None
     outcome: Outcome | None = None
     notes: list[str] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
@@ -81,6 +83,9 @@ class BatchLauncher:
 
     def measure_usage(self, attempts: Mapping[str, RunningAttempt]) -> dict[str, ResourceUsage]:
         return {run: ResourceUsage(frozenset(), 50.0, 1.0) for run, attempt in attempts.items() if attempt.started}
+
+    def read_gpus(self, attempts: Mapping[str, RunningAttempt]) -> dict[str, GpuReading]:
+        return {run: GpuReading(taken_at=1.0) for run, attempt in attempts.items() if attempt.started}
 
     def warnings(self) -> Sequence[str]:
         return self.notes
