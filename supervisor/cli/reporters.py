@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..formatting import duration, printable, state_counts
+from ..plan.schema import LOCAL
 from ..session.events import Event
 from ..session.session_log import LogLevel, log_line
 from ..session.snapshot import RunView, Snapshot
@@ -72,6 +73,7 @@ class LineReporter:
     def __init__(self, printer: BackgroundPrinter) -> None:
         self.printer = printer
         self._reported: dict[str, tuple[float, Mapping[str, float]]] = {}  # time and values of a run's last progress
+        self._waits: dict[str, str] = {}  # the reason that was reported last for each pending run
 
     def line(self, text: str, level: LogLevel) -> None:
         """Report a line of the session's log."""
@@ -93,6 +95,15 @@ class LineReporter:
             if run.state is RunState.RUNNING and is_new and now - reported_at >= self.interval_s:
                 self._reported[name] = now, run.progress
                 self.progress(name, run)
+            if run.state is not RunState.PENDING:
+                self._waits.pop(name, None)
+            elif run.pending_reason and run.pending_reason != self._waits.get(name):
+                self._waits[name] = run.pending_reason
+                self.pending(name, run)
+
+    def pending(self, name: str, run: RunView) -> None:
+        """Report why a run waits in the queue of a batch system."""
+        self.line(f"{name}: pending: {run.reason}", "info")
 
     def progress(self, name: str, run: RunView) -> None:
         """Report the progress of a run."""
@@ -138,6 +149,11 @@ class JsonReporter(LineReporter):
         values = {"kind": "progress", "at": time.time(), "run": name, **run.progress, "eta_s": run.eta_s}
         self.printer.print(json.dumps(values))
 
+    def pending(self, name: str, run: RunView) -> None:
+        """Print an object of the kind `pending`."""
+        values = {"run": name, "job_id": run.job_id, "reason": run.pending_reason, "expected_start": run.expected_start}
+        self.printer.print(ascii_json(json.dumps({"kind": "pending", "at": time.time(), **values})))
+
     def summary(self, summary: Mapping[str, Any], folder: Path) -> None:
         """Print an object of the kind `summary`."""
         self.printer.print(json.dumps({"kind": "summary", "at": time.time(), "folder": str(folder), **summary}))
@@ -153,7 +169,7 @@ def make_reporter(*, as_json: bool) -> LineReporter:
 
 def live_lines(snapshot: Snapshot, width: int) -> list[str]:
     """Return the session in a few lines of at most `width` cells: one per running run, then the count of each state."""
-    alive = {name: run for name, run in snapshot.runs.items() if run.state in ALIVE}
+    alive = {name: run for name, run in snapshot.runs.items() if run.state in ALIVE - {RunState.PENDING}}
     shown = [(_short(name, width // 4), run) for name, run in list(alive.items())[:MAX_LIVE_RUNS]]
     longest = max((len(name) for name, _ in shown), default=0)
     lines: list[str] = []
@@ -175,7 +191,7 @@ def _short(name: str, width: int) -> str:
 
 
 def _live_text(run: RunView, bar: int, brief: bool) -> str:
-    device = "CPU  " if run.gpu is None else f"GPU {run.gpu}"
+    device = f"GPU {run.gpu}" if run.gpu is not None else "CPU  " if run.launcher == LOCAL else run.node or "job"
     epoch, epochs = run.progress.get("epoch"), run.progress.get("epochs")
     filled = round(bar * min(1.0, epoch / epochs)) if epoch is not None and epochs else 0
     drawn = f" [{'#' * filled}{'.' * (bar - filled)}]" if bar else ""

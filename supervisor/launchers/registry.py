@@ -8,7 +8,6 @@ from .base import Launcher
 from .local import LocalLauncher
 
 LAUNCHERS: Mapping[str, Callable[[Callable[[], None]], Launcher]] = {"local": LocalLauncher}
-DEFAULT_LAUNCHER = "local"
 
 
 def create_launcher(name: str, on_change: Callable[[], None]) -> Launcher:

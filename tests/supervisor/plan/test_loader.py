@@ -60,7 +60,7 @@ REFUSALS = {
     "unknown_key_of_a_run": "runs.a.stop_grace: unknown key (did you mean 'stop_grace_s'?)",
     "unknown_key_of_the_plan": "sesion: unknown key (did you mean 'session'?)",
     "unknown_key_of_the_session": "session.nmae: unknown key (did you mean 'name'?)",
-    "unknown_key_unlike_any": "runs.a.colour: unknown key; known are after, after_end, command, cwd, env, ",
+    "unknown_key_unlike_any": "runs.a.colour: unknown key; known are after, after_end, command, continuations, ",
     "unknown_placeholder": "runs.a.command: unknown placeholder '{pyton}' (did you mean 'python'?)",
     "unknown_placeholder_in_cwd": "runs.a.cwd: unknown placeholder '{nowhere_at_all}'; known are no_options, output, ",
     "unknown_placeholder_in_env": "runs.a.env.OUT: unknown placeholder '{outputs}' (did you mean 'output'?)",
