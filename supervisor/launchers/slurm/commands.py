@@ -85,8 +85,18 @@ class SlurmCommands:
         self._clock = clock
         self._turn = asyncio.Lock()
         self._version: tuple[int, int] | None = None
-        self.last_answer: float | None = None  # time on `clock` of the controller's last answer
+        self._silent_since: float | None = None  # time on `clock` of the first call that was not answered
+        self.answered_at: float | None = None  # unix time of the controller's last answer, s
         self.calls = 0
+
+    def wait_s(self, kind: CallKind) -> float:
+        """Return how long the next call of that kind has to wait for the budget, s."""
+        return self._budget.wait_s(self._clock(), kind)
+
+    @property
+    def silence_s(self) -> float:
+        """How long the controller has left calls unanswered, the present one included; 0 after an answer, s."""
+        return 0.0 if self._silent_since is None else self._clock() - self._silent_since
 
     async def submit(self, options: Sequence[str], script: str) -> int:
         """Submit a batch script and return the job's number.
@@ -110,18 +120,21 @@ class SlurmCommands:
             raise SlurmOutputError(f"sbatch did not write a job number but: {answer.stdout[:200]}")
         return int(number)
 
-    async def queue(self) -> tuple[JobStatus, ...]:
+    async def queue(self, *, kind: CallKind = "poll") -> tuple[JobStatus, ...]:
         """Return all jobs of this user, those included that ended in the last minutes.
+
+        Args:
+            kind: The part of the budget; a command where a user waits for the answer.
 
         Raises:
             SlurmUnavailable, SlurmOutputError: No answer, or none that can be read.
         """
         arguments = ["-h", "-r", "-a", "-t", "all", "-u", str(os.getuid())]
         if await self.version() >= JSON_SINCE:
-            answer = await self._query("squeue", [*arguments, "--json"], kind="poll")
+            answer = await self._query("squeue", [*arguments, "--json"], kind=kind)
             _check(answer, "squeue")
             return parse_queue_json(answer.stdout)
-        answer = await self._query("squeue", [*arguments, "-O", QUEUE_FORMAT], kind="poll")
+        answer = await self._query("squeue", [*arguments, "-O", QUEUE_FORMAT], kind=kind)
         _check(answer, "squeue")
         return parse_queue(answer.stdout)
 
@@ -166,15 +179,19 @@ class SlurmCommands:
         for some in _portions(job_ids, separator=" "):
             await self._scancel([f"--signal={job_signal}", "--batch", *some.split()])
 
-    async def cancel(self, job_ids: Sequence[int]) -> None:
+    async def cancel(self, job_ids: Sequence[int], *, only_pending: bool = False) -> None:
         """Cancel jobs: pending ones never start, running ones get SIGTERM, and SIGKILL after the site's KillWait.
+
+        Args:
+            job_ids: Numbers of the jobs.
+            only_pending: Whether jobs that have started go on.
 
         Raises:
             JobNotOurs: A job belongs to somebody else.
             SlurmUnavailable: No answer in time.
         """
         for some in _portions(job_ids, separator=" "):
-            await self._scancel(some.split())
+            await self._scancel([*(["--state=PENDING"] if only_pending else []), *some.split()])
 
     async def partitions(self) -> tuple[Partition, ...]:
         """Return what sinfo says of all partitions.
@@ -230,6 +247,7 @@ class SlurmCommands:
         self._budget.begin(began, kind)
         self.calls += 1
         answered = False
+        self._silent_since = began if self._silent_since is None else self._silent_since
         try:
             answer = await run_program(command, text, self._environment, deadline_s)
             answered = answer.returncode == 0 or not _NO_ANSWER.search(answer.stderr)
@@ -238,7 +256,7 @@ class SlurmCommands:
             self._budget.end(now, took_s=now - began, answered=answered)
         if not answered:
             raise SlurmUnavailable(f"Slurm does not answer: {_last_line(answer.stderr)}")
-        self.last_answer = now
+        self._silent_since, self.answered_at = None, time.time()
         return answer
 
 
