@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,17 @@ from ..session.summary import page_lines, results_table, runs_table
 from .output import ascii_json
 
 MAX_LIVE_RUNS = 8  # runs with a line in the live display
+LASTING_S = 5.0  # a reason of a pending run that changes sooner is not reported
 LAYOUTS = ((16, False), (8, False), (0, False), (0, True))  # of a live line: cells of its bar, and whether it is brief
+
+
+@dataclass
+class _Wait:
+    """Why a run is pending, and since when (monotonic time, s)."""
+
+    reason: str
+    since: float
+    is_reported: bool = False
 
 
 class BackgroundPrinter:
@@ -73,7 +84,7 @@ class LineReporter:
     def __init__(self, printer: BackgroundPrinter) -> None:
         self.printer = printer
         self._reported: dict[str, tuple[float, Mapping[str, float]]] = {}  # time and values of a run's last progress
-        self._waits: dict[str, str] = {}  # the reason that was reported last for each pending run
+        self._waits: dict[str, _Wait] = {}  # by pending run
 
     def line(self, text: str, level: LogLevel) -> None:
         """Report a line of the session's log."""
@@ -97,9 +108,17 @@ class LineReporter:
                 self.progress(name, run)
             if run.state is not RunState.PENDING:
                 self._waits.pop(name, None)
-            elif run.pending_reason and run.pending_reason != self._waits.get(name):
-                self._waits[name] = run.pending_reason
-                self.pending(name, run)
+            elif run.pending_reason:
+                self._report_wait(name, run, now)
+
+    def _report_wait(self, name: str, run: RunView, now: float) -> None:
+        """Report why a run is pending, once for each reason that lasts."""
+        wait = self._waits.get(name)
+        if wait is None or wait.reason != run.pending_reason:
+            self._waits[name] = _Wait(run.pending_reason, now)
+        elif not wait.is_reported and now - wait.since >= LASTING_S:
+            wait.is_reported = True
+            self.pending(name, run)
 
     def pending(self, name: str, run: RunView) -> None:
         """Report why a run waits in the queue of a batch system."""
