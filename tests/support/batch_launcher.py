@@ -55,6 +55,7 @@ class BatchLauncher:
     jobs: dict[Path, Job] = field(default_factory=dict)
     due: list[Callable[[], object]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    on_change: Callable[[], None] = lambda: None
 
     def prepare(self) -> None:
         pass
