@@ -12,7 +12,6 @@ LAUNCHERS: Mapping[str, Callable[[Callable[[], None]], Launcher]] = {
     "local": LocalLauncher,
     "slurm": SlurmLauncher,
 }
-DEFAULT_LAUNCHER = "local"
 
 
 def create_launcher(name: str, on_change: Callable[[], None]) -> Launcher:

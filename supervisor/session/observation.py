@@ -30,9 +30,15 @@ class Observation:
         eta_s: Remaining time, s; None while unknown.
         stalled: Whether its log has been silent for too long.
         usage: Resources of its processes; None if not measured.
+        waits_because: Why it waits in the queue of a batch system; "" if that is not known.
+        expected_start: When the batch system expects to start it, unix time in s; None if it does not say.
+        node: The machines that a batch system gave to it; "" for none.
     """
 
     progress: Mapping[str, int | float] = field(default_factory=dict)
     eta_s: float | None = None
     stalled: bool = False
     usage: ResourceUsage | None = None
+    waits_because: str = ""
+    expected_start: float | None = None
+    node: str = ""

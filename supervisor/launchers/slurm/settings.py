@@ -81,26 +81,39 @@ Line = Annotated[str, AfterValidator(_line), Field(min_length=1, max_length=4000
 class SlurmSettings(BaseModel):
     """Options of one job; None leaves an option to the site's default.
 
-    Attributes:
-        gres: Generic resources of the job, such as "gpu:1"; "none" asks for none.
-        extra: Further options of sbatch, as they are.
-        setup: Shell lines that run in the job before the command, such as "module load cuda".
-        signal_s: How long before the time limit the trainer is told to stop, s; 0 sends no warning.
+    The descriptions of the fields are also the reference page of the plan file.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    partition: Word | None = None
-    account: Word | None = None
-    qos: Word | None = None
-    time: Annotated[str, AfterValidator(_time)] | None = None
-    gres: Annotated[str, AfterValidator(_gres)] | None = None
-    cpus: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    mem: Annotated[str, AfterValidator(_memory)] | None = None
-    constraint: Line | None = None
-    extra: tuple[Annotated[Line, AfterValidator(_option)], ...] = Field(default=(), max_length=100)
-    setup: tuple[Line, ...] = Field(default=(), max_length=100)
-    signal_s: Annotated[int, Field(ge=0, le=MAX_SIGNAL_S)] | None = None
+    partition: Word | None = Field(default=None, description="Partition, or several with commas.")
+    account: Word | None = Field(default=None, description="Account that pays for the job.")
+    qos: Word | None = Field(default=None, description="Quality of service.")
+    time: Annotated[str, AfterValidator(_time)] | None = Field(
+        default=None, description='Time limit, such as `"90"` (minutes), `"24:00:00"` or `"2-00:00:00"`.'
+    )
+    gres: Annotated[str, AfterValidator(_gres)] | None = Field(
+        default=None,
+        description='Generic resources, such as `"gpu:a100:1"`; `"none"` asks for none. '
+        'Left out: `"gpu:1"` for a run that uses a GPU.',
+    )
+    cpus: Annotated[int, Field(ge=1, le=100_000, strict=True)] | None = Field(
+        default=None, description="Cores; also `OMP_NUM_THREADS` of the command."
+    )
+    mem: Annotated[str, AfterValidator(_memory)] | None = Field(default=None, description='Memory, such as `"16G"`.')
+    constraint: Line | None = Field(default=None, description="Features that the node must have.")
+    extra: tuple[Annotated[Line, AfterValidator(_option)], ...] = Field(
+        default=(), max_length=100, description='Further options of sbatch, such as `"--exclusive"`.'
+    )
+    setup: tuple[Line, ...] = Field(
+        default=(),
+        max_length=100,
+        description='Shell lines that run in the job before the command, such as `"module load cuda"`.',
+    )
+    signal_s: Annotated[int, Field(ge=0, le=MAX_SIGNAL_S, strict=True)] | None = Field(
+        default=None,
+        description="How long before the time limit the command is told to stop, s; 0 sends no warning. Left out: 120.",
+    )
 
     def updated(self, over: Self) -> Self:
         """Return these settings with those that `over` sets put in their place."""
