@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -46,7 +46,14 @@ class ClusterSession:
         return SlurmLauncher(lambda: None, environment=environment, budget=budget, pace=FAST)
 
     def spec(
-        self, command: str, *, run: str = "mlp", attempt: int = 1, grace_s: float = 10.0, **slurm: object
+        self,
+        command: str,
+        *,
+        run: str = "mlp",
+        attempt: int = 1,
+        grace_s: float = 10.0,
+        inherited: Mapping[str, str] | None = None,
+        **slurm: object,
     ) -> AttemptSpec:
         """Return what to start: a shell script, with `$here` for the files that it writes."""
         return AttemptSpec(
@@ -56,7 +63,7 @@ class ClusterSession:
             log=str(self.path / f"{run}.log"),
             header="header\n",
             stop_grace_s=grace_s,
-            inherited={"PATH": os.environ["PATH"]},
+            inherited={"PATH": os.environ["PATH"], **(inherited or {})},
             run=run,
             session=self.token,
             attempt=attempt,

@@ -21,6 +21,7 @@ from .batch_script import JobRequest
 from .endings import end_without_record, explained_end, needs_explanation
 from .job_status import JobStatus
 from .pending_reasons import explain_pending
+from .samples import Sample
 from .states import Phase, explain
 from .stop_request import StopCall, StopRequest
 from .tokens import JobToken
@@ -68,6 +69,7 @@ class SlurmAttempt:
         self._is_unknown = False  # two such answers, some seconds apart
         self._asked_accounting = False
         self._files = Files()
+        self._sample: tuple[int, Sample | None] = (0, None)  # with the time of its file
         self._since: dict[str, tuple[object, float]] = {}  # see `_waited`
         self._stop = StopRequest()
         self._started: CommandStart | None = None
@@ -140,6 +142,13 @@ class SlurmAttempt:
     def request_stop(self, kind: StopKind, grace_s: float) -> None:
         """Request the end of the attempt: gently within `grace_s` seconds, or at once."""
         self._stop.update(kind, grace_s)
+
+    def sample(self) -> Sample | None:
+        """Return the newest measurement in the job; None without one."""
+        heartbeat = self._files.heartbeat
+        if heartbeat and heartbeat != self._sample[0]:
+            self._sample = heartbeat, Sample.read(self.folder)
+        return self._sample[1]
 
     # What the launcher asks.
 

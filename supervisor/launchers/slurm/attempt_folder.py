@@ -26,11 +26,11 @@ from ..base import CommandStart
 from . import job_shim
 from .batch_script import ENVIRONMENT, NODE_DECIDES, OUTPUT, WARNING_S, JobRequest, environment_file
 from .job_shim import NOTE
+from .samples import SAMPLES
 from .settings import SlurmSettings
 from .tokens import JobToken
 
 SUBMISSION = "submission.json"
-SAMPLES = "gpus.json"
 MAX_OUTPUT_TAIL = 4096  # bytes of the job's own output that are searched for its last line
 
 

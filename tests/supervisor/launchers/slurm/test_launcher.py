@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from pmssm.supervisor.launchers.slurm import call_budget
 from pmssm.supervisor.launchers.slurm.attempt import Stage
 from pmssm.supervisor.launchers.slurm.attempt_folder import Submission
 from pmssm.supervisor.session.events import Exit
+from support.fake_nvml import FakeNvml
 from support.slurm_attempts import ClusterSession
 from support.slurm_cluster import SlurmCluster, read_json
 
@@ -85,6 +86,24 @@ async def test_slurm_ends_a_job_whose_shim_does_not_react(session: ClusterSessio
     exit_ = await session.exit(attempt)
     assert exit_.stop == "kill"
     await session.until(lambda: session.cluster.run("squeue", "-h") == "")
+
+
+async def test_the_gpus_and_the_memory_of_a_job_are_measured_in_it(
+    session: ClusterSession, fake_nvml: Callable[..., FakeNvml]
+) -> None:
+    fake = fake_nvml(gpus=4)
+    environment = {name: fake.env[name] for name in ("LD_LIBRARY_PATH", "FAKE_NVML_CONFIG")}
+    attempt = session.start(
+        "x=$(head -c 30000000 /dev/zero | tr '\\\\0' x); sleep 300", gres="gpu:2", inherited=environment
+    )
+    attempts = {"mlp": attempt}
+    reading = (await session.until(lambda: session.launcher.read_gpus(attempts)))["mlp"]
+    assert [gpu.name for gpu in reading.gpus] == ["NVIDIA Fake H100"] * 2
+    assert abs(time.time() - reading.taken_at) < 30.0
+    usage = await session.until(lambda: session.launcher.measure_usage(attempts).get("mlp"))
+    assert usage.pids == frozenset()
+    attempt.request_stop("kill", 0.0)
+    assert (await session.exit(attempt)).leftovers == 0
 
 
 async def test_the_time_limit_interrupts_an_attempt(session: ClusterSession) -> None:
