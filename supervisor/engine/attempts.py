@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from ..gpus.models import GpuReading
 from ..launchers.attempt_files import FENCE_VARIABLE, AttemptSpec, fence_older_attempts
 from ..launchers.base import Launcher, NeverStarted, Outcome, Placement, RunningAttempt
 from ..logs.last_message import last_message
@@ -92,6 +93,12 @@ class RunningAttempts:
                 measured = {run: replace(usage, pids=frozenset()) for run, usage in measured.items()}
             usages.update(measured)
         return usages
+
+    def read_gpus(self) -> dict[str, GpuReading]:
+        """Return the newest readings of the GPUs of jobs, by run."""
+        jobs = {name: launcher for name, launcher in self._launchers.items() if name != LOCAL}
+        readings = (launcher.read_gpus(self._attempts_of(name)) for name, launcher in jobs.items())
+        return {run: reading for each in readings for run, reading in each.items()}
 
     def placements(self) -> dict[str, Placement]:
         """Return where the attempts in batch systems stand, by run."""

@@ -34,6 +34,7 @@ class Monitor:
         self._attempts: dict[str, int] = {}  # number of the attempt that each tracker follows
         self._usage: Mapping[str, ResourceUsage] = {}
         self._usage_at = 0.0
+        self._gpus: Mapping[str, GpuReading] = {}  # of jobs
         self._placements: Mapping[str, Placement] = {}
         self._read_at = 0.0
         self._seen_at: dict[tuple[str, int], float] = {}  # monotonic time, by run and attempt
@@ -80,9 +81,9 @@ class Monitor:
         if time.monotonic() - self._usage_at < self._usage_interval(state, watched=watched):
             return any(changed)
         self._usage_at = time.monotonic()
-        usage = self._running.measure_usage()
-        changed.append(usage != self._usage)
-        self._usage = usage
+        usage, gpus = self._running.measure_usage(), self._running.read_gpus()
+        changed.append((usage, gpus) != (self._usage, self._gpus))
+        self._usage, self._gpus = usage, gpus
         return any(changed)
 
     def _usage_interval(self, state: SessionState, *, watched: bool) -> float:
@@ -145,4 +146,5 @@ class Monitor:
             waits_because=waiting.reason,
             expected_start=waiting.expected_start,
             node=placement.node,
+            gpus=self._gpus.get(name),
         )

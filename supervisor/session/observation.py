@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ..gpus.models import GpuReading
+
 
 @dataclass(frozen=True)
 class ResourceUsage:
@@ -33,6 +35,7 @@ class Observation:
         waits_because: Why it waits in the queue of a batch system; "" if that is not known.
         expected_start: When the batch system expects to start it, unix time in s; None if it does not say.
         node: The machines that a batch system gave to it; "" for none.
+        gpus: The GPUs of its job; None for a run of this machine, or if they were not read.
     """
 
     progress: Mapping[str, int | float] = field(default_factory=dict)
@@ -42,3 +45,4 @@ class Observation:
     waits_because: str = ""
     expected_start: float | None = None
     node: str = ""
+    gpus: GpuReading | None = None

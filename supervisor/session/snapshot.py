@@ -59,6 +59,7 @@ class RunView(_View):
     gpu_memory_mib: int | None = None  # used by its processes on all GPUs, from NVML
     gpu_memory_expected_mib: int | None = None  # from the plan
     gpu_actual: tuple[int, ...] | None = None  # GPUs on which NVML sees the run's processes; None: not known
+    gpu_error: str | None = None  # why the GPUs of its job cannot be read
     stalled: bool = False
     attempts: tuple[AttemptView, ...] = ()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ..gpus.models import Gpu, GpuReading
@@ -59,7 +59,7 @@ class SnapshotBuilder:
             ended=state.ended,
             notes=(*problems, *state.notes),
             runs={name: self._run_view(name, state, states, observe, reading) for name in self._plan.runs},
-            gpus=_with_runs(reading.gpus, state, observe) if reading else (),
+            gpus=(*(_with_runs(reading.gpus, state, observe) if reading else ()), *_gpus_of_jobs(state, observe)),
             gpu_error=_gpu_error(reading, engine_pid) if self._takes_slots else None,
             gpu_taken_at=reading.taken_at if reading else None,
         )
@@ -141,6 +141,7 @@ def _attempt_fields(last: Attempt, observation: Observation, reading: GpuReading
         "memory_mib": usage.memory_mib if usage else None,
         "gpu_memory_mib": used,
         "gpu_actual": on,
+        "gpu_error": observation.gpus.error if alive and observation.gpus is not None else None,
     }
 
 
@@ -160,6 +161,15 @@ def _with_runs(gpus: tuple[Gpu, ...], state: SessionState, observe: Callable[[st
         else gpu
         for gpu in gpus
     )
+
+
+def _gpus_of_jobs(state: SessionState, observe: Callable[[str], Observation]) -> Iterator[Gpu]:
+    """Yield the GPUs of all jobs that run, each with its machine, its run, and the time of its reading."""
+    jobs = (name for name, run in state.runs.items() if run.alive and run.last is not None and run.last.node)
+    for name in jobs:
+        seen = observe(name)
+        for gpu in seen.gpus.gpus if seen.gpus is not None else ():
+            yield gpu.model_copy(update={"node": seen.node, "run": name, "read_at": seen.gpus and seen.gpus.taken_at})
 
 
 def _gpu_index(slot: Slot, reading: GpuReading | None) -> int | None:

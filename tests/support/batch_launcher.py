@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pmssm.supervisor.gpus.models import GpuReading
+from pmssm.supervisor.gpus.models import Gpu, GpuReading
 from pmssm.supervisor.launchers.attempt_files import AttemptSpec
 from pmssm.supervisor.launchers.base import CommandStart, Outcome, Placement, QueueWait, RunningAttempt
 from pmssm.supervisor.session.events import Exit, StopKind
@@ -80,7 +80,8 @@ class BatchLauncher:
         return {run: ResourceUsage(frozenset({1}), 50.0, 1.0) for run, attempt in attempts.items() if attempt.started}
 
     def read_gpus(self, attempts: Mapping[str, RunningAttempt]) -> dict[str, GpuReading]:
-        return {run: GpuReading(taken_at=1.0) for run, attempt in attempts.items() if attempt.started}
+        reading = GpuReading(gpus=(Gpu(index=0),), taken_at=1.0)
+        return {run: reading for run, attempt in attempts.items() if attempt.started}
 
     def warnings(self) -> Sequence[str]:
         return self.notes

@@ -90,6 +90,9 @@ async def test_a_job_waits_runs_is_interrupted_and_continues(folder: SessionFold
     await until(engine, state_is(RunState.RUNNING))
     view = engine.snapshot().runs["train"]
     assert (view.node, view.pid, view.pending_reason, view.cuda_visible_devices) == ("n7", 17, "", None)
+    await until(engine, lambda engine: engine.snapshot().gpus)
+    (gpu,) = engine.snapshot().gpus
+    assert (gpu.label, gpu.run, gpu.read_at) == ("n7 GPU 0", "train", 1.0)
     first.end(exit_code=143, stop="stop", interrupted=True, error="reached its time limit on n7")
     launcher.on_change()
     second = await jobs(launcher, 2)
