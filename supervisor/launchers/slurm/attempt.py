@@ -157,6 +157,8 @@ class SlurmAttempt:
         """Whether Slurm's next answer decides about it."""
         if self._outcome is not None or self.stage in (Stage.UNSUBMITTED, Stage.SUBMITTING):
             return False
+        if self._stop.kind is not None and not self._is_running:
+            return True
         is_asked = {"explanation", "completing"} & self._since.keys()
         return self.stage is Stage.SEARCHED or self._missing_since is not None or bool(is_asked)
 
@@ -309,7 +311,7 @@ class SlurmAttempt:
         if self.stage is Stage.SEARCHED:
             return Placement(job_id, waiting=QueueWait("Slurm is asked whether it has the job"))
         if self._job is None:
-            return Placement(job_id, waiting=QueueWait(self.hold_reason if not job_id else "was just submitted"))
+            return Placement(job_id, waiting=QueueWait("" if job_id else self.hold_reason))
         waiting = explain_pending(self._job)
         reason = f"{waiting.sentence}; {waiting.remedy}" if waiting.remedy else waiting.sentence
         return Placement(job_id, node, QueueWait(reason, self._job.expected_start))

@@ -119,7 +119,13 @@ def prepare_folder(folder: Path, spec: AttemptSpec, python: Path) -> JobRequest:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     _write_private(folder / ENVIRONMENT, environment)
     env = {**spec.given, ATTEMPT_VARIABLE: str(folder)}
-    record = {**spec.record(env), "shim": str(Path(shim.__file__).resolve()), "kept": NODE_DECIDES}
+    record = {
+        **spec.record(env),
+        "cwd": os.path.abspath(spec.cwd),  # noqa: PTH100 - relative to our folder, which is not the job's
+        "log": os.path.abspath(spec.log),  # noqa: PTH100
+        "shim": str(Path(shim.__file__).resolve()),
+        "kept": NODE_DECIDES,
+    }
     write_atomic(folder / "spec.json", json.dumps(record))
     return request
 
