@@ -55,13 +55,3 @@ def test_a_job_that_a_site_warns_writes_its_checkpoint_and_continues_in_a_second
     assert f"job {train['job_id']} with GPU 0 and 1 thread" in log and "attempt 2 on Slurm" in log
     assert "here" in slurm_box.log("prepare")
     assert cluster.run("squeue", "-h") == ""
-
-
-def test_a_plan_that_the_cluster_refuses_is_refused_in_one_line_and_nothing_is_written(slurm_box: CliSandbox) -> None:
-    plan = slurm_box.plan(PLAN)
-    refused = slurm_box.run("--headless", "--plan", plan, "--slurm", "partition=gpu")
-    assert refused.returncode == 2 and "train: " in refused.stderr and "partition" in refused.stderr
-    assert not slurm_box.logs.exists()
-    checked = slurm_box.run("check", "--plan", plan, "--slurm", "partition=gpu")
-    assert checked.returncode == 2 and "✗" in checked.stdout
-    assert "✓ Slurm accepts it" in slurm_box.ok("check", "--plan", plan)
