@@ -43,6 +43,12 @@ class Stage(Enum):
     SUBMITTED = auto()  # it has a number
 
 
+_BEFORE = {  # why an attempt without a known job waits
+    Stage.SUBMITTING: "is being submitted",
+    Stage.SEARCHED: "Slurm is asked whether it has the job",
+}
+
+
 class SlurmAttempt:
     """An attempt as a job of Slurm.
 
@@ -306,15 +312,9 @@ class SlurmAttempt:
         node = self._files.node or (self._job.nodes if self._job is not None else "")
         if self._outcome is not None or self._is_running or self._has_ended:
             return Placement(job_id, node)
-        if self.stage is Stage.SUBMITTING:
-            return Placement(waiting=QueueWait("is being submitted"))
-        if self.stage is Stage.SEARCHED:
-            return Placement(job_id, waiting=QueueWait("Slurm is asked whether it has the job"))
-        if self._job is None:
-            return Placement(job_id, waiting=QueueWait("" if job_id else self.hold_reason))
-        waiting = explain_pending(self._job)
-        reason = f"{waiting.sentence}; {waiting.remedy}" if waiting.remedy else waiting.sentence
-        return Placement(job_id, node, QueueWait(reason, self._job.expected_start))
+        if self.stage is Stage.SUBMITTED:
+            return Placement(job_id, node, _queue_wait(self._job))
+        return Placement(job_id, waiting=QueueWait(_BEFORE.get(self.stage, self.hold_reason)))
 
     def _waited(self, what: str, value: object, now: float) -> float:
         """Return how long something has been waited for, s; the wait begins again when `value` changes."""
@@ -332,3 +332,11 @@ class SlurmAttempt:
 
     def _write_submission(self, job_id: int | None) -> None:
         Submission(token=str(self.token), job_id=job_id, at=time.time()).write(self.folder)
+
+
+def _queue_wait(job: JobStatus | None) -> QueueWait:
+    if job is None:
+        return QueueWait()
+    waiting = explain_pending(job)
+    reason = f"{waiting.sentence}; {waiting.remedy}" if waiting.remedy else waiting.sentence
+    return QueueWait(reason, job.expected_start)
