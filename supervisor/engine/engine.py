@@ -144,7 +144,7 @@ class Engine:
         try:
             for event in result.events:
                 self._session.record(event)
-            self._session.commit()
+            self._commit()
         except OSError as error:
             return Reply(ok=False, message=f"cannot write {self.folder.journal}: {error.strerror}; nothing was done")
         self._is_down = isinstance(command, Down) or (self._is_down and isinstance(command, Stop))
@@ -177,7 +177,8 @@ class Engine:
                 self._session.log("another engine serves this folder under another name; this one ends", "error")
                 return
             changed = self._tick()
-            if self._monitor.poll(self.state, watched=self._server.subscribers > 0) or changed:
+            alive = self._session.index.alive()
+            if self._monitor.poll(self.state, alive, watched=self._server.subscribers > 0) or changed:
                 await self._server.push()
             if self._session.is_deleted() and not self._attempts:
                 self._session.log(f"{self.folder.path} was deleted or moved, and no run of it is alive", "error")
@@ -207,9 +208,9 @@ class Engine:
             self._resume_runs()
             while actions := [action for action in self._decide() if self._is_new(action)]:
                 self._execute(actions)
-            self._session.commit()
+            self._commit()
             deleted = self._session.is_deleted()
-            if not deleted and any(run.wants_start for run in self.state.runs.values()):
+            if not deleted and self._session.index.wanting:
                 with contextlib.suppress(OSError):
                     self._attempts.prepare()
             if not deleted and self._session.is_summary_due:
@@ -221,13 +222,17 @@ class Engine:
 
     def _resume_runs(self) -> None:
         """Start the runs again that earlier engines stopped, or whose end nobody saw."""
-        runs = {name: run for name, run in self.state.runs.items() if not run.wants_start}
+        runs = {name: self.state.runs[name] for name in (self.state.runs if self._is_resume_due else self._adopted)}
+        runs = {name: run for name, run in runs.items() if not run.wants_start}
         if self._is_resume_due:
             unchanged = (RunState.SUCCEEDED, RunState.RUNNING)
             due = [name for name, run in runs.items() if run.attempt_state not in unchanged]
         else:
-            lost = (name for name in self._adopted & runs.keys() if runs[name].attempt_state is RunState.LOST)
-            due = [name for name in lost if not runs[name].stopped_by_user]
+            due = [
+                name
+                for name, run in runs.items()
+                if run.attempt_state is RunState.LOST and not run.stopped_by_user
+            ]
         for name in due:
             self._session.record(RestartRequested(at=time.time(), run=name, fresh=False))
         watched = runs if self._is_resume_due else self._adopted
@@ -244,6 +249,7 @@ class Engine:
             stalled=self._monitor.stalled(self.state) if restarts else [],
             stall_restarts=restarts,
             free_mib=free_memory(reading),
+            index=self._session.index,
         )
         if self._session.is_deleted():
             return [action for action in actions if isinstance(action, SendSignal)]
@@ -267,10 +273,15 @@ class Engine:
                 else:
                     self._execute_one(action)
         finally:  # what was recorded is started, even where the disk had no room for the next record
-            self._session.commit()
+            self._commit()
             for run, folder, spec in recorded:
                 if not self._attempts.start(run, folder, spec):
                     self._wake.set()  # the next tick adopts it
+
+    def _commit(self) -> None:
+        """Write all records to the disk, and tell this to the attempts that have ended."""
+        self._session.commit()
+        self._attempts.confirm_ends()
 
     def _execute_one(self, action: SendSignal | Retry | RestartStalled | FinishSession) -> None:
         match action:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from ..gpus.models import GpuReading
 from ..gpus.poller import GpuPoller
@@ -56,23 +56,24 @@ class Monitor:
         """All processes of all runs at the last measurement."""
         return frozenset().union(*(usage.pids for usage in self._usage.values()))
 
-    def poll(self, state: SessionState, *, watched: bool) -> bool:
+    def poll(self, state: SessionState, alive: Sequence[str], *, watched: bool) -> bool:
         """Read the logs of all running runs and, at intervals, measure their resource usage.
 
         Args:
             state: The session now.
+            alive: The runs of which a process may be alive.
             watched: A client subscribes to snapshots, so measure more often.
 
         Returns:
             True if anything in a snapshot has changed.
         """
-        running = [name for name, run in state.runs.items() if run.alive]
+        running = alive
         if time.monotonic() - self._read_at >= LOG_INTERVAL_S:
             self._read_at = time.monotonic()
         else:  # a new attempt's log is read at once: what it holds by then counts as written by earlier attempts
             running = [name for name in running if self._is_new_attempt(name, state)]
         changed = [self.read_log(name, state, READ_BUDGET_S) for name in running]
-        if time.monotonic() - self._usage_at < self._usage_interval(state, watched=watched):
+        if time.monotonic() - self._usage_at < self._usage_interval(state, alive, watched=watched):
             return any(changed)
         self._usage_at = time.monotonic()
         usage = self._measure_usage()
@@ -80,9 +81,9 @@ class Monitor:
         self._usage = usage
         return any(changed)
 
-    def _usage_interval(self, state: SessionState, *, watched: bool) -> float:
+    def _usage_interval(self, state: SessionState, alive: Sequence[str], *, watched: bool) -> float:
         now = time.monotonic()
-        living = [(name, run.last.number) for name, run in state.runs.items() if run.alive and run.last is not None]
+        living = [(name, last.number) for name in alive if (last := state.runs[name].last) is not None]
         self._seen_at = {attempt: self._seen_at.get(attempt, now) for attempt in living}
         is_young = any(now - seen < YOUNG_S for seen in self._seen_at.values())
         return YOUNG_INTERVAL_S if is_young else USAGE_INTERVAL_S[watched]
