@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..files import ensure_room
+from ..files import RoomProbe
 from ..gpus.models import GpuReading
 from ..gpus.slots import available_slots, free_memory, lost_slot_warnings
 from ..ipc.engine_lock import EngineLock
@@ -93,6 +93,7 @@ class Engine:
         self._slots = SlotAllocator(self._session)
         self._server = Server(self.snapshot, self.handle, self._lock)
         self._snapshots = SnapshotBuilder(self.plan, folder)
+        self._room = RoomProbe(folder.path)
         self._start_recorded = False
         self._is_resume_due = resume
         self._adopted: set[str] = set()  # of a resumed session: runs that were alive at its start and have not ended
@@ -228,11 +229,7 @@ class Engine:
             unchanged = (RunState.SUCCEEDED, RunState.RUNNING)
             due = [name for name, run in runs.items() if run.attempt_state not in unchanged]
         else:
-            due = [
-                name
-                for name, run in runs.items()
-                if run.attempt_state is RunState.LOST and not run.stopped_by_user
-            ]
+            due = [name for name, run in runs.items() if run.attempt_state is RunState.LOST and not run.stopped_by_user]
         for name in due:
             self._session.record(RestartRequested(at=time.time(), run=name, fresh=False))
         watched = runs if self._is_resume_due else self._adopted
@@ -303,14 +300,18 @@ class Engine:
             self._session.write_summary()
         number = len(self.state.runs[action.run].attempts) + 1
         log = self.folder.run_log(action.run)
-        offset = log.stat().st_size if log.exists() else 0
+        try:
+            offset = log.stat().st_size
+        except FileNotFoundError:
+            offset = 0
         starting = AttemptStarting(
             at=time.time(), run=action.run, attempt=number, slot=action.slot, fresh=action.fresh, log_offset=offset
         )
         concurrent = concurrent_runs(self.plan, self.state.slots or ())
         spec = attempt_spec(self.plan, self._session.settings, starting, log, concurrent=concurrent)
         folder = self.folder.attempt_folder(action.run, number)
-        ensure_room(folder)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._room.check()
         self._attempts.prepare()  # everything that may fail comes before the decision is recorded
         self._session.record(starting)
         return action.run, folder, spec
@@ -323,4 +324,5 @@ class Engine:
         await self._server.close()
         self._monitor.close()
         self._attempts.close()
+        self._room.close()
         self._session.close()

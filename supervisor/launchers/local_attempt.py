@@ -86,7 +86,7 @@ class LocalAttempt:
         env = {**spec.env, ATTEMPT_VARIABLE: str(folder)}
         # Not synced: after a power cut there is no process that this file could be about. Nobody reads it before it is
         # complete: its name is given to the shim after that.
-        with open(folder / "spec.json", "w", encoding="utf-8", opener=_open_private) as file:  # noqa: PTH123
+        with open(folder / "spec.json", "w", encoding="utf-8", opener=_open_private) as file:
             file.write(json.dumps({**vars(spec), "env": env}))
         started = shims.assign(folder)
         return cls(folder, started.pidfd, started.pid, shims, started.channel), started.ready
@@ -205,7 +205,7 @@ class LocalAttempt:
                 self._delayed = True
                 self._messages.append(f"cannot start the command yet: {record['delayed']}; trying again")
             return None
-        return CommandProcess(identity, float(record["started"]))
+        return CommandProcess(identity, float(str(record["started"])))
 
     def _watched_ended(self) -> bool:
         """Return whether the watched process has ended: the shim, or later one that it left behind."""

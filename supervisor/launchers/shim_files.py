@@ -12,7 +12,7 @@ TYPE_CHECKING = False  # typing itself would cost milliseconds
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_boot_id = ""  # read once, also for all shims that are cloned from one interpreter
+_boot_ids: list[str] = []  # read once, also for all shims that are cloned from one interpreter
 
 
 def identity(pid: int) -> dict[str, object]:
@@ -27,9 +27,9 @@ def start_ticks(pid: int) -> int:
 
 def boot_id() -> str:
     """Return the kernel's identifier of this boot."""
-    global _boot_id
-    _boot_id = _boot_id or read("/proc/sys/kernel/random/boot_id").strip()
-    return _boot_id
+    if not _boot_ids:
+        _boot_ids.append(read("/proc/sys/kernel/random/boot_id").strip())
+    return _boot_ids[0]
 
 
 def descendants(root: int) -> list[int]:

@@ -234,7 +234,9 @@ class ShimPool:
             else:
                 return spare
         fresh = IdleShim.spawn()
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # a shim that cannot even run: its exit shows it
+        with contextlib.suppress(
+            BrokenPipeError, ConnectionResetError
+        ):  # a shim that cannot even run: its exit shows it
             fresh.assign(folder)
         return fresh
 

@@ -8,6 +8,7 @@ import os
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -66,7 +67,7 @@ class SessionFolder:
     logs: Path
     stamp: str
 
-    @property
+    @cached_property
     def path(self) -> Path:
         """The session folder."""
         return self.logs / f"session_{self.stamp}"

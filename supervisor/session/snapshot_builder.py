@@ -17,13 +17,14 @@ from .state import ENDED, Attempt, Run, RunState, SessionState, blockers, run_st
 
 
 class SnapshotBuilder:
-    """Builder of the snapshots of one session; the view of an ended run is built once."""
+    """Builder of the snapshots of one session; the view of a run that is not alive is built when that changes."""
 
     def __init__(self, plan: Plan, folder: SessionFolder) -> None:
         self._plan = plan
         self._folder = folder
         self._takes_slots = any(run.takes_slot for run in plan.runs.values())
-        self._final: dict[str, tuple[Run, RunView]] = {}  # the view, and the run that it shows
+        self._final: dict[str, tuple[Run, RunView]] = {}  # of runs that have ended: the run and its view
+        self._pending: dict[str, RunView] = {}  # of runs that were never started
 
     def snapshot(
         self,
@@ -91,15 +92,23 @@ class SnapshotBuilder:
     ) -> RunView:
         run, plan = state.runs[name], self._plan
         last = run.last
+        reason = explain_state(name, plan, state, states)
+        if last is None:
+            view = self._pending.get(name)
+            if view is not None and view.state is states[name] is not RunState.BLOCKED and view.reason == reason:
+                return view
         common: dict[str, Any] = {
             "state": states[name],
             "log": str(self._folder.run_log(name)),
             "gpu_memory_expected_mib": plan.runs[name].gpu_memory_mib,
             "blocked_by": blockers(plan, states, name) if states[name] is RunState.BLOCKED else (),
-            "reason": explain_state(name, plan, state, states),
+            "reason": reason,
             "attempts": tuple(_attempt_view(attempt) for attempt in run.attempts),
         }
-        return RunView(**common) if last is None else RunView(**common, **_attempt_fields(last, observation, reading))
+        if last is not None:
+            return RunView(**common, **_attempt_fields(last, observation, reading))
+        self._pending[name] = RunView(**common)
+        return self._pending[name]
 
 
 def _gpu_error(reading: GpuReading | None, engine_pid: int | None) -> str | None:

@@ -79,9 +79,7 @@ class SummaryWriter:
                 self._members.setdefault(run.group, []).append(name)
         self._groups: dict[str, Mapping[str, Any]] = {}
 
-    def write(
-        self, state: SessionState, states: Mapping[str, RunState], changed: Iterable[str], *, sync: bool
-    ) -> None:
+    def write(self, state: SessionState, states: Mapping[str, RunState], changed: Iterable[str], *, sync: bool) -> None:
         """Write summary.json.
 
         Args:
@@ -96,14 +94,14 @@ class SummaryWriter:
         self._update(state, states, set(changed))
         head = json.dumps(summary_head(self._folder, self._plan, state), indent=2).removesuffix("\n}")
         runs = ",\n".join(self._blocks[number] for number in sorted(self._blocks))
-        groups = _indent(json.dumps(self._groups, indent=2), 2)
+        groups = json.dumps(self._groups, indent=2).replace("\n", "\n  ")
         text = f'{head},\n  "runs": {{\n{runs}\n  }},\n  "groups": {groups}\n}}\n'
         write_atomic(self._folder.summary, text, sync=sync)
 
     def _update(self, state: SessionState, states: Mapping[str, RunState], changed: set[str]) -> None:
         for name in changed:
             self._runs[name] = summary_of_run(self._folder, self._plan, state, name, states[name])
-            self._texts[name] = f"    {json.dumps(name)}: {_indent(json.dumps(self._runs[name], indent=2), 4)}"
+            self._texts[name] = f"    {json.dumps(name)}: {json.dumps(self._runs[name])}"
         for number in {self._block_of[name] for name in changed}:
             members = self._names[number * BLOCK : (number + 1) * BLOCK]
             self._blocks[number] = ",\n".join(self._texts[name] for name in members)
@@ -113,10 +111,6 @@ class SummaryWriter:
             self._groups.pop(group, None)
             self._groups.update(metrics)
         self._groups = {group: self._groups[group] for group in self._members if group in self._groups}
-
-
-def _indent(text: str, spaces: int) -> str:
-    return text.replace("\n", "\n" + " " * spaces)
 
 
 def _resources(run: Run) -> dict[str, Scalar]:
