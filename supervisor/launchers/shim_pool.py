@@ -130,7 +130,7 @@ class ShimServer:
             with its_end:
                 self.pid = os.posix_spawn(
                     sys.executable,
-                    [sys.executable, "-I", "-S", shim_server.__file__],
+                    [sys.executable, "-I", "-S", shim_server.__file__, shim.__file__],
                     {**os.environ, "LD_BIND_NOW": "1"},  # or every clone would look up the same symbols
                     file_actions=[
                         (os.POSIX_SPAWN_DUP2, its_end.fileno(), 0),

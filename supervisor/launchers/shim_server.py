@@ -1,6 +1,6 @@
 """A warm interpreter from which shims are cloned: a clone costs a tenth of a new interpreter.
 
-It runs as `python -I -S shim_server.py`, imports the shim once, and serves its parent, the engine, on its
+It runs as `python -I -S shim_server.py shim.py`, imports the shim once, and serves its parent, the engine, on its
 standard input, a SOCK_SEQPACKET socket. Each request carries two descriptors: the shim's standard input, and the one
 that the shim closes once the command has started. Through the former the new shim sends its pid, or the server a
 negative errno. A server that dies while it clones therefore leaves no shim that the engine does not know.
@@ -77,7 +77,7 @@ def _become_shim(shim: ModuleType, stdin: int, ready: int) -> None:
 
 def main() -> None:
     """Import the shim and serve the engine."""
-    sys.path.append(os.path.dirname(os.path.abspath(__file__)))
+    sys.path.append(os.path.dirname(sys.argv[1]))
     shim = importlib.import_module("shim")
     signal.pthread_sigmask(signal.SIG_BLOCK, shim.HANDLED)  # what arrives before a shim is ready stays pending
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # inherited from the engine's parents

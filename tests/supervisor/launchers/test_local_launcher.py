@@ -144,3 +144,21 @@ async def test_a_closed_launcher_holds_no_descriptor_and_its_attempts_go_on(plac
 def test_every_registered_launcher_can_be_created() -> None:
     for name in LAUNCHERS:
         assert create_launcher(name, lambda: None).warnings() == ()
+
+
+@pytest.mark.parametrize("confirmed", [True, False])
+async def test_a_shim_ends_after_its_record_whether_or_not_the_engine_confirms_it(
+    place: Workplace, confirmed: bool
+) -> None:
+    before = open_descriptors()
+    launched = Launched()
+    attempt = launched.launcher.start(place.folder, place.spec("exit 4"))
+    await launched.until(lambda: attempt.outcome)
+    assert exit_code(attempt) == 4
+    if confirmed:
+        attempt.confirm_end()
+    async with asyncio.timeout(DEADLINE_S):
+        while attempt.descriptor >= 0:
+            await asyncio.sleep(0.01)
+    launched.launcher.close()
+    assert open_descriptors() == before
