@@ -17,7 +17,7 @@ from .command import CommandError, CommandGroup, option
 from .option_fields import options_of, take_options
 from .options import logs_option
 from .session_commands import VERBS
-from .session_options import DATA_GROUP, PLAN_GROUP, DisplayOptions, ForegroundOptions, SessionOptions
+from .session_options import DATA_GROUP, PLAN_GROUP, SLURM_GROUP, DisplayOptions, ForegroundOptions, SessionOptions
 
 
 @click.group(
@@ -57,7 +57,7 @@ def _reject_session_options(context: click.Context) -> None:
 
 
 @main.command()
-@options_of(SessionOptions, groups=(PLAN_GROUP, DATA_GROUP))
+@options_of(SessionOptions, groups=(PLAN_GROUP, SLURM_GROUP, DATA_GROUP))
 @option(
     "--histogram",
     group=DATA_GROUP,
@@ -65,15 +65,18 @@ def _reject_session_options(context: click.Context) -> None:
     type=click.Path(path_type=Path),
     help="Draw the distribution of the target.",
 )
-def check(*, histogram: Path | None, **parameters: Any) -> None:  # noqa: ANN401
+@click.pass_context
+def check(context: click.Context, /, *, histogram: Path | None, **parameters: Any) -> None:  # noqa: ANN401
     """Show the GPUs and what would run where.
 
     Also shows whether training in parallel is possible. With --data or any other option about the points, shows what
     the files hold: what each cut drops, ranges, constant parameters, duplicate points, the target's distribution.
+
+    For jobs of Slurm, shows the partitions and what would be submitted, and asks Slurm whether it accepts that.
     """
     from .check import run_check  # noqa: PLC0415
 
-    sys.exit(run_check(SessionOptions(**parameters), histogram))
+    sys.exit(run_check(SessionOptions(**parameters), context.obj, histogram))
 
 
 for verb in VERBS:

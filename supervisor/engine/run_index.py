@@ -11,18 +11,20 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..plan.schema import Plan, RunPlan
-from ..session.state import ENDED_BADLY, SETTLED, Run, RunState, SessionState
+from ..session.state import ENDED_BADLY, SETTLED, Run, RunState, SessionState, is_continued
 
 
 class Need(NamedTuple):
     """What a run needs to start; runs of equal needs differ by their place in the plan alone.
 
     Attributes:
+        is_job: Whether it is submitted to a batch system.
         takes_slot: Whether it needs a slot.
         preferred: The slot that it prefers; None if any will do.
         memory_mib: Memory that it expects to use on a GPU; None if the plan does not specify it.
     """
 
+    is_job: bool
     takes_slot: bool
     preferred: int | None
     memory_mib: int | None
@@ -47,8 +49,9 @@ class RunIndex:
         names: All runs, in the order of the plan.
         states: The state of each run.
         queued: The runs that are ready, by their needs: positions in `names`, in increasing order.
-        wanting: Number of runs that want to start.
+        wanting: Number of runs that want to start on this machine.
         retriable: Runs that crashed, and whose plan allows a retry.
+        continued: Runs that were interrupted, and of which a new attempt is due.
     """
 
     def __init__(self, plan: Plan, state: SessionState) -> None:
@@ -57,6 +60,7 @@ class RunIndex:
         self.queued: dict[Need, list[int]] = {}
         self.wanting = 0
         self.retriable: set[str] = set()
+        self.continued: set[str] = set()
         self._changed: set[str] = set()
         self._plan = plan
         self._position = {name: position for position, name in enumerate(self.names)}
@@ -86,8 +90,10 @@ class RunIndex:
         before, run = self._runs.get(name), state.runs[name]
         self._runs[name] = run
         self._changed.add(name)
-        self.wanting += run.wants_start - (before is not None and before.wants_start)
+        if self._plan.runs[name].is_local:
+            self.wanting += run.wants_start - (before is not None and before.wants_start)
         self._sort_in(self._alive, name, belongs=run.alive)
+        self._sort_in(self.continued, name, belongs=is_continued(self._plan, state, name))
         self._sort_in(self.retriable, name, belongs=retry_delay(self._plan.runs[name], run) is not None)
         self._refresh(name)
         if run.last is not None and (before is None or before.last is None or before.last.order != run.last.order):
@@ -156,8 +162,7 @@ class RunIndex:
     def _note_queued(self, name: str, *, was: bool, is_now: bool) -> None:
         if was == is_now:
             return
-        plan, position = self._plan.runs[name], self._position[name]
-        need = Need(plan.takes_slot, plan.slot if isinstance(plan.slot, int) else None, plan.gpu_memory_mib)
+        need, position = self._need(self._plan.runs[name]), self._position[name]
         if is_now:
             insort(self.queued.setdefault(need, []), position)
             return
@@ -165,6 +170,12 @@ class RunIndex:
         del positions[bisect_left(positions, position)]
         if not positions:
             del self.queued[need]
+
+    @staticmethod
+    def _need(plan: RunPlan) -> Need:
+        if not plan.takes_slot:
+            return Need(not plan.is_local, takes_slot=False, preferred=None, memory_mib=None)
+        return Need(False, True, plan.slot if isinstance(plan.slot, int) else None, plan.gpu_memory_mib)
 
     @staticmethod
     def _sort_in(names: set[str], name: str, *, belongs: bool) -> None:
@@ -178,6 +189,8 @@ def retry_delay(plan: RunPlan, run: Run) -> float | None:
     """Return the seconds to wait before a crashed run is started again, or None if it is not."""
     attempt = run.last
     if attempt is None or attempt.exit is None or run.wants_start or run.stopped_by_user or run.retries >= plan.retries:
+        return None
+    if run.is_interrupted:
         return None
     killed, lost = attempt.exit.signal is not None, run.attempt_state is RunState.LOST
     crashed = killed or lost or attempt.exit.exit_code in plan.retry_exit_codes

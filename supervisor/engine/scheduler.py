@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
+from itertools import islice
 from operator import itemgetter
 
 from ..gpus.slots import Slot
 from ..plan.schema import Plan
 from ..session.events import StopKind
+from ..session.folder import MAX_JOBS
 from ..session.state import Run, RunState, SessionState
 from .run_index import Need, RunIndex, retry_delay
 
@@ -42,6 +44,13 @@ class Retry:
 
 
 @dataclass(frozen=True)
+class Continue:
+    """New attempt of `run`, which was interrupted from outside; no retry is used up."""
+
+    run: str
+
+
+@dataclass(frozen=True)
 class RestartStalled:
     """Restart of `run` from its checkpoint: it has made no progress for too long."""
 
@@ -53,7 +62,7 @@ class FinishSession:
     """End of the session: nothing runs, and nothing will start by itself."""
 
 
-Action = StartAttempt | SendSignal | Retry | RestartStalled | FinishSession
+Action = StartAttempt | SendSignal | Retry | Continue | RestartStalled | FinishSession
 
 
 def decide(
@@ -64,6 +73,7 @@ def decide(
     stalled: Collection[str] = (),
     stall_restarts: int = 0,
     free_mib: Mapping[str, int] = UNKNOWN_MEMORY,
+    max_jobs: int = MAX_JOBS,
     index: RunIndex | None = None,
 ) -> list[Action]:
     """Return all actions that are due, in order.
@@ -73,7 +83,8 @@ def decide(
     A run gets its preferred slot (modulo the number of slots) if that is free, else any free slot. Among runs that
     prefer the same slot, the order of the plan decides. A shared slot takes another run while all its runs together
     expect no more memory than the slot offers, and the new run no more than is free now. Without known slots
-    (`state.slots is None`), only runs that need none are started.
+    (`state.slots is None`), only runs that need none are started. Runs of a batch system start in the order of the
+    plan, while at most `max_jobs` jobs are submitted.
 
     Args:
         plan: Plan of the session.
@@ -82,6 +93,7 @@ def decide(
         stalled: Runs without progress for too long.
         stall_restarts: How often each stalled run may be restarted.
         free_mib: Memory that is free now, in MiB, by the UUID of the GPU.
+        max_jobs: Most attempts in batch systems at one time.
         index: The index of `state`, so that nothing here walks over all runs; by default it is made.
     """
     if state.finished:
@@ -98,14 +110,16 @@ def decide(
         for name in sorted(index.retriable, key=index.position)
         if (delay := retry_delay(plan.runs[name], state.runs[name])) is not None
     ]
+    actions += [Continue(name) for name in sorted(index.continued, key=index.position)]
     actions += [
         RestartStalled(name)
         for name in stalled
         if index.states[name] is RunState.RUNNING and state.runs[name].stall_restarts < stall_restarts
     ]
-    if any(isinstance(action, Retry) for action in actions):
+    if any(isinstance(action, Retry | Continue) for action in actions):
         return actions  # runs that depend on a crashed run must not start before its retry is recorded
-    actions += _starts(index, state.runs, now, _slot_uses(plan, state.slots or (), alive, free_mib))
+    free_jobs = max_jobs - sum(run.last is not None and not run.last.is_local for run in alive.values())
+    actions += _starts(index, state.runs, now, _slot_uses(plan, state.slots or (), alive, free_mib), free_jobs)
     return [FinishSession()] if not actions and index.is_idle else actions
 
 
@@ -148,8 +162,8 @@ def _slot_uses(
     return uses
 
 
-def _starts(index: RunIndex, runs: Mapping[str, Run], now: float, uses: list[_SlotUse]) -> list[Action]:
-    """Return the starts of all queued runs that get a slot, or need none, in the order of the plan."""
+def _starts(index: RunIndex, runs: Mapping[str, Run], now: float, uses: list[_SlotUse], free_jobs: int) -> list[Action]:
+    """Return the starts of all queued runs that get a slot or may be submitted, or need neither, in plan order."""
     chosen: dict[int, Slot | None] = {}
 
     def is_due(position: int) -> bool:
@@ -164,8 +178,10 @@ def _starts(index: RunIndex, runs: Mapping[str, Run], now: float, uses: list[_Sl
         return min(with_room, key=lambda use: len(use.expected), default=None)
 
     for need, positions in index.queued.items():
-        if not need.takes_slot:
-            chosen.update((position, None) for position in positions if is_due(position))
+        if need.is_job:  # all have equal needs: they are one list
+            chosen.update(dict.fromkeys(islice(filter(is_due, positions), max(0, free_jobs))))
+        elif not need.takes_slot:
+            chosen.update(dict.fromkeys(filter(is_due, positions)))
     for find_slot in (preferred, any_free):
         # There may be thousands of runs that wait. Room only shrinks: where one finds no slot, no later one of equal
         # needs does.

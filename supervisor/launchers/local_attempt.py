@@ -24,7 +24,7 @@ from .attempt_files import (
     read_identity,
     read_process_record,
 )
-from .base import CommandStart, NeverStarted, Outcome
+from .base import CommandStart, NeverStarted, Outcome, Placement
 from .orphans import Orphans
 from .process_identity import seconds_since_start
 from .process_tree import KnownProcesses, descendants
@@ -87,7 +87,7 @@ class LocalAttempt:
         # Not synced: after a power cut there is no process that this file could be about. Nobody reads it before it is
         # complete: its name is given to the shim after that.
         with open(folder / "spec.json", "w", encoding="utf-8", opener=_open_private) as file:
-            file.write(json.dumps({**vars(spec), "env": env}))
+            file.write(json.dumps(spec.record(env)))
         started = shims.assign(folder)
         return cls(folder, started.pidfd, started.pid, shims, started.channel), started.ready
 
@@ -112,6 +112,11 @@ class LocalAttempt:
     def started(self) -> CommandStart | None:
         """The start of its command; None until the shim has recorded it."""
         return None if self._command is None else CommandStart(self._command.identity.pid, self._command.started)
+
+    @property
+    def placement(self) -> Placement | None:
+        """None: it runs on this machine."""
+        return None
 
     @property
     def outcome(self) -> Outcome | None:

@@ -11,6 +11,7 @@ from pmssm.supervisor.engine.command_handler import handle_command
 from pmssm.supervisor.engine.run_index import RunIndex
 from pmssm.supervisor.engine.scheduler import (
     Action,
+    Continue,
     FinishSession,
     RestartStalled,
     Retry,
@@ -26,6 +27,7 @@ from pmssm.supervisor.session.events import (
     AttemptStarted,
     AttemptStarting,
     AttemptVoided,
+    ContinuationScheduled,
     EngineStarted,
     Event,
     Exit,
@@ -36,7 +38,7 @@ from pmssm.supervisor.session.events import (
 )
 from pmssm.supervisor.session.state import RunState, SessionState, initial_state, reduce, replay, run_states
 
-Outcome = Literal["succeeds", "fails", "crashes", "is_lost", "cannot_start"]
+Outcome = Literal["succeeds", "fails", "crashes", "is_lost", "cannot_start", "is_interrupted"]
 
 
 def plan_of(**runs: tuple[Sequence[str], object]) -> Plan:
@@ -78,6 +80,7 @@ class Simulation:
     )  # every process ever made: "run@slot", "+fresh" if from the beginning
     stalled: set[str] = field(default_factory=set)
     stall_restarts: int = 0  # allowed for each run
+    max_jobs: int = 64
     clock: float = 0.0
 
     def __post_init__(self) -> None:
@@ -102,6 +105,7 @@ class Simulation:
         assert self.index.states == anew.states == self.states()
         assert (self.index.queued, self.index.alive()) == (anew.queued, anew.alive())
         assert (self.index.wanting, self.index.retriable) == (anew.wanting, anew.retriable)
+        assert self.index.continued == anew.continued
 
     def choose_slots(self, slots: tuple[Slot, ...]) -> None:
         self.record(SlotsChosen(at=self.now(), slots=slots, mode="parallel" if len(slots) > 1 else "sequential"))
@@ -121,6 +125,7 @@ class Simulation:
                 self.clock,
                 stalled=stalled,
                 stall_restarts=self.stall_restarts,
+                max_jobs=self.max_jobs,
                 index=self.index,
             )
             actions = [action for action in decided if not self._is_old(action)]
@@ -143,6 +148,8 @@ class Simulation:
                 self.signalled[action.run] = action.how
             case Retry():
                 self.record(RetryScheduled(at=self.now(), run=action.run, delay_s=action.delay_s))
+            case Continue():
+                self.record(ContinuationScheduled(at=self.now(), run=action.run))
             case RestartStalled():
                 self.record(RestartRequested(at=self.now(), run=action.run, fresh=False, cause="stall"))
             case FinishSession():
@@ -155,7 +162,13 @@ class Simulation:
         number = len(self.state.runs[action.run].attempts) + 1
         self.record(
             AttemptStarting(
-                at=self.now(), run=action.run, attempt=number, slot=action.slot, fresh=action.fresh, log_offset=0
+                at=self.now(),
+                run=action.run,
+                attempt=number,
+                slot=action.slot,
+                fresh=action.fresh,
+                log_offset=0,
+                launcher=self.plan.runs[action.run].launcher or "local",
             )
         )
 
@@ -179,7 +192,10 @@ class Simulation:
             last = self.state.runs[dependency].last
             ended = last.exit if last else None
             assert ended is not None and ended.exit_code == 0, f"{action.run} started before {dependency} succeeded"
-        if plan.slot == "none":
+        if plan.launcher == "slurm":
+            jobs = [name for name in self.living if self.plan.runs[name].launcher == "slurm"]
+            assert len(jobs) < self.max_jobs, f"{action.run} submitted beside {jobs}"
+        if not plan.takes_slot:
             assert action.slot is None
             return
         assert action.slot is not None
@@ -215,6 +231,7 @@ class Simulation:
             "fails": Exit(ended=self.now(), exit_code=1),
             "crashes": Exit(ended=self.now(), signal=11),
             "is_lost": Exit(ended=self.now()),
+            "is_interrupted": Exit(ended=self.now(), exit_code=143, stop="stop", interrupted=True, error="time limit"),
             "cannot_start": Exit(ended=self.now(), exit_code=127, error="cannot start it"),
         }
         stopped = Exit(ended=self.now(), exit_code=143) if requested == "stop" else Exit(ended=self.now(), signal=9)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from pmssm.supervisor.launchers.base import NeverStarted, RunningAttempt
-from pmssm.supervisor.launchers.registry import DEFAULT_LAUNCHER, LAUNCHERS, create_launcher
+from pmssm.supervisor.launchers.registry import LAUNCHERS, create_launcher
+from pmssm.supervisor.plan.schema import LOCAL
 from pmssm.supervisor.session.events import Exit
 from support.shim_attempts import Workplace, is_alive
 
@@ -31,7 +32,7 @@ class Launched:
 
     def __init__(self) -> None:
         self.change = asyncio.Event()
-        self.launcher = create_launcher(DEFAULT_LAUNCHER, self.change.set)
+        self.launcher = create_launcher(LOCAL, self.change.set)
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Advance the attempts after each reported change, and at no other time, until the condition holds."""
