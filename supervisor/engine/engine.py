@@ -172,6 +172,7 @@ class Engine:
             reading=reading,
             engine_pid=os.getpid(),
             problems=problems,
+            states=self._session.index.states,
         )
 
     async def _serve(self, linger: bool) -> None:

@@ -5,8 +5,8 @@ imports the standard library alone, so that it starts in milliseconds and stays 
 the engine, and outlives it.
 
 Files in the folder: `spec.json` describes the command. The shim writes `process.json`, the identities of shim and
-command, and `exit.json`, how the command ended. `exit.json` is synced to the disk; `process.json` is not, because a
-power cut that loses it ends the processes, too.
+command, and `exit.json`, how the command ended. `exit.json` is synced to the disk unless the engine's journal has the
+same there already; `process.json` is not, because a power cut that loses it ends the processes, too.
 
 Signals: SIGTERM ends the command gently: SIGTERM, grace period, SIGKILL. SIGUSR1, SIGUSR2 and SIGXCPU, by which batch
 systems warn, do the same. SIGQUIT ends it at once. Each process gets one SIGTERM: the command's process group at once,

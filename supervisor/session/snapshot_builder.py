@@ -35,6 +35,7 @@ class SnapshotBuilder:
         reading: GpuReading | None,
         engine_pid: int | None,
         problems: Iterable[str] = (),
+        states: Mapping[str, RunState] | None = None,
     ) -> Snapshot:
         """Build a snapshot.
 
@@ -45,8 +46,9 @@ class SnapshotBuilder:
             reading: The newest reading of the GPUs, if any.
             engine_pid: None without an engine.
             problems: What keeps the engine from working, shown before the other notes.
+            states: The state of each run; by default it is computed.
         """
-        states = run_states(self._plan, state)
+        states = states or run_states(self._plan, state)
         return Snapshot(
             session=self._folder.stamp,
             name=self._plan.session.name,
