@@ -138,6 +138,9 @@ class SlurmAttempt:
         messages, self._messages = self._messages, []
         return messages
 
+    def confirm_end(self) -> None:
+        """Do nothing: the shim syncs its record itself."""
+
     def request_stop(self, kind: StopKind, grace_s: float) -> None:
         """Request the end of the attempt: gently within `grace_s` seconds, or at once."""
         self._stop.update(kind, grace_s)
