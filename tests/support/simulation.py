@@ -207,9 +207,8 @@ class Simulation:
 
     def die_and_recover(self, *, before_spawn: bool = False) -> None:
         """Kill the engine, if possible between a decision to start and the start, and start another one."""
-        starts = [
-            action for action in decide(self.plan, self.state, now=self.clock) if isinstance(action, StartAttempt)
-        ]
+        due = decide(self.plan, self.state, now=self.clock, max_jobs=self.max_jobs)
+        starts = [action for action in due if isinstance(action, StartAttempt)]
         if before_spawn and starts:
             self.note_start(starts[0])
         self.state = replay(self.plan, self.events)
