@@ -20,7 +20,8 @@ from support.fake_nvml import FakeNvml
 from support.slurm_attempts import ClusterSession
 from support.slurm_cluster import SlurmCluster, read_json
 
-TRAINER = "trap 'echo stopping; exit 143' TERM; echo $$ > $here/ready; sleep 300 & wait"
+# Slurm signals each process of a job by itself: the shell goes on waiting if its child is the first to get it.
+TRAINER = "trap 'echo stopping; exit 143' TERM; echo $$ > $here/ready; while :; do sleep 300 & wait; done"
 
 SBATCH_WITH_LIMIT = """#!/bin/sh
 test -e {limit} || exec /usr/bin/sbatch "$@"
