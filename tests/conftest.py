@@ -88,3 +88,13 @@ def cluster(slurm_cluster: SlurmCluster) -> Iterator[SlurmCluster]:
     yield slurm_cluster
     slurm_cluster.repair()
     slurm_cluster.cancel_all()
+
+
+@pytest.fixture
+def slurm_box(
+    make_box: Callable[[Mapping[str, str]], CliSandbox], env_without_nvml: Mapping[str, str], cluster: SlurmCluster
+) -> CliSandbox:
+    """A box on a login node of the shared cluster."""
+    box = make_box({**os.environ, **env_without_nvml, **cluster.environment})
+    box.env["XDG_CACHE_HOME"] = str(box.folder / "cache")
+    return box

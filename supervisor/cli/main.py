@@ -34,7 +34,7 @@ from .session_options import DATA_GROUP, PLAN_GROUP, SLURM_GROUP, DisplayOptions
 def main(context: click.Context, /, logs: Path, **parameters: Any) -> None:  # noqa: ANN401
     """Train the pMSSM surrogates in parallel and follow them.
 
-    Without a verb: start a session in the background and show the dashboard. The runs go on if you leave the
+    Without a command: start a session in the background and show the dashboard. The runs go on if you leave the
     dashboard, close the terminal or lose the connection; `attach` shows the dashboard again.
     """
     context.obj = logs

@@ -23,7 +23,7 @@ SLHA = "Or an SLHA file, a folder of SLHA files, or a quoted glob of them."
 POINTS = f"{FORMAT_NAMES} file with the 19 parameters, with or without the prefix IN_."
 
 
-@click.command()
+@click.command(short_help="Predict the target of new points.")
 @click.argument("model", type=FILE)
 @click.option(
     "--input",
@@ -57,7 +57,7 @@ def predict(
     predict_file(model, source, output, tree=tree, branches=branches, device=device, precision=precision)
 
 
-@click.command()
+@click.command(short_help="Compare models on points with known truth.")
 @click.argument("models", metavar="MODEL...", type=FILE, nargs=-1, required=True)
 @click.option(
     "--input",
@@ -122,7 +122,7 @@ def evaluate(
         click.echo("\n".join(["", *text_lines(table)]))
 
 
-@click.command()
+@click.command(short_help="Write a model as ONNX or .pt2.")
 @click.argument("model", type=FILE)
 @click.option("--output", type=FILE, required=True, help="File to write; .onnx for ONNX, .pt2 for torch.export.")
 def export(*, model: Path, output: Path) -> None:
@@ -138,7 +138,7 @@ def export(*, model: Path, output: Path) -> None:
     export_model(model, output)
 
 
-@click.command()
+@click.command(short_help="Compare all trainings of a session on one page.")
 @click.argument("session", type=FILE)
 @click.option("--data", type=FILE, help="Folder that `prepare` wrote.  [default: SESSION/data]")
 @click.option("--output", type=FILE, help="Folder for report.html and its plots.  [default: SESSION/report]")
