@@ -112,6 +112,22 @@ class RunPlan(BaseModel):
         description="Lists of values by name. Each combination becomes one run, at most 256. "
         "A boolean becomes the text `true` or `false`.",
     )
+    each_round: bool = Field(
+        default=False,
+        strict=True,
+        description="Whether this run is repeated in each of the `rounds` of the session.",
+    )
+    later_args: tuple[Text, ...] = Field(
+        default=(),
+        description="Arguments added from the second round on. Only they may use `{previous}` and `{NAME@previous}`.",
+    )
+    round: int | None = Field(default=None, ge=1, strict=True, description="Number of the round. `each_round` sets it.")
+    line: str | None = Field(
+        default=None, description="Name without the round, shared by all rounds of a run. `each_round` sets it."
+    )
+    chain: str | None = Field(
+        default=None, description="Values of the matrix that the runs of a chain share. `each_round` sets it."
+    )
     group: Annotated[str, AfterValidator(_check_group_name)] | None = Field(
         default=None, description="Name of a group. Results of its runs are given as mean ± standard deviation."
     )
@@ -188,6 +204,9 @@ class SessionPlan(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(default="session", min_length=1, max_length=64, description="Name shown beside the stamp.")
+    rounds: int | None = Field(
+        default=None, ge=1, le=999, strict=True, description="How often the runs with `each_round` are repeated."
+    )
 
 
 class Plan(BaseModel):
