@@ -245,6 +245,7 @@ def test_a_user_who_may_only_read_a_session_gets_one_line(nobodys_box: CliSandbo
     box.prefix, box.env = (), roots_env
     box.ok("--detach", "--plan", box.plan(TWO))
     pid_of(box, "a")
+    box.logs.chmod(0o755)
     box.prefix, box.env = as_user, users_env
     done = box.run("status")
     assert done.returncode == 2 and "is the session of root" in done.stderr and "Traceback" not in done.stderr, done

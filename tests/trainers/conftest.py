@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -13,6 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from pmssm.trainers.data.columns import COLUMNS, PARAMETERS, TREE
+from support.trainer_commands import make_server, run_command
 
 torch.set_num_threads(1)
 
@@ -78,18 +78,13 @@ def csv_file(make_rows: Callable[..., Rows]) -> Callable[..., Path]:
     return write
 
 
-def command(arguments: tuple[object, ...]) -> list[str]:
-    return [sys.executable, "-m", "pmssm.trainers", *map(str, arguments)]
-
-
 @pytest.fixture(scope="session")
 def cli() -> Run:
     """A function that runs `python -m pmssm.trainers …` to its end."""
+    server = make_server()
 
     def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command(arguments), capture_output=True, text=True, timeout=100, check=False, cwd=cwd, env=os.environ
-        )
+        return run_command(server, arguments, cwd)
 
     return run
 
@@ -99,7 +94,8 @@ def start_cli() -> Start:
     """A function that starts `python -m pmssm.trainers …`, stdout and stderr in one pipe."""
 
     def start(*arguments: object) -> subprocess.Popen[str]:
-        return subprocess.Popen(command(arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        command = [sys.executable, "-m", "pmssm.trainers", *map(str, arguments)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     return start
 

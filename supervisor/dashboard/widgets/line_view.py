@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from itertools import accumulate
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -20,11 +18,11 @@ from ...logs.line_format import LENGTHS, abbreviate
 from ...logs.pages import Page
 from ...logs.search import Search
 from ..bindings import pane_bindings
+from ..data.line_window import LineWindow
 from ..rendering.component_style import component_style
 from ..rendering.format import DIM
 from ..rendering.line_wrap import wrapped_row, wrapped_row_count
 
-MAX_LINES = 50_000
 MARGIN = 300  # lines; with fewer above or below the view, more are requested
 _NARROW = 140  # cells; a narrower view starts with abbreviated lines
 
@@ -41,8 +39,6 @@ class LineView(ScrollView, can_focus=True):
         shorten: Returns a line in one of the `LENGTHS`.
         wraps: Long lines are wrapped.
         is_complete: No lines follow in the log after those that are here.
-        start: Offset of the first line that is here.
-        end: Offset after the last line that is here.
     """
 
     ALLOW_SELECT = True
@@ -69,16 +65,23 @@ class LineView(ScrollView, can_focus=True):
         self.shorten: Callable[[str, str], str] = abbreviate
         self.wraps = False
         self.is_complete = False
-        self.start = self.end = 0
-        self._offsets: list[int] = []
-        self._lines: list[str] = []
+        self._window = LineWindow()
         self._width = 0
-        self._rows: list[int] | None = None  # first row of each line, and the total; None if lines are not wrapped
 
     @property
     def lines(self) -> Sequence[str]:
         """The lines that are here, from top to bottom."""
-        return self._lines
+        return self._window.lines
+
+    @property
+    def start(self) -> int:
+        """Offset of the first line that is here."""
+        return self._window.start
+
+    @property
+    def end(self) -> int:
+        """Offset after the last line that is here."""
+        return self._window.end
 
     @property
     def lacks_earlier(self) -> bool:
@@ -88,24 +91,22 @@ class LineView(ScrollView, can_focus=True):
     @property
     def needs_earlier(self) -> bool:
         """True if the view is near the first line that is here and the log has more above."""
-        return self.start > 0 and self._line_at(self.scroll_offset.y)[0] < MARGIN
+        return self.start > 0 and self._window.line_at(self.scroll_offset.y)[0] < MARGIN
 
     @property
     def needs_later(self) -> bool:
         """True if the view is near the last line that is here."""
-        return self._line_at(self.scroll_offset.y + self.size.height)[0] > len(self._lines) - MARGIN
+        return self._window.line_at(self.scroll_offset.y + self.size.height)[0] > len(self.lines) - MARGIN
 
     @property
     def top(self) -> int:
         """Offset of the first line in view."""
-        first = self._line_at(self.scroll_offset.y)[0]
-        return self._offsets[first] if first < len(self._offsets) else self.end
+        return self._window.offset_of(self._window.line_at(self.scroll_offset.y)[0])
 
     @property
     def bottom(self) -> int:
         """Offset after the last line in view."""
-        below = self._line_at(self.scroll_offset.y + self.size.height - 1)[0] + 1
-        return self._offsets[below] if below < len(self._offsets) else self.end
+        return self._window.offset_of(self._window.line_at(self.scroll_offset.y + self.size.height - 1)[0] + 1)
 
     def clear(self, placeholder: str) -> None:
         """Remove all lines and follow a new log."""
@@ -117,21 +118,14 @@ class LineView(ScrollView, can_focus=True):
 
     def replace(self, page: Page) -> None:
         """Show another part of the log."""
-        self._offsets, self._lines, self._width = [], [], 0
+        self._window.clear(page.start)
+        self._width = 0
         self.is_complete = False
-        self.start = self.end = page.start
         self.append(page)
 
     def append(self, page: Page) -> None:
         """Add lines at the end. If the view does not follow, the lines in view stay in place."""
-        self.end = page.end
-        self._offsets += [offset for offset, _ in page.lines]
-        self._lines += [line for _, line in page.lines]
-        dropped = max(0, len(self._lines) - MAX_LINES)
-        rows_dropped = self._row_of(dropped) if dropped else 0
-        if dropped:
-            del self._lines[:dropped], self._offsets[:dropped]
-            self.start = self._offsets[0]
+        rows_dropped = self._window.append(page)
         self._resize([line for _, line in page.lines])
         if self.follows:
             self._to_end()
@@ -140,17 +134,12 @@ class LineView(ScrollView, can_focus=True):
 
     def prepend(self, page: Page) -> None:
         """Add lines at the top; the lines in view stay in place."""
-        self.start = page.start
-        self._offsets[:0] = [offset for offset, _ in page.lines]
-        self._lines[:0] = [line for _, line in page.lines]
-        if len(self._lines) > MAX_LINES:
-            self.end = self._offsets[MAX_LINES]
-            del self._lines[MAX_LINES:], self._offsets[MAX_LINES:]
+        self._window.prepend(page)
         self._resize([line for _, line in page.lines])
         if self.follows:
             self._to_end()
         else:
-            self._move_by(self._row_of(len(page.lines)))
+            self._move_by(self._window.row_of(len(page.lines)))
         if self.is_attached and self.text_selection is not None:  # the app may be exiting
             self.screen.clear_selection()
 
@@ -190,9 +179,10 @@ class LineView(ScrollView, can_focus=True):
         Returns:
             False if the line is not here.
         """
-        if not self._offsets or not self._offsets[0] <= offset <= max(self._offsets[-1], self.end - 1):
+        index = self._window.index_of(offset)
+        if index is None:
             return False
-        row = self._row_of(max(0, bisect_right(self._offsets, offset) - 1))
+        row = self._window.row_of(index)
         if not centred or not self.scroll_offset.y <= row < self.scroll_offset.y + self.size.height:
             self._to_row(row - (self.size.height // 2 if centred else 0))
         self.refresh()
@@ -225,28 +215,15 @@ class LineView(ScrollView, can_focus=True):
     def _to_row(self, row: int) -> None:
         self.scroll_to(y=max(0, row), animate=False, immediate=True, force=True)
 
-    # Lines and rows; they are the same unless lines are wrapped.
-
-    def _row_of(self, index: int) -> int:
-        return index if self._rows is None else self._rows[index]
-
-    def _line_at(self, row: int) -> tuple[int, int]:
-        """Return the index of the line at a row, and the row within that line."""
-        if self._rows is None:
-            return row, 0
-        index = max(0, bisect_right(self._rows, row) - 1)
-        return index, row - self._rows[index]
-
     def _resize(self, new: Sequence[str]) -> None:
         width = self.scrollable_content_region.width
         if self.wraps and width > 0:
-            rows = (wrapped_row_count(self._shown(line), width) for line in self._lines)
-            self._rows = list(accumulate(rows, initial=0))
-            self.virtual_size = Size(width, self._rows[-1])
+            self._window.set_heights(wrapped_row_count(self._shown(line), width) for line in self.lines)
+            self.virtual_size = Size(width, self._window.height)
         else:
-            self._rows = None
+            self._window.set_heights(None)
             self._width = max(self._width, *(cell_len(line) for line in new)) if new else self._width
-            self.virtual_size = Size(self._width, len(self._lines))
+            self.virtual_size = Size(self._width, self._window.height)
         self.refresh()
 
     def toggle_wrap(self) -> bool:
@@ -262,12 +239,12 @@ class LineView(ScrollView, can_focus=True):
         return self.length
 
     def _reflow(self) -> None:
-        top = self._line_at(self.scroll_offset.y)[0]
-        self._resize(self._lines)
+        top = self._window.line_at(self.scroll_offset.y)[0]
+        self._resize(self.lines)
         if self.follows:
             self._to_end()
-        elif top < len(self._lines):
-            self._to_row(self._row_of(top))
+        elif top < len(self.lines):
+            self._to_row(self._window.row_of(top))
 
     @property
     def _length(self) -> str:
@@ -280,24 +257,24 @@ class LineView(ScrollView, can_focus=True):
         """Return the `y`th line in view."""
         left, top = self.scroll_offset
         width, base = self.size.width, self.visual_style
-        index, part = self._line_at(top + y)
-        if index >= len(self._lines):
-            text = self.placeholder if y == 0 and not self._lines else ""
+        index, part = self._window.line_at(top + y)
+        if index >= len(self.lines):
+            text = self.placeholder if y == 0 and not self.lines else ""
             segments = Content.styled(text, DIM).render_segments(base)
             return Strip(segments).adjust_cell_length(width, base.rich_style)
         content = self._content(index)
-        if self._rows is not None:
-            start, end = wrapped_row(self._shown(self._lines[index]), self.scrollable_content_region.width, part)
+        if self._window.is_wrapped:
+            start, end = wrapped_row(self._shown(self.lines[index]), self.scrollable_content_region.width, part)
             strip = Strip(content[start:end].render_segments(base)).adjust_cell_length(width, base.rich_style)
             return strip.apply_offsets(start, index)
         strip = Strip(content.render_segments(base)).crop_extend(left, left + width, base.rich_style)
         return strip.apply_offsets(left, index)
 
     def _content(self, index: int) -> Content:
-        text = self._shown(self._lines[index])
+        text = self._shown(self.lines[index])
         line = Content(text)
         if self.search is not None:
-            is_current = self.search.current == self._offsets[index]
+            is_current = self.search.current == self._window.offsets[index]
             style = component_style(self, "line-view--current" if is_current else "line-view--match")
             for start, end in self.search.spans(text):
                 line = line.stylize(style, start, end)
@@ -311,12 +288,12 @@ class LineView(ScrollView, can_focus=True):
 
     def lines_in_view(self) -> list[str]:
         """Return the lines in view as they are shown."""
-        first, last = (self._line_at(self.scroll_offset.y + row)[0] for row in (0, self.size.height - 1))
-        return [self._shown(line) for line in self._lines[first : last + 1]]
+        first, last = (self._window.line_at(self.scroll_offset.y + row)[0] for row in (0, self.size.height - 1))
+        return [self._shown(line) for line in self.lines[first : last + 1]]
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
         """Return the text selected with the mouse."""
-        return selection.extract("\n".join(map(self._shown, self._lines))), "\n"
+        return selection.extract("\n".join(map(self._shown, self.lines))), "\n"
 
     def selection_updated(self, selection: Selection | None) -> None:  # noqa: ARG002 - Textual passes it
         """Redraw the selected text."""

@@ -62,7 +62,7 @@ def test_an_attempt_runs_under_the_spare_shim_which_leads_a_session_and_is_ours_
     others = _children()
     shims.refill()
     spare = _spare(shims, others)
-    assert os.getsid(spare) == spare
+    wait_until(lambda: os.getsid(spare) == spare, what="a session of its own")
     attempt = _attempt(shims, place)
     assert attempt._child == spare
     assert _ending(attempt) == 5

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pmssm.supervisor.dashboard.widgets.line_view import MAX_LINES
+from pmssm.supervisor.dashboard.data.line_window import MAX_LINES
 from support.fake_engine import FakeEngine, epoch_line, screen_text, until, until_shown
 from textual.pilot import Pilot
 
