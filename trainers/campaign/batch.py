@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,7 +13,7 @@ Points = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 SHORTLIST = 4
-"""The batch is chosen among the best `SHORTLIST * n` candidates."""
+"""The batch of n points is chosen among the best `SHORTLIST * n` candidates."""
 
 BLOCK = 4096
 
@@ -28,11 +30,29 @@ def _as_records(keys: NDArray[np.uint64], pair: np.dtype[np.void]) -> NDArray[np
     return np.ascontiguousarray(keys).view(pair).ravel()
 
 
-def shortlist(scores: NDArray[np.float64], count: int) -> Indices:
-    """Return the `SHORTLIST * count` candidates with the largest scores, the best first."""
-    size = min(SHORTLIST * count, len(scores))
-    best = np.argpartition(-scores, size - 1)[:size]
-    return np.asarray(best[np.argsort(-scores[best], kind="stable")])
+def shortlist(
+    scores: NDArray[np.float64], count: int, is_accepted: Callable[[Indices], NDArray[np.bool_]] | None = None
+) -> Indices:
+    """Return the `SHORTLIST * count` accepted candidates with the largest scores, the best first.
+
+    Args:
+        scores: Shape (n,).
+        count: Number of points of the batch.
+        is_accepted: Condition on candidates; it is asked about the best ones first, and only as long as needed.
+
+    Returns:
+        Indices; fewer if there are not so many.
+    """
+    order = np.argsort(-scores, kind="stable")
+    wanted = min(SHORTLIST * count, len(order))
+    if is_accepted is None:
+        return np.asarray(order[:wanted])
+    accepted, start, size = order[:0], 0, 2 * wanted
+    while len(accepted) < wanted and start < len(order):
+        block = order[start : start + size]
+        accepted = np.concatenate([accepted, block[is_accepted(block)]])
+        start, size = start + size, 2 * size
+    return np.asarray(accepted[:wanted])
 
 
 def diverse_batch(candidates: Points, count: int, taken: Points) -> Indices:

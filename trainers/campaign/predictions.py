@@ -1,4 +1,4 @@
-"""Predictions for all candidates of a pool: ln Ωh², its uncertainty, and the chance of a usable result."""
+"""Predictions for all candidates of a pool: ln Ωh² and its uncertainty."""
 
 from __future__ import annotations
 
@@ -26,16 +26,14 @@ class Predictions(NamedTuple):
     Attributes:
         log_mean: Mean of ln Ωh² over the members of the ensemble.
         sigma: Its standard deviation: from the calibrated intervals if the model has them, else from the ensemble.
-        usable: Probability of a usable result; None if the model does not predict it.
     """
 
     log_mean: Values
     sigma: Values
-    usable: Values | None
 
     def rows(self, chosen: NDArray[np.int64]) -> Predictions:
         """Return the predictions of some points."""
-        return Predictions(*(None if values is None else values[chosen] for values in self))  # type: ignore[arg-type]
+        return Predictions(self.log_mean[chosen], self.sigma[chosen])
 
 
 def predict_pool(surrogate: Surrogate, points: Values, *, uncertain: bool) -> Predictions:
@@ -53,9 +51,7 @@ def predict_pool(surrogate: Surrogate, points: Values, *, uncertain: bool) -> Pr
         raise OptionError("--strategy: the model states no uncertainty; train it with --ensemble 3, prepare its data "
                           "with --calibration 0.1, or use --strategy tolerance")  # fmt: skip
     parts = [_predict(surrogate, points[start : start + CHUNK]) for start in range(0, len(points), CHUNK)]
-    log_means, sigmas, usables = zip(*parts, strict=True)
-    usable = None if usables[0] is None else np.concatenate(usables)
-    return Predictions(np.concatenate(log_means), np.concatenate(sigmas), usable)
+    return Predictions(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def _predict(surrogate: Surrogate, points: Values) -> Predictions:
@@ -67,11 +63,4 @@ def _predict(surrogate: Surrogate, points: Values) -> Predictions:
         intervals = surrogate.intervals_of(points, members)
         ends = np.log(np.maximum([intervals.lower_68, intervals.upper_68], SMALLEST_VALUE))
         sigma = np.nan_to_num((ends[1] - ends[0]) / 2, nan=UNKNOWN_SIGMA, posinf=UNKNOWN_SIGMA)
-    return Predictions(logarithms.mean(axis=0), np.maximum(sigma, SMALLEST_SIGMA), _usable(surrogate, points))
-
-
-def _usable(surrogate: Surrogate, points: Values) -> Values | None:
-    """Return the probability of a usable result, where the model has a head for it."""
-    if getattr(surrogate, "usability", None) is None:
-        return None
-    return np.asarray(surrogate.p_usable(points))  # type: ignore[attr-defined]
+    return Predictions(logarithms.mean(axis=0), np.maximum(sigma, SMALLEST_SIGMA))

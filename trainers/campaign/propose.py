@@ -119,12 +119,13 @@ def choose_points(
     """
     predictions = predict_pool(surrogate, candidates, uncertain=proposal.strategy != "tolerance")
     scores = STRATEGIES[proposal.strategy](predictions.log_mean, predictions.sigma, proposal.goal)
-    if predictions.usable is not None:
-        rows = np.flatnonzero(predictions.usable >= proposal.min_usable)
-        _check_count(len(rows), proposal, f"that are usable with a probability of {proposal.min_usable:g}")
-    else:
-        rows = np.arange(len(candidates))
-    best = rows[shortlist(scores[rows], proposal.count)]
+
+    def is_usable(chosen: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return np.asarray(surrogate.p_usable(candidates[chosen]) >= proposal.min_usable)
+
+    asks = surrogate.usability is not None and proposal.min_usable > 0
+    best = shortlist(scores, proposal.count, is_usable if asks else None)
+    _check_count(len(best), proposal, f"that are usable with a probability of {proposal.min_usable:g}")
     varies = ranges.varies
     unit = np.where(varies, ranges.high - ranges.low, 1.0)[varies]
     scaled, taken = candidates[best][:, varies] / unit, simulated[:, varies] / unit

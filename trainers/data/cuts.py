@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .columns import LSP_TYPE
 from .lsp import NEUTRALINO_TYPES
+from .outcomes import FAILURE, OVERCLOSED, REJECTED, USABLE
 from .targets import FAILED, TARGETS, Target
 
 NOT_FINITE = "not finite"
@@ -25,11 +26,13 @@ class CutResult(NamedTuple):
         usable: Which rows pass all cuts, shape (n,).
         dropped: Number of dropped rows by cut.
         not_finite: Rows dropped by NOT_FINITE without a finite number in each column, shape (20,).
+        outcomes: Index into OUTCOMES of each row, by the first cut that drops it, shape (n,).
     """
 
     usable: NDArray[np.bool_]
     dropped: Counter[str]
     not_finite: NDArray[np.int64]
+    outcomes: NDArray[np.int8]
 
 
 def apply_cuts(
@@ -53,23 +56,28 @@ def apply_cuts(
         is_finite = np.isfinite(rows.astype(np.float32))
     all_finite = is_finite.all(axis=1)
     tests: dict[str, NDArray[np.bool_]] = {}
+    outcome_of = {NOT_FINITE: FAILURE}
     if target.name in TARGETS:
-        tests[f"{target.branch} = {FAILED} (calculation failed)"] = values == FAILED
+        failed = f"{target.branch} = {FAILED} (calculation failed)"
+        tests[failed], outcome_of[failed] = values == FAILED, FAILURE
     tests[NOT_FINITE] = np.logical_not(all_finite)
     if lsp_type is not None:
         tests[NO_NEUTRALINO] = ~np.isin(lsp_type, NEUTRALINO_TYPES)
     tests |= violations
     if target.below is not None:
         overclosed = " (overclosed)" if target.branch == "MO_Omega" and target.below == 1 else ""
-        tests[f"{target.branch} >= {target.below:g}{overclosed}"] = values >= target.below
+        too_large = f"{target.branch} >= {target.below:g}{overclosed}"
+        tests[too_large], outcome_of[too_large] = values >= target.below, OVERCLOSED
     if target.above is not None:
         tests[f"{target.branch} <= {target.above:g}"] = values <= target.above
     usable = np.ones(len(rows), dtype=np.bool_)
+    outcomes = np.full(len(rows), USABLE, dtype=np.int8)
     dropped: Counter[str] = Counter()
     not_finite = np.zeros(rows.shape[1], dtype=np.int64)
     for cut, hit in tests.items():
         dropped[cut] = int((usable & hit).sum())
         if cut == NOT_FINITE and dropped[cut]:
             not_finite = (~is_finite[usable & hit]).sum(axis=0)
+        outcomes[usable & hit] = outcome_of.get(cut, REJECTED)
         usable &= ~hit
-    return CutResult(usable, dropped, not_finite)
+    return CutResult(usable, dropped, not_finite, outcomes)

@@ -95,6 +95,8 @@ def _build(folder: Path, files: list[Path], selection: ScanSelection, key: str) 
         subsets = {"train": result.train, "val": result.val}
         if selection.calibration:
             subsets["calibration"] = result.calibration
+        for name, values in result.cut._asdict().items():
+            np.save(folder / f"cut_{name}.npy", values)
         for name, subset in subsets.items():
             _write_subset(folder, name, subset, result.scaling)
             if subset.reference is not None:

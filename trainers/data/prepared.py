@@ -10,6 +10,9 @@ DIR/<fingerprint>/train_reference.npy, val_reference.npy  (n,), (m,) float64: ln
 
 The width is 19, or more with physics features.
 
+DIR/<fingerprint>/cut_points.npy    (k, 19) float32, GeV  cut_outcomes.npy   (k,) int8, indices into OUTCOMES
+DIR/<fingerprint>/cut_part.npy      (k,) int8: 0 train, 1 validation, 3 calibration
+
 With `--calibration` also calibration_inputs.npy, calibration_targets.npy and calibration_lsp.npy.
 """
 
@@ -25,6 +28,7 @@ from numpy.typing import NDArray
 
 from ..errors import NotPreparedError
 from .columns import PARAMETERS
+from .outcomes import CutRows
 from .scan_files import FORMAT
 from .standardize import Standardizer
 from .targets import Target
@@ -36,6 +40,9 @@ META = "meta.json"
 ARRAYS = ("train_inputs", "train_targets", "val_inputs", "val_targets", "train_lsp", "val_lsp")
 CALIBRATION_ARRAYS = ("calibration_inputs", "calibration_targets", "calibration_lsp")
 """Arrays of the rows set aside by `--calibration`."""
+
+CUT_ARRAYS = tuple(f"cut_{field}" for field in CutRows._fields)
+"""Arrays of the rows that were cut; folders of earlier versions do not have them."""
 
 Floats = NDArray[np.float32]
 Classes = NDArray[np.int8]
@@ -59,6 +66,7 @@ class PreparedData(NamedTuple):
         calibration_inputs: Shape (k, 19); None if no rows were set aside.
         calibration_targets: Shape (k,), or None.
         calibration_lsp: Index into LSP_CLASSES, shape (k,), or None.
+        cut: Rows that were cut; None in folders of earlier versions.
     """
 
     train_inputs: Floats
@@ -75,6 +83,7 @@ class PreparedData(NamedTuple):
     calibration_inputs: Floats | None = None
     calibration_targets: Floats | None = None
     calibration_lsp: Classes | None = None
+    cut: CutRows | None = None
 
 
 def read_meta(folder: Path) -> dict[str, Any] | None:
@@ -125,6 +134,7 @@ def load_prepared(folder: Path) -> PreparedData:
     names = [name for name in (*ARRAYS, *CALIBRATION_ARRAYS) if name in ARRAYS or name in meta["bytes"]]
     arrays = {name: np.load(arrays_folder / f"{name}.npy", mmap_mode="r") for name in names}
     reference = arrays_folder / "val_reference.npy"
+    cut = [np.load(arrays_folder / f"{name}.npy", mmap_mode="r") for name in CUT_ARRAYS if name in meta["bytes"]]
     if tuple(meta["parameters"]) != PARAMETERS:
         raise NotPreparedError(f"--data {folder}: its parameters are not the 19 of this version; {remedy}")
     return PreparedData(
@@ -134,6 +144,7 @@ def load_prepared(folder: Path) -> PreparedData:
         meta=meta,
         physics=_physics_columns(meta, f"--data {folder}", remedy),
         val_reference=np.load(reference, mmap_mode="r") if reference.exists() else None,
+        cut=CutRows(*cut) if len(cut) == len(CUT_ARRAYS) else None,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from ..log import LOGGER
 from ..progress import Progress
-from .columns import HIGGS_MASS, LSP_COLUMNS, PARAMETERS
-from .cuts import NOT_FINITE, apply_cuts
+from .columns import HIGGS_MASS, LSP_COLUMNS, LSP_TYPE, PARAMETERS
+from .cuts import NOT_FINITE, CutResult, apply_cuts
 from .duplicates import Keys, first_occurrences, point_keys
 from .lsp import classify
+from .outcomes import CutRows
 from .reading import read_chunks
 from .row_spool import Rows, RowSpool
 from .scan_files import ScanSelection
@@ -75,6 +76,7 @@ class Scan:
         classes: Index into LSP_CLASSES, shape (n,).
         files: Counts of each file.
         conflicts: Duplicates whose target differs from that of the row that is kept.
+        cut: The other rows.
     """
 
     spool: RowSpool
@@ -83,6 +85,7 @@ class Scan:
     classes: NDArray[np.int8]
     files: list[FileCount]
     conflicts: int
+    cut: CutRows
 
     def count(self, part: int) -> int:
         """Return the number of rows in `part`."""
@@ -114,10 +117,11 @@ def _sum(counters: Iterable[Counter[str]]) -> Counter[str]:
 def split(rows: int, seed: int, calibration: float = 0.0) -> NDArray[np.int8]:
     """Assign rows at random to validation (a tenth), calibration and training.
 
-    Each part that is asked for gets at least one row. The validation rows do not depend on `calibration`.
+    Each part that is asked for gets at least one row if there are enough. The validation rows do not depend on
+    `calibration`.
 
     Args:
-        rows: Number of rows, at least 2; 3 with `calibration`.
+        rows: Number of rows; with fewer than 2, or 3 with `calibration`, some parts are empty.
         seed: Seed of the permutation.
         calibration: Share of the calibration part.
 
@@ -148,6 +152,7 @@ def read_scan(files: Sequence[Path], selection: ScanSelection, spool: RowSpool, 
     counts: list[FileCount] = []
     keys: list[Keys] = []
     targets_and_classes: list[Rows] = []
+    cut: list[tuple[NDArray[np.float32], NDArray[np.int8]]] = []
     columns, read = selection.columns(), 0
     for number, path in enumerate(files, start=1):
         count = FileCount(path)
@@ -155,7 +160,9 @@ def read_scan(files: Sequence[Path], selection: ScanSelection, spool: RowSpool, 
         progress.task = f"Reading {path.name} ({number} of {len(files)})"
         limits = [limit for limit in (selection.n_samples, selection.max_rows and selection.max_rows - read) if limit]
         for rows in read_chunks(path, columns, tree=selection.tree, limit=min(limits, default=None)):
-            usable = _select_usable(rows, selection, count)
+            result = cut_result(rows, selection, selection.positions())
+            usable = _select_usable(rows, result, selection, count)
+            cut.append(_select_cut(rows, result))
             if selection.uses_physics:
                 usable = _with_physics(usable, count)
             progress.task = f"Reading {path.name} ({number} of {len(files)}): {count.read:,} rows"
@@ -172,21 +179,49 @@ def read_scan(files: Sequence[Path], selection: ScanSelection, spool: RowSpool, 
                                f"{selection.max_rows:,}", len(files) - number)  # fmt: skip
             break
     progress.task = f"Looking for copies among {spool.rows:,} points"
-    return _split_scan(spool, counts, np.concatenate(keys), np.concatenate(targets_and_classes), selection)
+    points, outcomes = (np.concatenate(parts) for parts in zip(*cut, strict=True))
+    return _split_scan(spool, counts, np.concatenate(keys), np.concatenate(targets_and_classes), selection=selection,
+                       cut=_split_cut(points, outcomes, selection))  # fmt: skip
 
 
-def _select_usable(rows: Rows, selection: ScanSelection, count: FileCount) -> Rows:
+def cut_result(rows: Rows, selection: ScanSelection, positions: Mapping[str, int]) -> CutResult:
+    """Apply the cuts of `selection`.
+
+    Args:
+        rows: Rows of a file.
+        selection: Target and cuts.
+        positions: Column of `rows` by name; the 19 parameters and the target are the first.
+    """
+    lsp_type = rows[:, positions[LSP_TYPE]] if selection.neutralino_lsp else None
+    violations = {f"not {one}": one.violated(rows[:, positions[one.column]]) for one in selection.require}
+    return apply_cuts(rows[:, : TARGET + 1], selection.target, lsp_type, violations)
+
+
+def _select_cut(rows: Rows, result: CutResult) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
+    """Return the points of the cut rows that have finite parameters, and their outcomes."""
+    with np.errstate(over="ignore"):
+        points = rows[~result.usable, :TARGET].astype(np.float32)
+    finite = np.isfinite(points).all(axis=1)
+    return points[finite], result.outcomes[~result.usable][finite]
+
+
+def _split_cut(points: NDArray[np.float32], outcomes: NDArray[np.int8], selection: ScanSelection) -> CutRows:
+    first = first_occurrences(point_keys(points.astype(np.float64))) == np.arange(len(points))
+    part = split(int(first.sum()), selection.seed, selection.calibration)
+    return CutRows(points[first], outcomes[first], part)
+
+
+def _select_usable(rows: Rows, result: CutResult, selection: ScanSelection, count: FileCount) -> Rows:
     """Return the usable rows in the form of the spool, shape (k, 21), and update `count`.
 
     Args:
         rows: Rows of the file, with the columns of `selection`.
+        result: Result of the cuts.
         selection: Target and cuts.
         count: Counts of this file.
     """
     positions = selection.positions()
     points, lsp = rows[:, : TARGET + 1], rows[:, [positions[name] for name in LSP_COLUMNS]]
-    violations = {f"not {one}": one.violated(rows[:, positions[one.column]]) for one in selection.require}
-    result = apply_cuts(points, selection.target, lsp[:, 0] if selection.neutralino_lsp else None, violations)
     has_failed = rows[:, positions[HIGGS_MASS]] == FAILED
     count.failed_higgs.update(read=int(has_failed.sum()), usable=int((has_failed & result.usable).sum()))
     count.read += len(rows)
@@ -213,7 +248,9 @@ def _with_physics(rows: Rows, count: FileCount) -> Rows:
     return np.column_stack([rows, physics])[finite]
 
 
-def _split_scan(spool: RowSpool, counts: list[FileCount], keys: Keys, ends: Rows, selection: ScanSelection) -> Scan:
+def _split_scan(
+    spool: RowSpool, counts: list[FileCount], keys: Keys, ends: Rows, *, selection: ScanSelection, cut: CutRows
+) -> Scan:
     first = first_occurrences(keys)
     is_duplicate = first != np.arange(len(first))
     start = 0
@@ -228,7 +265,7 @@ def _split_scan(spool: RowSpool, counts: list[FileCount], keys: Keys, ends: Rows
                         f"{_drop_summary(counts, len(first) - kept)}; provide more rows")  # fmt: skip
     part[~is_duplicate] = split(kept, selection.seed, selection.calibration)
     targets, classes = ends[:, 0], ends[:, 1].astype(np.int8)
-    return Scan(spool, part, targets, classes, counts, int((targets != targets[first]).sum()))
+    return Scan(spool, part, targets, classes, counts, int((targets != targets[first]).sum()), cut)
 
 
 def _drop_summary(counts: Sequence[FileCount], duplicates: int) -> str:

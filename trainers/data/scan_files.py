@@ -149,7 +149,7 @@ def fingerprint(files: Sequence[Path], selection: ScanSelection) -> str:
         del choice["features"]  # such arrays are the same as before there were features
     if not selection.require:
         del choice["require"]  # such arrays are the same as before there were conditions
-    identity: dict[str, Any] = {"format": FORMAT, "files": stats, "choice": choice}
+    identity: dict[str, Any] = {"format": FORMAT, "files": stats, "choice": choice, "keeps_cut_rows": True}
     if selection.uses_physics:
         from .model_inputs import physics_version  # noqa: PLC0415 (imports torch)
 

@@ -16,6 +16,7 @@ from ..log import LOGGER
 from ..progress import log_progress
 from .columns import PARAMETERS
 from .data_report import class_counts, target_statistics
+from .outcomes import CutRows
 from .row_spool import Rows, RowSpool
 from .scan import CALIBRATION, CLASS, DUPLICATE, PHYSICS, TARGET, TRAIN, VAL, WIDTH, Scan, read_scan
 from .scan_files import ScanSelection, find_files, sample_files
@@ -80,6 +81,7 @@ class Survey:
         val: Validation rows.
         calibration: Rows set aside for intervals; may be empty.
         scaling: Standardizer of `learned_rows` of the training rows.
+        cut: Rows that were cut.
         meta: Description for meta.json.
     """
 
@@ -87,6 +89,7 @@ class Survey:
     val: Subset
     calibration: Subset
     scaling: Standardizer
+    cut: CutRows
     meta: dict[str, Any]
 
 
@@ -147,7 +150,7 @@ def survey(folder: Path, files: Sequence[Path], selection: ScanSelection) -> Ite
                             "rows, so there is nothing to learn; provide more rows")  # fmt: skip
         description = _describe(scan, scaling, selection)
         progress.task = f"Writing the arrays of {spool.rows:,} points"
-        yield Survey(train, val, calibration, scaling, description)
+        yield Survey(train, val, calibration, scaling, scan.cut, description)
 
 
 def _physics_choice(selection: ScanSelection) -> tuple[list[int], int | None, int]:

@@ -22,6 +22,7 @@ from .fingerprints import Fingerprints, fingerprints
 from .intervals import CalibratedIntervals, calibrate
 from .learned_scale import learned_difference
 from .surrogate import Surrogate
+from .usability import Usability
 
 FORMAT, PHYSICS_FORMAT = 3, 4
 """Format of model.pt without and with physics; versions without physics read the former only."""
@@ -53,6 +54,7 @@ def to_saved(
         "parameters": list(prepared.meta["parameters"]),
         "target": prepared.target.as_dict(),
         "neutralino_lsp": prepared.meta["neutralino_lsp"],
+        "require": list(prepared.meta.get("require", [])),
         "settings": settings,
         "fingerprints": torch.from_numpy(fingerprints(used_inputs(prepared))),
         **({} if prepared.physics is None else {"physics": _saved_physics(prepared.physics)}),
@@ -163,8 +165,10 @@ def from_saved(saved: dict[str, Any], path: Path | str) -> Surrogate:
             models[-1].load_state_dict(weights)
         scaling = Standardizer(**{key: value.numpy() for key, value in saved["scaling"].items()})
         calibrated = CalibratedIntervals.from_saved(saved["intervals"]) if "intervals" in saved else None
+        usability = Usability.from_saved(saved["usability"]) if "usability" in saved else None
         return Surrogate(
-            models, scaling, saved["parameters"], Target.from_dict(saved["target"]), columns, calibrated=calibrated
-        )
-    except (KeyError, TypeError, RuntimeError) as error:
+            models, scaling, saved["parameters"], Target.from_dict(saved["target"]), columns,
+            calibrated=calibrated, usability=usability,
+        )  # fmt: skip
+    except (KeyError, TypeError, RuntimeError, ValueError) as error:
         raise ModelError(f"{path}: the model is incomplete; use the model.pt that a trainer wrote") from error

@@ -101,5 +101,8 @@ def predict_points(
         table[f"{name}_spread"] = members.std(axis=0)
     if surrogate.calibrated is not None:
         table |= surrogate.intervals_of(points, members)._asdict()
+    if surrogate.usability is not None:
+        outcomes = surrogate.outcomes(points)
+        table |= {"p_usable": outcomes.usable, "p_failed": outcomes.failed, "p_overclosed": outcomes.overclosed}
     table["outside_training_range"] = np.asarray(outside.any(axis=1))
     return table, outside

@@ -11,13 +11,15 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from ..data.model_inputs import ModelInputs, PhysicsColumns
-from ..data.standardize import FLOAT32_STEP, Standardizer
+from ..data.standardize import Standardizer
 from ..data.targets import Target
 from ..precision import Precision
 from .batched import predict
 from .intervals import SHOWN, CalibratedIntervals, PredictionIntervals, level_index
 from .learned_scale import learned_difference, shifted
 from .planck import PLANCK, PLANCK_SIGMA
+from .points import outside_range, validated_points
+from .usability import OutcomeProbabilities, Usability
 
 
 class OutsideTrainingWarning(UserWarning):
@@ -35,6 +37,7 @@ class Surrogate:
         physics: Physics columns that the models need besides the 19 inputs; None: none.
         inputs: Function that computes the inputs of the models from points.
         calibrated: Calibrated intervals; None if the training data were prepared without `--calibration`.
+        usability: Second head, for `outcomes`; None if the scan had no rows that were cut.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Surrogate:
         physics: PhysicsColumns | None = None,
         *,
         calibrated: CalibratedIntervals | None = None,
+        usability: Usability | None = None,
     ) -> None:
         self.models = [model.eval() for model in models]
         self.scaling = scaling
@@ -54,6 +58,7 @@ class Surrogate:
         self.physics = physics
         self.inputs = ModelInputs(scaling, physics)
         self.calibrated = calibrated
+        self.usability = usability
 
     def __call__(self, points: ArrayLike) -> NDArray[np.float64]:
         """Return the target of `points`, the mean over the models.
@@ -111,10 +116,40 @@ class Surrogate:
             points: Shape (n, 19).
             warn: Warn of points outside the training range.
         """
-        rows = self._validated(points)
+        rows = validated_points(points, self.parameters)
         if warn:
             self._warn_if_outside(rows, stacklevel=4)
         return self._predict(rows)
+
+    def outcomes(self, points: ArrayLike) -> OutcomeProbabilities:
+        """Return the probabilities that the calculation gives a usable value, or why it does not.
+
+        A second head was trained for this on all rows of the scan, also on those that were cut. So there is no
+        warning outside the training range of the target. Arguments and other errors are those of `__call__`.
+
+        Raises:
+            ValueError: The model has no such head.
+
+        Returns:
+            `usable`, `failed` (-1 or not finite), `overclosed` (not below the upper cut of the target) and `rejected`
+            (by another cut, such as `--require`), each of shape (n,).
+        """
+        if self.usability is None:
+            raise ValueError("the model cannot tell which points are usable: its scan had too few cut rows, or it is "
+                             "from an earlier version; prepare a scan with cut rows, and train again")  # fmt: skip
+        return self.usability.probabilities(validated_points(points, self.parameters))
+
+    def p_usable(self, points: ArrayLike) -> NDArray[np.float64]:
+        """Return the probability that each point is usable, shape (n,); see `outcomes`."""
+        return self.outcomes(points).usable
+
+    def p_failed(self, points: ArrayLike) -> NDArray[np.float64]:
+        """Return the probability that the calculation fails, shape (n,); see `outcomes`."""
+        return self.outcomes(points).failed
+
+    def p_overclosed(self, points: ArrayLike) -> NDArray[np.float64]:
+        """Return the probability that the target is not below its upper cut, shape (n,); see `outcomes`."""
+        return self.outcomes(points).overclosed
 
     def log_likelihood(
         self, points: ArrayLike, observed: float = PLANCK, sigma: float = PLANCK_SIGMA
@@ -150,7 +185,7 @@ class Surrogate:
 
         if not sigma > 0:
             raise ValueError(f"sigma must be positive, not {sigma:g}")
-        rows = self._validated(points)
+        rows = validated_points(points, self.parameters)
         result = np.full(len(rows), -np.inf)
         inside = ~self.outside_training_range(rows).any(axis=1)
         if inside.any():
@@ -176,7 +211,7 @@ class Surrogate:
         """
         from .sampling import input_gradient  # noqa: PLC0415 (it imports this module)
 
-        rows = self._validated(points)
+        rows = validated_points(points, self.parameters)
         self._warn_if_outside(rows, stacklevel=3)
         return input_gradient(self, rows)
 
@@ -221,7 +256,7 @@ class Surrogate:
         Raises:
             ValueError: The model has no calibrated intervals.
         """
-        rows = self._validated(points)
+        rows = validated_points(points, self.parameters)
         result = self._require_intervals().half_widths(rows, self.spread_of(members))
         result[:, self.outside_training_range(rows).any(axis=1)] = np.nan
         return result
@@ -242,9 +277,7 @@ class Surrogate:
 
         nan lies outside. Values that float32 cannot distinguish from the end of the range lie inside.
         """
-        rows = self._validated(points)
-        low, high = self.scaling.minimum[:-1], self.scaling.maximum[:-1]
-        return ~((rows >= low - FLOAT32_STEP * np.abs(low)) & (rows <= high + FLOAT32_STEP * np.abs(high)))
+        return outside_range(validated_points(points, self.parameters), self.scaling)
 
     def _warn_if_outside(self, rows: NDArray[np.float64], *, stacklevel: int) -> None:
         columns = np.flatnonzero(self.outside_training_range(rows).any(axis=0))
@@ -270,19 +303,11 @@ class Surrogate:
         """
         self.models = [model.to(device) for model in self.models]
         self.inputs = self.inputs.to(device)
+        if self.usability is not None:
+            self.usability.to(device)
         if precision is Precision.BF16:
             for model in self.models:
                 for name, parameter in model.named_parameters():
                     if name.startswith(getattr(model, "body", ())):
                         parameter.data = parameter.data.to(torch.bfloat16)
         return self
-
-    def _validated(self, points: ArrayLike) -> NDArray[np.float64]:
-        names = [str(name).removeprefix("IN_") for name in getattr(points, "columns", ())]
-        if any(not name.isdigit() for name in names) and names != [one.removeprefix("IN_") for one in self.parameters]:
-            raise ValueError("the columns of points must be the surrogate's parameters, in that order; give "
-                             "points[list(surrogate.parameters)]")  # fmt: skip
-        rows = np.asarray(points, dtype=np.float64)
-        if rows.ndim != 2 or rows.shape[1] != len(self.parameters):
-            raise ValueError(f"points must be (n, {len(self.parameters)}), not {rows.shape}")
-        return rows

@@ -18,6 +18,7 @@ from ..log import LOGGER
 from .evaluation import Scores, evaluate
 from .loop import Trainer
 from .metrics import MetricsWriter
+from .usability import train_usability
 
 RESULTS = ("result.json", "model.pt", "loss_curve.png", "true_vs_predicted.png")
 """Files that `write_results` writes besides the metrics."""
@@ -46,6 +47,8 @@ def write_results(output: Path, name: str, training: Trainer, prepared: Prepared
     surrogate = from_saved(saved, output / "model.pt").to(training.data.train_inputs.device)
     if (calibrated := calibrate_surrogate(surrogate, prepared)) is not None:
         saved["intervals"] = calibrated.to_saved()
+    if (usability := train_usability(prepared, seed=training.settings.seed, epochs=progress.epoch)) is not None:
+        saved["usability"] = usability.to_saved()
     write_atomic(output / "model.pt", lambda file: torch.save(saved, file))
     metrics.rewrite(progress.rows)
     loss_curve(output / "loss_curve.png", model_title(training), progress.rows, progress.best_epoch, prepared.target)

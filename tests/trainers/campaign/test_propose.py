@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from pmssm.trainers.campaign.pool import Pool, Ranges, latin_hypercube
 from pmssm.trainers.campaign.predictions import predict_pool
@@ -14,10 +15,15 @@ from pmssm.trainers.campaign.propose import Proposal, choose_points, propose, re
 from pmssm.trainers.campaign.slha import EXTPAR
 from pmssm.trainers.campaign.strategies import Goal, hit_probability
 from pmssm.trainers.data.columns import PARAMETERS, TREE
+from pmssm.trainers.data.model_inputs import physics_columns
+from pmssm.trainers.data.standardize import fit_standardizer
 from pmssm.trainers.data.writing import table_writer
 from pmssm.trainers.errors import OptionError
 from pmssm.trainers.inference.model_file import load_surrogate
 from pmssm.trainers.inference.surrogate import Surrogate
+from pmssm.trainers.inference.usability import OutcomeClassifier, Usability
+from pmssm.trainers.training.usability import fit_classifier
+from support.physics_points import scan_ends
 
 Floats = NDArray[np.float64]
 GOAL = Goal(0.5, 0.1)  # what the model of the fixture was trained on lies around 0.5
@@ -77,23 +83,29 @@ def test_the_same_seed_and_round_give_the_same_points_and_another_round_others(m
     assert not (set(outputs[0].read_text().splitlines()[1:]) & set(outputs[2].read_text().splitlines()[1:]))
 
 
+def trained_head(ranges: Ranges) -> Usability:
+    """A second head that has learned that a calculation fails for tan β above 30."""
+    points = latin_hypercube(600, ranges, np.random.default_rng(6))
+    rows = np.column_stack([points, physics_columns(points)])
+    head = Usability(OutcomeClassifier(rows.shape[1], 2), (0, 1), fit_standardizer(lambda: [rows]))
+    inputs, _ = head.inputs.compute(torch.from_numpy(points))
+    labels = torch.from_numpy((points[:, 18] > 30).astype(np.int64))
+    fit_classifier(head.classifier, inputs, labels, np.random.default_rng(1), epochs=12)
+    return head
+
+
 def test_points_that_would_give_no_usable_result_are_left_out(model: Path) -> None:
-    class WithHead(Surrogate):
-        """A surrogate that expects a usable result for tan β above 0 only."""
-
-        usability = "trained"
-
-        def p_usable(self, points: Floats) -> Floats:
-            return (points[:, 18] > 0).astype(np.float64)
-
     plain = load_surrogate(model)
-    surrogate = WithHead(plain.models, plain.scaling, plain.parameters, plain.target)
-    ranges = Ranges(plain.scaling.minimum[:-1], plain.scaling.maximum[:-1])
-    candidates = latin_hypercube(500, ranges, np.random.default_rng(1))
-    points, _ = choose_points(surrogate, candidates, np.empty((0, 19)), ranges, proposal(model))
-    assert (points[:, 18] > 0).all()
-    with pytest.raises(OptionError, match=r"--n 400: the pool has only 2\d\d candidates that are usable"):
-        choose_points(surrogate, candidates, np.empty((0, 19)), ranges, proposal(model, count=400))
+    ranges = Ranges(np.array(scan_ends(0)), np.array(scan_ends(1)))
+    head = trained_head(ranges)
+    surrogate = Surrogate(plain.models, plain.scaling, plain.parameters, plain.target, usability=head)
+    candidates, nothing = latin_hypercube(500, ranges, np.random.default_rng(1)), np.empty((0, 19))
+    points, _ = choose_points(surrogate, candidates, nothing, ranges, proposal(model, count=60))
+    assert (points[:, 18] < 30).mean() > 0.9
+    every, _ = choose_points(surrogate, candidates, nothing, ranges, proposal(model, count=60, min_usable=0.0))
+    assert (every[:, 18] < 30).mean() < 0.75
+    with pytest.raises(OptionError, match=r"^--n 400: the pool has only 2\d\d candidates that are usable with a"):
+        choose_points(surrogate, candidates, nothing, ranges, proposal(model, count=400))
 
 
 def test_a_folder_gets_one_slha_file_a_point(model: Path, tmp_path: Path) -> None:

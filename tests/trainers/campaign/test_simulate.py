@@ -23,32 +23,11 @@ from pmssm.trainers.data.writing import table_writer
 from pmssm.trainers.errors import OptionError
 from pmssm.trainers.physics import PhysicsFeatures, compute_features
 from pmssm.trainers.physics.features import LOG_OMEGA
+from support.physics_points import scan_ends
 
 Floats = NDArray[np.float64]
 
-LOW = [
-    100,
-    100,
-    2000,
-    2000,
-    4000,
-    4000,
-    4000,
-    4000,
-    4000,
-    4000,
-    -2000,
-    -2000,
-    -2000,
-    4000,
-    -8000,
-    -2000,
-    -2000,
-    2000,
-    1,
-]
-HIGH = [2000, 2000, 2000, 2000, 4000, 4000, 4000, 4000, 4000, 4000, 2000, 2000, 2000, 4000, 8000, 2000, 2000, 2000, 60]
-SCAN = Ranges(np.array(LOW, dtype=np.float64), np.array(HIGH, dtype=np.float64))
+SCAN = Ranges(np.array(scan_ends(0)), np.array(scan_ends(1)))
 
 
 @pytest.fixture(scope="module")

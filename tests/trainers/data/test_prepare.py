@@ -232,6 +232,7 @@ def test_calibration_rows_are_prepared_and_their_absence_keeps_the_fingerprint(
     choice = asdict(ScanSelection())
     for name in ("calibration", "features", "require"):  # as before these options existed
         del choice[name]
-    identity = {"format": 2, "files": [(str(source), stat.st_size, stat.st_mtime_ns)], "choice": choice}
+    files = [(str(source), stat.st_size, stat.st_mtime_ns)]
+    identity = {"format": 2, "files": files, "choice": choice, "keeps_cut_rows": True}
     expected = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     assert fingerprint([source], ScanSelection()) == expected

@@ -21,28 +21,8 @@ from pmssm.trainers.physics.features import LOG_OMEGA, SPECTRUM_FEATURES
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory, cli: Run) -> Path:
-    """The embedded sample with all features and the ratio target."""
-    folder = tmp_path_factory.mktemp("physics") / "data"
-    done = cli("prepare", "--output", folder, "--testing", "--features", "physics", "--y-transform", "ratio")
-    assert done.returncode == 0, done.stderr
-    assert "41 features join the 19 parameters" in done.stdout + done.stderr
-    return folder
-
-
-@pytest.fixture(scope="module")
-def physics_model(data: Path, tmp_path_factory: pytest.TempPathFactory, cli: Run) -> Path:
-    """The model.pt of two small networks."""
-    output = tmp_path_factory.mktemp("physics_model")
-    done = cli("mlp_plr_small", "--data", data, "--output", output, "--epochs", 6, "--threads", 1, "--loss", "l1",
-               "--ensemble", 2)  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return output / "model.pt"
-
-
-def test_points_give_the_inputs_and_the_reference_that_were_prepared(data: Path) -> None:
-    prepared = load_prepared(data)
+def test_points_give_the_inputs_and_the_reference_that_were_prepared(physics_data: Path) -> None:
+    prepared = load_prepared(physics_data)
     assert prepared.physics is not None and prepared.physics.names == FEATURES
     inputs = np.array(prepared.val_inputs)
     points = inputs[:, :19].astype(np.float64) * prepared.scaling.std[:-1] + prepared.scaling.mean[:-1]
@@ -57,8 +37,8 @@ def test_points_give_the_inputs_and_the_reference_that_were_prepared(data: Path)
     )
 
 
-def test_a_short_training_is_already_better_than_a_factor_of_two(data: Path, physics_model: Path) -> None:
-    prepared, surrogate = load_prepared(data), load_surrogate(physics_model)
+def test_a_short_training_is_already_better_than_a_factor_of_two(physics_data: Path, physics_model: Path) -> None:
+    prepared, surrogate = load_prepared(physics_data), load_surrogate(physics_model)
     assert surrogate.parameters == PARAMETERS
     inputs = np.array(prepared.val_inputs)[:, :19].astype(np.float64)
     predicted = surrogate.predict_members(inputs * prepared.scaling.std[:-1] + prepared.scaling.mean[:-1], warn=False)
@@ -106,11 +86,11 @@ def test_another_target_gets_the_features_of_the_spectrum_alone(tmp_path: Path, 
     assert "SP_LSP_mass has no semi-analytic value" in refused.stdout + refused.stderr
 
 
-def test_features_are_part_of_the_fingerprint(data: Path, tmp_path: Path, cli: Run) -> None:
+def test_features_are_part_of_the_fingerprint(physics_data: Path, tmp_path: Path, cli: Run) -> None:
     done = cli("prepare", "--output", tmp_path / "data", "--testing", "--y-transform", "ratio")
     assert done.returncode == 0, done.stderr
     plain = load_prepared(tmp_path / "data")
     assert plain.train_inputs.shape[1] == 19
     assert plain.val_reference is not None
-    metas = [json.loads((folder / "meta.json").read_text()) for folder in (data, tmp_path / "data")]
+    metas = [json.loads((folder / "meta.json").read_text()) for folder in (physics_data, tmp_path / "data")]
     assert metas[0]["fingerprint"] != metas[1]["fingerprint"]
