@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..data.columns import PARAMETERS, TREE, parameter_columns
 from ..data.reading import read_chunks
-from ..data.scan_files import find_files
+from ..data.scan_files import find_files, sample_files
 from ..data.writing import table_writer
 from ..device import choose_device
 from ..errors import OptionError
@@ -22,10 +22,11 @@ from ..inference.surrogate import Surrogate
 from ..log import LOGGER
 from ..progress import log_progress
 from .batch import diverse_batch, is_simulated, shortlist
+from .hits import Goal
 from .pool import Points, Pool, Ranges, ranges_of_files
 from .predictions import Predictions, predict_pool
 from .slha import write_slha
-from .strategies import STRATEGIES, Goal, hit_probability
+from .strategies import STRATEGIES, hit_probability
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,8 @@ class Proposal:
         count: Number of points.
         goal: Interval to find.
         model: model.pt; None only for `random`.
-        ranges: Scan files with the ranges of a Latin hypercube; empty: the training range of the model.
+        ranges: Scan files with the ranges of a Latin hypercube; empty: the training range of the model, without a
+            model the ranges of the embedded sample.
         simulated: Scan files of points that were simulated, successfully or not.
         min_usable: Smallest probability of a usable result, if the model predicts it.
         seed: Seed of the pool.
@@ -154,7 +156,8 @@ def _ranges(proposal: Proposal, surrogate: Surrogate | None) -> Ranges:
     if surrogate is None and proposal.model is not None:
         surrogate = load_surrogate(proposal.model)
     if surrogate is None:
-        raise OptionError("--ranges: is needed without a MODEL; name a scan file with the ranges of the parameters")
+        with sample_files() as files:
+            return ranges_of_files([str(path) for path in files], tree=TREE)
     return Ranges(surrogate.scaling.minimum[:-1], surrogate.scaling.maximum[:-1])
 
 

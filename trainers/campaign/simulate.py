@@ -24,7 +24,7 @@ from ..data.writing import table_writer
 from ..errors import OptionError
 from ..files import write_atomic
 from ..log import LOGGER
-from .hits import hit_count
+from .hits import Goal
 from .semi_analytic import COLUMNS, SOURCE, Values, simulate_points
 
 RESULTS_CSV, RESULTS_ROOT, SUMMARY = "points.csv", "points.root", "result.json"
@@ -154,7 +154,7 @@ def _write_summary(output: Path, columns: dict[str, Values]) -> None:
     with table_writer(output / RESULTS_ROOT) as append:
         append({name: np.ascontiguousarray(values) for name, values in columns.items()})
     omega = columns[RELIC_DENSITY]
-    failed, hits = int((omega == FAILED).sum()), hit_count(omega)
+    failed, hits = int((omega == FAILED).sum()), int(Goal().hits(omega).sum())
     summary = {"source": SOURCE, "points": len(omega), "failed": failed, "hits": hits, "hit_rate": hits / len(omega)}
     text = json.dumps(summary, indent=1) + "\n"
     write_atomic(output / SUMMARY, lambda file: file.write(text.encode()))

@@ -6,11 +6,12 @@ All formulas take the predicted ln Ωh² as Gaussian, with the uncertainty of th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
+
+from .hits import Goal
 
 Values = NDArray[np.float64]
 
@@ -21,32 +22,14 @@ WIDTH = 2.0
 """Half width, in standard deviations, of the band in which `expected-improvement` looks for the target."""
 
 
-@dataclass(frozen=True)
-class Goal:
-    """The interval to find.
-
-    Attributes:
-        center: Wanted value, positive.
-        tolerance: Largest relative deviation, between 0 and 1.
-    """
-
-    center: float
-    tolerance: float
-
-    def deviations(self, log_mean: Values, sigma: Values) -> tuple[Values, Values]:
-        """Return the ends of the interval in standard deviations from the prediction, each of shape (n,)."""
-        low, high = np.log(self.center * (1 - self.tolerance)), np.log(self.center * (1 + self.tolerance))
-        return (low - log_mean) / sigma, (high - log_mean) / sigma
-
-
 Score = Callable[[Values, Values, Goal], Values]
 """Function of ln Ωh², its standard deviation, and the goal; larger is better."""
 
 
 def hit_probability(log_mean: Values, sigma: Values, goal: Goal) -> Values:
     """Return the probability that a point is within the tolerance, shape (n,)."""
-    low, high = goal.deviations(log_mean, sigma)
-    return np.asarray(ndtr(high) - ndtr(low))
+    low, high = goal.log_ends
+    return np.asarray(ndtr((high - log_mean) / sigma) - ndtr((low - log_mean) / sigma))
 
 
 def contour_entropy(log_mean: Values, sigma: Values, goal: Goal) -> Values:

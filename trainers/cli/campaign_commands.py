@@ -1,4 +1,4 @@
-"""The commands of active learning: `propose`, `simulate`.
+"""The commands of active learning: `propose`, `simulate`, `campaign`.
 
 torch is imported inside the commands, so that `--help` answers at once.
 """
@@ -17,6 +17,7 @@ from ..process_tuning import tune_process
 from ..signals import StopRequest
 from .model_commands import FILE, POINTS
 from .options import POSITIVE, require_finite
+from .output import echo
 
 STRATEGIES = ("random", "tolerance", "entropy", "disagreement", "expected-improvement")
 
@@ -54,7 +55,8 @@ def simulate(*, source: Path, output: Path, failure_rate: float, delay: float, s
 @click.option("--pool", default="lhs:1000000", show_default=True, metavar="lhs:N|FILE",
               help="Candidates: a Latin hypercube of N points, or the points of a file.")  # fmt: skip
 @click.option("--ranges", multiple=True, metavar="PATTERN",
-              help="Scan files whose ranges the Latin hypercube fills.  [default: the training range]")  # fmt: skip
+              help="Scan files whose ranges the Latin hypercube fills.  [default: the training range of MODEL, else "
+                   "the embedded sample]")  # fmt: skip
 @click.option("--n", "count", type=POSITIVE, default=500, show_default=True, help="Number of points to propose.")
 @click.option("--strategy", type=click.Choice(STRATEGIES), default="tolerance", show_default=True,
               help="tolerance: probability of a hit.  entropy: on which side of the wanted value?  disagreement: "
@@ -86,8 +88,8 @@ def propose(*, model: Path | None, pool: str, ranges: tuple[str, ...], count: in
     """
     StopRequest().install()
     tune_process()
+    from ..campaign.hits import Goal
     from ..campaign.propose import Proposal, propose
-    from ..campaign.strategies import Goal
     from ..device import default_threads
 
     if not output.parent.is_dir():
@@ -100,3 +102,28 @@ def propose(*, model: Path | None, pool: str, ranges: tuple[str, ...], count: in
         ),
         output,
     )  # fmt: skip
+
+
+@click.command()
+@click.argument("session", type=FILE)
+@click.option("--output", type=FILE, help="Folder for report.html and its plots.  [default: SESSION/campaign]")
+@click.option("--center", type=click.FloatRange(min=0, min_open=True), default=0.12, show_default=True,
+              callback=require_finite, metavar="Y", help="Wanted value of the relic density.")  # fmt: skip
+@click.option("--tolerance", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.1, show_default=True,
+              callback=require_finite, metavar="SHARE", help="Largest relative deviation of a hit.")  # fmt: skip
+def campaign(*, session: Path, output: Path | None, center: float, tolerance: float) -> None:
+    """Compare the chains of the folder SESSION, whose plan has rounds, on one HTML page.
+
+    The page shows the hits per simulator call, hit rate and accuracy by round with their spread over the seeds, where
+    the hits lie, and which strategy was better than random points. It also works while the session runs.
+    """
+    StopRequest().install()
+    tune_process()
+    from ..campaign.hits import Goal
+    from ..campaign.report import build_campaign_report
+    from ..evaluation.tables import text_lines
+
+    if not session.is_dir():
+        raise OptionError(f"{session}: no such folder; use the folder of a session, logs/session_<stamp>")
+    for table in build_campaign_report(session, output or session / "campaign", Goal(center, tolerance)):
+        echo("\n".join(["", *text_lines(table)]))

@@ -19,7 +19,7 @@ from ..errors import TrainerError
 from ..log import LOGGER, start_logging
 from ..models.recipes import RECIPES
 from ..signals import Stopped, StopRequest
-from .campaign_commands import propose, simulate
+from .campaign_commands import campaign, propose, simulate
 from .model_commands import evaluate, export, predict, report
 from .options import SCAN_HELP, scan_options, scan_selection
 from .output import echo, prepare_output
@@ -110,5 +110,5 @@ def check(*, histogram: Path | None, **options: Any) -> None:  # noqa: ANN401 (c
 
 for name, recipe in RECIPES.items():
     commands.add_command(make_command(name, recipe))
-for command in (predict, evaluate, export, report, propose, simulate):
+for command in (predict, evaluate, export, report, propose, simulate, campaign):
     commands.add_command(command)

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from pmssm.trainers.campaign.hits import Goal
 from pmssm.trainers.campaign.pool import Pool, Ranges, latin_hypercube
 from pmssm.trainers.campaign.predictions import predict_pool
 from pmssm.trainers.campaign.propose import Proposal, choose_points, propose, read_simulated
 from pmssm.trainers.campaign.slha import EXTPAR
-from pmssm.trainers.campaign.strategies import Goal, hit_probability
+from pmssm.trainers.campaign.strategies import hit_probability
 from pmssm.trainers.data.columns import PARAMETERS, TREE
 from pmssm.trainers.data.model_inputs import physics_columns
 from pmssm.trainers.data.standardize import fit_standardizer
@@ -63,6 +64,13 @@ def test_tolerance_proposes_points_that_are_hits_by_the_models_own_account(model
         return float(hit_probability(predictions.log_mean, predictions.sigma, narrow).mean())
 
     assert mean_probability("tolerance") > 1.5 * mean_probability("random")
+
+
+def test_without_a_model_random_points_fill_the_ranges_of_the_embedded_sample(tmp_path: Path) -> None:
+    propose(proposal(None, strategy="random"), tmp_path / "out.csv")
+    points = proposed(tmp_path / "out.csv")
+    assert (points[:, 4] == 4000).all()
+    assert -8000 <= points[:, 14].min() < -6000 and 6000 < points[:, 14].max() <= 8000
 
 
 def test_a_simulated_point_is_not_proposed_again_even_if_it_failed(model: Path, tmp_path: Path) -> None:
@@ -149,8 +157,6 @@ def test_a_pool_that_cannot_be_used_is_refused_in_one_line(text: str, message: s
 def test_what_is_missing_is_named(model: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"^--strategy entropy: needs a MODEL; give a model\.pt"):
         propose(proposal(None, strategy="entropy"), tmp_path / "out.csv")
-    with pytest.raises(OptionError, match=r"^--ranges: is needed without a MODEL"):
-        propose(proposal(None, strategy="random"), tmp_path / "out.csv")
     with pytest.raises(OptionError, match=r"^--n 50: the pool has only 20 candidates that have not been simulated"):
         propose(proposal(model, pool="lhs:20"), tmp_path / "out.csv")
 

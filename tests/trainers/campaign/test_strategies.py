@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pmssm.trainers.campaign.strategies import STRATEGIES, WIDTH, Goal
+from pmssm.trainers.campaign.hits import Goal
+from pmssm.trainers.campaign.strategies import STRATEGIES, WIDTH
 from pmssm.trainers.cli.campaign_commands import STRATEGIES as NAMES
 
 GOAL = Goal(0.12, 0.1)
