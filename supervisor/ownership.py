@@ -62,7 +62,7 @@ def denial(folder: Path) -> str:
     if uid == os.geteuid():
         return f"{folder}: cannot be read: Permission denied; allow it with chmod u+rwx"
     return (
-        f"{folder}: cannot be read: it is a private folder of {user_name(uid)}; only that user sees its sessions; "
+        f"{folder}: cannot be read: it is private to {user_name(uid)}; only that user sees its sessions; "
         "choose a folder of your own with --logs"
     )
 

@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ..errors import UserError
-from ..ownership import open_own
+from ..ownership import denial, open_own
 from .events import Event
 
 _events: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
@@ -62,10 +62,8 @@ def _whole_lines(path: Path) -> list[bytes]:
         return path.read_bytes().split(b"\n")[:-1]
     except FileNotFoundError:
         return []
-    except PermissionError as error:
-        raise JournalError(
-            f"{path}: cannot be read ({error.strerror}); only the user who started the session can"
-        ) from None
+    except PermissionError:
+        raise JournalError(denial(path.parent)) from None
     except OSError as error:
         raise JournalError(f"{path}: cannot be read ({error.strerror}); {_remedy(path)}") from None
 

@@ -385,7 +385,7 @@ def test_a_session_of_another_user_that_may_not_be_read_is_refused_in_one_line(b
     for verb in (["status"], ["logs", "a"], ["restart", "a"], ["down"]):
         done = box.run(*verb)
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done
-        assert "only the user who started the session can" in done.stderr
+        assert "is private to nobody; only that user sees its sessions" in done.stderr
 
 
 def test_a_logs_folder_made_read_only_stops_no_run_and_loses_no_end(nobodys_box: CliSandbox) -> None:

@@ -128,7 +128,7 @@ def test_a_private_folder_of_another_user_is_called_that(nobodys_box: CliSandbox
     logs.mkdir(mode=0o700)
     for words in (("status",), ("sessions",), ("down",), ("--headless", "--plan", box.plan(LOOKED))):
         line = refusal(box, *words, "--logs", str(logs))
-        assert f"{logs}: cannot be read: it is a private folder of root; only that user sees its sessions" in line
+        assert f"{logs}: cannot be read: it is private to root; only that user sees its sessions" in line
         assert "choose a folder of your own with --logs" in line
 
 

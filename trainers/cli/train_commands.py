@@ -16,6 +16,7 @@ import click
 from ..models.recipes import RECIPES, Recipe
 from ..process_tuning import tune_process
 from ..signals import StopRequest
+from ..training.registry import LOSSES, OPTIMIZERS
 from ..training.startup_timer import StartupTimer
 from .options import POSITIVE, require_finite
 
@@ -68,13 +69,13 @@ def trainer_options(recipe: Recipe) -> list[Callable[[Callable[..., None]], Call
         click.option("--early-stopping", is_flag=True,
                      help="Stop after --patience epochs without a better validation loss."),
         click.option("--patience", type=POSITIVE, default=500, show_default=True),
-        click.option("--optimizer", type=click.Choice(["adamw", "muon"]), default="adamw", show_default=True,
+        click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), default="adamw", show_default=True,
                      help="muon: Muon for the hidden matrices, AdamW for all other parameters."),
         click.option("--warmup-epochs", type=click.IntRange(min=0), default=0, show_default=True,
                      help="Epochs in which the learning rate rises linearly."),
         click.option("--ema", type=click.FloatRange(0, 1, min_open=True, max_open=True), callback=require_finite,
                      metavar="DECAY", help="Validate and keep a running average of the weights, such as 0.999."),
-        click.option("--loss", type=click.Choice(["mse", "huber", "l1", "log-cosh"]), default="mse", show_default=True,
+        click.option("--loss", type=click.Choice(list(LOSSES)), default="mse", show_default=True,
                      help="Function of the errors that is minimised and that decides which epoch is the best."),
         click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), default=42, show_default=True),
         click.option("--ensemble", type=POSITIVE, default=1, show_default=True, metavar="K",

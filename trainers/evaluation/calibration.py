@@ -75,13 +75,14 @@ def gaussian_crps(errors: Values, widths: Values) -> Values:
 
 def rank_correlation(first: Values, second: Values) -> float | None:
     """Return Spearman's rank correlation; None if one of the two is constant. Ties have their mean rank."""
-    ranks = np.stack([_ranks(first), _ranks(second)])
-    deviation = ranks - ranks.mean(axis=1, keepdims=True)
+    both = np.stack([ranks(first), ranks(second)])
+    deviation = both - both.mean(axis=1, keepdims=True)
     norm = math.sqrt(float(np.prod(np.square(deviation).sum(axis=1))))
     return float(deviation[0] @ deviation[1]) / norm if norm > 0 else None
 
 
-def _ranks(values: Values) -> Values:
+def ranks(values: Values) -> Values:
+    """Return the rank of each value, from 1; ties have their mean rank."""
     _, index, counts = np.unique(values, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[index], dtype=np.float64)
 

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.lsp import LSP_CLASSES
+from ..data.targets import RELIC_DENSITY, Target
 from ..inference.intervals import level_index
 from ..inference.learned_scale import learned_difference
+from ..inference.planck import PLANCK, PLANCK_SIGMA
 from ..inference.surrogate import Surrogate
 from .calibration import LEVELS, CalibrationScores, gaussian_half_width, score_calibration
-from .holdout import Holdout
 from .scores import PointScores, score
 from .threshold import Verdicts, compare_verdicts
 
@@ -52,36 +53,54 @@ class StatedErrors:
     valid: NDArray[np.bool_]
 
 
+class KnownPoints(NamedTuple):
+    """Points whose truth is known.
+
+    Attributes:
+        points: Physical parameters, shape (n, 19).
+        true: True values of the target, physical, shape (n,).
+        lsp: Index into LSP_CLASSES, shape (n,).
+    """
+
+    points: Values
+    true: Values
+    lsp: NDArray[np.int8]
+
+
+def default_threshold(target: Target) -> tuple[float | None, float | None]:
+    """Return smallest excluded value and its standard deviation: those of Planck for the relic density, else None."""
+    return (PLANCK, PLANCK_SIGMA) if target.branch == RELIC_DENSITY else (None, None)
+
+
 def score_model(
-    surrogate: Surrogate, holdout: Holdout, threshold: float | None, sigma: float
-) -> tuple[Values, str, Mapping[str, ClassScores]]:
-    """Return the predictions, the source of the stated errors, and the figures by class.
+    surrogate: Surrogate, known: KnownPoints, members: Values, threshold: float | None, sigma: float
+) -> tuple[str, Mapping[str, ClassScores]]:
+    """Return the source of the stated errors, and the figures by class.
 
     Args:
         surrogate: The model.
-        holdout: Points and their truth.
+        known: Points and their truth.
+        members: Its predictions, shape (models, n).
         threshold: Smallest excluded value; None: no verdicts.
         sigma: Standard deviation of experiment and theory, in the unit of the target.
 
     Returns:
-        Predictions of shape (n,); an empty text if the model states no errors; figures by name of the class, "all"
-        first.
+        An empty text if the model states no errors; figures by name of the class, "all" first.
     """
-    members = surrogate.predict_members(holdout.points, warn=False)
     predicted = np.asarray(members.mean(axis=0))
     target, std = surrogate.target, float(surrogate.scaling.std[-1])
-    member_errors = learned_difference(target, holdout.true, members) / std
-    errors = learned_difference(target, holdout.true, predicted) / std
+    member_errors = learned_difference(target, known.true, members) / std
+    errors = learned_difference(target, known.true, predicted) / std
     squares = np.square(member_errors).mean(axis=0)
-    log_scale = np.log(std) + (np.log(holdout.true) if target.transform != "none" else np.zeros(len(errors)))
-    stated = stated_errors(surrogate, holdout.points, members)
+    log_scale = np.log(std) + (np.log(known.true) if target.transform != "none" else np.zeros(len(errors)))
+    stated = stated_errors(surrogate, known.points, members)
     classes = {ALL: np.ones(len(errors), dtype=np.bool_)}
-    classes |= {name: holdout.lsp == index for index, name in enumerate(LSP_CLASSES) if index > 0}
+    classes |= {name: known.lsp == index for index, name in enumerate(LSP_CLASSES) if index > 0}
     result = {}
     for name, chosen in classes.items():
         if not chosen.any():
             continue
-        truth, prediction = holdout.true[chosen], predicted[chosen]
+        truth, prediction = known.true[chosen], predicted[chosen]
         calibration = None
         if stated is not None and (rows := chosen & stated.valid).any():
             calibration = score_calibration(errors[rows], stated.widths[rows], stated.half_widths[:, rows],
@@ -91,7 +110,7 @@ def score_model(
             None if threshold is None else compare_verdicts(truth, prediction, threshold, sigma),
             calibration,
         )
-    return predicted, stated.source if stated is not None else "", result
+    return stated.source if stated is not None else "", result
 
 
 def stated_errors(surrogate: Surrogate, points: Values, members: Values) -> StatedErrors | None:

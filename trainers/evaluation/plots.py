@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..data.targets import Target
 from .calibration import LEVELS
+from .outcome_scores import OutcomeScores
 from .threshold import Verdicts
 
 Values = NDArray[np.float64]
@@ -90,6 +91,41 @@ def confusion_plot(name: str, verdicts: Verdicts) -> bytes:
     words = ["allowed", "excluded"]
     axes.set(xticks=[0, 1], yticks=[0, 1], xticklabels=words, yticklabels=words, xlabel="predicted", ylabel="true",
              title=f"{name}: threshold {verdicts.threshold:g}")  # fmt: skip
+    return png_file(figure)
+
+
+def reliability_plot(name: str, outcomes: Mapping[str, OutcomeScores]) -> bytes:
+    """Plot the share of rows with an outcome against its probability, one curve by outcome.
+
+    Returns:
+        Contents of a PNG file.
+    """
+    figure = Figure(figsize=(5, 4.6), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
+    for outcome, one in outcomes.items():
+        points = [(each.predicted, each.observed) for each in one.curve]
+        axes.plot(*zip(*points, strict=True), marker=".", label=f"{outcome}: AUC {one.auc:.4f}")
+    axes.set(xlabel="probability", ylabel="share of rows", aspect="equal", title=f"{name}: all rows")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    return png_file(figure)
+
+
+def importance_plot(name: str, importance: Mapping[str, float], target: Target) -> bytes:
+    """Plot by how much the error grows when a parameter is permuted, as bars, largest first.
+
+    Returns:
+        Contents of a PNG file.
+    """
+    figure = Figure(figsize=(6, 0.28 * len(importance) + 1.2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.barh([parameter.removeprefix("IN_") for parameter in importance], list(importance.values()))
+    axes.invert_yaxis()
+    axes.set(
+        xlabel=f"growth of the mean absolute error of {target.learned_label}", title=f"{name}: which inputs matter"
+    )
+    axes.grid(alpha=0.3, axis="x")
     return png_file(figure)
 
 

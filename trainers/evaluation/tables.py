@@ -8,6 +8,7 @@ from typing import Any
 from ..data.targets import Target
 from .calibration import CalibrationScores
 from .model_scores import ClassScores
+from .outcome_scores import OutcomeScores
 from .scores import PointScores
 from .threshold import Verdicts
 
@@ -45,6 +46,9 @@ CALIBRATION_HEADS = (
     "sparsification error",
     "median width",
 )
+
+
+OUTCOME_HEADS = ("rows", "share of rows", "mean probability", "AUC", "Brier score", "calibration error")
 
 
 def score_cells(one: PointScores) -> list[str]:
@@ -120,10 +124,33 @@ def tables_of(models: Mapping[str, Mapping[str, ClassScores]], target: Target) -
     return tables
 
 
-def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], note: str) -> Table:
+def outcome_tables(models: Mapping[str, Mapping[str, OutcomeScores]]) -> list[Table]:
+    """Return the table of the second heads, with one row per model and outcome; none if no model has one.
+
+    Args:
+        models: Scores by outcome, by the name of the model.
+    """
+    rows = [[name, outcome, *outcome_cells(one)] for name, each in models.items() for outcome, one in each.items()]
+    note = (
+        "All rows with finite parameters, also those that are cut. AUC: probability that a row with the outcome has a "
+        "larger probability than one without (1: perfect, 0.5: chance). Brier score: mean squared difference of "
+        "probability and outcome. Calibration error: mean difference of probability and share, in ten bins."
+    )
+    return [_table("Usable points", OUTCOME_HEADS, rows, note, kind="outcome")] if rows else []
+
+
+def outcome_cells(one: OutcomeScores) -> list[str]:
+    """Return the figures as texts, one per head of OUTCOME_HEADS."""
+    scores = (f"{one.auc:.4f}", f"{one.brier:.4f}", percent(one.calibration_error, 2))
+    return [f"{one.rows:,}", percent(one.observed), percent(one.predicted), *scores]
+
+
+def _table(
+    title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], note: str, kind: str = "lightest sparticle"
+) -> Table:
     return {
         "title": title,
-        "heads": ["model", "lightest sparticle", *heads],
+        "heads": ["model", kind, *heads],
         "rows": [{"kind": "best" if row[1] == "all" else "", "cells": row} for row in rows],
         "note": note,
     }

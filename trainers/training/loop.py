@@ -18,20 +18,16 @@ from ..errors import TrainingError
 from ..inference.batched import Interrupted, predict, smaller_batch
 from ..log import LOGGER
 from ..signals import Stopped, StopRequest
-from .adamw import FlatAdamW
 from .checkpoint import Checkpoints, check_state
 from .cuda_graph import CudaGraphStep
 from .epoch_metrics import EpochMetrics
 from .evaluation import PhysicalMse
 from .flat_parameters import FlatParameters
 from .kernel_replay import ReplayedStep
-from .losses import LOSSES
 from .metrics import MetricsWriter
-from .muon import FlatMuon
+from .registry import loss_function, optimizer_class
 from .state import TrainingConfig, TrainingState
 from .step import TrainingData, TrainingStep
-
-OPTIMIZERS = {"adamw": FlatAdamW, "muon": FlatMuon}
 
 
 class Trainer:
@@ -69,7 +65,7 @@ class Trainer:
         self.settings = settings
         self.physical = physical or PhysicalMse()
         self.stop = stop
-        self.optimizer = OPTIMIZERS[settings.optimizer](
+        self.optimizer = optimizer_class(settings.optimizer)(
             FlatParameters(self.models, settings.precision),
             learning_rate=settings.learning_rate,
             weight_decay=settings.weight_decay,
@@ -83,7 +79,7 @@ class Trainer:
             self.optimizer,
             settings.batch_size,
             slices=torch.get_num_threads() if splits_batch else 1,
-            loss=LOSSES[settings.loss],
+            loss=loss_function(settings.loss),
         )
         self.take_step: Callable[[int], None] = CudaGraphStep(self.step) if on_gpu else ReplayedStep(self.step)
         count = len(self.models)
@@ -171,7 +167,7 @@ class Trainer:
     def _finish_epoch(self, checkpoints: Checkpoints) -> EpochMetrics:
         progress = self.progress
         predictions = self._validate(checkpoints)  # (models, n)
-        truth, loss = self.data.val_targets, LOSSES[self.settings.loss].value
+        truth, loss = self.data.val_targets, loss_function(self.settings.loss).value
         losses = torch.stack([
             progress.loss_sum / len(self.data.train_inputs),
             torch.stack([F.mse_loss(prediction, truth) for prediction in predictions]).double(),

@@ -38,10 +38,7 @@ def _log_cosh(errors: Tensor) -> Tensor:
     return HUBER_WIDTH**2 * (size + torch.log1p(torch.exp(-2 * size)) - math.log(2))
 
 
-LOSSES = {
-    "mse": Loss(torch.square, lambda errors: 2 * errors),
-    "huber": Loss(_huber, lambda errors: errors.clamp(-HUBER_WIDTH, HUBER_WIDTH)),
-    "l1": Loss(torch.abs, torch.sign),
-    "log-cosh": Loss(_log_cosh, lambda errors: HUBER_WIDTH * torch.tanh(errors / HUBER_WIDTH)),
-}
-"""Losses by the name for `--loss`."""
+MSE = Loss(torch.square, lambda errors: 2 * errors)
+HUBER = Loss(_huber, lambda errors: errors.clamp(-HUBER_WIDTH, HUBER_WIDTH))
+L1 = Loss(torch.abs, torch.sign)
+LOG_COSH = Loss(_log_cosh, lambda errors: HUBER_WIDTH * torch.tanh(errors / HUBER_WIDTH))

@@ -32,10 +32,10 @@ class TrainingConfig:
         ensemble: Number of models trained together, with the seeds `seed`, `seed` + 1, …
         precision: Precision of the body of the model.
         checkpoint_seconds: Time between two checkpoints.
-        optimizer: `adamw` or `muon`.
+        optimizer: a key of OPTIMIZERS in registry.py.
         warmup_epochs: Epochs in which the learning rate rises linearly.
         ema: Decay of the running average of the parameters per step; None: no average.
-        loss: Loss function, a key of LOSSES.
+        loss: Loss function, a key of LOSSES in registry.py.
     """
 
     learning_rate: float

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .adamw import FlatAdamW
-from .losses import LOSSES, Loss
+from .losses import MSE, Loss
 
 
 class TrainingData(NamedTuple):
@@ -72,7 +72,7 @@ class TrainingStep:
     """
 
     def __init__(
-        self, data: TrainingData, optimizer: FlatAdamW, batch_size: int, slices: int = 1, loss: Loss = LOSSES["mse"]
+        self, data: TrainingData, optimizer: FlatAdamW, batch_size: int, slices: int = 1, loss: Loss = MSE
     ) -> None:
         self.data = data
         self.optimizer = optimizer

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from pmssm.supervisor.dashboard.widgets import key_bar
 from pmssm.supervisor.session.snapshot import AttemptView
 from support.fake_engine import NOW, FakeEngine, screen_text, settled, until, until_shown
 
@@ -70,6 +71,7 @@ async def test_screen_behind_a_key_matches_its_expected_screen(
     monkeypatch.chdir(tmp_path)  # so that the paths on the screen are always the same
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
+    monkeypatch.setattr(key_bar, "MESSAGE_S", 1000.0)  # a busy machine needs longer than a message stays
     engine = FakeEngine(Path())
     attempts = (AttemptView(number=1, started=NOW - 4000, ended=NOW - 3900, exit_code=1, gpu=1),)
     running = AttemptView(number=2, started=NOW - 3713, gpu=1)
