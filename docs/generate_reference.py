@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 from pmssm.supervisor.cli.main import main as supervisor_cli
+from pmssm.supervisor.launchers.slurm.settings import SlurmSettings
 from pmssm.supervisor.plan.schema import Plan
 from pmssm.trainers.cli.main import commands as trainers_cli
 
@@ -87,6 +88,7 @@ def _section(title: str, text: str) -> list[str]:
 def plan_page() -> str:
     """Return the page of all keys of a plan file."""
     definitions = Plan.model_json_schema()["$defs"]
+    settings = SlurmSettings.model_json_schema()
     return "\n".join(
         [
             NOTE,
@@ -99,6 +101,12 @@ def plan_page() -> str:
             "## `[session]`",
             "",
             *_keys_table(definitions["SessionPlan"]),
+            "",
+            "## `[slurm]`",
+            "",
+            "Settings of every job, if runs are started by Slurm. A key that is left out keeps the site's default.",
+            "",
+            *_keys_table(settings),
             "",
             "## `[runs.NAME]`",
             "",
@@ -137,6 +145,10 @@ def _type_text(schema: Schema) -> str:
         return f'`"{schema["const"]}"`'
     if schema["type"] == "array":
         return f"list of {_plural(_type_text(schema['items']))}" + _size(schema)
+    if "enum" in schema:
+        return " or ".join(f'`"{value}"`' for value in schema["enum"])
+    if schema["type"] == "object" and schema["additionalProperties"] is True:
+        return "table"
     if schema["type"] == "object":
         return f"table of {_plural(_type_text(schema['additionalProperties']))}"
     return str(schema["type"]) + _limits(schema)

@@ -47,6 +47,12 @@ def table(head: Sequence[str], body: Sequence[Sequence[str]], *, within: int | N
     return [gap.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
+def ordinal(number: int) -> str:
+    """Return `1st`, `2nd`, `3rd`, `4th`, `11th`."""
+    ending = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
 def duration(seconds: float | None) -> str:
     """Return `1:02:03`, `2:03` or `4.5 s`; "" for None. Never negative, even if the clock was set back."""
     if seconds is None:

@@ -43,3 +43,9 @@ class TrainingError(TrainerError):
     """The training cannot continue: loss not finite, or one row does not fit into memory."""
 
     exit_code = 1
+
+
+class FencedError(TrainerError):
+    """A newer attempt of the run was started elsewhere: nothing is to be done."""
+
+    exit_code = 3

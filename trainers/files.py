@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from .fence import check_fence
+
 
 def sync_folder(folder: Path) -> None:
     """Write renames inside `folder` to the disk."""
@@ -38,6 +40,7 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
     Raises:
         OSError: The folder cannot be written.
+        FencedError: A newer attempt of this run was started.
     """
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
@@ -45,6 +48,7 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
+        check_fence()
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -67,6 +71,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         sync_file(temporary)
+        check_fence()
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -86,6 +91,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         for file in temporary.iterdir():
             sync_file(file)
         sync_folder(temporary)
+        check_fence()
         try:
             temporary.rename(path)
         except OSError:

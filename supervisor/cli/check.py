@@ -13,6 +13,7 @@ from ..gpus.models import Gpu, GpuReading
 from ..gpus.poller import read_gpus
 from ..gpus.slot_selection import SlotSelection, is_memory_held, select_slots
 from ..plan.loader import builtin_plan, load_plan
+from .launcher_choice import choose_launchers, describe_job
 from .new_session import slot_request
 from .output import echo
 from .session_options import PREPARE_OPTIONS, SessionOptions
@@ -21,21 +22,27 @@ _HEADINGS = ("GPU", "name", "uuid", "memory used / total", "use", "used by")
 
 
 def report(
-    reading: GpuReading, selection: SlotSelection, placements: Sequence[tuple[str, int | Literal["none"] | None]]
+    reading: GpuReading,
+    selection: SlotSelection,
+    placements: Sequence[tuple[str, int | Literal["none"] | None]],
+    jobs: Sequence[tuple[str, str]] = (),
 ) -> list[str]:
     """Return the lines to print; the last one is whether parallel training is possible, and if not, why.
 
     Args:
         reading: The GPUs as NVML reports them.
         selection: The slots of the plan on them.
-        placements: Name of each run, and its slot in the plan.
+        placements: Name of each run of this machine, and its slot in the plan.
+        jobs: Name of each run of a batch system, and a description of its job.
     """
     lines = ["GPUs:", *_indented(_table([_HEADINGS, *map(_row, reading.gpus)]) if reading.gpus else ["none seen"])]
-    if placements:
-        where = [(run, _slot_text(slot, selection)) for run, slot in placements]
+    where = [(run, _slot_text(slot, selection)) for run, slot in placements] + list(jobs)
+    if where:
         lines += ["", "Runs:", *_indented(_table(where))]
     if selection.notes:
         lines += ["", "Notes:", *_indented(selection.notes)]
+    if jobs and not any(slot != "none" for _, slot in placements):
+        return [*lines, "", "No run needs a GPU of this machine."]
     return [*lines, "", _verdict(selection)]
 
 
@@ -46,10 +53,12 @@ def run_check(options: SessionOptions, histogram: Path | None) -> int:
         Exit code: 0, or 2 for bad data.
     """
     plan = load_plan(options.plan_file) if options.plan_file else builtin_plan()
+    plan = choose_launchers(plan, options, str(options.plan_file or "the built-in plan"))
     reading = read_gpus()
     selection = select_slots(reading, slot_request(options, plan, os.environ))
-    placements = [(name, run.slot) for name, run in plan.runs.items()]
-    echo("\n".join(report(reading, selection, placements)))
+    placements = [(name, run.slot) for name, run in plan.runs.items() if run.is_local]
+    jobs = [(name, describe_job(run.slurm)) for name, run in plan.runs.items() if not run.is_local]
+    echo("\n".join(report(reading, selection, placements, jobs)))
     arguments = options.placeholders()[PREPARE_OPTIONS]
     if histogram is not None:
         arguments += ["--histogram", str(histogram.absolute())]

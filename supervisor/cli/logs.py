@@ -67,6 +67,10 @@ def _existing_lines(follower: LogFollower, end: int) -> Iterator[str]:
 def _check_absence(folder: SessionFolder, run: str | None, path: Path, *, follow: bool) -> None:
     """Raise SessionError for a log that is absent, unless the user wants to wait for its first line."""
     attempts = replay_session(folder)[1].runs[run].attempts if run is not None else ()
+    if attempts and attempts[-1].node is not None:
+        if follow:
+            return
+        raise SessionError(f"{path}: is not visible here yet: {attempts[-1].node} writes it; try again in a minute")
     if run is None or any(attempt.pid is not None for attempt in attempts):
         raise SessionError(f"{path}: was moved or deleted; put it back to read it here")
     if not follow:

@@ -17,7 +17,7 @@ from .command import CommandError, CommandGroup, option
 from .option_fields import options_of, take_options
 from .options import logs_option
 from .session_commands import VERBS
-from .session_options import DATA_GROUP, PLAN_GROUP, DisplayOptions, ForegroundOptions, SessionOptions
+from .session_options import DATA_GROUP, PLAN_GROUP, SLURM_GROUP, DisplayOptions, ForegroundOptions, SessionOptions
 
 
 @click.group(
@@ -57,7 +57,7 @@ def _reject_session_options(context: click.Context) -> None:
 
 
 @main.command()
-@options_of(SessionOptions, groups=(PLAN_GROUP, DATA_GROUP))
+@options_of(SessionOptions, groups=(PLAN_GROUP, SLURM_GROUP, DATA_GROUP))
 @option(
     "--histogram",
     group=DATA_GROUP,

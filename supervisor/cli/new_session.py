@@ -21,6 +21,7 @@ from ..plan.schema import Plan
 from ..session.create import next_session, resolve_plan, write_session
 from ..session.folder import SessionError, SessionFolder, SessionSettings
 from ..session.lookup import current_session, is_finished
+from .launcher_choice import choose_launchers
 from .output import warn_of_incomplete_session
 from .session_options import SessionOptions, absolute_pattern
 
@@ -39,6 +40,7 @@ def create_session(logs: Path, options: SessionOptions) -> tuple[SessionFolder, 
     plan = load_plan(options.plan_file) if options.plan_file else builtin_plan()
     source = str(options.plan_file or "the built-in plan")
     warn_of_incomplete_session(logs)
+    plan = choose_launchers(plan, options, source)
     _check_options(plan, options, source)
     _check_data(options.data)
     settings = session_settings(options)

@@ -11,10 +11,12 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..formatting import duration, printable, state_counts
+from ..plan.schema import LOCAL
 from ..session.events import Event
 from ..session.session_log import LogLevel, log_line
 from ..session.snapshot import RunView, Snapshot
@@ -23,7 +25,17 @@ from ..session.summary import page_lines, results_table, runs_table
 from .output import ascii_json
 
 MAX_LIVE_RUNS = 8  # runs with a line in the live display
+LASTING_S = 5.0  # a reason of a pending run that changes sooner is not reported
 LAYOUTS = ((16, False), (8, False), (0, False), (0, True))  # of a live line: cells of its bar, and whether it is brief
+
+
+@dataclass
+class _Wait:
+    """Why a run is pending, and since when (monotonic time, s)."""
+
+    reason: str
+    since: float
+    is_reported: bool = False
 
 
 class BackgroundPrinter:
@@ -72,6 +84,7 @@ class LineReporter:
     def __init__(self, printer: BackgroundPrinter) -> None:
         self.printer = printer
         self._reported: dict[str, tuple[float, Mapping[str, float]]] = {}  # time and values of a run's last progress
+        self._waits: dict[str, _Wait] = {}  # by pending run
 
     def line(self, text: str, level: LogLevel) -> None:
         """Report a line of the session's log."""
@@ -93,6 +106,23 @@ class LineReporter:
             if run.state is RunState.RUNNING and is_new and now - reported_at >= self.interval_s:
                 self._reported[name] = now, run.progress
                 self.progress(name, run)
+            if run.state is not RunState.PENDING:
+                self._waits.pop(name, None)
+            elif run.pending_reason:
+                self._report_wait(name, run, now)
+
+    def _report_wait(self, name: str, run: RunView, now: float) -> None:
+        """Report why a run is pending, once for each reason that lasts."""
+        wait = self._waits.get(name)
+        if wait is None or wait.reason != run.pending_reason:
+            self._waits[name] = _Wait(run.pending_reason, now)
+        elif not wait.is_reported and now - wait.since >= LASTING_S:
+            wait.is_reported = True
+            self.pending(name, run)
+
+    def pending(self, name: str, run: RunView) -> None:
+        """Report why a run waits in the queue of a batch system."""
+        self.line(f"{name}: pending: {run.reason}", "info")
 
     def progress(self, name: str, run: RunView) -> None:
         """Report the progress of a run."""
@@ -138,6 +168,11 @@ class JsonReporter(LineReporter):
         values = {"kind": "progress", "at": time.time(), "run": name, **run.progress, "eta_s": run.eta_s}
         self.printer.print(json.dumps(values))
 
+    def pending(self, name: str, run: RunView) -> None:
+        """Print an object of the kind `pending`."""
+        values = {"run": name, "job_id": run.job_id, "reason": run.pending_reason, "expected_start": run.expected_start}
+        self.printer.print(ascii_json(json.dumps({"kind": "pending", "at": time.time(), **values})))
+
     def summary(self, summary: Mapping[str, Any], folder: Path) -> None:
         """Print an object of the kind `summary`."""
         self.printer.print(json.dumps({"kind": "summary", "at": time.time(), "folder": str(folder), **summary}))
@@ -153,7 +188,7 @@ def make_reporter(*, as_json: bool) -> LineReporter:
 
 def live_lines(snapshot: Snapshot, width: int) -> list[str]:
     """Return the session in a few lines of at most `width` cells: one per running run, then the count of each state."""
-    alive = {name: run for name, run in snapshot.runs.items() if run.state in ALIVE}
+    alive = {name: run for name, run in snapshot.runs.items() if run.state in ALIVE - {RunState.PENDING}}
     shown = [(_short(name, width // 4), run) for name, run in list(alive.items())[:MAX_LIVE_RUNS]]
     longest = max((len(name) for name, _ in shown), default=0)
     lines: list[str] = []
@@ -175,7 +210,7 @@ def _short(name: str, width: int) -> str:
 
 
 def _live_text(run: RunView, bar: int, brief: bool) -> str:
-    device = "CPU  " if run.gpu is None else f"GPU {run.gpu}"
+    device = f"GPU {run.gpu}" if run.gpu is not None else "CPU  " if run.launcher == LOCAL else run.node or "job"
     epoch, epochs = run.progress.get("epoch"), run.progress.get("epochs")
     filled = round(bar * min(1.0, epoch / epochs)) if epoch is not None and epochs else 0
     drawn = f" [{'#' * filled}{'.' * (bar - filled)}]" if bar else ""

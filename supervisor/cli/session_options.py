@@ -20,11 +20,13 @@ PREPARE, TRAINING, BOTH = (PREPARE_OPTIONS,), (TRAINING_OPTIONS,), (PREPARE_OPTI
 FOREGROUND_GROUP = "Terminal"
 SESSION_GROUP = "Session"
 PLAN_GROUP = "Plan and GPUs"
+SLURM_GROUP = "Slurm"
 DATA_GROUP = "Data"
 TRAINING_GROUP = "Training"
 DISPLAY_GROUP = "Dashboard"
 
 MAX_CPU_SLOTS = 1024
+MAX_MAX_JOBS = 100_000
 
 _POSITIVE = click.IntRange(min=1)
 
@@ -101,6 +103,24 @@ class SessionOptions:
     cpu_slots: int | None = option_field(
         "--cpu-slots", group=PLAN_GROUP, metavar="N", type=click.IntRange(1, MAX_CPU_SLOTS),
         help="Use no GPU; run up to N at a time on the CPU.",
+    )  # fmt: skip
+
+    launcher: str | None = option_field(
+        "--launcher", group=SLURM_GROUP, type=click.Choice(["local", "slurm"]),
+        help="Run on this machine, or as jobs of Slurm. [default: as the plan says, else local]",
+    )  # fmt: skip
+    slurm: tuple[str, ...] = option_field(
+        "--slurm", group=SLURM_GROUP, default=(), multiple=True, metavar="KEY=VALUE",
+        help="Setting of all jobs, such as partition=gpu or time=24:00:00; repeatable. Keys: partition, account, qos, "
+             "time, gres, cpus, mem, constraint, extra, setup, signal_s.",
+    )  # fmt: skip
+    slurm_profile: str | None = option_field(
+        "--slurm-profile", group=SLURM_GROUP, metavar="NAME",
+        help="Take settings from [NAME] of ~/.config/pmssm-supervise/slurm.toml.",
+    )  # fmt: skip
+    max_jobs: int = option_field(
+        "--max-jobs", group=SLURM_GROUP, default=64, metavar="N", type=click.IntRange(1, MAX_MAX_JOBS),
+        help="Submit at most N jobs at one time. [default: 64]",
     )  # fmt: skip
 
     on_finish: str | None = option_field(

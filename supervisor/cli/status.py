@@ -79,7 +79,7 @@ def print_sessions(logs: Path) -> None:
 def status_lines(snapshot: Snapshot) -> list[str]:
     """Return the session, its runs and its GPUs as tables; columns that no run fills are left out."""
     owner = f"engine {snapshot.engine_pid}" if snapshot.engine_pid else "no engine"
-    mode = snapshot.mode or "slots not chosen yet"
+    mode = snapshot.mode or ("jobs of a batch system" if snapshot.has_jobs else "slots not chosen yet")
     lines = [f"session {snapshot.session} ({printable_line(snapshot.name)}): {snapshot.state}, {mode}, {owner}"]
     lines += [f"note: {printable_line(note)}" for note in snapshot.notes]
     rows = [_run_row(name, run, snapshot.taken_at) for name, run in snapshot.runs.items()]
@@ -93,7 +93,7 @@ def status_lines(snapshot: Snapshot) -> list[str]:
     return [*lines, "", f"files: {snapshot.folder}"]
 
 
-_HEAD = ("run", "state", "gpu", "epoch", "train", "val", "elapsed", "to go", "why")
+_HEAD = ("run", "state", "job", "node", "gpu", "epoch", "train", "val", "elapsed", "to go", "why")
 _GPU_HEAD = ("gpu", "name", "use", "memory", "temperature", "power", "")
 
 
@@ -102,6 +102,8 @@ def _run_row(name: str, run: RunView, now: float) -> list[str]:
     return [
         name,
         run.state + (" (stalled)" if run.stalled else ""),
+        run.job_id or "",
+        run.node or "",
         "" if run.gpu is None else str(run.gpu),
         "" if epoch is None else f"{epoch}/{epochs}" if epochs is not None else str(epoch),
         _loss(run, "train_loss"),

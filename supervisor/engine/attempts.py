@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from ..launchers.attempt_files import AttemptSpec
-from ..launchers.base import Launcher, NeverStarted, Outcome, RunningAttempt
+from ..gpus.models import GpuReading
+from ..launchers.attempt_files import FENCE_VARIABLE, AttemptSpec, fence_older_attempts
+from ..launchers.base import Launcher, NeverStarted, Outcome, Placement, RunningAttempt
 from ..logs.last_message import last_message
-from ..session.events import AttemptEnded, AttemptStarted, AttemptVoided, Exit, StopKind
+from ..plan.schema import LOCAL
+from ..session.events import AttemptEnded, AttemptStarted, AttemptSubmitted, AttemptVoided, Exit, StopKind
 from ..session.observation import ResourceUsage
 from ..session.state import Attempt
 from .session_store import SessionStore
 
 
 class RunningAttempts:
-    """At most one attempt per run, until its end is recorded."""
+    """At most one attempt per run, until its end is recorded.
 
-    def __init__(self, launcher: Launcher) -> None:
-        self._launcher = launcher
+    Args:
+        launchers: All launchers of the session by their names.
+    """
+
+    def __init__(self, launchers: Mapping[str, Launcher]) -> None:
+        self._launchers = launchers
         self._attempts: dict[str, RunningAttempt] = {}
+        self._launcher_of: dict[str, str] = {}  # the launcher of each attempt, by run
         self._stops: dict[str, StopKind] = {}  # what was requested last
 
     def __contains__(self, run: str) -> bool:
@@ -29,16 +37,22 @@ class RunningAttempts:
     def __len__(self) -> int:
         return len(self._attempts)
 
-    def prepare(self) -> None:
-        """Acquire what the next start needs.
+    def prepare(self, launcher: str) -> None:
+        """Acquire what the next start by that launcher needs.
 
         Raises:
             OSError: The resources are not available.
         """
-        self._launcher.prepare()
+        self._launchers[launcher].prepare()
 
-    def start(self, run: str, folder: Path, spec: AttemptSpec) -> bool:
+    def start(self, run: str, folder: Path, spec: AttemptSpec, launcher: str) -> bool:
         """Start an attempt in its folder.
+
+        Args:
+            run: Name of the run.
+            folder: Folder of the attempt.
+            spec: What to start.
+            launcher: Name of the launcher.
 
         Returns:
             False if it was started already, by an engine whose journal lost that; `collect_exits` adopts it.
@@ -46,9 +60,11 @@ class RunningAttempts:
         Raises:
             OSError: The folder cannot be written, or nothing can be started now.
         """
-        if self._launcher.was_started(folder):
+        if self._launchers[launcher].was_started(folder):
             return False
-        self._add(run, self._launcher.start(folder, spec))
+        if FENCE_VARIABLE in spec.given:
+            fence_older_attempts(folder, spec.attempt)
+        self._add(run, self._launchers[launcher].start(folder, spec), launcher)
         return True
 
     def request_stop(self, run: str, kind: StopKind, grace_s: float) -> None:
@@ -61,15 +77,33 @@ class RunningAttempts:
         return self._stops.get(run) in (kind, "kill")
 
     def warnings(self) -> Iterator[str]:
-        """Yield present problems of the launcher and of the attempts."""
-        yield from self._launcher.warnings()
+        """Yield present problems of the launchers and of the attempts."""
+        for launcher in self._launchers.values():
+            yield from launcher.warnings()
         for run, attempt in self._attempts.items():
             for warning in attempt.warnings():
                 yield f"{run}: {warning}"
 
     def measure_usage(self) -> dict[str, ResourceUsage]:
         """Return the resource usage of all attempts that can be measured, by run."""
-        return self._launcher.measure_usage(self._attempts)
+        usages: dict[str, ResourceUsage] = {}
+        for name, launcher in self._launchers.items():
+            measured = launcher.measure_usage(self._attempts_of(name))
+            if name != LOCAL:  # a pid of another machine means nothing here
+                measured = {run: replace(usage, pids=frozenset()) for run, usage in measured.items()}
+            usages.update(measured)
+        return usages
+
+    def read_gpus(self) -> dict[str, GpuReading]:
+        """Return the newest readings of the GPUs of jobs, by run."""
+        jobs = {name: launcher for name, launcher in self._launchers.items() if name != LOCAL}
+        readings = (launcher.read_gpus(self._attempts_of(name)) for name, launcher in jobs.items())
+        return {run: reading for each in readings for run, reading in each.items()}
+
+    def placements(self) -> dict[str, Placement]:
+        """Return where the attempts in batch systems stand, by run."""
+        found = {run: attempt.placement for run, attempt in self._attempts.items() if self._launcher_of[run] != LOCAL}
+        return {run: placement for run, placement in found.items() if placement is not None}
 
     def collect_exits(self, session: SessionStore) -> Iterator[str]:
         """Record which commands have started and which attempts have ended, and yield the runs that ended.
@@ -79,7 +113,8 @@ class RunningAttempts:
         Raises:
             OSError: An event could not be recorded; the next call tries again.
         """
-        self._launcher.advance()
+        for launcher in self._launchers.values():
+            launcher.advance()
         for run, record in session.state.runs.items():
             last = record.last
             if last is None or last.exit is not None:
@@ -89,30 +124,47 @@ class RunningAttempts:
             elif session.is_deleted():
                 continue
             else:
-                self._adopt(session, run, last.number)
+                self._adopt(session, run, last)
             if self._record_end(session, run, last):
                 yield run
 
     def close(self) -> None:
         """Release all attempts, which go on."""
-        self._launcher.close()
+        for launcher in self._launchers.values():
+            launcher.close()
 
-    def _add(self, run: str, attempt: RunningAttempt) -> None:
+    def _attempts_of(self, launcher: str) -> dict[str, RunningAttempt]:
+        return {run: attempt for run, attempt in self._attempts.items() if self._launcher_of[run] == launcher}
+
+    def _add(self, run: str, attempt: RunningAttempt, launcher: str) -> None:
         self._attempts[run] = attempt
+        self._launcher_of[run] = launcher
         self._stops.pop(run, None)
 
-    def _adopt(self, session: SessionStore, run: str, number: int) -> None:
+    def _adopt(self, session: SessionStore, run: str, last: Attempt) -> None:
         """Take over an attempt that an earlier engine started, or that we failed to start."""
-        attempt = self._launcher.adopt(session.folder.attempt_folder(run, number))
-        self._add(run, attempt)
+        attempt = self._launchers[last.launcher].adopt(session.folder.attempt_folder(run, last.number))
+        self._add(run, attempt, last.launcher)
         if attempt.outcome is None:
-            session.log(f"{run}: attempt {number} is still running; watching it again")
+            doing = "waiting in a queue" if last.is_pending else "running"
+            session.log(f"{run}: attempt {last.number} is still {doing}; watching it again")
 
     def _record_start(self, session: SessionStore, run: str, last: Attempt) -> None:
-        started = self._attempts[run].started
+        """Record that an attempt was submitted, and that its command runs."""
+        placement, started = self._attempts[run].placement, self._attempts[run].started
+        if placement is not None and placement.job_id and placement.job_id != last.job_id:
+            event = AttemptSubmitted(at=time.time(), run=run, attempt=last.number, job_id=placement.job_id)
+            session.record(event)
         if last.pid is None and started is not None:
             session.record(
-                AttemptStarted(at=time.time(), run=run, attempt=last.number, pid=started.pid, started=started.at)
+                AttemptStarted(
+                    at=time.time(),
+                    run=run,
+                    attempt=last.number,
+                    pid=started.pid,
+                    started=started.at,
+                    node=started.node,
+                )
             )
 
     def _record_end(self, session: SessionStore, run: str, last: Attempt) -> bool:
@@ -125,7 +177,7 @@ class RunningAttempts:
             return False
         if not session.is_deleted():  # if it was moved, the engine that serves it there records the end
             session.record(_end_event(session, run, last, outcome))
-        del self._attempts[run]
+        del self._attempts[run], self._launcher_of[run]
         return isinstance(outcome, Exit)
 
 

@@ -52,6 +52,8 @@ def _stop(
 ) -> CommandResult:
     run, state = command.run, states[command.run]
     event = StopRequested(at=now, run=run, how=command.how)
+    if state is RunState.PENDING:
+        return CommandResult(Reply(ok=True, message=f"{run}: its job is cancelled"), (event,))
     if state in ALIVE:
         if command.how == "kill":
             return CommandResult(Reply(ok=True, message=f"{run}: SIGKILL sent"), (event,))
@@ -72,7 +74,7 @@ def _start(plan: Plan, states: Mapping[str, RunState], run: str, now: float, *, 
     state = states[run]
     if state is RunState.STOPPING:
         return _rejection(f"{run}: is stopping; `restart` starts it again as soon as it has ended")
-    if state is RunState.RUNNING or (state is RunState.QUEUED and not retrying):
+    if state in (RunState.PENDING, RunState.RUNNING) or (state is RunState.QUEUED and not retrying):
         return _rejection(f"{run}: is {state} already")
     return _restart(plan, states, Restart(run=run), now)
 
@@ -84,7 +86,9 @@ def _restart(plan: Plan, states: Mapping[str, RunState], command: Restart, now: 
     event = RestartRequested(at=now, run=run, fresh=command.fresh)
     checkpoint = " from its checkpoint, if it has one" if plan.runs[run].can_resume else ""
     origin = " from the beginning" if command.fresh else checkpoint
-    if state in ALIVE:
+    if state is RunState.PENDING:
+        message = f"{run}: its job is cancelled; after that it starts again{origin}"
+    elif state in ALIVE:
         message = f"{run}: SIGTERM sent; once it has ended it starts again{origin}"
     elif state is RunState.BLOCKED:
         return _rejection(f"{run}: is blocked by {', '.join(blockers(plan, states, run))}; restart that first")
@@ -103,7 +107,12 @@ def _down(plan: Plan, state: SessionState, states: Mapping[str, RunState], now: 
     alive = [run for run in unfinished if states[run] in ALIVE]
     if not alive:
         return CommandResult(Reply(ok=True, message="nothing was running; the session ends"), events)
+    pending = [run for run in alive if states[run] is RunState.PENDING]
+    alive = [run for run in alive if run not in pending]
+    jobs = f"jobs of {', '.join(pending)} cancelled; " if pending else ""
+    if not alive:
+        return CommandResult(Reply(ok=True, message=f"{jobs}then the session ends"), events)
     grace = max(plan.runs[run].stop_grace_s for run in alive)
     purpose = "for checkpoints" if any(plan.runs[run].can_resume for run in alive) else "to end"
     message = f"SIGTERM sent to {', '.join(alive)}; up to {grace:g} s {purpose}, then the session ends"
-    return CommandResult(Reply(ok=True, message=message), events)
+    return CommandResult(Reply(ok=True, message=jobs + message), events)

@@ -22,10 +22,12 @@ from ..ipc.engine_lock import EngineLock
 from ..ipc.messages import Command, Down, Reply, Stop
 from ..ipc.server import Server
 from ..launchers.attempt_files import AttemptSpec
-from ..launchers.registry import DEFAULT_LAUNCHER, create_launcher
+from ..launchers.registry import create_launcher
+from ..plan.schema import LOCAL
 from ..session.events import (
     AttemptStarting,
     ClockStepped,
+    ContinuationScheduled,
     EngineStarted,
     Event,
     RestartRequested,
@@ -43,11 +45,12 @@ from .attempts import RunningAttempts
 from .boot_clock import boot_id, clock_offset_s
 from .command_handler import handle_command
 from .monitor import Monitor
-from .scheduler import Action, FinishSession, RestartStalled, Retry, SendSignal, StartAttempt, decide
+from .scheduler import Action, Continue, FinishSession, RestartStalled, Retry, SendSignal, StartAttempt, decide
 from .session_store import SessionStore
 from .slot_allocator import SlotAllocator
 
 TICK_S = 1.0
+WATCHED = (RunState.PENDING, RunState.RUNNING)  # alive and not asked to end
 LINGER_S = 10.0  # how long a finished session still answers without a subscriber
 
 
@@ -88,8 +91,9 @@ class Engine:
         self.plan = self._session.plan
         self._lock = lock or EngineLock(folder.logs)
         self._wake = asyncio.Event()
-        self._attempts = RunningAttempts(create_launcher(DEFAULT_LAUNCHER, self._wake.set))
-        self._monitor = Monitor(self.plan, folder, self._attempts.measure_usage)
+        names = {run.launcher or LOCAL for run in self.plan.runs.values()}
+        self._attempts = RunningAttempts({name: create_launcher(name, self._wake.set) for name in sorted(names)})
+        self._monitor = Monitor(self.plan, folder, self._attempts)
         self._slots = SlotAllocator(self._session)
         self._server = Server(self.snapshot, self.handle, self._lock)
         self._snapshots = SnapshotBuilder(self.plan, folder)
@@ -209,9 +213,11 @@ class Engine:
                 self._execute(actions)
             self._session.commit()
             deleted = self._session.is_deleted()
-            if not deleted and any(run.wants_start for run in self.state.runs.values()):
+            if not deleted and any(
+                run.wants_start and self.plan.runs[name].is_local for name, run in self.state.runs.items()
+            ):
                 with contextlib.suppress(OSError):
-                    self._attempts.prepare()
+                    self._attempts.prepare(LOCAL)
             if not deleted and self._session.is_summary_due:
                 self._session.write_summary()
             self._problem = f"{self.folder.path} was deleted or moved: nothing more starts" if deleted else ""
@@ -223,7 +229,7 @@ class Engine:
         """Start the runs again that earlier engines stopped, or whose end nobody saw."""
         runs = {name: run for name, run in self.state.runs.items() if not run.wants_start}
         if self._is_resume_due:
-            unchanged = (RunState.SUCCEEDED, RunState.RUNNING)
+            unchanged = (RunState.SUCCEEDED, *WATCHED)
             due = [name for name, run in runs.items() if run.attempt_state not in unchanged]
         else:
             lost = (name for name in self._adopted & runs.keys() if runs[name].attempt_state is RunState.LOST)
@@ -231,7 +237,7 @@ class Engine:
         for name in due:
             self._session.record(RestartRequested(at=time.time(), run=name, fresh=False))
         watched = runs if self._is_resume_due else self._adopted
-        self._adopted = {name for name in watched if self.state.runs[name].attempt_state is RunState.RUNNING}
+        self._adopted = {name for name in watched if self.state.runs[name].attempt_state in WATCHED}
         self._is_resume_due = False
 
     def _decide(self) -> list[Action]:
@@ -244,6 +250,7 @@ class Engine:
             stalled=self._monitor.stalled(self.state) if restarts else [],
             stall_restarts=restarts,
             free_mib=free_memory(reading),
+            max_jobs=self._session.settings.max_jobs,
         )
         if self._session.is_deleted():
             return [action for action in actions if isinstance(action, SendSignal)]
@@ -268,16 +275,18 @@ class Engine:
                     self._execute_one(action)
         finally:  # what was recorded is started, even where the disk had no room for the next record
             self._session.commit()
-            for run, folder, spec in recorded:
-                if not self._attempts.start(run, folder, spec):
+            for run, folder, spec, launcher in recorded:
+                if not self._attempts.start(run, folder, spec, launcher):
                     self._wake.set()  # the next tick adopts it
 
-    def _execute_one(self, action: SendSignal | Retry | RestartStalled | FinishSession) -> None:
+    def _execute_one(self, action: SendSignal | Retry | Continue | RestartStalled | FinishSession) -> None:
         match action:
             case SendSignal():
                 self._attempts.request_stop(action.run, action.how, self.plan.runs[action.run].stop_grace_s)
             case Retry():
                 self._session.record(RetryScheduled(at=time.time(), run=action.run, delay_s=action.delay_s))
+            case Continue():
+                self._session.record(ContinuationScheduled(at=time.time(), run=action.run))
             case RestartStalled():
                 self._session.record(RestartRequested(at=time.time(), run=action.run, fresh=False, cause="stall"))
             case FinishSession():
@@ -285,7 +294,7 @@ class Engine:
                 self._session.write_summary(required=not self._is_down, final=True)
                 self._session.record(SessionFinished(at=time.time()))
 
-    def _record_start(self, action: StartAttempt) -> tuple[str, Path, AttemptSpec]:
+    def _record_start(self, action: StartAttempt) -> tuple[str, Path, AttemptSpec, str]:
         """Record the decision to start an attempt, and return what its start needs."""
         # A run that reports on others reads how they ended from the summary.
         if self.plan.runs[action.run].after_end and not self._session.is_summary_current:
@@ -293,16 +302,23 @@ class Engine:
         number = len(self.state.runs[action.run].attempts) + 1
         log = self.folder.run_log(action.run)
         offset = log.stat().st_size if log.exists() else 0
+        launcher = self.plan.runs[action.run].launcher or LOCAL
         starting = AttemptStarting(
-            at=time.time(), run=action.run, attempt=number, slot=action.slot, fresh=action.fresh, log_offset=offset
+            at=time.time(),
+            run=action.run,
+            attempt=number,
+            slot=action.slot,
+            fresh=action.fresh,
+            log_offset=offset,
+            launcher=launcher,
         )
         concurrent = concurrent_runs(self.plan, self.state.slots or ())
-        spec = attempt_spec(self.plan, self._session.settings, starting, log, concurrent=concurrent)
+        spec = attempt_spec(self.plan, self._session.settings, starting, self.folder, concurrent=concurrent)
         folder = self.folder.attempt_folder(action.run, number)
         ensure_room(folder)
-        self._attempts.prepare()  # everything that may fail comes before the decision is recorded
+        self._attempts.prepare(launcher)  # everything that may fail comes before the decision is recorded
         self._session.record(starting)
-        return action.run, folder, spec
+        return action.run, folder, spec, launcher
 
     def _on_reading(self, reading: GpuReading) -> None:
         self._slots.update(reading, self._monitor.own_pids)

@@ -8,31 +8,34 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from ..gpus.models import GpuReading
 from ..gpus.poller import GpuPoller
+from ..launchers.base import Placement, QueueWait
 from ..logs.progress import ProgressTracker
 from ..plan.schema import Plan
 from ..session.folder import SessionFolder
 from ..session.observation import Observation, ResourceUsage
-from ..session.state import SessionState, progress_start_offset
+from ..session.state import RunState, SessionState, progress_start_offset
+from .attempts import RunningAttempts
 
 LOG_INTERVAL_S = 0.2  # between two readings of the logs of running runs; short runs end more often than that
 READ_BUDGET_S = 0.05  # for one log at one poll: a flood of lines must not delay clients
 USAGE_INTERVAL_S = {True: 2.0, False: 10.0}  # between two measurements: with subscribers, without
+NO_PLACEMENT, NOT_WAITING = Placement(), QueueWait()
 YOUNG_S, YOUNG_INTERVAL_S = 10.0, 1.0  # a new run starts its processes, which a measurement also records
 
 
 class Monitor:
     """Observes runs and GPUs; the GPUs in a thread of their own, since NVML may hang."""
 
-    def __init__(
-        self, plan: Plan, folder: SessionFolder, measure_usage: Callable[[], Mapping[str, ResourceUsage]]
-    ) -> None:
+    def __init__(self, plan: Plan, folder: SessionFolder, attempts: RunningAttempts) -> None:
         self._plan = plan
         self._folder = folder
-        self._measure_usage = measure_usage
+        self._running = attempts
         self._trackers: dict[str, ProgressTracker] = {}
         self._attempts: dict[str, int] = {}  # number of the attempt that each tracker follows
         self._usage: Mapping[str, ResourceUsage] = {}
         self._usage_at = 0.0
+        self._gpus: Mapping[str, GpuReading] = {}  # of jobs
+        self._placements: Mapping[str, Placement] = {}
         self._read_at = 0.0
         self._seen_at: dict[tuple[str, int], float] = {}  # monotonic time, by run and attempt
         self._poller: GpuPoller | None = None
@@ -72,12 +75,15 @@ class Monitor:
         else:  # a new attempt's log is read at once: what it holds by then counts as written by earlier attempts
             running = [name for name in running if self._is_new_attempt(name, state)]
         changed = [self.read_log(name, state, READ_BUDGET_S) for name in running]
+        placements = self._running.placements()
+        changed.append(placements != self._placements)
+        self._placements = placements
         if time.monotonic() - self._usage_at < self._usage_interval(state, watched=watched):
             return any(changed)
         self._usage_at = time.monotonic()
-        usage = self._measure_usage()
-        changed.append(usage != self._usage)
-        self._usage = usage
+        usage, gpus = self._running.measure_usage(), self._running.read_gpus()
+        changed.append((usage, gpus) != (self._usage, self._gpus))
+        self._usage, self._gpus = usage, gpus
         return any(changed)
 
     def _usage_interval(self, state: SessionState, *, watched: bool) -> float:
@@ -95,7 +101,7 @@ class Monitor:
     def read_log(self, name: str, state: SessionState, budget_s: float = math.inf) -> bool:
         """Read new lines of a run's log, and return whether its progress has changed."""
         attempt = state.runs[name].last
-        if attempt is None:
+        if attempt is None or attempt.is_pending:
             return False
         if self._is_new_attempt(name, state):
             self._attempts[name] = attempt.number
@@ -122,14 +128,23 @@ class Monitor:
 
     def stalled(self, state: SessionState) -> list[str]:
         """Return the running runs without progress for longer than their plan allows."""
-        return [name for name, run in state.runs.items() if run.alive and self.observation(name).stalled]
+        now = time.monotonic()
+        running = (name for name, run in state.runs.items() if run.attempt_state is RunState.RUNNING)
+        return [name for name in running if name in self._trackers and self._trackers[name].stalled(now)]
 
     def observation(self, name: str) -> Observation:
         """Return progress and resource usage of one run; rates use the monotonic clock."""
         now = time.monotonic()
-        tracker = self._trackers.get(name)
-        usage = self._usage.get(name)
-        if tracker is None:
-            return Observation(usage=usage)
-        stalled = tracker.stalled(now)
-        return Observation(tracker.values, None if stalled else tracker.eta_s(now), stalled, usage)
+        tracker, placement = self._trackers.get(name), self._placements.get(name, NO_PLACEMENT)
+        waiting = placement.waiting or NOT_WAITING
+        stalled = tracker is not None and tracker.stalled(now)
+        return Observation(
+            progress=tracker.values if tracker is not None else {},
+            eta_s=None if stalled or tracker is None else tracker.eta_s(now),
+            stalled=stalled,
+            usage=self._usage.get(name),
+            waits_because=waiting.reason,
+            expected_start=waiting.expected_start,
+            node=placement.node,
+            gpus=self._gpus.get(name),
+        )

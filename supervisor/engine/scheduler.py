@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from ..gpus.slots import Slot
 from ..plan.schema import Plan, RunPlan
 from ..session.events import StopKind
-from ..session.state import Run, RunState, SessionState, run_states
+from ..session.folder import MAX_JOBS
+from ..session.state import Run, RunState, SessionState, is_continued, run_states
 
 UNKNOWN_MEMORY: Mapping[str, int] = {}
 
@@ -39,6 +40,13 @@ class Retry:
 
 
 @dataclass(frozen=True)
+class Continue:
+    """New attempt of `run`, which was interrupted from outside; no retry is used up."""
+
+    run: str
+
+
+@dataclass(frozen=True)
 class RestartStalled:
     """Restart of `run` from its checkpoint: it has made no progress for too long."""
 
@@ -50,7 +58,7 @@ class FinishSession:
     """End of the session: nothing runs, and nothing will start by itself."""
 
 
-Action = StartAttempt | SendSignal | Retry | RestartStalled | FinishSession
+Action = StartAttempt | SendSignal | Retry | Continue | RestartStalled | FinishSession
 
 
 def decide(
@@ -61,6 +69,7 @@ def decide(
     stalled: Collection[str] = (),
     stall_restarts: int = 0,
     free_mib: Mapping[str, int] = UNKNOWN_MEMORY,
+    max_jobs: int = MAX_JOBS,
 ) -> list[Action]:
     """Return all actions that are due, in order.
 
@@ -69,7 +78,8 @@ def decide(
     A run gets its preferred slot (modulo the number of slots) if that is free, else any free slot. Among runs that
     prefer the same slot, the order of the plan decides. A shared slot takes another run while all its runs together
     expect no more memory than the slot offers, and the new run no more than is free now. Without known slots
-    (`state.slots is None`), only runs that need none are started.
+    (`state.slots is None`), only runs that need none are started. Runs of a batch system start in the order of the
+    plan, while at most `max_jobs` jobs are submitted.
 
     Args:
         plan: Plan of the session.
@@ -78,6 +88,7 @@ def decide(
         stalled: Runs without progress for too long.
         stall_restarts: How often each stalled run may be restarted.
         free_mib: Memory that is free now, in MiB, by the UUID of the GPU.
+        max_jobs: Most attempts in batch systems at one time.
     """
     if state.finished:
         return []
@@ -93,16 +104,18 @@ def decide(
         for name, run in state.runs.items()
         if not run.wants_start and (delay := retry_delay(plan.runs[name], run)) is not None
     ]
+    actions += [Continue(name) for name in state.runs if is_continued(plan, state, name)]
     actions += [
         RestartStalled(name)
         for name in stalled
         if states[name] is RunState.RUNNING and state.runs[name].stall_restarts < stall_restarts
     ]
-    if any(isinstance(action, Retry) for action in actions):
+    if any(isinstance(action, Retry | Continue) for action in actions):
         return actions  # runs that depend on a crashed run must not start before its retry is recorded
     queued = [name for name, run_state in states.items() if run_state is RunState.QUEUED]
     due = [name for name in queued if seconds_to_retry(state.runs[name], now) == 0]
-    actions += _starts(plan, state.runs, due, _slot_uses(plan, state.slots or (), alive, free_mib))
+    free_jobs = max_jobs - sum(run.last is not None and not run.last.is_local for run in alive.values())
+    actions += _starts(plan, state.runs, due, _slot_uses(plan, state.slots or (), alive, free_mib), free_jobs)
     is_idle = not actions and not queued and not alive
     return [FinishSession()] if is_idle else actions
 
@@ -111,6 +124,8 @@ def retry_delay(plan: RunPlan, run: Run) -> float | None:
     """Return the seconds to wait before a crashed run is started again, or None if it is not."""
     attempt = run.last
     if attempt is None or attempt.exit is None or run.wants_start or run.stopped_by_user or run.retries >= plan.retries:
+        return None
+    if run.is_interrupted:
         return None
     killed, lost = attempt.exit.signal is not None, run.attempt_state is RunState.LOST
     crashed = killed or lost or attempt.exit.exit_code in plan.retry_exit_codes
@@ -161,10 +176,14 @@ def _slot_uses(
     return uses
 
 
-def _starts(plan: Plan, runs: Mapping[str, Run], queued: Sequence[str], uses: list[_SlotUse]) -> list[Action]:
-    """Return the starts of all queued runs that get a slot, or need none."""
-    chosen: dict[str, Slot | None] = {name: None for name in queued if not plan.runs[name].takes_slot}
-    waiting = [name for name in queued if name not in chosen]
+def _starts(
+    plan: Plan, runs: Mapping[str, Run], queued: Sequence[str], uses: list[_SlotUse], free_jobs: int
+) -> list[Action]:
+    """Return the starts of all queued runs that get a slot or may be submitted, or need neither."""
+    jobs = [name for name in queued if not plan.runs[name].is_local]
+    slotless = [name for name in queued if plan.runs[name].is_local and not plan.runs[name].takes_slot]
+    chosen: dict[str, Slot | None] = dict.fromkeys((*slotless, *jobs[: max(0, free_jobs)]))
+    waiting = [name for name in queued if plan.runs[name].takes_slot]
 
     def assign(name: str, use: _SlotUse) -> None:
         chosen[name] = use.slot

@@ -21,6 +21,8 @@ class SlotAllocator:
     def __init__(self, session: SessionStore) -> None:
         self._session = session
         self._outdated = True  # selected by an earlier engine
+        runs = session.plan.runs.values()
+        self._is_needed = any(run.takes_slot for run in runs) or all(run.is_local for run in runs)
         self.problem = ""
 
     def update(self, reading: GpuReading, own_pids: frozenset[int]) -> None:
@@ -32,7 +34,7 @@ class SlotAllocator:
         """
         state = self._session.state
         occupied = any(run.alive and run.last and run.last.slot for run in state.runs.values())
-        if occupied or (state.slots is not None and not self._outdated):
+        if not self._is_needed or occupied or (state.slots is not None and not self._outdated):
             return
         try:
             self._select(reading, own_pids)

@@ -42,6 +42,9 @@ class Gpu(BaseModel):
         power_w: W.
         error: Why the GPU cannot be used, in words; None for a working GPU.
         processes: Computing processes; empty for every user inside a container that hides pids.
+        node: The machine; "" for this one.
+        run: The run whose job has the GPU, on another machine.
+        read_at: When it was read, on another machine, unix time in s.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -57,11 +60,15 @@ class Gpu(BaseModel):
     power_w: float | None = None
     error: str | None = None
     processes: tuple[GpuProcess, ...] | None = None
+    node: str = ""
+    run: str = ""
+    read_at: float | None = None
 
     @property
     def label(self) -> str:
-        """The short name on screens: `GPU 1`, or `GPU 1 MIG 0`."""
-        return f"GPU {self.index}" if self.mig_index is None else f"GPU {self.index} MIG {self.mig_index}"
+        """The short name on screens: `GPU 1`, `GPU 1 MIG 0`, or `n7 GPU 1` for another machine."""
+        place = f"{self.node} " if self.node else ""
+        return f"{place}GPU {self.index}" + ("" if self.mig_index is None else f" MIG {self.mig_index}")
 
     @property
     def memory_free_mib(self) -> int | None:

@@ -1,4 +1,4 @@
-"""The files of an attempt: spec.json, process.json, stop.json and exit.json."""
+"""The files of an attempt: spec.json, process.json, stop.json and exit.json; and the fence of its run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -17,27 +17,62 @@ from .process_identity import ProcessIdentity
 from .shim import boot_id
 
 ATTEMPT_VARIABLE = "PMSSM_SUPERVISE_ATTEMPT"  # names the attempt's folder in the environment of all its processes
+FENCE_VARIABLE = "PMSSM_ATTEMPT_FENCE"  # PATH:NUMBER, the run's fence and the attempt's own number
+FENCE_FILE = "newest_attempt"  # in the run's folder
 
 
 @dataclass(frozen=True)
 class AttemptSpec:
-    """Contents of spec.json: what the shim starts.
+    """What a launcher starts; a part of it is the content of spec.json.
 
     Attributes:
         command: Program and arguments.
         cwd: Working directory of the command.
-        env: The whole environment of the command.
+        given: Variables that the plan and the supervisor set. They reach the command wherever it runs.
         log: Path of the run's log, to which the command's output is appended.
         header: First line of the attempt in the log, with its newline.
         stop_grace_s: Seconds between SIGTERM and SIGKILL.
+        inherited: Variables of the shell that created the session, which may mean little on another machine.
+        run: Name of the run.
+        session: Token of the session, 12 hexadecimal digits.
+        attempt: Number of the attempt, from 1.
+        cpus: Cores that the command uses; None if that is not known.
+        gpus: GPUs that the command uses.
+        slurm: The run's settings for Slurm, by the keys of `[slurm]`; for the Slurm launcher alone.
     """
 
     command: tuple[str, ...]
     cwd: str
-    env: Mapping[str, str]
+    given: Mapping[str, str]
     log: str
     header: str
     stop_grace_s: float
+    inherited: Mapping[str, str] = field(default_factory=dict)
+    run: str = ""
+    session: str = ""
+    attempt: int = 1
+    cpus: int | None = None
+    gpus: int = 0
+    slurm: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The whole environment of the command on this machine."""
+        return {**self.inherited, **self.given}
+
+    def record(self, env: Mapping[str, str]) -> dict[str, object]:
+        """Return the content of spec.json for the shim, with that environment."""
+        return {
+            "command": self.command,
+            "cwd": self.cwd,
+            "env": env,
+            "log": self.log,
+            "header": self.header,
+            "stop_grace_s": self.stop_grace_s,
+            "run": self.run,
+            "session": self.session,
+            "attempt": self.attempt,
+        }
 
 
 @dataclass(frozen=True)
@@ -80,6 +115,24 @@ def read_stop_record(folder: Path) -> StopRecord | None:
     except ValidationError:
         return None
     return record if record.boot_id == boot_id() else None
+
+
+def fence_path(folder: Path) -> Path:
+    """Return the fence of the run to which an attempt's folder belongs."""
+    return folder.parent / FENCE_FILE
+
+
+def fence_older_attempts(folder: Path, attempt: int) -> None:
+    """Forbid all older attempts of the run to write results: the trainers compare their number with this one.
+
+    Args:
+        folder: Folder of the attempt.
+        attempt: Its number.
+
+    Raises:
+        OSError: The run's folder cannot be written.
+    """
+    write_atomic(fence_path(folder), f"{attempt}\n")
 
 
 def claim_if_unclaimed(folder: Path) -> None:

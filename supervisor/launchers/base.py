@@ -14,10 +14,13 @@ the launcher up to date together, so one question to a batch system can serve th
 change in `advance()` alone.
 
 **Life of an attempt.** `start()` returns it at once: `started` and `outcome` are None while it is submitted or
-waits in a queue, and `warnings()` says why it waits. `started` is set once the command runs. `outcome` is set once
-nothing of the attempt is alive, and never changes again. A start that fails later, as a refused submission does, is
-an `Exit` with an `error`. An interruption from outside, such as a time limit, is an `Exit`, too: whether the run
-starts again is the scheduler's decision.
+waits in a queue, and `placement` says which job it is and why it waits. `started` is set once the command runs.
+`outcome` is set once nothing of the attempt is alive, and never changes again. A start that fails later, as a refused
+submission does, is an `Exit` with an `error`.
+
+**Interruptions.** An attempt that was ended from outside and did nothing wrong is an `Exit` with `interrupted`: its
+job reached a time limit, was preempted, lost its node, or got a stop that nobody requested. `error` says which, in
+words. The engine then starts the next attempt, which continues from the checkpoint; this is no retry and no failure.
 
 **Stops are requests.** `request_stop()` returns before anything has stopped; `outcome` shows the end. A launcher
 repeats or escalates the request in `advance()`. The engine repeats it after its own restart.
@@ -26,6 +29,10 @@ repeats or escalates the request in `advance()`. The engine repeats it after its
 for every recorded attempt without an end. The launcher then finds the attempt, or makes sure that it never starts
 and sets `outcome` to `NeverStarted`. It must not start twice: a launcher marks its folder or its job so that
 `was_started()` and `adopt()` find it, however early the first engine died.
+
+**Other machines.** A pid is valid on its `node` alone. The engine never signals, measures or compares it elsewhere.
+The engine writes the number of the newest attempt to the run's fence before it calls `start()`, and `given` names that
+file: an old attempt that comes back with its node finds a newer number there, and ends without writing a result.
 
 To add a launcher, write the two classes and add a line to `registry.py`.
 """
@@ -37,6 +44,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ..gpus.models import GpuReading
 from ..session.events import Exit, StopKind
 from ..session.observation import ResourceUsage
 from .attempt_files import AttemptSpec
@@ -44,10 +52,45 @@ from .attempt_files import AttemptSpec
 
 @dataclass(frozen=True)
 class CommandStart:
-    """Start of an attempt's command."""
+    """Start of an attempt's command.
 
-    pid: int  # on the machine where it runs
-    at: float  # unix time, s
+    Attributes:
+        pid: Process id on `node`.
+        at: Unix time, s.
+        node: The machine where it runs; None for this one.
+    """
+
+    pid: int
+    at: float
+    node: str | None = None
+
+
+@dataclass(frozen=True)
+class QueueWait:
+    """Why an attempt waits in the queue of a batch system.
+
+    Attributes:
+        reason: One plain English sentence or phrase, with the remedy if there is one; "" while it is not known.
+        expected_start: When the batch system expects to start it, unix time in s; None if it does not say.
+    """
+
+    reason: str = ""
+    expected_start: float | None = None
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where an attempt stands in a batch system.
+
+    Attributes:
+        job_id: Its job, as the user would name it there; "" until it is submitted.
+        node: The machines that it was given; "" until it has them.
+        waiting: Why it waits; None once it runs.
+    """
+
+    job_id: str = ""
+    node: str = ""
+    waiting: QueueWait | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +107,10 @@ class RunningAttempt(Protocol):
     @property
     def started(self) -> CommandStart | None:
         """The start of its command; None until the command runs."""
+
+    @property
+    def placement(self) -> Placement | None:
+        """Where it stands in a batch system; None for a process of this machine."""
 
     @property
     def outcome(self) -> Outcome | None:
@@ -121,7 +168,16 @@ class Launcher(Protocol):
         """Bring all attempts up to date and do what is due, such as the end of a grace period."""
 
     def measure_usage(self, attempts: Mapping[str, RunningAttempt]) -> dict[str, ResourceUsage]:
-        """Return the resource usage of attempts, by their keys; an attempt that cannot be measured is left out."""
+        """Return the resource usage of attempts, by their keys; an attempt that cannot be measured is left out.
+
+        Pids of other machines are left out, too.
+        """
+
+    def read_gpus(self, attempts: Mapping[str, RunningAttempt]) -> dict[str, GpuReading]:
+        """Return the newest reading of the GPUs of each attempt on another machine, by its key.
+
+        Attempts without a reading are left out, and so are the GPUs of this machine, which the engine reads itself.
+        """
 
     def warnings(self) -> Sequence[str]:
         """Return present problems of the launcher itself, one sentence each."""

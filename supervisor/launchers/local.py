@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from ..gpus.models import GpuReading
 from ..session.observation import ResourceUsage
 from .attempt_files import AttemptSpec
 from .base import RunningAttempt
@@ -80,6 +81,10 @@ class LocalLauncher:
         return self._meter.measure(
             {run: attempt.find_processes() for run, attempt in started.items() if isinstance(attempt, LocalAttempt)}
         )
+
+    def read_gpus(self, _attempts: Mapping[str, RunningAttempt]) -> dict[str, GpuReading]:
+        """Return nothing: the engine reads the GPUs of this machine itself."""
+        return {}
 
     def warnings(self) -> Sequence[str]:
         """Return nothing: a machine always answers."""

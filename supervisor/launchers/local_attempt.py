@@ -9,7 +9,6 @@ import select
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Self
 
@@ -24,7 +23,7 @@ from .attempt_files import (
     read_exit_record,
     read_identity,
 )
-from .base import CommandStart, NeverStarted, Outcome
+from .base import CommandStart, NeverStarted, Outcome, Placement
 from .orphans import Orphans
 from .process_identity import seconds_since_start
 from .process_tree import KnownProcesses, descendants
@@ -74,7 +73,7 @@ class LocalAttempt:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         env = {**spec.env, ATTEMPT_VARIABLE: str(folder)}
         # Not synced: after a power cut there is no process that this file could be about.
-        write_atomic(folder / "spec.json", json.dumps({**asdict(spec), "env": env}), sync=False)
+        write_atomic(folder / "spec.json", json.dumps(spec.record(env)), sync=False)
         started = shims.assign(folder)
         return cls(folder, started.pidfd, child=started.pid, shims=shims), started.ready
 
@@ -99,6 +98,11 @@ class LocalAttempt:
     def started(self) -> CommandStart | None:
         """The start of its command; None until the shim has recorded it."""
         return None if self._command is None else CommandStart(self._command.identity.pid, self._command.started)
+
+    @property
+    def placement(self) -> Placement | None:
+        """None: it runs on this machine."""
+        return None
 
     @property
     def outcome(self) -> Outcome | None:

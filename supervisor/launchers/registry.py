@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping
 
 from .base import Launcher
 from .local import LocalLauncher
+from .slurm.launcher import SlurmLauncher
 
-LAUNCHERS: Mapping[str, Callable[[Callable[[], None]], Launcher]] = {"local": LocalLauncher}
-DEFAULT_LAUNCHER = "local"
+LAUNCHERS: Mapping[str, Callable[[Callable[[], None]], Launcher]] = {
+    "local": LocalLauncher,
+    "slurm": SlurmLauncher,
+}
 
 
 def create_launcher(name: str, on_change: Callable[[], None]) -> Launcher:

@@ -15,7 +15,7 @@ from .errors import PlanError, did_you_mean
 from .matrix import MatrixError, expand_matrices
 from .references import split_dependency
 from .rounds import RoundsError, check_rounds, expand_rounds
-from .schema import RESERVED_NAMES, RUN_NAME, Plan, RunPlan, SessionPlan
+from .schema import LOCAL, RESERVED_NAMES, RUN_NAME, LauncherName, Plan, RunPlan, SessionPlan
 
 MAX_PLAN = 16 << 20  # bytes
 
@@ -83,7 +83,16 @@ def parse_plan(text: str, source: str) -> Plan:
     except (MatrixError, RoundsError) as error:
         raise PlanError(f"{source}: {error}") from None
     _check_order(plan, source)
-    return plan
+    return plan if plan.session.launcher == LOCAL else with_launcher(plan, plan.session.launcher)
+
+
+def with_launcher(plan: Plan, launcher: LauncherName) -> Plan:
+    """Return the plan with that launcher for each run that names none."""
+    runs = {
+        name: run if run.launcher is not None else run.model_copy(update={"launcher": launcher})
+        for name, run in plan.runs.items()
+    }
+    return plan.model_copy(update={"runs": runs})
 
 
 _REMEDIES = {  # by pydantic's type of error, in the terms of TOML
@@ -97,6 +106,7 @@ _REMEDIES = {  # by pydantic's type of error, in the terms of TOML
     "less_than_equal": "must be at most {le:g}",
     "tuple_type": 'must be a list of strings, as in ["one", "two"]',
     "dict_type": 'must be a table, as in {{ name = "value" }}',
+    "literal_error": "must be {expected}",
     "model_type": 'must be a table, as in {{ name = "value" }}',
 }
 

@@ -18,6 +18,10 @@ RESERVED_NAMES = frozenset(  # names of files and folders beside the runs' own
     {"data", "session", "training", "plan.toml", "settings.json", "journal.jsonl", "summary.json", "engine.log"}
 )
 MAX_GRACE_S = 86_400
+MAX_CONTINUATIONS = 10_000
+LauncherName = Literal["local", "slurm"]
+LOCAL: LauncherName = "local"
+SLURM: LauncherName = "slurm"
 ENV_NAME = re.compile(r"[^=\0]+")
 
 
@@ -53,6 +57,7 @@ Text = Annotated[str, AfterValidator(_reject_nul)]
 Variable = Annotated[str, AfterValidator(_check_variable_name)]
 Value = str | int | float
 Matrix = Mapping[str, tuple[Value, ...]]
+SlurmTable = dict[str, object]  # its keys and values are checked by launchers.slurm.settings
 
 
 def validate_matrix(given: object) -> dict[str, tuple[Value, ...]]:
@@ -81,6 +86,12 @@ def validate_matrix(given: object) -> dict[str, tuple[Value, ...]]:
 def _boolean_as_text(value: Value) -> Value:
     """Return `true` or `false` for a boolean, as TOML spells them."""
     return str(value).lower() if isinstance(value, bool) else value
+
+
+def _check_settings(given: object) -> object:
+    if not isinstance(given, Mapping):
+        raise ValueError('must be a table of settings, as in { partition = "gpu", time = "24:00:00" }')
+    return dict(given)
 
 
 def _number(value: str | int | float) -> float:
@@ -171,11 +182,36 @@ class RunPlan(BaseModel):
         gt=0,
         description="Silence that counts as stalled, s. Left out: 20 times the run's own time per epoch, at least 120.",
     )
+    launcher: LauncherName | None = Field(
+        default=None,
+        description='Where the run is started: `"local"`, on this machine, or `"slurm"`, as a job. '
+        "Left out: as the session says.",
+    )
+    slurm: Annotated[SlurmTable, BeforeValidator(_check_settings)] = Field(
+        default_factory=dict, description="Settings of the run's job, over those of the table `[slurm]`."
+    )
+    continuations: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_CONTINUATIONS,
+        strict=True,
+        description="New jobs after interruptions, such as a time limit. Left out: as the session says.",
+    )
+
+    @property
+    def is_local(self) -> bool:
+        """True if the run is started on this machine."""
+        return self.launcher in (None, LOCAL)
+
+    @property
+    def wants_gpu(self) -> bool:
+        """True if the run uses a GPU where there is one."""
+        return self.slot != "none"
 
     @property
     def takes_slot(self) -> bool:
-        """True if the run occupies a slot; one that does not starts at once and sees no GPU."""
-        return self.slot != "none"
+        """True if the run occupies a slot of this machine; a local run that does not starts at once and sees no GPU."""
+        return self.wants_gpu and self.is_local
 
     @property
     def progress_groups(self) -> frozenset[str]:
@@ -207,6 +243,16 @@ class SessionPlan(BaseModel):
     rounds: int | None = Field(
         default=None, ge=1, le=999, strict=True, description="How often the runs with `each_round` are repeated."
     )
+    launcher: LauncherName = Field(
+        default=LOCAL, description="Where runs are started that do not say so themselves; `--launcher` replaces it."
+    )
+    continuations: int = Field(
+        default=20,
+        ge=0,
+        le=MAX_CONTINUATIONS,
+        strict=True,
+        description="New jobs of each run after interruptions: a time limit, a preemption, a lost node.",
+    )
 
 
 class Plan(BaseModel):
@@ -215,7 +261,13 @@ class Plan(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     session: SessionPlan = SessionPlan()
+    slurm: Annotated[SlurmTable, BeforeValidator(_check_settings)] = Field(default_factory=dict)
     runs: dict[str, RunPlan] = Field(min_length=1)
+
+    def continuations(self, run: str) -> int:
+        """Return how often a run continues in a new job after an interruption."""
+        own = self.runs[run].continuations
+        return self.session.continuations if own is None else own
 
     @cached_property
     def dependencies_first(self) -> tuple[str, ...]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..formatting import duration, state_counts
-from ..plan.schema import Plan
+from ..plan.schema import LOCAL, Plan
 from .events import (
     AttemptEnded,
     AttemptStarted,
     AttemptStarting,
+    AttemptSubmitted,
     AttemptVoided,
     ClockStepped,
+    ContinuationScheduled,
     EngineStarted,
     Event,
     RestartRequested,
@@ -20,9 +22,9 @@ from .events import (
     SlotsChosen,
     StopRequested,
 )
-from .explain import describe_exit, explain_state
+from .explain import INTERRUPTED, describe_exit, explain_state, job_number
 from .session_log import LogLevel
-from .state import Attempt, RunState, SessionState, blockers, run_states
+from .state import Attempt, RunState, SessionState, blockers, is_continued, run_states
 
 Line = tuple[str, LogLevel]
 
@@ -39,12 +41,8 @@ def event_messages(event: Event, plan: Plan, state: SessionState) -> Iterator[Li
             yield f"{event.mode}: {', '.join(slot.name for slot in event.slots)}", "info"
             for note in event.notes:
                 yield note, "warning"
-        case AttemptStarting():
-            slot = f" on {event.slot.name}" if event.slot else ""
-            again = " from the beginning" if event.fresh else ""
-            yield f"{event.run}: starting attempt {event.attempt}{slot}{again}", "info"
-        case AttemptStarted():
-            yield f"{event.run}: running as pid {event.pid}", "info"
+        case AttemptStarting() | AttemptSubmitted() | AttemptStarted():
+            yield f"{event.run}: {_start_message(event)}", "info"
         case AttemptVoided():
             yield f"{event.run}: attempt {event.attempt} was not started; starting it again", "warning"
         case AttemptEnded():
@@ -52,15 +50,32 @@ def event_messages(event: Event, plan: Plan, state: SessionState) -> Iterator[Li
         case StopRequested():
             yield f"{event.run}: {event.how} requested", "info"
         case RestartRequested():
-            origin = " from its checkpoint" if plan.runs[event.run].can_resume else ""
-            stalled = f"{event.run}: has stalled; restarting it{origin}"
-            requested = f"{event.run}: restart requested{' from the beginning' if event.fresh else ''}"
-            yield (stalled, "warning") if event.cause == "stall" else (requested, "info")
+            yield _restart_message(event, plan)
         case RetryScheduled():
             tries = f"retry {state.runs[event.run].retries} of {plan.runs[event.run].retries}"
             yield f"{event.run}: crashed; {tries} in {event.delay_s:g} s", "warning"
+        case ContinuationScheduled():
+            yield f"{event.run}: continues; {job_number(state.runs[event.run])}", "info"
         case SessionFinished():
             yield f"session finished: {state_counts(run_states(plan, state).values())}", "info"
+
+
+def _start_message(event: AttemptStarting | AttemptSubmitted | AttemptStarted) -> str:
+    if isinstance(event, AttemptSubmitted):
+        return f"submitted as job {event.job_id}"
+    if isinstance(event, AttemptStarted):
+        return f"running{'' if event.node is None else f' on {event.node}'} as pid {event.pid}"
+    again = " from the beginning" if event.fresh else ""
+    if event.launcher != LOCAL:
+        return f"submitting attempt {event.attempt}{again}"
+    return f"starting attempt {event.attempt}{f' on {event.slot.name}' if event.slot else ''}{again}"
+
+
+def _restart_message(event: RestartRequested, plan: Plan) -> Line:
+    if event.cause == "stall":
+        origin = " from its checkpoint" if plan.runs[event.run].can_resume else ""
+        return f"{event.run}: has stalled; restarting it{origin}", "warning"
+    return f"{event.run}: restart requested{' from the beginning' if event.fresh else ''}", "info"
 
 
 def _after(attempt: Attempt) -> str:
@@ -73,7 +88,9 @@ def _after(attempt: Attempt) -> str:
 def _end_message(event: AttemptEnded, plan: Plan, state: SessionState) -> Iterator[Line]:
     run = state.runs[event.run]
     seconds = _after(run.last) if run.last else ""
-    if run.attempt_state in (RunState.FAILED, RunState.LOST):
+    if is_continued(plan, state, event.run):
+        yield f"{event.run}: interrupted {seconds} ({describe_exit(run).removeprefix(INTERRUPTED)})", "warning"
+    elif run.attempt_state in (RunState.FAILED, RunState.LOST):
         states = run_states(plan, state)
         yield f"{event.run}: {run.attempt_state} {seconds} ({describe_exit(run)})", "error"
         for name, other in states.items():

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from ..gpus.slots import Slot
+from ..plan.schema import LOCAL
 
 StopKind = Literal["stop", "kill"]
 Mode = Literal["parallel", "sequential"]
@@ -25,7 +26,9 @@ class Exit(BaseModel):
         system_s: CPU time in the kernel, s.
         max_rss_mib: Peak resident memory of the largest process, MiB.
         leftovers: Number of processes that outlived the command and were terminated.
-        error: Why the command could not be started.
+        error: Why the command could not be started, or what interrupted it.
+        interrupted: Whether a batch system ended it and the run goes on in a new job: a time limit, a preemption, a
+            lost node, or a stop that nobody requested.
         last_words: The last error in the log of a failed attempt, or its last line.
         unseen: Why the end was not observed, where that is known.
     """
@@ -42,6 +45,7 @@ class Exit(BaseModel):
     max_rss_mib: float | None = None
     leftovers: int = 0
     error: str | None = None
+    interrupted: bool = False
     last_words: str | None = None
     unseen: str | None = None
 
@@ -82,24 +86,48 @@ class SlotsChosen(_Event):
 
 
 class AttemptStarting(_Event):
-    """The decision to start an attempt; on disk before its shim is spawned, so that no start is forgotten."""
+    """The decision to start an attempt; on disk before its shim is spawned, so that no start is forgotten.
+
+    Attributes:
+        slot: Where it runs on this machine; None for a run without slot.
+        fresh: Whether it starts from scratch.
+        log_offset: Bytes of the run's log that belong to earlier attempts.
+        launcher: The launcher that starts it.
+    """
 
     kind: Literal["attempt_starting"] = "attempt_starting"
     run: str
     attempt: int
     slot: Slot | None = None
     fresh: bool
-    log_offset: int  # bytes of the run's log that belong to earlier attempts
+    log_offset: int
+    launcher: str = LOCAL
+
+
+class AttemptSubmitted(_Event):
+    """The acceptance of an attempt by a batch system, in whose queue it waits."""
+
+    kind: Literal["attempt_submitted"] = "attempt_submitted"
+    run: str
+    attempt: int
+    job_id: str
 
 
 class AttemptStarted(_Event):
-    """The start of the command's process."""
+    """The start of the command's process.
+
+    Attributes:
+        pid: Process id on `node`.
+        started: Unix time, s.
+        node: The machine where it runs; None for this one.
+    """
 
     kind: Literal["attempt_started"] = "attempt_started"
     run: str
     attempt: int
     pid: int
-    started: float  # unix time, s
+    started: float
+    node: str | None = None
 
 
 class AttemptVoided(_Event):
@@ -144,13 +172,19 @@ class RetryScheduled(_Event):
     delay_s: float
 
 
+class ContinuationScheduled(_Event):
+    """The interruption of a run that goes on in a new attempt; this is no retry."""
+
+    kind: Literal["continuation_scheduled"] = "continuation_scheduled"
+    run: str
+
+
 class SessionFinished(_Event):
     """The end of a session: nothing is alive and nothing will start on its own."""
 
     kind: Literal["session_finished"] = "session_finished"
 
 
-RunEvent = (
-    AttemptStarting | AttemptStarted | AttemptVoided | AttemptEnded | StopRequested | RestartRequested | RetryScheduled
-)
+AttemptEvent = AttemptStarting | AttemptSubmitted | AttemptStarted | AttemptVoided | AttemptEnded
+RunEvent = AttemptEvent | StopRequested | RestartRequested | RetryScheduled | ContinuationScheduled
 Event = EngineStarted | ClockStepped | SlotsChosen | SessionFinished | RunEvent

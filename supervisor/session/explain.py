@@ -6,10 +6,14 @@ import signal
 import time
 from collections.abc import Mapping
 
+from ..formatting import ordinal
 from ..gpus.slots import Slot
 from ..logs.sanitize import sanitize_line
 from ..plan.schema import Plan, RunPlan
+from .observation import Observation
 from .state import Run, RunState, SessionState, blockers, unfinished_dependencies
+
+INTERRUPTED = "interrupted: "
 
 
 def explain_state(name: str, plan: Plan, state: SessionState, states: Mapping[str, RunState]) -> str:
@@ -24,20 +28,50 @@ def explain_state(name: str, plan: Plan, state: SessionState, states: Mapping[st
                 f"{root} ({describe_exit(state.runs[root], with_message=False)})" for root in roots
             )
         case RunState.QUEUED:
-            if run.retry is not None:
-                due = time.strftime("%H:%M:%S", time.localtime(run.retry.at + run.retry.delay_s))
-                return f"{describe_exit(run)}; retry {run.retries} of {plan.runs[name].retries} not before {due}"
-            return _missing_resource(plan.runs[name], state.slots)
+            return _explain_queued(run, plan.runs[name], state.slots)
+        case RunState.PENDING | RunState.RUNNING:
+            return job_number(run) if run.continuations else ""
         case RunState.STOPPING:
             return "stopping; starts again afterwards" if run.wants_start else "stopping"
         case RunState.FAILED | RunState.LOST | RunState.STOPPED:
-            return describe_exit(run)
+            used_up = f"; {run.continuations} continuations are used up" if run.is_interrupted else ""
+            return describe_exit(run) + used_up
         case _:
             return ""
 
 
+def _explain_queued(run: Run, plan: RunPlan, slots: tuple[Slot, ...] | None) -> str:
+    if run.retry is not None:
+        due = time.strftime("%H:%M:%S", time.localtime(run.retry.at + run.retry.delay_s))
+        return f"{describe_exit(run)}; retry {run.retries} of {plan.retries} not before {due}"
+    if run.is_interrupted:
+        return f"{describe_exit(run)}; {job_number(run)} follows"
+    return _missing_resource(plan, slots)
+
+
+def job_number(run: Run) -> str:
+    """Return which job of a run the present one is, or, without one, the next."""
+    return f"{ordinal(len(run.attempts) + (0 if run.alive else 1))} job of this run"
+
+
+def explain_queue(observation: Observation, job: str) -> str:
+    """Return why a pending run has not started: the batch system's reason, the expected start, and which job it is."""
+    start = observation.expected_start
+    parts = (observation.waits_because, "" if start is None else f"start expected {_moment(start)}", job)
+    return "; ".join(filter(None, parts))
+
+
+def _moment(at: float) -> str:
+    """Return a local time: `14:02`, and for another day `28 Nov 14:02`."""
+    moment = time.localtime(at)
+    is_today = moment[:3] == time.localtime()[:3]
+    return time.strftime("%H:%M" if is_today else "%-d %b %H:%M", moment)
+
+
 def _missing_resource(plan: RunPlan, slots: tuple[Slot, ...] | None) -> str:
     """Return what a queued run waits for; "" if nothing."""
+    if not plan.is_local:
+        return "waits until fewer jobs are submitted (--max-jobs)"
     if not plan.takes_slot:
         return ""
     if not slots:
@@ -58,7 +92,9 @@ def describe_exit(run: Run, *, with_message: bool = True) -> str:
     if last is None or last.exit is None:
         return "stopped before it started"
     if last.exit.error is not None:
-        return sanitize_line(last.exit.error.encode("utf-8", "replace"))  # it contains the name of the command
+        # It contains the name of the command, or what a batch system reports.
+        error = sanitize_line(last.exit.error.encode("utf-8", "replace"))
+        return f"{INTERRUPTED}{error}" if run.is_interrupted else error
     if last.exit.exit_code is not None:
         ending = f"exit code {last.exit.exit_code}"
     elif last.exit.signal is not None:
@@ -67,6 +103,8 @@ def describe_exit(run: Run, *, with_message: bool = True) -> str:
         return last.exit.unseen or "exit status unknown: its shim was killed"
     if run.attempt_state is RunState.STOPPED:
         return f"stopped, {ending}"
+    if run.is_interrupted:
+        return f"{INTERRUPTED}{ending}"
     return f"{ending}: {last.exit.last_words}" if with_message and last.exit.last_words else ending
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from ..plan.loader import load_plan
 from ..plan.schema import Plan
 
 _SESSION_FOLDER = re.compile(r"session_(\d{8}_\d{6})", re.ASCII)
+MAX_JOBS = 64
 STAMP_FORMAT = "%Y%m%d_%H%M%S"
 
 
@@ -34,6 +36,7 @@ class SessionSettings(BaseModel):
         gpus: `--gpus` as given; None if absent.
         share_gpu: Whether several runs share a GPU while their expected memory fits.
         cpu_slots: How many slots the CPU becomes, instead of any GPU; None if that was not asked for.
+        max_jobs: Most jobs that are submitted to a batch system at one time.
         stall_restarts: How often a stalled run is restarted.
         on_finish: Shell command for a failed run or the end of the session.
         threads: CPU threads of each run; None divides the cores between the slots.
@@ -47,6 +50,7 @@ class SessionSettings(BaseModel):
     gpus: str | None
     share_gpu: bool = False
     cpu_slots: int | None = None
+    max_jobs: int = MAX_JOBS
     stall_restarts: int = 0
     on_finish: str | None = None
     threads: int | None
@@ -70,6 +74,11 @@ class SessionFolder:
     def path(self) -> Path:
         """The session folder."""
         return self.logs / f"session_{self.stamp}"
+
+    @property
+    def token(self) -> str:
+        """12 hexadecimal digits that stand for the session folder's real path, by which its jobs are found."""
+        return hashlib.sha256(os.fsencode(os.path.realpath(self.path))).hexdigest()[:12]
 
     @property
     def log(self) -> Path:

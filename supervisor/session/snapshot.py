@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 from ..gpus.models import Gpu
+from ..plan.schema import LOCAL
 from .events import Mode
 from .state import RunState
 
@@ -24,6 +25,9 @@ class AttemptView(_View):
     error: str | None = None
     gpu: int | None = None  # NVML index
     fresh: bool = False  # started from scratch
+    interrupted: bool = False  # by a batch system
+    job_id: str | None = None
+    node: str | None = None
 
 
 class RunView(_View):
@@ -31,12 +35,18 @@ class RunView(_View):
 
     state: RunState
     attempt: int = 0  # number of the latest attempt; 0 before the first
-    pid: int | None = None  # of the command; None unless alive
+    pid: int | None = None  # of the command, on `node`; None unless alive
+    launcher: str = LOCAL  # of the latest attempt, or else of the plan
+    job_id: str | None = None  # of the latest attempt in a batch system
+    node: str | None = None  # the machine, or machines, of the latest attempt; None for this one
+    pending_reason: str = ""  # why it waits in the queue of a batch system
+    expected_start: float | None = None  # of a pending run, as the batch system expects it
+    continuations: int = 0  # new jobs after interruptions, since the last restart by a user
     gpu: int | None = None  # NVML index
     cuda_visible_devices: str | None = None  # as given to the latest attempt
     exit_code: int | None = None
     signal: int | None = None
-    started: float | None = None
+    started: float | None = None  # None for a pending run
     ended: float | None = None
     log: str = ""  # absolute path
     log_offset: int = 0  # where the latest attempt starts in the log, bytes
@@ -49,6 +59,7 @@ class RunView(_View):
     gpu_memory_mib: int | None = None  # used by its processes on all GPUs, from NVML
     gpu_memory_expected_mib: int | None = None  # from the plan
     gpu_actual: tuple[int, ...] | None = None  # GPUs on which NVML sees the run's processes; None: not known
+    gpu_error: str | None = None  # why the GPUs of its job cannot be read
     stalled: bool = False
     attempts: tuple[AttemptView, ...] = ()
 
@@ -71,3 +82,8 @@ class Snapshot(_View):
     gpus: tuple[Gpu, ...] = ()
     gpu_error: str | None = None  # why the GPUs could not be read, if a run needs one
     gpu_taken_at: float | None = None  # when the GPUs were read
+
+    @property
+    def has_jobs(self) -> bool:
+        """True if a run is started by a batch system."""
+        return any(run.launcher != LOCAL for run in self.runs.values())

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ..gpus.models import Gpu, GpuReading
 from ..gpus.slots import Slot, cuda_environment
-from ..plan.schema import Plan
+from ..plan.schema import LOCAL, Plan
 from .events import Exit
-from .explain import explain_state
+from .explain import explain_queue, explain_state
 from .folder import SessionFolder
 from .observation import Observation, ResourceUsage
 from .snapshot import AttemptView, RunView, Snapshot
@@ -59,7 +59,7 @@ class SnapshotBuilder:
             ended=state.ended,
             notes=(*problems, *state.notes),
             runs={name: self._run_view(name, state, states, observe, reading) for name in self._plan.runs},
-            gpus=_with_runs(reading.gpus, state, observe) if reading else (),
+            gpus=(*(_with_runs(reading.gpus, state, observe) if reading else ()), *_gpus_of_jobs(state, observe)),
             gpu_error=_gpu_error(reading, engine_pid) if self._takes_slots else None,
             gpu_taken_at=reading.taken_at if reading else None,
         )
@@ -91,13 +91,17 @@ class SnapshotBuilder:
     ) -> RunView:
         run, plan = state.runs[name], self._plan
         last = run.last
+        is_pending = states[name] is RunState.PENDING
+        reason = explain_state(name, plan, state, states)
         common: dict[str, Any] = {
             "state": states[name],
             "log": str(self._folder.run_log(name)),
             "gpu_memory_expected_mib": plan.runs[name].gpu_memory_mib,
             "blocked_by": blockers(plan, states, name) if states[name] is RunState.BLOCKED else (),
-            "reason": explain_state(name, plan, state, states),
+            "reason": explain_queue(observation, reason) if is_pending else reason,
             "attempts": tuple(_attempt_view(attempt) for attempt in run.attempts),
+            "launcher": plan.runs[name].launcher or LOCAL,
+            "continuations": run.continuations,
         }
         return RunView(**common) if last is None else RunView(**common, **_attempt_fields(last, observation, reading))
 
@@ -112,6 +116,7 @@ def _gpu_error(reading: GpuReading | None, engine_pid: int | None) -> str | None
 def _attempt_fields(last: Attempt, observation: Observation, reading: GpuReading | None) -> dict[str, Any]:
     """Return the fields of a view that concern the latest attempt."""
     alive = last.exit is None
+    pending = last.is_pending
     ended = last.exit or Exit(ended=0.0)
     usage = observation.usage
     used, on = _gpu_usage(usage, reading) if alive else (None, None)
@@ -119,19 +124,24 @@ def _attempt_fields(last: Attempt, observation: Observation, reading: GpuReading
         "attempt": last.number,
         "pid": last.pid if alive else None,
         "gpu": _gpu_index(last.slot, reading) if last.slot else None,
-        "cuda_visible_devices": cuda_environment(last.slot)["CUDA_VISIBLE_DEVICES"],
+        "cuda_visible_devices": cuda_environment(last.slot)["CUDA_VISIBLE_DEVICES"] if last.is_local else None,
+        "job_id": last.job_id,
+        "node": last.node or observation.node or None,
+        "pending_reason": observation.waits_because if pending else "",
+        "expected_start": observation.expected_start if pending else None,
         "exit_code": ended.exit_code,
         "signal": ended.signal,
-        "started": last.started,
+        "started": None if not last.is_local and last.pid is None else last.started,
         "ended": last.exit.ended if last.exit else None,
         "log_offset": last.log_offset,
         "progress": dict(observation.progress),
-        "eta_s": observation.eta_s if alive else None,
-        "stalled": observation.stalled and alive,
+        "eta_s": observation.eta_s if alive and not pending else None,
+        "stalled": observation.stalled and alive and not pending,
         "cpu_percent": usage.cpu_percent if usage else None,
         "memory_mib": usage.memory_mib if usage else None,
         "gpu_memory_mib": used,
         "gpu_actual": on,
+        "gpu_error": observation.gpus.error if alive and observation.gpus is not None else None,
     }
 
 
@@ -153,6 +163,15 @@ def _with_runs(gpus: tuple[Gpu, ...], state: SessionState, observe: Callable[[st
     )
 
 
+def _gpus_of_jobs(state: SessionState, observe: Callable[[str], Observation]) -> Iterator[Gpu]:
+    """Yield the GPUs of all jobs that run, each with its machine, its run, and the time of its reading."""
+    jobs = (name for name, run in state.runs.items() if run.alive and run.last is not None and run.last.node)
+    for name in jobs:
+        seen = observe(name)
+        for gpu in seen.gpus.gpus if seen.gpus is not None else ():
+            yield gpu.model_copy(update={"node": seen.node, "run": name, "read_at": seen.gpus and seen.gpus.taken_at})
+
+
 def _gpu_index(slot: Slot, reading: GpuReading | None) -> int | None:
     """Return the present index of a slot's GPU: a driver that was reloaded may count in another order."""
     known = {gpu.uuid: gpu.index for gpu in reading.gpus} if reading else {}
@@ -170,6 +189,9 @@ def _attempt_view(attempt: Attempt) -> AttemptView:
         error=ended.error if ended else None,
         gpu=attempt.slot.gpu_index if attempt.slot else None,
         fresh=attempt.fresh,
+        interrupted=ended.interrupted if ended else False,
+        job_id=attempt.job_id,
+        node=attempt.node,
     )
 
 

@@ -8,13 +8,16 @@ from enum import StrEnum
 from functools import cached_property
 
 from ..gpus.slots import Slot
-from ..plan.schema import Plan, RunPlan
+from ..plan.schema import LOCAL, Plan, RunPlan
 from .events import (
     AttemptEnded,
+    AttemptEvent,
     AttemptStarted,
     AttemptStarting,
+    AttemptSubmitted,
     AttemptVoided,
     ClockStepped,
+    ContinuationScheduled,
     EngineStarted,
     Event,
     Exit,
@@ -37,6 +40,7 @@ class RunState(StrEnum):
     WAITING = "waiting"
     BLOCKED = "blocked"
     QUEUED = "queued"
+    PENDING = "pending"
     RUNNING = "running"
     STOPPING = "stopping"
     SUCCEEDED = "succeeded"
@@ -47,7 +51,7 @@ class RunState(StrEnum):
 
 ENDED_BADLY = frozenset({RunState.BLOCKED, RunState.FAILED, RunState.STOPPED, RunState.LOST})
 ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.STOPPED, RunState.LOST})
-ALIVE = frozenset({RunState.RUNNING, RunState.STOPPING})
+ALIVE = frozenset({RunState.PENDING, RunState.RUNNING, RunState.STOPPING})
 SETTLED = ENDED | {RunState.BLOCKED}  # does not change on its own
 
 
@@ -65,6 +69,9 @@ class Attempt:
         pid: Of the command; None until it has started.
         stop: The stop that was requested, if any.
         exit: How it ended; None while it is alive.
+        launcher: The launcher that started it.
+        job_id: Its job in a batch system; None until it is submitted there.
+        node: The machine to which `pid` belongs; None for this one.
     """
 
     number: int
@@ -76,12 +83,27 @@ class Attempt:
     pid: int | None = None
     stop: StopKind | None = None
     exit: Exit | None = None
+    launcher: str = LOCAL
+    job_id: str | None = None
+    node: str | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """True if its processes belong to this machine."""
+        return self.launcher == LOCAL
+
+    @property
+    def is_pending(self) -> bool:
+        """True while it waits in the queue of a batch system."""
+        return not self.is_local and self.pid is None and self.exit is None
 
     @property
     def duration_s(self) -> float | None:
         """How long it ran, s; None while it is alive, and where a step of the clock leaves that unknown."""
         if self.exit is None:
             return None
+        if not self.is_local and self.pid is None:
+            return self.exit.duration_s or 0.0  # the time in the queue does not count
         elapsed = self.exit.ended - self.started
         return self.exit.duration_s if self.exit.duration_s is not None else elapsed if elapsed >= 0 else None
 
@@ -104,6 +126,7 @@ class Run:
         stopped_by_user: Whether the user stopped it; only the user starts it again.
         retries: Retries after crashes since the last restart by the user.
         stall_restarts: Restarts after stalls since the last restart by the user.
+        continuations: New attempts after interruptions since the last restart by the user.
         retry: The retry that it waits for.
     """
 
@@ -113,6 +136,7 @@ class Run:
     stopped_by_user: bool = False
     retries: int = 0
     stall_restarts: int = 0
+    continuations: int = 0
     retry: RetryScheduled | None = None
 
     @cached_property
@@ -125,6 +149,12 @@ class Run:
         """True if any process of the run may still be alive."""
         return self.last is not None and self.last.exit is None
 
+    @property
+    def is_interrupted(self) -> bool:
+        """True if the latest attempt was ended from outside, and not by the user."""
+        last = self.last
+        return last is not None and last.exit is not None and last.exit.interrupted and last.stop is None
+
     @cached_property
     def attempt_state(self) -> RunState:
         """The state of the latest attempt, whatever the run waits for next."""
@@ -132,7 +162,12 @@ class Run:
         if attempt is None:
             return RunState.STOPPED
         if attempt.exit is None:
-            return RunState.RUNNING if attempt.stop is None else RunState.STOPPING
+            if attempt.stop is not None:
+                return RunState.STOPPING
+            return RunState.PENDING if attempt.is_pending else RunState.RUNNING
+        if self.is_interrupted:
+            # Unless it continues; its exit code says nothing.
+            return RunState.STOPPED if self.stopped_by_user else RunState.FAILED
         if attempt.exit.exit_code == 0 and None in (attempt.stop, attempt.exit.stop):
             return RunState.SUCCEEDED  # even if a stop was requested at the same time
         if attempt.exit.exit_code is None and attempt.exit.signal is None and attempt.exit.error is None:
@@ -244,6 +279,8 @@ def _shift_run(run: Run, by_s: float) -> Run:
 
 
 def _shift_attempt(attempt: Attempt, by_s: float) -> Attempt:
+    if attempt.node is not None:
+        return attempt  # its times are those of another machine's clock
     end = attempt.exit and attempt.exit.model_copy(update={"ended": attempt.exit.ended + by_s})
     return replace(attempt, started=attempt.started + by_s, exit=end)
 
@@ -255,11 +292,37 @@ def _reduce_one(state: SessionState, event: RunEvent) -> SessionState:
 
 def _reduce_run(run: Run, event: RunEvent, attempts_started: int) -> Run:
     match event:
+        case AttemptStarting() | AttemptSubmitted() | AttemptStarted() | AttemptVoided() | AttemptEnded():
+            return _reduce_attempt(run, event, attempts_started)
+        case StopRequested():
+            stopped = replace(run, wants_start=False, retry=None, stopped_by_user=True)
+            killed = run.last is not None and run.last.stop == "kill"
+            return _with_last(stopped, stop="kill" if killed else event.how) if run.alive else stopped
+        case RestartRequested():
+            return _reduce_restart(run, event)
+        case RetryScheduled():
+            return replace(run, wants_start=True, retry=event, retries=run.retries + 1)
+        case ContinuationScheduled():
+            return replace(run, wants_start=True, continuations=run.continuations + 1)
+
+
+def _reduce_attempt(run: Run, event: AttemptEvent, attempts_started: int) -> Run:
+    match event:
         case AttemptStarting():
-            attempt = Attempt(event.attempt, event.slot, event.fresh, event.at, event.log_offset, attempts_started)
+            attempt = Attempt(
+                event.attempt,
+                event.slot,
+                event.fresh,
+                event.at,
+                event.log_offset,
+                attempts_started,
+                launcher=event.launcher,
+            )
             return replace(run, attempts=(*run.attempts, attempt), wants_start=False, fresh_next=False, retry=None)
+        case AttemptSubmitted():
+            return _with_last(run, job_id=event.job_id)
         case AttemptStarted():
-            return _with_last(run, pid=event.pid, started=event.started)
+            return _with_last(run, pid=event.pid, started=event.started, node=event.node)
         case AttemptVoided():
             # It keeps its number: its folder is claimed against a late shim, so no other attempt can use it.
             attempt = run.attempts[-1]
@@ -270,20 +333,12 @@ def _reduce_run(run: Run, event: RunEvent, attempts_started: int) -> Run:
             measured = event.exit.duration_s
             times = {} if measured is None else {"started": event.exit.ended - measured}
             return _with_last(run, exit=event.exit, **times)
-        case StopRequested():
-            stopped = replace(run, wants_start=False, retry=None, stopped_by_user=True)
-            killed = run.last is not None and run.last.stop == "kill"
-            return _with_last(stopped, stop="kill" if killed else event.how) if run.alive else stopped
-        case RestartRequested():
-            return _reduce_restart(run, event)
-        case RetryScheduled():
-            return replace(run, wants_start=True, retry=event, retries=run.retries + 1)
 
 
 def _reduce_restart(run: Run, event: RestartRequested) -> Run:
     again = replace(run, wants_start=True, fresh_next=event.fresh, retry=None, stopped_by_user=False)
     if event.cause == "user":
-        again = replace(again, retries=0, stall_restarts=0)
+        again = replace(again, retries=0, stall_restarts=0, continuations=0)
     else:
         again = replace(again, stall_restarts=run.stall_restarts + 1)
     return _with_last(again, stop=run.attempts[-1].stop or "stop") if run.alive else again
@@ -300,7 +355,7 @@ def run_states(plan: Plan, state: SessionState) -> dict[str, RunState]:
     for name in plan.dependencies_first:
         run = state.runs[name]
         if not run.alive and (run.wants_start or _is_outdated(plan.runs[name], state, run)):
-            states[name] = _pending_state(plan.runs[name], states)
+            states[name] = _unstarted_state(plan.runs[name], states)
         else:
             states[name] = run.attempt_state
     return {name: states[name] for name in plan.runs}
@@ -314,7 +369,7 @@ def _is_outdated(plan: RunPlan, state: SessionState, run: Run) -> bool:
     return any(other is not None and other.order > run.last.order for other in others)
 
 
-def _pending_state(plan: RunPlan, states: Mapping[str, RunState]) -> RunState:
+def _unstarted_state(plan: RunPlan, states: Mapping[str, RunState]) -> RunState:
     if not (plan.after or plan.after_end):
         return RunState.QUEUED
     if any(states[dependency] in ENDED_BADLY for dependency in plan.after):
@@ -326,6 +381,14 @@ def unfinished_dependencies(plan: RunPlan, states: Mapping[str, RunState]) -> li
     """Return the runs that must still succeed, or end, before this one may start."""
     unsuccessful = [dependency for dependency in plan.after if states[dependency] is not RunState.SUCCEEDED]
     return unsuccessful + [dependency for dependency in plan.after_end if states[dependency] not in SETTLED]
+
+
+def is_continued(plan: Plan, state: SessionState, name: str) -> bool:
+    """Return whether a new attempt of an interrupted run is due, which is still to be recorded."""
+    run = state.runs[name]
+    if run.wants_start or run.stopped_by_user:
+        return False
+    return run.is_interrupted and run.continuations < plan.continuations(name)
 
 
 def blockers(plan: Plan, states: Mapping[str, RunState], name: str) -> tuple[str, ...]:

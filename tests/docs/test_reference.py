@@ -34,7 +34,7 @@ def test_every_key_of_the_plan_file_has_a_meaning() -> None:
 
 def test_every_event_of_the_journal_is_described() -> None:
     kinds = [event.model_fields["kind"].default for event in get_args(Event)]
-    assert len(kinds) == 11
+    assert len(kinds) == 13
     text = page("reference/session-files.md")
     assert [kind for kind in kinds if f"| `{kind}` |" not in text] == []
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pmssm.supervisor.formatting import printable, printable_line, table
+from pmssm.supervisor.formatting import ordinal, printable, printable_line, table
 
 
 @given(st.text())
@@ -30,3 +30,10 @@ def test_a_cell_is_one_line_and_columns_stay_aligned() -> None:
         r"a\u001b\n  ok",
         "b          ok",
     ]
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (12, "12th"), (23, "23rd")]
+)
+def test_an_ordinal_has_its_ending(number: int, text: str) -> None:
+    assert ordinal(number) == text

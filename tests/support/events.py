@@ -8,7 +8,9 @@ from pmssm.supervisor.session.events import (
     AttemptEnded,
     AttemptStarted,
     AttemptStarting,
+    AttemptSubmitted,
     AttemptVoided,
+    ContinuationScheduled,
     Exit,
     RestartRequested,
     StopRequested,
@@ -25,15 +27,33 @@ def starting(
     slot: Slot | None = GPU,
     fresh: bool = False,
     log_offset: int = 0,
+    launcher: str = "local",
 ) -> AttemptStarting:
     """Return the decision to start an attempt."""
     at = number * 10 if at is None else at
-    return AttemptStarting(at=at, run=run, attempt=number, slot=slot, fresh=fresh, log_offset=log_offset)
+    return AttemptStarting(
+        at=at, run=run, attempt=number, slot=slot, fresh=fresh, log_offset=log_offset, launcher=launcher
+    )
 
 
-def started(run: str = "a", number: int = 1, *, pid: int = 4242) -> AttemptStarted:
+def submitting(run: str = "a", number: int = 1) -> AttemptStarting:
+    """Return the decision to submit an attempt to Slurm."""
+    return starting(run, number, slot=None, launcher="slurm")
+
+
+def submitted(run: str = "a", number: int = 1, *, job_id: str = "314") -> AttemptSubmitted:
+    """Return the acceptance of an attempt by a batch system."""
+    return AttemptSubmitted(at=number * 10 + 0.2, run=run, attempt=number, job_id=job_id)
+
+
+def continued(run: str = "a") -> ContinuationScheduled:
+    """Return the decision to go on with an interrupted run."""
+    return ContinuationScheduled(at=13, run=run)
+
+
+def started(run: str = "a", number: int = 1, *, pid: int = 4242, node: str | None = None) -> AttemptStarted:
     """Return the start of an attempt's process, 0.5 s after the decision."""
-    return AttemptStarted(at=number * 10 + 1, run=run, attempt=number, pid=pid, started=number * 10 + 0.5)
+    return AttemptStarted(at=number * 10 + 1, run=run, attempt=number, pid=pid, started=number * 10 + 0.5, node=node)
 
 
 def voided(run: str = "a", number: int = 1) -> AttemptVoided:

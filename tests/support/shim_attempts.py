@@ -75,8 +75,7 @@ class Workplace:
         """Start a shim as LocalAttempt.start does, without that class."""
         self.folder.mkdir(exist_ok=True)
         env = {**spec.env, ATTEMPT_VARIABLE: str(self.folder)}
-        record = {**{name: getattr(spec, name) for name in AttemptSpec.__dataclass_fields__}, "env": env}
-        path, text = self.folder / "spec.json", json.dumps(record)
+        path, text = self.folder / "spec.json", json.dumps(spec.record(env))
         if not path.exists() or path.read_text() != text:  # another shim of this folder may be reading it
             path.write_text(text)
         idle = IdleShim.spawn()

@@ -10,6 +10,7 @@ from typing import Literal
 from pmssm.supervisor.engine.command_handler import handle_command
 from pmssm.supervisor.engine.scheduler import (
     Action,
+    Continue,
     FinishSession,
     RestartStalled,
     Retry,
@@ -25,6 +26,7 @@ from pmssm.supervisor.session.events import (
     AttemptStarted,
     AttemptStarting,
     AttemptVoided,
+    ContinuationScheduled,
     EngineStarted,
     Event,
     Exit,
@@ -35,7 +37,7 @@ from pmssm.supervisor.session.events import (
 )
 from pmssm.supervisor.session.state import RunState, SessionState, initial_state, reduce, replay, run_states
 
-Outcome = Literal["succeeds", "fails", "crashes", "is_lost", "cannot_start"]
+Outcome = Literal["succeeds", "fails", "crashes", "is_lost", "cannot_start", "is_interrupted"]
 
 
 def plan_of(**runs: tuple[Sequence[str], object]) -> Plan:
@@ -77,6 +79,7 @@ class Simulation:
     )  # every process ever made: "run@slot", "+fresh" if from the beginning
     stalled: set[str] = field(default_factory=set)
     stall_restarts: int = 0  # allowed for each run
+    max_jobs: int = 64
     clock: float = 0.0
 
     def __post_init__(self) -> None:
@@ -106,7 +109,14 @@ class Simulation:
         """Execute all actions until nothing more is due."""
         for _ in range(10 * len(self.plan.runs) + 10):
             stalled = [run for run in self.stalled if run in self.living]
-            decided = decide(self.plan, self.state, self.clock, stalled=stalled, stall_restarts=self.stall_restarts)
+            decided = decide(
+                self.plan,
+                self.state,
+                self.clock,
+                stalled=stalled,
+                stall_restarts=self.stall_restarts,
+                max_jobs=self.max_jobs,
+            )
             actions = [action for action in decided if not self._is_old(action)]
             if not actions:
                 return
@@ -127,6 +137,8 @@ class Simulation:
                 self.signalled[action.run] = action.how
             case Retry():
                 self.record(RetryScheduled(at=self.now(), run=action.run, delay_s=action.delay_s))
+            case Continue():
+                self.record(ContinuationScheduled(at=self.now(), run=action.run))
             case RestartStalled():
                 self.record(RestartRequested(at=self.now(), run=action.run, fresh=False, cause="stall"))
             case FinishSession():
@@ -139,7 +151,13 @@ class Simulation:
         number = len(self.state.runs[action.run].attempts) + 1
         self.record(
             AttemptStarting(
-                at=self.now(), run=action.run, attempt=number, slot=action.slot, fresh=action.fresh, log_offset=0
+                at=self.now(),
+                run=action.run,
+                attempt=number,
+                slot=action.slot,
+                fresh=action.fresh,
+                log_offset=0,
+                launcher=self.plan.runs[action.run].launcher or "local",
             )
         )
 
@@ -163,7 +181,10 @@ class Simulation:
             last = self.state.runs[dependency].last
             ended = last.exit if last else None
             assert ended is not None and ended.exit_code == 0, f"{action.run} started before {dependency} succeeded"
-        if plan.slot == "none":
+        if plan.launcher == "slurm":
+            jobs = [name for name in self.living if self.plan.runs[name].launcher == "slurm"]
+            assert len(jobs) < self.max_jobs, f"{action.run} submitted beside {jobs}"
+        if not plan.takes_slot:
             assert action.slot is None
             return
         assert action.slot is not None
@@ -199,6 +220,7 @@ class Simulation:
             "fails": Exit(ended=self.now(), exit_code=1),
             "crashes": Exit(ended=self.now(), signal=11),
             "is_lost": Exit(ended=self.now()),
+            "is_interrupted": Exit(ended=self.now(), exit_code=143, stop="stop", interrupted=True, error="time limit"),
             "cannot_start": Exit(ended=self.now(), exit_code=127, error="cannot start it"),
         }
         stopped = Exit(ended=self.now(), exit_code=143) if requested == "stop" else Exit(ended=self.now(), signal=9)

@@ -34,7 +34,8 @@ USER_ERRNOS = {getattr(errno, name) for name in (
 def main() -> None:
     """Run the command line and exit.
 
-    Exit codes: 0 success, 1 the training failed, 2 usage or input error, 128 + n ended by signal n.
+    Exit codes: 0 success, 1 the training failed, 2 usage or input error, 3 a newer attempt of the run was started,
+    128 + n ended by signal n.
     """
     os.umask(os.umask(0o077) | 0o077)  # only the user may read our files
     prepare_output()

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 import torch
 
 from ..errors import CheckpointError
+from ..fence import check_fence
 from ..files import sync_folder, write_atomic
 from ..log import LOGGER
 
@@ -53,6 +54,7 @@ class Checkpoints:
         def write(file: BinaryIO) -> None:
             file.write(content)
             file.write(MARK + hashlib.sha256(content).digest())
+            check_fence()  # before the checkpoint of a newer attempt is moved
             if self.path.exists():
                 self.path.replace(self.previous)
 
@@ -65,7 +67,9 @@ class Checkpoints:
 
         Raises:
             CheckpointError: The checkpoint belongs to other data or settings.
+            FencedError: A newer attempt of this run was started.
         """
+        check_fence()
         damaged = False
         for path in (self.path, self.previous):
             if not path.exists():
@@ -92,7 +96,12 @@ class Checkpoints:
         return None
 
     def remove(self) -> None:
-        """Delete all checkpoints."""
+        """Delete all checkpoints.
+
+        Raises:
+            FencedError: A newer attempt of this run was started.
+        """
+        check_fence()
         for path in (self.path, self.previous):
             path.unlink(missing_ok=True)
 

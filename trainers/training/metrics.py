@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ..fence import check_fence
 from ..files import write_atomic
 from ..log import LOGGER
 from .epoch_metrics import EpochMetrics
@@ -44,7 +45,11 @@ class MetricsWriter:
         """Append `row` to the files.
 
         A full disk costs this row (until the next rewrite), not the training; the log reports it.
+
+        Raises:
+            FencedError: A newer attempt of this run was started.
         """
+        check_fence()
         _log_write_errors(lambda: _append(self.csv, _csv_line(row)))
         _log_write_errors(lambda: _append(self.jsonl, _json_line(row)))
         if self.events is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable, Mapping, Sequence
 
+from ...gpus.models import Gpu
 from ...session.snapshot import Snapshot
 from ...session.state import ALIVE
 
@@ -33,19 +34,24 @@ class TimeSeries:
         return [sample[name] for sample in self._samples.get(source, ()) if name in sample]
 
 
+def gpu_key(gpu: Gpu) -> Hashable:
+    """Return what distinguishes a GPU from all others of the session."""
+    return gpu.node, gpu.index, gpu.mig_index
+
+
 class ResourceHistory:
     """Resource use of live runs and of GPUs.
 
     Attributes:
         runs: Samples by run name: `cpu` in percent of a core, `ram` and `gpu_memory` in MiB.
-        gpus: Samples by (index, MIG index): `use` in percent, `memory` in MiB.
+        gpus: Samples by (machine, index, MIG index): `use` in percent, `memory` in MiB.
     """
 
     def __init__(self) -> None:
         self.runs = TimeSeries()
         self.gpus = TimeSeries()
         self._taken_at = 0.0
-        self._gpus_at: float | None = None
+        self._gpus_at: dict[Hashable, float | None] = {}
 
     def add_snapshot(self, snapshot: Snapshot) -> None:
         """Sample a snapshot, unless it is too close to the previous one or its GPU reading is an old one."""
@@ -55,9 +61,8 @@ class ResourceHistory:
                 if run.state in ALIVE:
                     sample = {"cpu": run.cpu_percent, "ram": run.memory_mib, "gpu_memory": run.gpu_memory_mib}
                     self.runs.add(name, sample)
-        if snapshot.gpu_taken_at not in (None, self._gpus_at):
-            self._gpus_at = snapshot.gpu_taken_at
-            for gpu in snapshot.gpus:
-                self.gpus.add(
-                    (gpu.index, gpu.mig_index), {"use": gpu.utilization_percent, "memory": gpu.memory_used_mib}
-                )
+        for gpu in snapshot.gpus:
+            key, read_at = gpu_key(gpu), gpu.read_at or snapshot.gpu_taken_at
+            if read_at not in (None, self._gpus_at.get(key)):
+                self._gpus_at[key] = read_at
+                self.gpus.add(key, {"use": gpu.utilization_percent, "memory": gpu.memory_used_mib})

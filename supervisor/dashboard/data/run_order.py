@@ -12,7 +12,7 @@ from ...session.state import ALIVE, ENDED, RunState
 
 _URGENCY = (
     *(RunState.FAILED, RunState.LOST, RunState.BLOCKED, RunState.STOPPING, RunState.RUNNING),
-    *(RunState.STOPPED, RunState.QUEUED, RunState.WAITING, RunState.SUCCEEDED),
+    *(RunState.STOPPED, RunState.PENDING, RunState.QUEUED, RunState.WAITING, RunState.SUCCEEDED),
 )
 
 
@@ -61,7 +61,7 @@ def initial_selection(snapshot: Snapshot, plan: Plan | None) -> str | None:
     """Return the run to select at first: a running training, else a failed run, else a pending training."""
     states = {name: run.state for name, run in snapshot.runs.items()}
     plans = {name: plan.runs.get(name) if plan is not None else None for name in states}
-    trainings = [name for name, run in plans.items() if run is None or run.takes_slot or run.has_metrics]
+    trainings = [name for name, run in plans.items() if run is None or run.wants_gpu or run.has_metrics]
     alive = [name for name in trainings if states[name] in ALIVE]
     failed = [name for name in states if states[name] in (RunState.FAILED, RunState.LOST)]
     pending = [name for name in trainings if states[name] not in ENDED]

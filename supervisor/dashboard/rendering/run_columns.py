@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from rich.cells import cell_len
 
 from ...logs.metric_history import MetricHistory
-from ...plan.schema import Plan
+from ...plan.schema import LOCAL, Plan
 from ...session.snapshot import RunView
 from ...session.state import ALIVE, RunState
 from .format import (
@@ -37,6 +37,7 @@ STATE_SIGNS: dict[RunState, Span] = {
     RunState.WAITING: ("○", DIM),
     RunState.BLOCKED: ("⊘", WARN),
     RunState.QUEUED: ("◇", ""),
+    RunState.PENDING: ("◌", BUSY),
     RunState.RUNNING: ("▶", BUSY),
     RunState.STOPPING: ("▼", WARN),
     RunState.SUCCEEDED: ("✓", GOOD),
@@ -44,7 +45,9 @@ STATE_SIGNS: dict[RunState, Span] = {
     RunState.STOPPED: ("■", WARN),
     RunState.LOST: ("?", BAD),
 }
-_STATES_WITH_REASON = frozenset({RunState.FAILED, RunState.LOST, RunState.BLOCKED, RunState.WAITING, RunState.QUEUED})
+_STATES_WITH_REASON = frozenset(
+    (RunState.FAILED, RunState.LOST, RunState.BLOCKED, RunState.WAITING, RunState.QUEUED, RunState.PENDING)
+)
 _BAR_STYLES = {RunState.SUCCEEDED: GOOD, RunState.RUNNING: BUSY}
 
 
@@ -106,6 +109,14 @@ def _gpu(row: Row, _: int) -> Span:
     if run.gpu is None:
         return (NONE, DIM) if run.cuda_visible_devices is None else ("cpu", "")
     return (f"{run.gpu}!", BAD) if is_misplaced(run) else (str(run.gpu), "")
+
+
+def _node(row: Row, _: int) -> Span:
+    return (NONE, DIM) if row.run.node is None else (plain_text(row.run.node), "")
+
+
+def _job(row: Row, _: int) -> Span:
+    return (NONE, DIM) if row.run.job_id is None else (plain_text(row.run.job_id), "")
 
 
 def _progress(row: Row, width: int) -> Span:
@@ -172,17 +183,19 @@ COLUMNS = (  # from left to right
     Column("name", "run", 4, lambda row, _: (row.name, BOLD), rank=0),
     Column("state", "state", 11, lambda row, _: state_span(row.run), rank=0),
     Column("gpu", "GPU", 3, _gpu, rank=3, right=True),
+    Column("node", "node", 8, _node, rank=4),
     Column("progress", "epoch", 16, _progress, rank=0),
     Column("eta", "ETA", 6, _eta, rank=2, right=True),
-    Column("train_loss", "train", 8, _metric("train_loss"), rank=5, right=True),
+    Column("train_loss", "train", 8, _metric("train_loss"), rank=6, right=True),
     Column("val_loss", "val loss", 8, _metric("val_loss"), rank=1, right=True),
-    Column("trend", "trend", 8, _trend, rank=4, reads_history=True),
-    Column("best", "best val", 15, _best, rank=8, reads_history=True),
-    Column("gpu_memory", "GPU mem", 7, _gpu_memory, rank=6, right=True),
-    Column("cpu", "CPU", 5, _cpu, rank=7, right=True),
-    Column("memory", "RAM", 5, _ram, rank=10, right=True),
-    Column("attempt", "try", 3, _attempt, rank=9, right=True),
-    Column("pid", "pid", 7, _pid, rank=11, right=True),
+    Column("trend", "trend", 8, _trend, rank=5, reads_history=True),
+    Column("best", "best val", 15, _best, rank=9, reads_history=True),
+    Column("gpu_memory", "GPU mem", 7, _gpu_memory, rank=7, right=True),
+    Column("cpu", "CPU", 5, _cpu, rank=8, right=True),
+    Column("memory", "RAM", 5, _ram, rank=11, right=True),
+    Column("attempt", "try", 3, _attempt, rank=10, right=True),
+    Column("job", "job", 8, _job, rank=12, right=True),
+    Column("pid", "pid", 7, _pid, rank=13, right=True),
 )
 
 
@@ -206,6 +219,8 @@ def unused_columns(plan: Plan | None, runs: Mapping[str, RunView]) -> frozenset[
     unused = {key for key, reported in _REPORTED_BY.items() if not groups & reported}
     if groups <= {"epoch", "epochs"}:
         unused.add("trend")
+    if all(run.launcher == LOCAL for run in runs.values()):
+        unused |= {"node", "job"}
     if all(run.gpu is None for run in runs.values()):
         unused.add("gpu_memory")
         if not any(run.takes_slot for run in plan.runs.values()):
@@ -269,7 +284,7 @@ def _columns_before_reason(columns: Sequence[Column], run: RunView, length: int)
     A run without progress keeps the columns before its progress. Other runs keep their progress, and as many columns
     after it as leave room for the reason.
     """
-    before = sum(column.key in ("name", "state", "gpu") for column in columns)
+    before = sum(column.key in ("name", "state", "gpu", "node") for column in columns)
     if "epoch" not in run.progress:
         return before
     first = before + 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -160,7 +160,7 @@ def details_lines(context: RunContext, environment: Mapping[str, str], now: floa
     if run.state in ALIVE or run.attempts:
         lines += [[], [("Resources", BOLD)], *_resources(context, width)]
     if run.attempts:
-        lines += [[], [("Attempts", BOLD)], *(_attempt(attempt, now) for attempt in reversed(run.attempts))]
+        lines += [[], [("Attempts", BOLD)], *_attempts(run, now)]
     if run_plan is not None:
         lines += [[], [("Command", BOLD)], [(plain_text(shlex.join(run_plan.command)), "")]]
         lines += [[("in ", DIM), (plain_text(run_plan.cwd), "")]] if run_plan.cwd else []
@@ -208,18 +208,27 @@ def _resources(context: RunContext, width: int) -> list[Line]:
     return lines
 
 
-def _attempt(attempt: AttemptView, now: float) -> Line:
-    """Return the number of an attempt, when and where it ran, and how it ended."""
+def _attempts(run: RunView, now: float) -> Iterator[Line]:
+    """Yield a line for each attempt, the newest first."""
+    for attempt in reversed(run.attempts):
+        is_pending = run.state is RunState.PENDING and attempt.number == run.attempt
+        yield _attempt(attempt, now, "pending" if is_pending else "running")
+
+
+def _attempt(attempt: AttemptView, now: float, present: str) -> Line:
+    """Return the number of an attempt, when and where it ran, and how it ended, or its present state."""
     started = time.strftime("%d %b %H:%M:%S", time.localtime(attempt.started))
     elapsed = stopwatch((attempt.ended if attempt.ended is not None else now) - attempt.started)
     if attempt.error is not None:
-        outcome, style = plain_text(attempt.error), WARN
+        outcome, style = ("interrupted: " if attempt.interrupted else "") + plain_text(attempt.error), WARN
     elif attempt.exit_code is not None:
         outcome, style = f"exit code {attempt.exit_code}", "" if attempt.exit_code == 0 else WARN
     elif attempt.signal is not None:
         outcome, style = signal_name(attempt.signal), WARN
     else:
-        outcome, style = ("running", "") if attempt.ended is None else ("exit status unknown", WARN)
+        outcome, style = (present, "") if attempt.ended is None else ("exit status unknown", WARN)
     where = "" if attempt.gpu is None else f" on GPU {attempt.gpu}"
+    where += "" if attempt.node is None else f" on {plain_text(attempt.node)}"
+    where += "" if attempt.job_id is None else f", job {plain_text(attempt.job_id)}"
     fresh = " from scratch" if attempt.fresh else ""
     return [(f"  {attempt.number:>3}  {started}{where}{fresh}, for {elapsed}: ", ""), (outcome, style)]

@@ -12,7 +12,7 @@ from textual.widgets import Static
 from ...gpus.models import Gpu, GpuProcess
 from ...session.snapshot import RunView, Snapshot
 from ...session.state import ALIVE
-from ..data.resource_history import TimeSeries
+from ..data.resource_history import TimeSeries, gpu_key
 from ..rendering.format import (
     BAD,
     BOLD,
@@ -35,6 +35,7 @@ from ..rendering.format import (
 _IDLE_MIB = 700  # memory that drivers and display servers hold on an unused GPU
 MAX_ROWS = 6  # of a GPU's history
 STALE_S = 10.0  # older data is shown as stale
+STALE_JOB_S = 30.0  # likewise, of another machine, whose readings come through a shared disk
 
 
 class GpuTable(VerticalScroll):
@@ -85,14 +86,19 @@ def gpu_lines(snapshot: Snapshot, width: int, now: float, samples: TimeSeries | 
     """
     lines: list[Line] = []
     age = now - snapshot.gpu_taken_at if snapshot.gpu_taken_at is not None else 0.0
-    if age > STALE_S and snapshot.gpus:
+    if age > STALE_S and any(not gpu.node for gpu in snapshot.gpus):
         lines.append([(f"stale: this data is {duration(age)} old", WARN)])
     if snapshot.gpu_error is not None:
         lines.append([("no GPU: ", BOLD), (plain_text(snapshot.gpu_error), "")])
+    elif not snapshot.gpus and snapshot.has_jobs:
+        lines.append([("no reading of a job's GPUs", DIM)])
     elif not snapshot.gpus:
         lines.append([("no GPU" if snapshot.gpu_taken_at is not None else "searching for GPUs…", DIM)])
     labels = max((len(_label(gpu)) for gpu in snapshot.gpus), default=0)
-    users = [_gpu_users(gpu, snapshot) for gpu in snapshot.gpus]
+    for name, run in snapshot.runs.items():
+        if run.gpu_error is not None:
+            lines.append([(f"{name}: ", BOLD), (plain_text(run.gpu_error), "")])
+    users = [_gpu_users(gpu, snapshot, now) for gpu in snapshot.gpus]
     room = max((sum(len(text) for text, _ in spans) for spans in users), default=0) + 1
     for gpu, using in zip(snapshot.gpus, users, strict=True):
         lines.append(_gpu_line(gpu, labels, width, using, room))
@@ -102,11 +108,15 @@ def gpu_lines(snapshot: Snapshot, width: int, now: float, samples: TimeSeries | 
 
 
 def _label(gpu: Gpu) -> str:
-    return str(gpu.index) if gpu.mig_index is None else f"{gpu.index}.{gpu.mig_index}"
+    place = f"{plain_text(gpu.node)} " if gpu.node else ""
+    return f"{place}{gpu.index}" if gpu.mig_index is None else f"{place}{gpu.index}.{gpu.mig_index}"
 
 
-def _gpu_users(gpu: Gpu, snapshot: Snapshot) -> Line:
-    """Return the users of a GPU: our runs by name, then other users, or `idle`."""
+def _gpu_users(gpu: Gpu, snapshot: Snapshot, now: float) -> Line:
+    """Return the users of a GPU: our runs by name, then other users, or `idle`; the run of a job's GPU."""
+    if gpu.node:
+        age = 0.0 if gpu.read_at is None else now - gpu.read_at
+        return [(gpu.run, ""), *([(f", {duration(age)} ago", WARN)] if age > STALE_JOB_S else [])]
     ours = [name for name, run in snapshot.runs.items() if run.state in ALIVE and _is_on(run, name, gpu)]
     others = Counter(process.user for process in gpu.processes or () if not process.run)
     named = [
@@ -162,7 +172,7 @@ def _truncate(spans: Line, width: int) -> Line:
 
 def _details(gpu: Gpu, snapshot: Snapshot, samples: TimeSeries, width: int, rows: int) -> list[Line]:
     """Return the history of a GPU and its processes."""
-    key = gpu.index, gpu.mig_index
+    key = gpu_key(gpu)
     half = max(8, (width - 24) // 2)
     use = history_rows(samples.values(key, "use"), half, 0, 100, rows)
     held = history_rows(samples.values(key, "memory"), half, 0, gpu.memory_total_mib or 0, rows)

@@ -41,6 +41,7 @@ class LogPanel(Vertical):
         self._input.cursor_blink = False  # each blink would be traffic on a slow line
         self.merged = False
         self._name = ""
+        self._empty = "no output yet"
         self._path: Path | None = None
         self._pages: LogPages | None = None
         self._log_end = 0
@@ -58,19 +59,21 @@ class LogPanel(Vertical):
         self._input.display = False
         self._retitle()
 
-    def open(self, name: str, log: str, all_logs: Mapping[str, Path]) -> None:
+    def open(self, name: str, log: str, all_logs: Mapping[str, Path], node: str | None = None) -> None:
         """Show a run's log from its end, or all logs if `merged`; do nothing if it is shown already.
 
         Args:
             name: Name of the run.
             log: Path of its log; "" if there is none yet.
             all_logs: Paths of all logs by name.
+            node: The other machine that writes it; None for this one.
         """
         path = Path(log) if log and not self.merged else None
         name = ALL_RUNS if self.merged else name
         if (name, path) != (self._name, self._path):
             pending = "reading all logs…" if self.merged else "no log yet: the run has not started"
-            placeholder = "no output yet" if path else pending
+            self._empty = "no output yet" if node is None else f"no output of {node} is visible here yet"
+            placeholder = self._empty if path else pending
             self._switch_to(name, path, placeholder, all_logs if self.merged else None)
 
     def _switch_to(self, name: str, path: Path | None, placeholder: str, logs: Mapping[str, Path] | None) -> None:
@@ -85,7 +88,7 @@ class LogPanel(Vertical):
 
     async def _serve(self, path: Path | None, logs: Mapping[str, Path] | None) -> None:
         pages: LogPages = PagedLog(path) if path is not None else await asyncio.to_thread(MergedLog, logs or {})
-        self._pages, known, self.lines.placeholder = pages, 0, "no output yet"
+        self._pages, known, self.lines.placeholder = pages, 0, self._empty
         self.lines.replace(await asyncio.to_thread(pages.tail))
         if self.lines.search is not None:
             self._scan(self.lines.search, jumps=False)

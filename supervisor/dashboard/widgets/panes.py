@@ -100,7 +100,7 @@ class Panes:
         run = self._session.run(name)
         if snapshot is not None and run is not None:
             self.summary.show(name, run, self._session.run_plan(name), snapshot.runs)
-            self.log.open(name, run.log, self._session.logs())
+            self.log.open(name, run.log, self._session.logs(), run.node)
 
     def zoom(self, screen: Screen[object]) -> str:
         """Zoom the focused pane or the log, then the loss, then none, and return a message about it.

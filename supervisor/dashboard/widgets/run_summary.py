@@ -94,7 +94,9 @@ def _facts(run: RunView, now: float) -> list[str]:
     if run.state in ALIVE:
         facts.append("" if run.gpu is None else f"GPU {run.gpu}")
         facts.append("" if run.memory_mib is None else f"RAM {memory(run.memory_mib)}")
-        facts.append("" if run.pid is None else f"pid {run.pid}")
+        facts.append("" if run.job_id is None else f"job {plain_text(run.job_id)}")
+        node = "" if run.node is None else f"on {plain_text(run.node)}"
+        facts.append(node if run.pid is None else f"pid {run.pid} {node}".rstrip())
     if run.attempt > 1:
         facts.append(f"attempt {run.attempt}")
     if run.state in (RunState.STOPPED, RunState.FAILED, RunState.LOST):

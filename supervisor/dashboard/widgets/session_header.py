@@ -16,7 +16,7 @@ from ..rendering.run_columns import STATE_SIGNS
 
 _COUNT_ORDER = (
     *(RunState.FAILED, RunState.LOST, RunState.BLOCKED, RunState.STOPPED),
-    *(RunState.STOPPING, RunState.RUNNING, RunState.QUEUED, RunState.WAITING, RunState.SUCCEEDED),
+    *(RunState.STOPPING, RunState.RUNNING, RunState.PENDING, RunState.QUEUED, RunState.WAITING, RunState.SUCCEEDED),
 )
 
 
@@ -69,7 +69,8 @@ def header_lines(snapshot: Snapshot | None, unreachable: str | None, now: float,
         return [[("pmssm-supervise", BOLD), (f" · {status}", "")]]
     end = snapshot.ended if snapshot.state == "finished" and snapshot.ended else now
     facts: Line = [(plain_text(snapshot.name), BOLD), (f" {plain_text(snapshot.session)}", "")]
-    for fact in (snapshot.mode or "selecting slots", stopwatch(end - (snapshot.started or end))):
+    mode = snapshot.mode or ("jobs" if snapshot.has_jobs else "selecting slots")
+    for fact in (mode, stopwatch(end - (snapshot.started or end))):
         facts.append((f" · {fact}", ""))
     facts += [(" · ", "")]
     counted = counts(snapshot)

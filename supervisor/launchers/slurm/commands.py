@@ -7,10 +7,10 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from .call_budget import CallBudget, CallKind
+from .cluster_info import PARTITION_FORMAT, Partition, PlannedStart, parse_partitions, parse_planned_start
 from .errors import JobNotOurs, JobUnknown, SlurmError, SlurmOutputError, SlurmUnavailable
 from .job_status import JobStatus
 from .programs import Answer, clean_environment, run_program
@@ -41,31 +41,6 @@ _NO_ANSWER = re.compile(
 _UNKNOWN_JOB = "Invalid job id specified"
 
 
-@dataclass(frozen=True)
-class Partition:
-    """One line of sinfo: nodes of a partition that are alike.
-
-    Attributes:
-        name: Name of the partition.
-        is_default: Whether jobs that name no partition go there.
-        is_up: Whether it accepts and starts jobs.
-        time_limit: As Slurm writes it, such as 1-00:00:00 or infinite.
-        nodes: How many nodes.
-        cpus: CPUs of a node.
-        memory_mib: Memory of a node, MiB.
-        gres: Generic resources of a node, such as gpu:4; empty if it has none.
-    """
-
-    name: str
-    is_default: bool
-    is_up: bool
-    time_limit: str
-    nodes: int
-    cpus: int
-    memory_mib: int
-    gres: str
-
-
 class SlurmCommands:
     """Asks and tells Slurm, within the session's budget of calls.
 
@@ -85,8 +60,18 @@ class SlurmCommands:
         self._clock = clock
         self._turn = asyncio.Lock()
         self._version: tuple[int, int] | None = None
-        self.last_answer: float | None = None  # time on `clock` of the controller's last answer
+        self._silent_since: float | None = None  # time on `clock` of the first call that was not answered
+        self.answered_at: float | None = None  # unix time of the controller's last answer, s
         self.calls = 0
+
+    def wait_s(self, kind: CallKind) -> float:
+        """Return how long the next call of that kind has to wait for the budget, s."""
+        return self._budget.wait_s(self._clock(), kind)
+
+    @property
+    def silence_s(self) -> float:
+        """How long the controller has left calls unanswered, the present one included; 0 after an answer, s."""
+        return 0.0 if self._silent_since is None else self._clock() - self._silent_since
 
     async def submit(self, options: Sequence[str], script: str) -> int:
         """Submit a batch script and return the job's number.
@@ -110,18 +95,43 @@ class SlurmCommands:
             raise SlurmOutputError(f"sbatch did not write a job number but: {answer.stdout[:200]}")
         return int(number)
 
-    async def queue(self) -> tuple[JobStatus, ...]:
+    async def try_submission(self, options: Sequence[str], script: str) -> PlannedStart:
+        """Ask whether Slurm would accept a batch script, and when it would start; submit nothing.
+
+        Raises:
+            SubmissionRefused: It would not.
+            SlurmUnavailable: No answer in time.
+        """
+        answer = await self._query("sbatch", ["--test-only", *options], script, deadline_s=SUBMIT_DEADLINE_S)
+        if answer.returncode != 0:
+            raise refusal(answer.stderr)
+        return parse_planned_start(answer.stderr)
+
+    async def cluster_name(self) -> str:
+        """Return the name of the cluster; empty if Slurm does not tell.
+
+        Raises:
+            SlurmUnavailable: No answer in time.
+        """
+        answer = await self._query("scontrol", ["show", "config"])
+        match = re.search(r"^ClusterName\s*=\s*(\S+)", answer.stdout, re.MULTILINE)
+        return match[1] if match else ""
+
+    async def queue(self, *, kind: CallKind = "poll") -> tuple[JobStatus, ...]:
         """Return all jobs of this user, those included that ended in the last minutes.
+
+        Args:
+            kind: The part of the budget; a command where a user waits for the answer.
 
         Raises:
             SlurmUnavailable, SlurmOutputError: No answer, or none that can be read.
         """
         arguments = ["-h", "-r", "-a", "-t", "all", "-u", str(os.getuid())]
         if await self.version() >= JSON_SINCE:
-            answer = await self._query("squeue", [*arguments, "--json"], kind="poll")
+            answer = await self._query("squeue", [*arguments, "--json"], kind=kind)
             _check(answer, "squeue")
             return parse_queue_json(answer.stdout)
-        answer = await self._query("squeue", [*arguments, "-O", QUEUE_FORMAT], kind="poll")
+        answer = await self._query("squeue", [*arguments, "-O", QUEUE_FORMAT], kind=kind)
         _check(answer, "squeue")
         return parse_queue(answer.stdout)
 
@@ -166,15 +176,19 @@ class SlurmCommands:
         for some in _portions(job_ids, separator=" "):
             await self._scancel([f"--signal={job_signal}", "--batch", *some.split()])
 
-    async def cancel(self, job_ids: Sequence[int]) -> None:
+    async def cancel(self, job_ids: Sequence[int], *, only_pending: bool = False) -> None:
         """Cancel jobs: pending ones never start, running ones get SIGTERM, and SIGKILL after the site's KillWait.
+
+        Args:
+            job_ids: Numbers of the jobs.
+            only_pending: Whether jobs that have started go on.
 
         Raises:
             JobNotOurs: A job belongs to somebody else.
             SlurmUnavailable: No answer in time.
         """
         for some in _portions(job_ids, separator=" "):
-            await self._scancel(some.split())
+            await self._scancel([*(["--state=PENDING"] if only_pending else []), *some.split()])
 
     async def partitions(self) -> tuple[Partition, ...]:
         """Return what sinfo says of all partitions.
@@ -182,10 +196,9 @@ class SlurmCommands:
         Raises:
             SlurmUnavailable, SlurmOutputError: No answer, or none that can be read.
         """
-        columns = FIELD_END.join(("%P", "%a", "%l", "%D", "%c", "%m", "%G"))
-        answer = await self._query("sinfo", ["-h", "-e", "-o", columns])
+        answer = await self._query("sinfo", ["-h", "-e", "-o", PARTITION_FORMAT])
         _check(answer, "sinfo")
-        return tuple(_partition(line) for line in answer.stdout.split("\n") if line.strip())
+        return parse_partitions(answer.stdout)
 
     async def version(self) -> tuple[int, int]:
         """Return the version of Slurm's programs, such as (22, 5). Asks no controller.
@@ -230,6 +243,7 @@ class SlurmCommands:
         self._budget.begin(began, kind)
         self.calls += 1
         answered = False
+        self._silent_since = began if self._silent_since is None else self._silent_since
         try:
             answer = await run_program(command, text, self._environment, deadline_s)
             answered = answer.returncode == 0 or not _NO_ANSWER.search(answer.stderr)
@@ -238,7 +252,7 @@ class SlurmCommands:
             self._budget.end(now, took_s=now - began, answered=answered)
         if not answered:
             raise SlurmUnavailable(f"Slurm does not answer: {_last_line(answer.stderr)}")
-        self.last_answer = now
+        self._silent_since, self.answered_at = None, time.time()
         return answer
 
 
@@ -266,24 +280,3 @@ def _last_line(text: str) -> str:
 def _portions(job_ids: Sequence[int], separator: str = ",") -> list[str]:
     starts = range(0, len(job_ids), IDS_PER_CALL)
     return [separator.join(str(job_id) for job_id in job_ids[start : start + IDS_PER_CALL]) for start in starts]
-
-
-def _partition(line: str) -> Partition:
-    fields = line.split(FIELD_END)
-    if len(fields) != 7:
-        raise SlurmOutputError(f"sinfo: expected 7 fields, found {len(fields)}: {line[:200]}")
-    name, available, limit, *numbers, gres = fields
-    try:
-        nodes, cpus, memory = (int(number.rstrip("+KMG")) for number in numbers)
-    except ValueError:
-        raise SlurmOutputError(f"sinfo: not a number in: {line[:200]}") from None
-    return Partition(
-        name=name.rstrip("*"),
-        is_default=name.endswith("*"),
-        is_up=available == "up",
-        time_limit=limit,
-        nodes=nodes,
-        cpus=cpus,
-        memory_mib=memory,
-        gres="" if gres in ("(null)", "N/A") else gres,
-    )

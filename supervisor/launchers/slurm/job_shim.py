@@ -5,6 +5,8 @@ site), leaves a note of job and node, and becomes the shim. It ends with the com
 that Slurm's own dependencies (afterok) and accounting tell success from failure. It imports the standard library
 alone, and our package not at all, since a node's Python may lack everything else.
 
+A sampler is started beside the shim, see gpu_sampler. It is not a descendant of the shim, which would wait for it.
+
 `spec.json` of a job has these keys beside the shim's own: `shim`, the path of shim.py; `kept`, names of variables that
 the node decides, such as CUDA_VISIBLE_DEVICES.
 """
@@ -21,6 +23,8 @@ from pathlib import Path
 
 READY = 3  # the shim's descriptor for an engine that waits for the start; nobody does here
 NOTE = "job.json"
+SAMPLER = "pmssm.supervisor.launchers.slurm.gpu_sampler"
+SAMPLER_LOG = "sampler.log"
 NOT_OURS = 75  # exit code where another process has claimed the attempt: "try again later" in sysexits.h
 
 
@@ -56,6 +60,7 @@ def main(folder: Path) -> int:
         "at": time.time(),
     }
     _write(folder / NOTE, note)
+    start_sampler(folder)
     module_spec = importlib.util.spec_from_file_location("shim", spec["shim"])
     if module_spec is None or module_spec.loader is None:
         raise SystemExit(f"{spec['shim']}: not a Python file")
@@ -69,6 +74,27 @@ def main(folder: Path) -> int:
     attempt.spec = spec
     attempt.run()
     return exit_status(attempt.exit)
+
+
+def start_sampler(folder: Path) -> None:
+    """Start a process that measures the job until we end; without it the job runs just as well."""
+    command = [sys.executable, "-P", "-m", SAMPLER, str(folder), str(os.getpid())]
+    try:
+        child = os.fork()
+    except OSError:
+        return  # the node has no process to spare
+    if child:
+        os.waitpid(child, 0)
+        return
+    try:
+        os.setsid()
+        if os.fork() == 0:
+            log = os.open(folder / SAMPLER_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            os.execv(sys.executable, command)
+    finally:
+        os._exit(0)  # whatever went wrong: this copy of the shim must not go on
 
 
 def _write(path: Path, record: Mapping[str, object]) -> None:

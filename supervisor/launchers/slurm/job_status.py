@@ -23,6 +23,7 @@ class JobStatus:
         started: Unix time, s; None before the start.
         expected_start: Unix time, s, that the scheduler expects for a pending job.
         ended: Unix time, s; None before the end.
+        must_end: When its time limit ends, unix time, s; None unless it runs.
         restarts: How often Slurm has started it again.
     """
 
@@ -40,6 +41,7 @@ class JobStatus:
     started: float | None = None
     expected_start: float | None = None
     ended: float | None = None
+    must_end: float | None = None
     restarts: int = 0
 
     @property

@@ -246,6 +246,7 @@ def _status(
         submitted=submitted,
         started=None if is_pending else started,
         expected_start=started if is_pending else None,
-        ended=ended if has_ended else None,  # before that it is the end of the time limit
+        ended=ended if has_ended else None,
+        must_end=None if has_ended or is_pending else ended,
         restarts=restarts or 0,
     )

@@ -67,6 +67,8 @@ def refusal_kind(stderr: str) -> RefusalKind:
 def refusal(stderr: str) -> SubmissionRefused:
     """Build the error for a refused submission from sbatch's error output."""
     kind = refusal_kind(stderr)
-    lines = [re.sub(r"^sbatch: (error: |fatal: )?", "", line).strip() for line in stderr.splitlines()]
+    lines = [
+        re.sub(r"^(sbatch: (error: |fatal: )?|allocation failure: )", "", line).strip() for line in stderr.splitlines()
+    ]
     said = "; ".join(dict.fromkeys(line for line in lines if line and not line.startswith("Try ")))
     return SubmissionRefused(kind, f"Slurm refused the job: {said or 'no reason given'}; {_REMEDIES[kind]}")

@@ -15,6 +15,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from .errors import SettingsError
 
 MAX_FILE = 1 << 20  # bytes
+MAX_SIGNAL_S = 65_535  # Slurm's own limit
+NUMBERS = ("cpus", "signal_s")  # all other settings are texts
 _TIME = re.compile(
     r"\d{1,7}|\d{1,7}:[0-5]?\d(:[0-5]?\d)?|\d{1,5}-\d{1,2}(:[0-5]?\d){0,2}|infinite|unlimited", re.IGNORECASE
 )
@@ -79,24 +81,39 @@ Line = Annotated[str, AfterValidator(_line), Field(min_length=1, max_length=4000
 class SlurmSettings(BaseModel):
     """Options of one job; None leaves an option to the site's default.
 
-    Attributes:
-        gres: Generic resources of the job, such as "gpu:1"; "none" asks for none.
-        extra: Further options of sbatch, as they are.
-        setup: Shell lines that run in the job before the command, such as "module load cuda".
+    The descriptions of the fields are also the reference page of the plan file.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    partition: Word | None = None
-    account: Word | None = None
-    qos: Word | None = None
-    time: Annotated[str, AfterValidator(_time)] | None = None
-    gres: Annotated[str, AfterValidator(_gres)] | None = None
-    cpus: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    mem: Annotated[str, AfterValidator(_memory)] | None = None
-    constraint: Line | None = None
-    extra: tuple[Annotated[Line, AfterValidator(_option)], ...] = Field(default=(), max_length=100)
-    setup: tuple[Line, ...] = Field(default=(), max_length=100)
+    partition: Word | None = Field(default=None, description="Partition, or several with commas.")
+    account: Word | None = Field(default=None, description="Account that pays for the job.")
+    qos: Word | None = Field(default=None, description="Quality of service.")
+    time: Annotated[str, AfterValidator(_time)] | None = Field(
+        default=None, description='Time limit, such as `"90"` (minutes), `"24:00:00"` or `"2-00:00:00"`.'
+    )
+    gres: Annotated[str, AfterValidator(_gres)] | None = Field(
+        default=None,
+        description='Generic resources, such as `"gpu:a100:1"`; `"none"` asks for none. '
+        'Left out: `"gpu:1"` for a run that uses a GPU.',
+    )
+    cpus: Annotated[int, Field(ge=1, le=100_000, strict=True)] | None = Field(
+        default=None, description="Cores; also `OMP_NUM_THREADS` of the command."
+    )
+    mem: Annotated[str, AfterValidator(_memory)] | None = Field(default=None, description='Memory, such as `"16G"`.')
+    constraint: Line | None = Field(default=None, description="Features that the node must have.")
+    extra: tuple[Annotated[Line, AfterValidator(_option)], ...] = Field(
+        default=(), max_length=100, description='Further options of sbatch, such as `"--exclusive"`.'
+    )
+    setup: tuple[Line, ...] = Field(
+        default=(),
+        max_length=100,
+        description='Shell lines that run in the job before the command, such as `"module load cuda"`.',
+    )
+    signal_s: Annotated[int, Field(ge=0, le=MAX_SIGNAL_S, strict=True)] | None = Field(
+        default=None,
+        description="How long before the time limit the command is told to stop, s; 0 sends no warning. Left out: 120.",
+    )
 
     def updated(self, over: Self) -> Self:
         """Return these settings with those that `over` sets put in their place."""
@@ -104,7 +121,7 @@ class SlurmSettings(BaseModel):
 
 
 def merge(*layers: SlurmSettings) -> SlurmSettings:
-    """Merge settings, the later layers over the earlier: plan, profile, command line, run."""
+    """Merge settings, the later layers over the earlier: profile, table of the plan, run, command line."""
     merged = SlurmSettings()
     for layer in layers:
         merged = merged.updated(layer)
@@ -144,7 +161,7 @@ def settings_from_options(options: Sequence[str]) -> SlurmSettings:
         if key in ("extra", "setup"):
             table.setdefault(key, []).append(value)
         else:
-            table[key] = int(value) if key == "cpus" and value.isascii() and value.isdigit() else value
+            table[key] = int(value) if key in NUMBERS and value.isascii() and value.isdigit() else value
     return settings_from_table(table, "--slurm ")
 
 

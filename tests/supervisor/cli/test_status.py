@@ -94,3 +94,13 @@ def test_columns_that_no_run_fills_are_left_out() -> None:
 def test_the_reason_for_no_gpu_is_said_once() -> None:
     lines = status_lines(snapshot(gpus=(), notes=("GPUs cannot be read: no driver",), gpu_error="no driver"))
     assert sum("no driver" in line for line in lines) == 1
+
+
+def test_jobs_are_shown_with_number_node_and_the_reason_why_they_wait() -> None:
+    running = RunView(state=RunState.RUNNING, launcher="slurm", job_id="314", node="n7", started=1000.0)
+    pending = RunView(state=RunState.PENDING, launcher="slurm", job_id="315", reason="waits for a free GPU")
+    lines = status_lines(snapshot(mode=None, runs={"a": running, "b": pending}, gpus=()))
+    assert "running, jobs of a batch system, engine 42" in lines[0]
+    assert lines[2].split() == ["run", "state", "job", "node", "elapsed", "why"]
+    assert lines[4].split() == ["a", "running", "314", "n7", "1:15"]
+    assert lines[5].split(maxsplit=3) == ["b", "pending", "315", "waits for a free GPU"]

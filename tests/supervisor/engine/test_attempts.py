@@ -1,92 +1,33 @@
 """The engine's attempts with a launcher that is not local: attempts wait in a queue, and their ends come late."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pmssm.supervisor.engine.attempts import RunningAttempts
 from pmssm.supervisor.engine.session_store import SessionStore
-from pmssm.supervisor.launchers.attempt_files import AttemptSpec
-from pmssm.supervisor.launchers.base import CommandStart, Launcher, NeverStarted, Outcome, RunningAttempt
+from pmssm.supervisor.launchers.attempt_files import FENCE_VARIABLE, AttemptSpec, fence_path
+from pmssm.supervisor.launchers.base import CommandStart, Launcher, NeverStarted, QueueWait
 from pmssm.supervisor.plan.loader import parse_plan
 from pmssm.supervisor.session.create import next_session, resolve_plan, write_session
 from pmssm.supervisor.session.events import (
     AttemptEnded,
     AttemptStarted,
     AttemptStarting,
+    AttemptSubmitted,
     AttemptVoided,
     Event,
     Exit,
-    StopKind,
     StopRequested,
 )
 from pmssm.supervisor.session.folder import SessionSettings
 from pmssm.supervisor.session.journal import read_journal
-from pmssm.supervisor.session.observation import ResourceUsage
 from pmssm.supervisor.session.state import RunState, run_states
+from support.batch_launcher import BatchLauncher
 
 SETTINGS = SessionSettings(parallel=True, gpus=None, threads=None, environment={})
 PLAN = parse_plan('[runs.a]\ncommand = ["true"]\n[runs.b]\ncommand = ["true"]\n', "plan.toml")
-
-
-@dataclass
-class Job:
-    """An attempt in a batch system that tests control."""
-
-    folder: Path
-    started: CommandStart | None = None
-    outcome: Outcome | None = None
-    notes: list[str] = field(default_factory=list)
-    messages: list[str] = field(default_factory=list)
-    stops: list[tuple[StopKind, float]] = field(default_factory=list)
-
-    def warnings(self) -> Sequence[str]:
-        return self.notes
-
-    def take_messages(self) -> Sequence[str]:
-        taken, self.messages = self.messages, []
-        return taken
-
-    def request_stop(self, kind: StopKind, grace_s: float) -> None:
-        self.stops.append((kind, grace_s))
-
-
-@dataclass
-class BatchLauncher:
-    """A launcher whose jobs outlive it; changes arrive at the next `advance`, as from a batch system."""
-
-    jobs: dict[Path, Job] = field(default_factory=dict)
-    due: list[Callable[[], object]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def prepare(self) -> None:
-        pass
-
-    def start(self, folder: Path, spec: AttemptSpec) -> RunningAttempt:
-        assert folder not in self.jobs and spec.command == ("true",)
-        self.jobs[folder] = Job(folder)
-        return self.jobs[folder]
-
-    def was_started(self, folder: Path) -> bool:
-        return folder in self.jobs
-
-    def adopt(self, folder: Path) -> RunningAttempt:
-        return self.jobs.setdefault(folder, Job(folder))
-
-    def advance(self) -> None:
-        for change in self.due:
-            change()
-        self.due = []
-
-    def measure_usage(self, attempts: Mapping[str, RunningAttempt]) -> dict[str, ResourceUsage]:
-        return {run: ResourceUsage(frozenset(), 50.0, 1.0) for run, attempt in attempts.items() if attempt.started}
-
-    def warnings(self) -> Sequence[str]:
-        return self.notes
-
-    def close(self) -> None:
-        pass
+STARTING = AttemptStarting(at=1, run="a", attempt=1, fresh=False, log_offset=0, launcher="slurm")
 
 
 @pytest.fixture
@@ -104,12 +45,14 @@ def launcher() -> BatchLauncher:
     return BatchLauncher()
 
 
-def start(session: SessionStore, attempts: RunningAttempts, run: str = "a") -> Path:
+def start(
+    session: SessionStore, attempts: RunningAttempts, run: str = "a", given: dict[str, str] | None = None
+) -> Path:
     """Record the decision and start the attempt, as the engine does."""
     folder = session.folder.attempt_folder(run, 1)
-    session.record(AttemptStarting(at=1, run=run, attempt=1, fresh=False, log_offset=0))
+    session.record(STARTING.model_copy(update={"run": run}))
     log = session.folder.run_log(run)
-    assert attempts.start(run, folder, AttemptSpec(("true",), ".", {}, str(log), "header\n", 30))
+    assert attempts.start(run, folder, AttemptSpec(("true",), ".", given or {}, str(log), "header\n", 30), "slurm")
     return folder
 
 
@@ -129,7 +72,7 @@ def test_the_protocol_fits_a_launcher_without_processes(launcher: BatchLauncher,
 def test_an_attempt_may_wait_in_a_queue_before_it_starts_and_its_end_comes_at_a_poll(
     session: SessionStore, launcher: BatchLauncher
 ) -> None:
-    attempts = RunningAttempts(launcher)
+    attempts = RunningAttempts({"slurm": launcher})
     job = launcher.jobs[start(session, attempts)]
     job.notes = ["waits in the queue of partition gpu"]
     assert list(attempts.collect_exits(session)) == []
@@ -148,7 +91,7 @@ def test_an_attempt_may_wait_in_a_queue_before_it_starts_and_its_end_comes_at_a_
 
 
 def test_a_submission_that_is_refused_later_is_a_failed_start(session: SessionStore, launcher: BatchLauncher) -> None:
-    attempts = RunningAttempts(launcher)
+    attempts = RunningAttempts({"slurm": launcher})
     job = launcher.jobs[start(session, attempts)]
     launcher.due = [lambda: setattr(job, "outcome", Exit(ended=2, exit_code=127, error="no such partition"))]
     assert list(attempts.collect_exits(session)) == ["a"]
@@ -158,7 +101,7 @@ def test_a_submission_that_is_refused_later_is_a_failed_start(session: SessionSt
 def test_a_stop_is_a_request_that_is_remembered_until_the_next_attempt(
     session: SessionStore, launcher: BatchLauncher
 ) -> None:
-    attempts = RunningAttempts(launcher)
+    attempts = RunningAttempts({"slurm": launcher})
     job = launcher.jobs[start(session, attempts)]
     session.record(StopRequested(at=2, run="a", how="stop"))
     attempts.request_stop("a", "stop", 30.0)
@@ -174,10 +117,10 @@ def test_a_stop_is_a_request_that_is_remembered_until_the_next_attempt(
 def test_another_engine_adopts_a_job_that_still_waits_and_starts_none_twice(
     session: SessionStore, launcher: BatchLauncher
 ) -> None:
-    folder = start(session, RunningAttempts(launcher))
-    attempts = RunningAttempts(launcher)  # of the next engine
+    folder = start(session, RunningAttempts({"slurm": launcher}))
+    attempts = RunningAttempts({"slurm": launcher})  # of the next engine
     assert list(attempts.collect_exits(session)) == [] and "a" in attempts
-    assert not attempts.start("a", folder, AttemptSpec(("true",), ".", {}, "", "", 30))
+    assert not attempts.start("a", folder, AttemptSpec(("true",), ".", {}, "", "", 30), "slurm")
     launcher.jobs[folder].outcome = Exit(ended=3, exit_code=0)
     assert list(attempts.collect_exits(session)) == ["a"]
 
@@ -185,9 +128,9 @@ def test_another_engine_adopts_a_job_that_still_waits_and_starts_none_twice(
 def test_an_adopted_attempt_may_turn_out_later_to_have_never_started(
     session: SessionStore, launcher: BatchLauncher
 ) -> None:
-    session.record(AttemptStarting(at=1, run="a", attempt=1, fresh=False, log_offset=0))
-    attempts = RunningAttempts(launcher)
-    assert list(attempts.collect_exits(session)) == [] and state_of(session) is RunState.RUNNING
+    session.record(STARTING)
+    attempts = RunningAttempts({"slurm": launcher})
+    assert list(attempts.collect_exits(session)) == [] and state_of(session) is RunState.PENDING
     (job,) = launcher.jobs.values()
     launcher.due = [lambda: setattr(job, "outcome", NeverStarted())]
     assert list(attempts.collect_exits(session)) == []
@@ -196,7 +139,7 @@ def test_an_adopted_attempt_may_turn_out_later_to_have_never_started(
 
 
 def test_one_poll_serves_all_attempts(session: SessionStore, launcher: BatchLauncher) -> None:
-    attempts = RunningAttempts(launcher)
+    attempts = RunningAttempts({"slurm": launcher})
     jobs = [launcher.jobs[start(session, attempts, run)] for run in ("a", "b")]
     for job in jobs:
         launcher.due.append(lambda job=job: setattr(job, "outcome", Exit(ended=2, exit_code=0)))  # type: ignore[misc]
@@ -206,7 +149,7 @@ def test_one_poll_serves_all_attempts(session: SessionStore, launcher: BatchLaun
 def test_messages_are_logged_once_and_problems_of_the_launcher_are_shown(
     session: SessionStore, launcher: BatchLauncher
 ) -> None:
-    attempts = RunningAttempts(launcher)
+    attempts = RunningAttempts({"slurm": launcher})
     job = launcher.jobs[start(session, attempts)]
     job.messages = ["its node does not answer"]
     launcher.notes = ["Slurm has not answered for 40 s"]
@@ -219,7 +162,7 @@ def test_messages_are_logged_once_and_problems_of_the_launcher_are_shown(
 def test_an_end_that_could_not_be_recorded_is_recorded_at_the_next_attempt(
     session: SessionStore, launcher: BatchLauncher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    attempts = RunningAttempts(launcher)
+    attempts = RunningAttempts({"slurm": launcher})
     job = launcher.jobs[start(session, attempts)]
     job.outcome = Exit(ended=2, exit_code=0)
 
@@ -232,3 +175,40 @@ def test_an_end_that_could_not_be_recorded_is_recorded_at_the_next_attempt(
             list(attempts.collect_exits(session))
     assert "a" in attempts
     assert list(attempts.collect_exits(session)) == ["a"]
+
+
+def test_a_job_and_its_node_are_recorded_once(session: SessionStore, launcher: BatchLauncher) -> None:
+    attempts = RunningAttempts({"slurm": launcher})
+    job = launcher.jobs[start(session, attempts)]
+    job.wait("314", "waits for a free GPU", 500.0)
+    for _ in range(2):
+        list(attempts.collect_exits(session))
+    (submitted,) = recorded(session, AttemptSubmitted)
+    assert isinstance(submitted, AttemptSubmitted) and submitted.job_id == "314"
+    assert state_of(session) is RunState.PENDING
+    assert attempts.placements()["a"].waiting == QueueWait("waits for a free GPU", 500.0)
+    job.run(node="n7")
+    list(attempts.collect_exits(session))
+    last = session.state.runs["a"].last
+    assert last is not None and (last.job_id, last.node, last.pid) == ("314", "n7", 17)
+    assert state_of(session) is RunState.RUNNING
+    log = session.folder.log.read_text()
+    assert "a: submitted as job 314" in log and "a: running on n7 as pid 17" in log
+
+
+def test_pids_of_other_machines_do_not_count_as_processes_of_this_one(
+    session: SessionStore, launcher: BatchLauncher
+) -> None:
+    attempts = RunningAttempts({"slurm": launcher})
+    launcher.jobs[start(session, attempts)].run()
+    assert attempts.measure_usage()["a"].pids == frozenset()
+
+
+def test_older_attempts_are_fenced_off_before_a_job_is_submitted(
+    session: SessionStore, launcher: BatchLauncher
+) -> None:
+    folder = session.folder.attempt_folder("a", 1)
+    start(session, RunningAttempts({"slurm": launcher}), given={FENCE_VARIABLE: f"{fence_path(folder)}:1"})
+    assert (session.folder.run_folder("a") / "newest_attempt").read_text() == "1\n"
+    start(session, RunningAttempts({"slurm": launcher}), run="b")
+    assert not (session.folder.run_folder("b") / "newest_attempt").exists()

@@ -4,8 +4,21 @@ import pytest
 from pmssm.supervisor.session.event_messages import event_messages
 from pmssm.supervisor.session.events import ClockStepped, EngineStarted, Event, SessionFinished, SlotsChosen
 from pmssm.supervisor.session.state import replay
-from support.events import GPU, ended, restart_requested, started, starting, stop_requested, voided
+from support.events import (
+    GPU,
+    continued,
+    ended,
+    restart_requested,
+    started,
+    starting,
+    stop_requested,
+    submitted,
+    submitting,
+    voided,
+)
 from support.simulation import PMSSM
+
+TIME_LIMIT = {"interrupted": True, "error": "reached its time limit on n1"}
 
 
 def messages(*events: Event) -> list[tuple[str, str]]:
@@ -60,6 +73,17 @@ def messages(*events: Event) -> list[tuple[str, str]]:
         (
             [restart_requested("mlp", fresh=True)],
             [("mlp: restart requested from the beginning", "info")],
+        ),
+        ([submitting("mlp")], [("mlp: submitting attempt 1", "info")]),
+        ([submitting("mlp"), submitted("mlp")], [("mlp: submitted as job 314", "info")]),
+        ([submitting("mlp"), started("mlp", pid=7, node="n1")], [("mlp: running on n1 as pid 7", "info")]),
+        (
+            [submitting("transformer"), ended("transformer", exit_code=143, **TIME_LIMIT)],
+            [("transformer: interrupted after 0.0 s (reached its time limit on n1)", "warning")],
+        ),
+        (
+            [submitting("mlp"), ended("mlp", **TIME_LIMIT), continued("mlp")],
+            [("mlp: continues; 2nd job of this run", "info")],
         ),
     ],
 )

@@ -13,7 +13,18 @@ from pmssm.supervisor.session.state import (
     replay,
     run_states,
 )
-from support.events import GPU, ended, restart_requested, started, starting, stop_requested, voided
+from support.events import (
+    GPU,
+    continued,
+    ended,
+    restart_requested,
+    started,
+    starting,
+    stop_requested,
+    submitted,
+    submitting,
+    voided,
+)
 from support.simulation import PMSSM, plan_of
 
 ONE = plan_of(a=((), 0))
@@ -50,6 +61,17 @@ def state_of(*events: Event, plan: Plan = ONE, run: str = "a") -> RunState:
         ([starting(), voided()], RunState.QUEUED),
         ([starting(), stop_requested(), voided()], RunState.STOPPED),
         ([starting(), stop_requested(), voided(), restart_requested()], RunState.QUEUED),
+        ([submitting()], RunState.PENDING),
+        ([submitting(), submitted()], RunState.PENDING),
+        ([submitting(), submitted(), started(node="n1")], RunState.RUNNING),
+        ([submitting(), submitted(), stop_requested()], RunState.STOPPING),
+        ([submitting(), submitted(), stop_requested(), ended(error="its job was cancelled")], RunState.STOPPED),
+        ([submitting(), started(node="n1"), ended(exit_code=143, interrupted=True)], RunState.FAILED),
+        ([submitting(), started(node="n1"), ended(exit_code=0, stop="stop", interrupted=True)], RunState.FAILED),
+        ([submitting(), ended(interrupted=True), continued()], RunState.QUEUED),
+        ([submitting(), ended(interrupted=True), continued(), submitting(number=2)], RunState.PENDING),
+        ([submitting(), stop_requested(), ended(exit_code=143, interrupted=True)], RunState.STOPPED),
+        ([submitting(), ended(interrupted=True), continued(), stop_requested()], RunState.STOPPED),
     ],
 )
 def test_the_state_of_a_run_follows_from_its_events(events: list[Event], state: RunState) -> None:
@@ -148,3 +170,20 @@ def test_progress_begins_at_the_newest_attempt_that_started_from_scratch() -> No
         progress_start_offset([attempt(1, 5, fresh=False), attempt(2, 50, fresh=True), attempt(3, 70, fresh=False)])
         == 50
     )
+
+
+def test_the_time_in_a_queue_is_not_a_duration_of_the_command() -> None:
+    attempt = replay(ONE, [submitting(), submitted(), ended(ended=500, error="no such partition")]).runs["a"].last
+    assert attempt is not None and attempt.duration_s == 0
+
+
+def test_times_of_another_machine_stay_where_the_clock_of_this_one_is_set() -> None:
+    state = replay(ONE, [submitting(), started(node="n1"), ClockStepped(at=20, by_s=3600)])
+    last = state.runs["a"].last
+    assert last is not None and last.started == 10.5
+
+
+def test_a_restart_by_the_user_gives_all_continuations_back() -> None:
+    events: list[Event] = [submitting(), ended(interrupted=True), continued()]
+    assert replay(ONE, events).runs["a"].continuations == 1
+    assert replay(ONE, [*events, restart_requested()]).runs["a"].continuations == 0

@@ -15,10 +15,11 @@ from pmssm.supervisor.session.snapshot import RunView
 from rich.cells import cell_len
 
 PMSSM = ("prepare", "transformer", "transformer_tabular", "mlp")
+JOB_COLUMNS = {"node", "job"}
 
 
 def keys(width: int) -> set[str]:
-    return {column.key for column in choose_columns(width, PMSSM)}
+    return {column.key for column in choose_columns(width, PMSSM, JOB_COLUMNS)}
 
 
 @given(st.integers(30, 250), st.lists(st.text("abc_", min_size=1, max_size=64), max_size=5))
@@ -53,7 +54,7 @@ def test_a_stalled_run_is_shown_as_stalled() -> None:
 
 
 def test_a_run_that_cannot_run_shows_the_reason_in_place_of_values() -> None:
-    columns = choose_columns(78, PMSSM)
+    columns = choose_columns(78, PMSSM, JOB_COLUMNS)
     blocked = RunView(state="blocked", reason="blocked by transformer (exit code 1)")
     failed = RunView(state="failed", reason="exit code 1: disk full", progress={"epoch": 3, "epochs": 9})
     lines = ["".join(text for text, _ in format_row(columns, Row("mlp", run))) for run in (blocked, failed)]
@@ -77,14 +78,14 @@ WAITING = {"a": RunView(state="waiting"), "b": RunView(state="waiting")}
 
 
 def test_columns_that_no_run_can_fill_are_left_out() -> None:
-    losses = {"train_loss", "val_loss", "best", "trend"}
+    losses = {"train_loss", "val_loss", "best", "trend"} | JOB_COLUMNS
     epochs = {"progress", "eta"}
     assert unused_columns(plan(), WAITING) == losses | epochs | {"gpu_memory"}
     assert unused_columns(plan(slot="none"), WAITING) == losses | epochs | {"gpu_memory", "gpu"}
     assert unused_columns(plan(progress=r"(?P<epoch>\d+)"), WAITING) == losses | {"gpu_memory"}
     on_gpu = {**WAITING, "a": RunView(state="running", gpu=0)}
     pattern = r"(?P<epoch>\d+) (?P<train_loss>\d+)"
-    assert unused_columns(plan(progress=pattern), on_gpu) == {"val_loss", "best"}
+    assert unused_columns(plan(progress=pattern), on_gpu) == {"val_loss", "best"} | JOB_COLUMNS
     assert unused_columns(None, WAITING) == set()
 
 
@@ -94,3 +95,17 @@ def test_a_reason_has_its_place_without_the_columns_of_epochs() -> None:
     line = "".join(text for text, _ in format_row(columns, Row("mlp", RunView(state="failed", reason="exit code 3"))))
     assert line.split() == ["mlp", "✗", "failed", "exit", "code", "3"]
     assert len(line) == len(format_header(columns))
+
+
+def test_jobs_have_a_column_for_their_node_and_no_column_for_a_gpu_of_this_machine() -> None:
+    jobs = {"a": RunView(state="running", launcher="slurm", node="n7", job_id="314"), "b": WAITING["b"]}
+    unused = unused_columns(plan(launcher="slurm", progress=r"(?P<epoch>\d+)"), jobs)
+    assert {"gpu", "gpu_memory"} <= unused and not unused & JOB_COLUMNS
+    line = "".join(text for text, _ in format_row(choose_columns(120, ["a", "b"], unused), Row("a", jobs["a"])))
+    assert "n7" in line and "314" in line
+
+
+def test_a_pending_run_shows_why_it_waits() -> None:
+    pending = RunView(state="pending", launcher="slurm", job_id="314", reason="waits for a free GPU")
+    line = "".join(text for text, _ in format_row(choose_columns(78, PMSSM, {"gpu"}), Row("mlp", pending)))
+    assert "◌ pending" in line and "waits for a free GPU" in line

@@ -125,3 +125,17 @@ async def test_a_read_only_screen_refuses_in_the_details_too(engine: FakeEngine)
         await pilot.press("x")
         await until_shown(pilot, "─ run transformer ─", "read-only view; use `attach` or `web --control`")
         assert engine.commands == []
+
+
+def test_the_jobs_of_an_interrupted_run_are_listed_with_where_they_ran(engine: FakeEngine) -> None:
+    error = "reached its time limit on n7"
+    past = {"number": 1, "started": NOW - 4000, "ended": NOW - 400, "exit_code": 143, "job_id": "314", "node": "n7"}
+    first = AttemptView.model_validate({**past, "error": error, "interrupted": True})
+    second = AttemptView(number=2, started=NOW - 300, job_id="315")
+    reason = "waits for a free GPU; 2nd job of this run"
+    run = {"state": "pending", "launcher": "slurm", "attempt": 2, "job_id": "315", "attempts": (first, second)}
+    lines = details(engine, "mlp", reason=reason, **run).splitlines()
+    assert lines[0] == f"mlp: ◌ pending · {reason} · job 315 · attempt 2"
+    at = lines.index("Attempts")
+    assert lines[at + 1].endswith(", job 315, for 0:05:00: pending")
+    assert lines[at + 2].endswith(f" on n7, job 314, for 1:00:00: interrupted: {error}")

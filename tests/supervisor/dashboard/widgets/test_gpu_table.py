@@ -50,3 +50,24 @@ async def test_more_gpus_than_fit_into_the_zoomed_pane_do_not_end_the_dashboard(
         engine.publish(engine.make_snapshot(gpus=gpus, taken_at=NOW + 1))
         await until(pilot, lambda: app.screen.has_class("zoom-gpus"))
         app.panes.gpus.draw()
+
+
+def test_the_gpus_of_jobs_are_shown_with_machine_run_and_age(engine: FakeEngine) -> None:
+    gpu = Gpu(index=0, node="n7", run="mlp", read_at=NOW - 3, utilization_percent=91, memory_total_mib=40960)
+    old = gpu.model_copy(update={"node": "n8", "run": "transformer", "read_at": NOW - 90})
+    runs = engine.runs(mlp={"launcher": "slurm", "state": "running", "gpu_error": "NVML is not installed on n7"})
+    snapshot = engine.make_snapshot(runs=runs, gpus=(gpu, old), gpu_taken_at=None)
+    error, *lines = (text_of([line]) for line in gpu_lines(snapshot, 140, NOW, None))
+    assert error == "mlp: NVML is not installed on n7"
+    assert lines[0].startswith("n7 0 ") and lines[0].endswith("mlp") and "91" in lines[0]
+    assert lines[1].startswith("n8 0 ") and lines[1].endswith("transformer, 1m30s ago")
+    nothing = engine.make_snapshot(runs=runs, gpus=(), gpu_taken_at=None)
+    assert "no reading of a job's GPUs" in text_of(gpu_lines(nothing, 100, NOW, None))
+
+
+def test_gpus_of_two_machines_have_a_history_each(engine: FakeEngine) -> None:
+    watch = ResourceHistory()
+    for at in (NOW, NOW, NOW + 5):
+        gpus = tuple(Gpu(index=0, node=node, read_at=at, utilization_percent=50) for node in ("n7", "n8"))
+        watch.add_snapshot(engine.make_snapshot(gpus=gpus, gpu_taken_at=None))
+    assert [len(watch.gpus.values((node, 0, None), "use")) for node in ("n7", "n8")] == [2, 2]

@@ -1,0 +1,332 @@
+"""An attempt as a job of Slurm: what is known of it, and what has to be asked or told next.
+
+The launcher makes all calls, see `launcher`. It tells the attempt what they brought (`note_submitted`, `observe`, …);
+the attempt draws its conclusions in `advance`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from enum import Enum, auto
+from pathlib import Path
+from typing import Self
+
+from ...session.events import Exit, StopKind
+from ..attempt_files import AttemptSpec, claim_if_unclaimed, read_exit_record
+from ..base import CommandStart, NeverStarted, Outcome, Placement, QueueWait
+from . import attempt_folder
+from .attempt_folder import Files, Submission
+from .batch_script import JobRequest
+from .endings import end_without_record, explained_end, needs_explanation
+from .job_status import JobStatus
+from .pending_reasons import explain_pending
+from .samples import Sample
+from .states import Phase, explain
+from .stop_request import StopCall, StopRequest
+from .tokens import JobToken
+
+RECORD_WAIT_S = 10.0  # after the end of a job, until its exit record is visible here
+EXPLANATION_WAIT_S = 30.0  # after an exit record, until Slurm says why the command was told to stop
+COMPLETING_WAIT_S = 300.0  # for the end of the last processes of a job; a lost node may never tell
+SECOND_LOOK_S = 6.0  # a killed controller forgets its last 5 s, and sbatch may still be on its way
+SILENT_S = 120.0  # a job that Slurm has forgotten, and that has written nothing for so long, has ended
+FRESH_S = 15.0  # Slurm has confirmed a job's number not longer ago: numbers are handed out again after a crash
+
+
+class Stage(Enum):
+    """What is known of an attempt's job."""
+
+    UNSUBMITTED = auto()  # sbatch was not called
+    SUBMITTING = auto()  # sbatch runs
+    SEARCHED = auto()  # sbatch was called, by us or an earlier engine, and nobody knows with what result
+    SUBMITTED = auto()  # it has a number
+
+
+class SlurmAttempt:
+    """An attempt as a job of Slurm.
+
+    Attributes:
+        folder: Folder of the attempt.
+        token: What its job is found by; None if the folder does not tell.
+        request: What to ask of Slurm; None for an attempt of an earlier engine.
+        stage: What is known of its job.
+        job_id: The job's number; None until it is known.
+        hold_reason: Why it is not submitted yet.
+    """
+
+    def __init__(self, folder: Path, token: JobToken | None, request: JobRequest | None, stage: Stage) -> None:
+        self.folder = folder
+        self.token = token
+        self.request = request
+        self.stage = stage
+        self.job_id: int | None = None
+        self.hold_reason = "waits to be submitted"
+        self._job: JobStatus | None = None
+        self._must_end: float | None = None  # unix time, s
+        self._confirmed_at: float | None = None  # monotonic time at which Slurm last confirmed the number
+        self._missing_since: float | None = None  # likewise, of the first answer without the job
+        self._is_unknown = False  # two such answers, some seconds apart
+        self._asked_accounting = False
+        self._files = Files()
+        self._sample: tuple[int, Sample | None] = (0, None)  # with the time of its file
+        self._since: dict[str, tuple[object, float]] = {}  # see `_waited`
+        self._stop = StopRequest()
+        self._started: CommandStart | None = None
+        self._placement = Placement(waiting=QueueWait(self.hold_reason))
+        self._outcome: Outcome | None = None
+        self._messages: list[str] = []
+
+    @classmethod
+    def prepare(cls, folder: Path, spec: AttemptSpec, python: Path) -> Self:
+        """Write what the job will read, and return an attempt that is to be submitted.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        try:
+            request = attempt_folder.prepare_folder(folder, spec, python)
+        except ValueError as error:
+            attempt = cls(folder, None, None, Stage.UNSUBMITTED)
+            attempt.note_refused(f"cannot be submitted: {error}")
+            return attempt
+        return cls(folder, request.token, request, Stage.UNSUBMITTED)
+
+    @classmethod
+    def adopt(cls, folder: Path) -> Self:
+        """Return the attempt of an earlier engine; one for which sbatch was never called never starts.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        submission = Submission.read(folder)
+        token = attempt_folder.read_token(folder)
+        if submission is None or token is None:
+            claim_if_unclaimed(folder)
+        attempt = cls(folder, token, None, Stage.SEARCHED)
+        if submission is not None and submission.job_id is not None:
+            attempt.stage, attempt.job_id = Stage.SUBMITTED, submission.job_id
+        attempt.advance(time.monotonic())
+        return attempt
+
+    @property
+    def started(self) -> CommandStart | None:
+        """The start of its command; None until the shim has recorded it."""
+        return self._started
+
+    @property
+    def placement(self) -> Placement:
+        """Its job, and why that waits."""
+        return self._placement
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How it ended; None while anything of it may be alive."""
+        return self._outcome
+
+    def warnings(self) -> Sequence[str]:
+        """Return what is unusual now."""
+        if self._outcome is not None:
+            return ()
+        if self._is_unknown:
+            return (f"Slurm has no record of job {self.job_id}; it ends when it writes nothing for {SILENT_S:g} s",)
+        if self._stop.is_overdue(time.monotonic()):
+            return (f"job {self.job_id} does not end; Slurm was told to end it by force",)
+        return ()
+
+    def take_messages(self) -> Sequence[str]:
+        """Return what happened since the last call."""
+        messages, self._messages = self._messages, []
+        return messages
+
+    def request_stop(self, kind: StopKind, grace_s: float) -> None:
+        """Request the end of the attempt: gently within `grace_s` seconds, or at once."""
+        self._stop.update(kind, grace_s)
+
+    def sample(self) -> Sample | None:
+        """Return the newest measurement in the job; None without one."""
+        heartbeat = self._files.heartbeat
+        if heartbeat and heartbeat != self._sample[0]:
+            self._sample = heartbeat, Sample.read(self.folder)
+        return self._sample[1]
+
+    # What the launcher asks.
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether Slurm's next answer decides about it."""
+        if self._outcome is not None or self.stage in (Stage.UNSUBMITTED, Stage.SUBMITTING):
+            return False
+        is_asked = {"explanation", "completing"} & self._since.keys()
+        return self.stage is Stage.SEARCHED or self._missing_since is not None or bool(is_asked)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it has a job that has not started."""
+        return self._outcome is None and self.stage is Stage.SUBMITTED and not self._is_running
+
+    @property
+    def needs_accounting(self) -> bool:
+        """Whether only the accounting database may know its job."""
+        return self._is_unknown and self._outcome is None and not self._asked_accounting and self.job_id is not None
+
+    def due_call(self, now: float) -> StopCall | None:
+        """Return what Slurm has to be told about its job now."""
+        if self._outcome is not None or self.stage is not Stage.SUBMITTED or self._is_unknown or self._has_ended:
+            return None
+        return self._stop.due_call(now, is_running=self._is_running, is_stopping=self._files.is_stopping)
+
+    def is_confirmed(self, now: float) -> bool:
+        """Return whether its job surely has its number now."""
+        return self._confirmed_at is not None and now - self._confirmed_at < FRESH_S
+
+    # What the launcher tells.
+
+    def note_submitting(self) -> None:
+        """Record that sbatch is about to be called.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        self._write_submission(None)
+        self.stage = Stage.SUBMITTING
+
+    def note_submitted(self, job_id: int, now: float) -> None:
+        """Note the number that sbatch has returned."""
+        self._set_job_id(job_id, now)
+
+    def note_refused(self, error: str) -> None:
+        """Note that Slurm never accepts this job."""
+        self._outcome = Exit(ended=time.time(), error=error)
+
+    def note_postponed(self, reason: str) -> None:
+        """Note that Slurm does not accept the job now."""
+        self.stage, self.hold_reason = Stage.UNSUBMITTED, reason
+
+    def note_unanswered(self) -> None:
+        """Note that nobody knows whether sbatch has submitted the job."""
+        self.stage = Stage.SEARCHED
+
+    def note_call(self, call: StopCall, now: float) -> None:
+        """Note that Slurm was told."""
+        self._stop.note_call(call, now)
+
+    def observe(self, job: JobStatus | None, asked_at: float) -> None:
+        """Note what Slurm says of the job.
+
+        Args:
+            job: Its state; None if Slurm does not know it.
+            asked_at: Monotonic time at which the question began, s.
+        """
+        if self.stage is Stage.SUBMITTING or (self.stage is Stage.UNSUBMITTED and job is None):
+            return
+        if job is None:
+            if self._confirmed_at is not None and asked_at <= self._confirmed_at:
+                return
+            self._missing_since = asked_at if self._missing_since is None else self._missing_since
+            self._is_unknown = asked_at - self._missing_since >= SECOND_LOOK_S
+            return
+        self._missing_since, self._is_unknown, self._asked_accounting = None, False, False
+        self._job = job
+        self._must_end = job.must_end or self._must_end
+        if job.job_id != self.job_id:
+            self._set_job_id(job.job_id, asked_at)
+        self.stage, self._confirmed_at = Stage.SUBMITTED, asked_at
+
+    def observe_accounting(self, job: JobStatus | None) -> None:
+        """Note what the accounting database says of a job that Slurm has forgotten."""
+        self._asked_accounting = True
+        if job is not None and explain(job).phase is Phase.ENDED:
+            self._job = job
+
+    def advance(self, now: float) -> None:
+        """Read what the job has written, and draw the conclusions."""
+        if self._outcome is not None:
+            return
+        self._files = attempt_folder.look(self.folder)
+        self._started = self._started or self._files.started
+        self._outcome = self._conclude(now)
+        self._placement = self._place()
+
+    @property
+    def _is_running(self) -> bool:
+        if self._files.is_claimed or self._files.job_id is not None:
+            return True
+        return self._job is not None and explain(self._job).phase is Phase.RUNNING
+
+    @property
+    def _has_ended(self) -> bool:
+        return self._job is not None and explain(self._job).phase is Phase.ENDED
+
+    def _conclude(self, now: float) -> Outcome | None:
+        if self._files.is_void:
+            return NeverStarted()
+        if self.stage is Stage.UNSUBMITTED and self._stop.kind is not None:
+            return Exit(ended=time.time(), stop=self._stop.kind, error="stopped before it was submitted")
+        if self._files.exit is not None:
+            return self._conclude_with(self._files.exit, now)
+        if self._job is not None and self._has_ended:
+            return self._conclude_without_record(self._job, now)
+        return self._conclude_unknown(now) if self._is_unknown else None
+
+    def _conclude_with(self, record: Exit, now: float) -> Outcome | None:
+        if not needs_explanation(record, self._stop.kind):
+            return record
+        waited = self._waited("explanation", None, now)
+        if not (self._has_ended or self._is_unknown) and waited < EXPLANATION_WAIT_S:
+            return None
+        job = self._job if self._has_ended else None
+        return explained_end(record, job, self._must_end, self._files.node)
+
+    def _conclude_without_record(self, job: JobStatus, now: float) -> Outcome | None:
+        if "COMPLETING" in job.flags and self._waited("completing", None, now) < COMPLETING_WAIT_S:
+            return None
+        if job.started is not None and job.nodes and self._waited("record", None, now) < RECORD_WAIT_S:
+            return None
+        record = read_exit_record(self.folder)  # also under the name that it has until it is complete
+        if record is not None:
+            return self._conclude_with(record, now)
+        return end_without_record(job, self._stop.kind, attempt_folder.output_tail(self.folder), time.time())
+
+    def _conclude_unknown(self, now: float) -> Outcome | None:
+        """Conclude from the files alone: Slurm has no record of the job."""
+        if not self._files.is_claimed:
+            claim_if_unclaimed(self.folder)
+            self._files = attempt_folder.look(self.folder)
+            return NeverStarted() if self._files.is_void else None
+        if self._waited("heartbeat", self._files.heartbeat, now) < SILENT_S:
+            return None
+        reason = f"Slurm has no record of its job {self.job_id}, which left no exit record"
+        return read_exit_record(self.folder) or Exit(ended=time.time(), unseen=reason)
+
+    def _place(self) -> Placement:
+        job_id = "" if self.job_id is None else str(self.job_id)
+        node = self._files.node or (self._job.nodes if self._job is not None else "")
+        if self._outcome is not None or self._is_running or self._has_ended:
+            return Placement(job_id, node)
+        if self.stage is Stage.SUBMITTING:
+            return Placement(waiting=QueueWait("is being submitted"))
+        if self.stage is Stage.SEARCHED:
+            return Placement(job_id, waiting=QueueWait("Slurm is asked whether it has the job"))
+        if self._job is None:
+            return Placement(job_id, waiting=QueueWait(self.hold_reason if not job_id else "was just submitted"))
+        waiting = explain_pending(self._job)
+        reason = f"{waiting.sentence}; {waiting.remedy}" if waiting.remedy else waiting.sentence
+        return Placement(job_id, node, QueueWait(reason, self._job.expected_start))
+
+    def _waited(self, what: str, value: object, now: float) -> float:
+        """Return how long something has been waited for, s; the wait begins again when `value` changes."""
+        known = self._since.get(what)
+        if known is None or known[0] != value:
+            known = self._since[what] = (value, now)
+        return now - known[1]
+
+    def _set_job_id(self, job_id: int, now: float) -> None:
+        self.job_id, self.stage, self._confirmed_at = job_id, Stage.SUBMITTED, now
+        try:
+            self._write_submission(job_id)
+        except OSError as error:  # the token finds the job again
+            self._messages.append(f"cannot note the number of job {job_id}: {error.strerror}")
+
+    def _write_submission(self, job_id: int | None) -> None:
+        Submission(token=str(self.token), job_id=job_id, at=time.time()).write(self.folder)

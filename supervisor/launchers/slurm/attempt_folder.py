@@ -1,0 +1,188 @@
+"""The folder of a Slurm attempt: what the job reads, what it writes, and the note of its number.
+
+The folder lies on a disk that the nodes share. Over NFS a client may believe for a minute that a new file does not
+exist. Opening the folder makes it ask the server again, so `look` lists the folder before it reads anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ...files import read_object, write_atomic
+from ...logs.sanitize import sanitize_line
+from ...session.events import Exit
+from .. import shim
+from ..attempt_files import ATTEMPT_VARIABLE, AttemptSpec, read_exit_record, read_identity
+from ..base import CommandStart
+from . import job_shim
+from .batch_script import ENVIRONMENT, NODE_DECIDES, OUTPUT, WARNING_S, JobRequest, environment_file
+from .job_shim import NOTE
+from .samples import SAMPLES
+from .settings import SlurmSettings
+from .tokens import JobToken
+
+SUBMISSION = "submission.json"
+MAX_OUTPUT_TAIL = 4096  # bytes of the job's own output that are searched for its last line
+
+
+class Submission(BaseModel):
+    """Contents of submission.json, which is written before sbatch is called, and again with its answer.
+
+    Attributes:
+        token: What the job is found by.
+        job_id: Its number; None while sbatch has not answered.
+        at: When sbatch was called, unix time, s.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    token: str
+    job_id: int | None = None
+    at: float
+
+    def write(self, folder: Path) -> None:
+        """Write the note into the attempt's folder.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        write_atomic(folder / SUBMISSION, self.model_dump_json())
+
+    @classmethod
+    def read(cls, folder: Path) -> Submission | None:
+        """Return the note, or None where sbatch was never called."""
+        try:
+            return cls.model_validate(read_object(folder / SUBMISSION))
+        except ValidationError:
+            return None
+
+
+@dataclass(frozen=True)
+class Files:
+    """What the job has written so far.
+
+    Attributes:
+        is_claimed: Whether a shim has begun to carry out the attempt.
+        is_void: Whether an engine has made sure that none ever does.
+        is_stopping: Whether the shim has passed a stop on to the command.
+        started: The start of the command.
+        node: Where the shim runs.
+        job_id: The job that it runs in.
+        exit: How the command ended.
+        heartbeat: Time of the sampler's newest file by the clock of the disk, ns; 0 without one.
+    """
+
+    is_claimed: bool = False
+    is_void: bool = False
+    is_stopping: bool = False
+    started: CommandStart | None = None
+    node: str = ""
+    job_id: int | None = None
+    exit: Exit | None = None
+    heartbeat: int = 0
+
+
+def prepare_folder(folder: Path, spec: AttemptSpec, python: Path) -> JobRequest:
+    """Write what the job reads, and return what to ask of Slurm.
+
+    Args:
+        folder: Folder of the attempt.
+        spec: What to start.
+        python: Interpreter on the nodes.
+
+    Raises:
+        OSError: The folder cannot be written.
+        ValueError: A path, name or variable cannot be given to Slurm.
+    """
+    settings = SlurmSettings.model_validate(dict(spec.slurm))
+    if settings.cpus is None:
+        settings = settings.model_copy(update={"cpus": spec.cpus})
+    request = JobRequest(
+        token=JobToken(spec.session, spec.run, spec.attempt),
+        folder=folder.absolute(),
+        python=python,
+        job_shim=Path(job_shim.__file__).resolve(),
+        settings=settings,
+        warning_s=WARNING_S if settings.signal_s is None else settings.signal_s,
+        takes_gpu=spec.gpus > 0,
+    )
+    environment = environment_file(spec.inherited)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _write_private(folder / ENVIRONMENT, environment)
+    env = {**spec.given, ATTEMPT_VARIABLE: str(folder)}
+    record = {**spec.record(env), "shim": str(Path(shim.__file__).resolve()), "kept": NODE_DECIDES}
+    write_atomic(folder / "spec.json", json.dumps(record))
+    return request
+
+
+def read_token(folder: Path) -> JobToken | None:
+    """Return the token of the attempt that was prepared in a folder, or None."""
+    record = read_object(folder / "spec.json") or {}
+    try:
+        return JobToken(str(record.get("session")), str(record.get("run")), int(record.get("attempt", 0)))
+    except (ValueError, TypeError):
+        return None
+
+
+def look(folder: Path) -> Files:
+    """Read what the job has written so far."""
+    try:
+        names = frozenset(os.listdir(folder))  # noqa: PTH208 - the names alone
+    except OSError:
+        return Files()
+    process = read_object(folder / "process.json") if "process.json" in names else None
+    note = (read_object(folder / NOTE) if NOTE in names else None) or {}
+    node, job_id = note.get("node"), note.get("job_id")
+    node = sanitize_line(node.encode("utf-8", "replace"))[:200] if isinstance(node, str) else ""
+    return Files(
+        is_claimed=process is not None and "shim" in process,
+        is_void=process is not None and bool(process.get("void")),
+        is_stopping="stop.json" in names,
+        started=_command_start(process, node),
+        node=node,
+        job_id=job_id if isinstance(job_id, int) and job_id > 0 else None,
+        exit=read_exit_record(folder) if "exit.json" in names else None,
+        heartbeat=_changed_at(folder / SAMPLES) if SAMPLES in names else 0,
+    )
+
+
+def output_tail(folder: Path) -> str:
+    """Return the last line that the job itself wrote: a failed setup line, or what kept the shim from starting."""
+    try:
+        with (folder / OUTPUT).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - MAX_OUTPUT_TAIL))
+            lines = [line for line in file.read(MAX_OUTPUT_TAIL).splitlines() if line.strip()]
+    except OSError:
+        return ""
+    return sanitize_line(lines[-1])[:300] if lines else ""
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    temporary.replace(path)
+
+
+def _command_start(process: Mapping[str, Any] | None, node: str) -> CommandStart | None:
+    identity = read_identity(process, "command")
+    if process is None or identity is None:
+        return None
+    started = process.get("started")
+    return CommandStart(identity.pid, started if isinstance(started, float) else time.time(), node or None)
+
+
+def _changed_at(path: Path) -> int:
+    with contextlib.suppress(OSError):
+        return path.stat().st_mtime_ns
+    return 0

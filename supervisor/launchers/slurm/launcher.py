@@ -1,0 +1,253 @@
+"""Launcher for jobs of a Slurm cluster.
+
+At most one call to Slurm runs at a time, in a task beside the event loop. `advance` chooses the next one, see
+`call_plan`. One question for the whole queue serves all attempts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from ...gpus.models import GpuReading
+from ...session.observation import ResourceUsage
+from ..attempt_files import AttemptSpec
+from ..base import RunningAttempt
+from .attempt import SlurmAttempt, Stage
+from .attempt_folder import Submission
+from .batch_script import batch_script, sbatch_options
+from .call_budget import CallBudget
+from .call_plan import POLL_FOR_STOP, STOP, SUBMIT, Demand, Pace, next_call
+from .commands import SlurmCommands
+from .errors import SlurmError, SlurmNotInstalled, SlurmOutputError, SlurmUnavailable, SubmissionRefused
+from .job_status import JobStatus
+from .samples import Sample
+from .states import Phase, explain
+from .stop_request import StopCall
+from .tokens import JobToken
+
+SILENCE_S = 20.0  # without an answer, until the screen says so
+LIMIT_PAUSE_S = 60.0  # after a refusal that passes, unless one of our jobs ends before
+RETRY_S = 10.0  # after a call that failed
+STRAY_S = 60.0  # after the end of an attempt, until a job that still carries its token is cancelled
+
+
+class SlurmLauncher:
+    """Submits attempts as jobs, and follows them by their files and by Slurm's queue.
+
+    Args:
+        on_change: Called in the event loop when an attempt may have changed.
+        environment: Variables for Slurm's programs, by default our own.
+        budget: How often Slurm may be called.
+        pace: How often it is asked for states.
+        python: Interpreter on the nodes, by default ours, which must be on a shared disk.
+    """
+
+    def __init__(
+        self,
+        on_change: Callable[[], None],
+        *,
+        environment: Mapping[str, str] | None = None,
+        budget: CallBudget | None = None,
+        pace: Pace | None = None,
+        python: Path | None = None,
+    ) -> None:
+        self._on_change = on_change
+        self._budget = budget or CallBudget()
+        self._pace = pace or Pace()
+        self._commands = SlurmCommands(environment, budget=self._budget)
+        self._python = python or Path(sys.executable)
+        self._attempts: list[SlurmAttempt] = []
+        self._task: asyncio.Task[None] | None = None
+        self._polled_at: float | None = None  # monotonic times
+        self._no_submissions_before = 0.0
+        self._no_stops_before = 0.0
+        self._ended: dict[JobToken, float] = {}  # when attempts ended
+        self._problem = ""
+
+    def prepare(self) -> None:
+        """Do nothing: a submission needs nothing that could be acquired before."""
+
+    def start(self, folder: Path, spec: AttemptSpec) -> SlurmAttempt:
+        """Start an attempt: write what its job needs, and submit that as soon as it may be.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        attempt = SlurmAttempt.prepare(folder, spec, self._python)
+        self._attempts.append(attempt)
+        self._work()
+        return attempt
+
+    def was_started(self, folder: Path) -> bool:
+        """Return whether sbatch was called for the folder, or its attempt was made void."""
+        return Submission.read(folder) is not None or (folder / "process.json").exists()
+
+    def adopt(self, folder: Path) -> SlurmAttempt:
+        """Return the attempt of an earlier engine.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        attempt = SlurmAttempt.adopt(folder)
+        if attempt.outcome is None:
+            self._attempts.append(attempt)
+            self._work()
+        return attempt
+
+    def advance(self) -> None:
+        """Bring all attempts up to date, and make the next call to Slurm if one is due."""
+        now = time.monotonic()
+        for attempt in self._attempts:
+            attempt.advance(now)
+            if attempt.outcome is not None:
+                self._no_submissions_before = 0.0  # the job that ended may have been one too many
+                if attempt.token is not None:
+                    self._ended[attempt.token] = now
+        self._attempts = [attempt for attempt in self._attempts if attempt.outcome is None]
+        self._work()
+
+    def measure_usage(self, attempts: Mapping[str, RunningAttempt]) -> dict[str, ResourceUsage]:
+        """Return what the samplers in the jobs have measured last."""
+        return {
+            run: ResourceUsage(frozenset(), sample.cpu_percent, sample.memory_mib) for run, sample in _samples(attempts)
+        }
+
+    def read_gpus(self, attempts: Mapping[str, RunningAttempt]) -> dict[str, GpuReading]:
+        """Return the GPUs of the jobs as their samplers have read them last; `taken_at` tells the age."""
+        return {run: sample.gpus for run, sample in _samples(attempts) if sample.gpus is not None}
+
+    def warnings(self) -> Sequence[str]:
+        """Return whether Slurm does not answer, or with an error."""
+        silence_s = self._commands.silence_s
+        if silence_s >= SILENCE_S:
+            known = self._commands.answered_at
+            states = "" if known is None else f"; states as of {time.strftime('%H:%M', time.localtime(known))}"
+            return (f"Slurm has not answered for {silence_s:.0f} s{states}",)
+        return (self._problem,) if self._problem else ()
+
+    def close(self) -> None:
+        """Leave everything as it is; the jobs go on."""
+        if self._task is not None:
+            self._task.cancel()
+        self._attempts = []
+
+    def _work(self) -> None:
+        """Begin the next call to Slurm if one is due and none is being made."""
+        if self._task is not None and not self._task.done():
+            return
+        call = self._choose(time.monotonic())
+        if call is not None:
+            self._task = asyncio.get_running_loop().create_task(self._call(call))
+
+    async def _call(self, call: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await call()
+            self._problem = ""
+        except SlurmUnavailable:
+            pass  # `warnings` says so once it lasts
+        except SlurmError as error:
+            self._problem = str(error)
+        except OSError as error:
+            self._problem = f"{error.filename}: {error.strerror}"
+            self._no_submissions_before = time.monotonic() + RETRY_S
+        finally:
+            self._task = None
+            self._on_change()
+
+    def _choose(self, now: float) -> Callable[[], Awaitable[None]] | None:
+        living = [attempt for attempt in self._attempts if attempt.outcome is None]
+        stops = {attempt: call for attempt in living if (call := attempt.due_call(now)) is not None}
+        if now < self._no_stops_before:
+            stops = {}
+        confirmed = {attempt: call for attempt, call in stops.items() if attempt.is_confirmed(now)}
+        unsubmitted = [attempt for attempt in living if attempt.stage is Stage.UNSUBMITTED]
+        demand = Demand(
+            has_stops=bool(confirmed),
+            has_unconfirmed_stops=len(confirmed) < len(stops),
+            has_urgent=any(attempt.is_urgent for attempt in living),
+            has_waiting=any(attempt.is_waiting for attempt in living),
+            has_jobs=len(unsubmitted) < len(living),
+            has_unsubmitted=bool(unsubmitted) and now >= self._no_submissions_before,
+        )
+        chosen = next_call(demand, self._budget, self._pace, now, self._polled_at)
+        if chosen is None:
+            return None
+        if chosen is STOP:
+            first = next(iter(confirmed.values()))
+            return partial(self._tell, first, [attempt for attempt, call in confirmed.items() if call == first])
+        if chosen is SUBMIT:
+            return partial(self._submit, unsubmitted[0])
+        return partial(self._poll, for_stop=chosen is POLL_FOR_STOP)
+
+    async def _submit(self, attempt: SlurmAttempt) -> None:
+        assert attempt.request is not None
+        attempt.note_submitting()
+        options, script = sbatch_options(attempt.request), batch_script(attempt.request)
+        try:
+            attempt.note_submitted(await self._commands.submit(options, script), time.monotonic())
+        except SubmissionRefused as error:
+            if error.passes:
+                attempt.note_postponed(str(error))
+                self._no_submissions_before = time.monotonic() + LIMIT_PAUSE_S
+            else:
+                attempt.note_refused(str(error))
+        except SlurmNotInstalled as error:
+            attempt.note_refused(str(error))
+        except (SlurmUnavailable, SlurmOutputError):
+            attempt.note_unanswered()
+            raise
+
+    async def _poll(self, *, for_stop: bool) -> None:
+        asked_at = self._polled_at = time.monotonic()
+        jobs = await self._commands.queue(kind="command" if for_stop else "poll")
+        by_token = _jobs_by_token(jobs)
+        for attempt in self._attempts:
+            attempt.observe(by_token.get(attempt.token), asked_at)
+        forgotten = {attempt.job_id: attempt for attempt in self._attempts if attempt.needs_accounting}
+        if forgotten:
+            found = _jobs_by_token(await self._commands.accounting([number for number in forgotten if number]))
+            for attempt in forgotten.values():
+                attempt.observe_accounting(found.get(attempt.token))
+        strays = [job.job_id for token, job in by_token.items() if self._is_stray(token, job, asked_at)]
+        if strays:
+            await self._commands.cancel(strays)
+
+    async def _tell(self, call: StopCall, attempts: Sequence[SlurmAttempt]) -> None:
+        job_ids = [attempt.job_id for attempt in attempts if attempt.job_id is not None]
+        try:
+            if call in ("TERM", "QUIT"):
+                await self._commands.signal(job_ids, call)
+            else:
+                await self._commands.cancel(job_ids, only_pending=call == "cancel pending")
+        except SlurmError:
+            self._no_stops_before = time.monotonic() + RETRY_S
+            raise
+        for attempt in attempts:
+            attempt.note_call(call, time.monotonic())
+
+    def _is_stray(self, token: JobToken | None, job: JobStatus, now: float) -> bool:
+        """Return whether a job goes on although its attempt is over, as one that was thought lost."""
+        ended = None if token is None else self._ended.get(token)
+        phase = explain(job).phase
+        is_alive = phase is Phase.PENDING or (job.state == "RUNNING" and "COMPLETING" not in job.flags)
+        return ended is not None and now - ended > STRAY_S and is_alive
+
+
+def _jobs_by_token(jobs: Sequence[JobStatus]) -> dict[JobToken | None, JobStatus]:
+    """Return our jobs by their tokens; of several with one token the living, then the newest."""
+    found: dict[JobToken | None, JobStatus] = {}
+    for job in sorted(jobs, key=lambda job: (explain(job).phase is not Phase.ENDED, job.submitted or 0.0)):
+        if job.token is not None:
+            found[job.token] = job
+    return found
+
+
+def _samples(attempts: Mapping[str, RunningAttempt]) -> Iterator[tuple[str, Sample]]:
+    for run, attempt in attempts.items():
+        if isinstance(attempt, SlurmAttempt) and (sample := attempt.sample()) is not None:
+            yield run, sample

@@ -1,0 +1,308 @@
+"""What a plan would ask of a cluster, and whether the cluster can do it; before anything is written.
+
+Slurm itself is asked (`sbatch --test-only`), once for each kind of job. A probe job then tells whether the nodes see
+the logs folder, have our Python, and can start the shim. It runs once per cluster, logs folder and interpreter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import UserError
+from ...files import read_object, write_atomic
+from ..attempt_files import AttemptSpec
+from ..base import NeverStarted
+from . import job_shim
+from .attempt import SlurmAttempt
+from .batch_script import JobRequest, batch_script, sbatch_options, time_limit_minutes
+from .call_budget import CallBudget
+from .call_plan import Pace
+from .cluster_info import Partition, PlannedStart
+from .commands import SlurmCommands
+from .errors import SlurmError, SubmissionRefused
+from .launcher import SlurmLauncher
+from .settings import SlurmSettings
+from .tokens import JobToken
+
+PROBE_S = 90.0  # until the probe job has ended; a longer queue proves nothing
+PROBE_PACE = Pace(urgent_s=5.0, waiting_s=5.0, quiet_s=5.0)
+_ABOUT_FOLDERS = ("--export-file=", "--output=", "--chdir=")  # options that name files which do not exist yet
+
+
+class PreflightError(UserError):
+    """The cluster cannot run the plan; the message names the run, the setting and the remedy."""
+
+
+@dataclass(frozen=True)
+class JobNeeds:
+    """What one run asks of Slurm.
+
+    Attributes:
+        settings: Its merged settings.
+        cpus: Cores, where the settings name none.
+        takes_gpu: Whether it gets one GPU, where the settings name no `gres`.
+    """
+
+    settings: SlurmSettings
+    cpus: int | None = None
+    takes_gpu: bool = True
+
+    @property
+    def final_settings(self) -> SlurmSettings:
+        """The settings with the cores."""
+        cpus = self.cpus if self.settings.cpus is None else self.settings.cpus
+        return self.settings.model_copy(update={"cpus": cpus})
+
+
+@dataclass(frozen=True)
+class JobAnswer:
+    """What Slurm says of one kind of job.
+
+    Attributes:
+        runs: The runs that ask for it.
+        options: Options of sbatch that the settings make.
+        start: When it would start; None if it would not.
+        error: Why it would not start, with the remedy.
+    """
+
+    runs: tuple[str, ...]
+    options: tuple[str, ...]
+    start: PlannedStart | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class ClusterReport:
+    """What a cluster has, and what it says of a plan.
+
+    Attributes:
+        cluster: Its name; empty if it has none.
+        partitions: Its partitions.
+        jobs: Its answers, one for each kind of job.
+        probe: What the probe job found; empty if none ran.
+        probe_error: Why runs would fail on the nodes.
+    """
+
+    cluster: str
+    partitions: tuple[Partition, ...]
+    jobs: tuple[JobAnswer, ...]
+    probe: str = ""
+    probe_error: str = ""
+
+    def require_usable(self) -> None:
+        """Raise the first problem.
+
+        Raises:
+            PreflightError: The cluster cannot run the plan.
+        """
+        for job in self.jobs:
+            if job.error:
+                raise PreflightError(f"{job.runs[0]}: {job.error}")
+        if self.probe_error:
+            raise PreflightError(self.probe_error)
+
+    def lines(self) -> list[str]:
+        """Return the report as lines of text."""
+        lines = [f"Slurm cluster {self.cluster}".rstrip() + ":"]
+        lines += [f"  {_partition_line(partition)}" for partition in self.partitions] or ["  no partition"]
+        lines += ["", "Jobs:"]
+        for job in self.jobs:
+            lines.append(f"  {', '.join(job.runs)}: sbatch {' '.join(job.options)}".rstrip())
+            lines.append(f"    {'✗ ' + job.error if job.error else _start_line(job.start)}")
+        if self.probe or self.probe_error:
+            lines += ["", "Nodes:", f"  {'✗ ' + self.probe_error if self.probe_error else self.probe}"]
+        return lines
+
+
+def check_cluster(
+    needs: Mapping[str, JobNeeds],
+    logs: Path,
+    *,
+    probe: bool = True,
+    environment: Mapping[str, str] | None = None,
+) -> ClusterReport:
+    """Ask a cluster about a plan.
+
+    Args:
+        needs: What each run asks for, by its name.
+        logs: The logs folder, which the nodes must see.
+        probe: Whether a probe job may run.
+        environment: Variables for Slurm's programs, by default our own.
+
+    Raises:
+        PreflightError: There is no Slurm here, or it does not answer.
+    """
+    try:
+        return asyncio.run(_check(needs, logs.absolute(), probe=probe, environment=environment))
+    except SlurmError as error:
+        raise PreflightError(str(error)) from None
+
+
+async def _check(
+    needs: Mapping[str, JobNeeds], logs: Path, *, probe: bool, environment: Mapping[str, str] | None
+) -> ClusterReport:
+    budget = CallBudget(calls=100)  # once, while the user waits
+    commands = SlurmCommands(environment, budget=budget)
+    cluster, partitions = await commands.cluster_name(), await commands.partitions()
+    jobs = [await _ask(commands, runs, need, logs, partitions) for runs, need in _kinds(needs)]
+    report = ClusterReport(cluster, partitions, tuple(jobs))
+    if not probe or not jobs or any(job.error for job in jobs):
+        return report
+    known = ProbeRecord(cluster, logs)
+    if known.has_passed():
+        return report
+    error = await _probe(
+        next(iter(needs.values())),
+        logs,
+        SlurmLauncher(lambda: None, environment=environment, budget=budget, pace=PROBE_PACE),
+    )
+    if error:
+        return ClusterReport(cluster, partitions, tuple(jobs), probe_error=error)
+    known.note_passed()
+    found = "a probe job saw the logs folder and could start Python"
+    return ClusterReport(cluster, partitions, tuple(jobs), probe=found)
+
+
+def _kinds(needs: Mapping[str, JobNeeds]) -> list[tuple[tuple[str, ...], JobNeeds]]:
+    """Return the distinct needs, each with the runs that have them."""
+    kinds: list[tuple[list[str], JobNeeds]] = []
+    for run, need in needs.items():
+        alike = next((runs for runs, other in kinds if other == need), None)
+        if alike is None:
+            kinds.append(([run], need))
+        else:
+            alike.append(run)
+    return [(tuple(runs), need) for runs, need in kinds]
+
+
+async def _ask(
+    commands: SlurmCommands, runs: tuple[str, ...], need: JobNeeds, logs: Path, partitions: Sequence[Partition]
+) -> JobAnswer:
+    request = JobRequest(
+        token=JobToken("0" * 12, runs[0], 1),
+        folder=logs,
+        python=Path(sys.executable),
+        job_shim=Path(job_shim.__file__).resolve(),
+        settings=need.final_settings,
+        takes_gpu=need.takes_gpu,
+    )
+    options = [option for option in sbatch_options(request) if not option.startswith(_ABOUT_FOLDERS)]
+    shown = tuple(options[: options.index(f"--job-name={request.token}")])
+    error = time_error(need.settings, partitions)
+    if error:
+        return JobAnswer(runs, shown, error=error)
+    try:
+        return JobAnswer(runs, shown, await commands.try_submission(options, batch_script(request)))
+    except SubmissionRefused as refused:
+        if refused.passes:
+            return JobAnswer(runs, shown, PlannedStart(None, ""))
+        return JobAnswer(runs, shown, error=str(refused))
+
+
+def time_error(settings: SlurmSettings, partitions: Sequence[Partition]) -> str:
+    """Return a complaint about a time that the partition never allows; Slurm itself would let the job wait for ever."""
+    asked = time_limit_minutes(settings.time)
+    names = (settings.partition or "").split(",")
+    allowed = [each for each in partitions if (each.name in names if settings.partition else each.is_default)]
+    limits = [time_limit_minutes(each.time_limit) for each in allowed]
+    if asked is None or not limits or None in limits or asked <= max(limit for limit in limits if limit is not None):
+        return ""
+    known = ", ".join(f"{each.name} {each.time_limit}" for each in allowed)
+    return f"time {settings.time} is longer than the partition allows ({known}); ask for less `time`"
+
+
+class ProbeRecord:
+    """A note in the user's cache folder that a probe job has passed, so that it runs once per cluster."""
+
+    def __init__(self, cluster: str, logs: Path) -> None:
+        base = os.environ.get("XDG_CACHE_HOME", "")
+        folder = Path(base) if base.startswith("/") else Path.home() / ".cache"
+        self._path = folder / "pmssm-supervise" / "slurm_probes.json"
+        self._key = "|".join((cluster, str(logs.resolve()), sys.executable))
+
+    def has_passed(self) -> bool:
+        """Return whether a probe job has passed on this cluster, for this logs folder and this Python."""
+        return self._key in (read_object(self._path) or {})
+
+    def note_passed(self) -> None:
+        """Note that it has; without a writable cache folder it runs again next time."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_atomic(self._path, json.dumps({**(read_object(self._path) or {}), self._key: time.time()}))
+        except OSError:
+            return
+
+
+async def _probe(need: JobNeeds, logs: Path, launcher: SlurmLauncher) -> str:
+    """Run a job of a second through the launcher, and return what went wrong; empty if nothing did."""
+    created = [folder for folder in (logs, *logs.parents) if not folder.exists()]
+    folder = logs / f".slurm_probe_{secrets.token_hex(4)}"
+    settings = need.settings.model_copy(update={"gres": "none", "time": "2", "cpus": 1, "signal_s": 0})
+    spec = AttemptSpec(
+        command=("/bin/sh", "-c", "exit 0"),
+        cwd=str(folder),
+        given={},
+        log=str(folder / "probe.log"),
+        header="",
+        stop_grace_s=1.0,
+        inherited=dict(os.environ),
+        run="probe",
+        session=secrets.token_hex(6),
+        slurm=settings.model_dump(exclude_none=True),
+    )
+    try:
+        folder.mkdir(parents=True, mode=0o700)
+        attempt = launcher.start(folder / "attempt_1", spec)
+        return await _watch(launcher, attempt, logs)
+    except OSError as error:
+        return f"{error.filename or logs}: cannot be written: {error.strerror}"
+    finally:
+        launcher.close()
+        shutil.rmtree(folder, ignore_errors=True)
+        for each in created:
+            if each.exists() and not any(each.iterdir()):
+                each.rmdir()
+
+
+async def _watch(launcher: SlurmLauncher, attempt: SlurmAttempt, logs: Path) -> str:
+    give_up = time.monotonic() + PROBE_S
+    while attempt.outcome is None:
+        launcher.advance()
+        if time.monotonic() > give_up:
+            attempt.request_stop("kill", 0.0)
+        if time.monotonic() > 2 * PROBE_S + give_up:
+            break
+        await asyncio.sleep(0.1)
+    outcome = attempt.outcome
+    if outcome is None or isinstance(outcome, NeverStarted) or outcome.stop is not None:
+        waiting = attempt.placement.waiting
+        reason = f" ({waiting.reason})" if waiting is not None and waiting.reason else ""
+        return f"the probe job did not end in {PROBE_S:g} s{reason}; --no-probe starts without it"
+    if outcome.exit_code == 0:
+        return ""
+    reason = outcome.error or outcome.unseen or f"it ended with exit code {outcome.exit_code}"
+    return f"the probe job failed: {reason} (logs folder: {logs})"
+
+
+def _partition_line(partition: Partition) -> str:
+    default = " (default)" if partition.is_default else ""
+    state = "" if partition.is_up else ", not in service"
+    gpus = f", {partition.gres}" if partition.gres else ", no GPUs"
+    size = f"{partition.nodes} nodes of {partition.cpus} CPUs, {partition.memory_mib} MiB{gpus}"
+    return f"{partition.name}{default}: {size}, time limit {partition.time_limit}{state}"
+
+
+def _start_line(start: PlannedStart | None) -> str:
+    if start is None or start.at is None:
+        return "✓ Slurm accepts it"
+    at = time.strftime("%Y-%m-%d %H:%M", time.localtime(start.at))
+    return f"✓ Slurm accepts it; it would start at {at} on {start.nodes}"

@@ -1,0 +1,132 @@
+"""Runs of a batch system: they take no slot, are submitted a few at a time, and continue after interruptions."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pmssm.supervisor.engine.scheduler import StartAttempt, decide
+from pmssm.supervisor.plan.loader import parse_plan
+from pmssm.supervisor.session.state import RunState
+from support.simulation import Outcome, Simulation
+
+PLAN = parse_plan(
+    """
+[session]
+launcher = "slurm"
+continuations = 2
+[runs.prepare]
+command = ["true"]
+launcher = "local"
+slot = "none"
+[runs.a]
+command = ["true"]
+after = ["prepare"]
+retries = 1
+[runs.b]
+command = ["true"]
+after = ["prepare"]
+continuations = 0
+[runs.c]
+command = ["true"]
+after = ["a", "b"]
+[runs.report]
+command = ["true"]
+launcher = "local"
+slot = "none"
+after_end = ["c"]
+""",
+    "plan.toml",
+)
+
+
+def simulation(**changes: object) -> Simulation:
+    """A session whose local run has succeeded; no slot is known, and none is needed."""
+    begun = Simulation(PLAN, None, **changes)  # type: ignore[arg-type]
+    begun.settle()
+    assert list(begun.living) == ["prepare"]
+    begun.end("prepare")
+    begun.settle()
+    return begun
+
+
+def test_jobs_need_no_slot_of_this_machine() -> None:
+    assert list(simulation().living) == ["a", "b"]
+
+
+def test_at_most_max_jobs_are_submitted_at_one_time() -> None:
+    begun = simulation(max_jobs=1)
+    assert list(begun.living) == ["a"] and begun.states()["b"] is RunState.QUEUED
+    begun.end("a")
+    begun.settle()
+    assert list(begun.living) == ["b"]
+
+
+def test_an_interrupted_run_continues_and_its_retries_are_untouched() -> None:
+    begun = simulation()
+    for number in (1, 2):
+        begun.end("a", "is_interrupted")
+        begun.settle()
+        run = begun.state.runs["a"]
+        assert begun.states()["a"] is RunState.RUNNING and begun.states()["c"] is RunState.WAITING
+        assert (run.continuations, run.retries, len(run.attempts)) == (number, 0, number + 1)
+    begun.end("a")
+    begun.settle()
+    assert begun.states()["a"] is RunState.SUCCEEDED
+
+
+def test_a_run_that_has_used_up_its_continuations_has_failed_and_is_not_retried() -> None:
+    begun = simulation()
+    for _ in range(3):
+        begun.end("a", "is_interrupted")
+        begun.settle()
+    assert begun.states()["a"] is RunState.FAILED and begun.state.runs["a"].retries == 0
+    begun.end("b", "is_interrupted")
+    begun.settle()
+    assert begun.states()["b"] is RunState.FAILED
+    assert begun.states()["c"] is RunState.BLOCKED
+
+
+def test_a_crash_of_a_job_is_still_a_retry() -> None:
+    begun = simulation()
+    begun.end("a", "crashes")
+    begun.settle()
+    run = begun.state.runs["a"]
+    assert (run.retries, run.continuations) == (1, 0) and begun.states()["a"] is RunState.QUEUED
+
+
+def test_nothing_that_waits_for_an_interrupted_run_starts_before_its_continuation_is_recorded() -> None:
+    begun = simulation(max_jobs=1)
+    begun.end("a")
+    begun.settle()
+    begun.end("b")
+    begun.settle()
+    begun.end("c", "is_interrupted")
+    actions = decide(PLAN, begun.state, begun.clock)
+    assert not any(isinstance(action, StartAttempt) for action in actions)
+    begun.settle()
+    assert begun.states()["report"] is RunState.WAITING
+
+
+OUTCOMES: list[Outcome] = ["succeeds", "fails", "crashes", "is_lost", "cannot_start", "is_interrupted"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data(), st.integers(1, 3))
+def test_whatever_happens_no_job_is_submitted_twice_and_the_session_comes_to_rest(
+    data: st.DataObject, max_jobs: int
+) -> None:
+    session = Simulation(PLAN, None, max_jobs=max_jobs)
+    for _ in range(60):
+        session.settle()
+        if data.draw(st.booleans(), "engine dies"):
+            session.die_and_recover(before_spawn=data.draw(st.booleans(), "before the start"))
+            session.settle()
+        if not session.living:
+            due = [run.retry.at + run.retry.delay_s for run in session.state.runs.values() if run.retry]
+            if not due:
+                break
+            session.clock = max(session.clock, min(due))
+            continue
+        run = data.draw(st.sampled_from(sorted(session.living)), "ends")
+        session.end(run, data.draw(st.sampled_from(OUTCOMES), "outcome"))
+    session.settle()
+    assert session.state.finished
+    assert all(run.continuations <= PLAN.continuations(name) for name, run in session.state.runs.items())
