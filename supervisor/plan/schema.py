@@ -132,6 +132,10 @@ class RunPlan(BaseModel):
         default=(),
         description="Arguments added from the second round on. Only they may use `{previous}` and `{NAME@previous}`.",
     )
+    stop_when: tuple[Annotated[int, Field(ge=1, le=255)], ...] = Field(
+        default=(),
+        description="Exit codes that count as success and end the chain: its later rounds are skipped.",
+    )
     round: int | None = Field(default=None, ge=1, strict=True, description="Number of the round. `each_round` sets it.")
     line: str | None = Field(
         default=None, description="Name without the round, shared by all rounds of a run. `each_round` sets it."
@@ -268,6 +272,11 @@ class Plan(BaseModel):
         """Return how often a run continues in a new job after an interruption."""
         own = self.runs[run].continuations
         return self.session.continuations if own is None else own
+
+    @cached_property
+    def chain_enders(self) -> tuple[str, ...]:
+        """The names of all runs that may end their chain."""
+        return tuple(name for name, run in self.runs.items() if run.stop_when)
 
     @cached_property
     def dependencies_first(self) -> tuple[str, ...]:

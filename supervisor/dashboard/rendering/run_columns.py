@@ -44,9 +44,18 @@ STATE_SIGNS: dict[RunState, Span] = {
     RunState.FAILED: ("✗", BAD),
     RunState.STOPPED: ("■", WARN),
     RunState.LOST: ("?", BAD),
+    RunState.SKIPPED: ("↷", DIM),
 }
 _STATES_WITH_REASON = frozenset(
-    (RunState.FAILED, RunState.LOST, RunState.BLOCKED, RunState.WAITING, RunState.QUEUED, RunState.PENDING)
+    (
+        RunState.FAILED,
+        RunState.LOST,
+        RunState.BLOCKED,
+        RunState.WAITING,
+        RunState.QUEUED,
+        RunState.PENDING,
+        RunState.SKIPPED,
+    )
 )
 _BAR_STYLES = {RunState.SUCCEEDED: GOOD, RunState.RUNNING: BUSY}
 

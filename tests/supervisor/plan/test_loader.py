@@ -107,6 +107,9 @@ REFUSALS = {
     "rounds_names_clash": "runs.a: there is another run named 'a-r02'; rename one",
     "rounds_wait_in_a_circle": "runs wait for each other in a circle: a-r01 → b-r01 → a-r01; remove one 'after'",
     "rounds_matrices_that_differ": "runs.b.after: no run of 'a' has seed 2; give both the same values",
+    "stop_when_without_each_round": "runs.a.stop_when: needs each_round = true, because it ends a chain of rounds",
+    "stop_when_is_also_a_crash": "runs.a.stop_when: 3 is also in retry_exit_codes; remove one of them",
+    "stop_when_is_zero": "runs.a.stop_when.0: must be at least 1",
     "rounds_reference_to_several_runs": "runs.b: '{a@round}' could be any of a-seed1, a-seed2; give this run the "
     "matrix of 'a'",
 }
