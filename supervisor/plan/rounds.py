@@ -52,6 +52,8 @@ def check_rounds(plan: Plan) -> None:
 def _check_run(name: str, run: RunPlan, plan: Plan) -> None:
     if run.stop_when and not run.each_round and run.round is None:
         raise RoundsError(f"runs.{name}.stop_when: needs each_round = true, because it ends a chain of rounds")
+    if run.keep and not run.each_round and run.round is None:
+        raise RoundsError(f"runs.{name}.keep: needs each_round = true, because it is about rounds")
     if both := set(run.stop_when) & set(run.retry_exit_codes):
         raise RoundsError(f"runs.{name}.stop_when: {min(both)} is also in retry_exit_codes; remove one of them")
     for field in ("after", "after_end"):

@@ -22,6 +22,7 @@ MAX_CONTINUATIONS = 10_000
 LauncherName = Literal["local", "slurm"]
 LOCAL: LauncherName = "local"
 SLURM: LauncherName = "slurm"
+KEEP = re.compile(r"last ([1-9][0-9]{0,2})")
 ENV_NAME = re.compile(r"[^=\0]+")
 
 
@@ -45,6 +46,12 @@ def _check_variable_name(name: str) -> str:
     if not ENV_NAME.fullmatch(name):
         raise ValueError("not a name for an environment variable")
     return name
+
+
+def _check_keep(keep: str) -> str:
+    if not KEEP.fullmatch(keep):
+        raise ValueError('must be "last N" with N of at least 1, as in keep = "last 3"')
+    return keep
 
 
 def _check_group_name(name: str) -> str:
@@ -132,6 +139,11 @@ class RunPlan(BaseModel):
         default=(),
         description="Arguments added from the second round on. Only they may use `{previous}` and `{NAME@previous}`.",
     )
+    keep: Annotated[str, AfterValidator(_check_keep)] | None = Field(
+        default=None,
+        description='`"last 3"`: when a round has succeeded, files named `checkpoint*` are deleted from the folders of '
+        "all but the last 3 rounds of this run. Left out: none is deleted.",
+    )
     stop_when: tuple[Annotated[int, Field(ge=1, le=255)], ...] = Field(
         default=(),
         description="Exit codes that count as success and end the chain: its later rounds are skipped.",
@@ -201,6 +213,12 @@ class RunPlan(BaseModel):
         strict=True,
         description="New jobs after interruptions, such as a time limit. Left out: as the session says.",
     )
+
+    @property
+    def kept_rounds(self) -> int | None:
+        """How many rounds keep their checkpoints; None: all."""
+        match = KEEP.fullmatch(self.keep or "")
+        return int(match[1]) if match else None
 
     @property
     def is_local(self) -> bool:

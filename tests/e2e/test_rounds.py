@@ -33,6 +33,9 @@ after = ["check"]
 """
 
 
+ROUNDS = ("train-r01", "train-r02", "train-r03", "train-r04")
+
+
 def test_each_chain_grows_round_by_round_until_its_end_and_a_chain_that_ended_early_is_a_success(
     box: CliSandbox,
 ) -> None:
@@ -50,6 +53,24 @@ def test_each_chain_grows_round_by_round_until_its_end_and_a_chain_that_ended_ea
     ]
     assert (summary.parent / "grow-start-a-r04" / "text").read_text() == "aaaa"
     assert not (summary.parent / "grow-start-b-r03" / "text").exists()
+
+
+def test_old_checkpoints_are_deleted_and_results_stay(box: CliSandbox) -> None:
+    plan = """
+[session]
+rounds = 4
+[runs.train]
+each_round = true
+slot = "none"
+command = ["sh", "-c", "touch $0/checkpoint.pt $0/checkpoint.pt.previous $0/model.pt", "{output}"]
+after = ["train@previous"]
+keep = "last 2"
+"""
+    box.ok("--headless", "--plan", box.plan(plan))
+    (session,) = box.logs.glob("session_*")
+    found = {name: sorted(path.name for path in (session / name).glob("*.pt*")) for name in ROUNDS}
+    everything = ["checkpoint.pt", "checkpoint.pt.previous", "model.pt"]
+    assert found == dict(zip(ROUNDS, [["model.pt"], ["model.pt"], everything, everything], strict=True))
 
 
 def test_a_skipped_run_is_not_restarted_but_the_run_that_ended_the_chain_is(box: CliSandbox) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from ..evaluation.plots import png_file
@@ -76,15 +77,18 @@ def corner_plot(accepted: Mapping[str, Values], names: Sequence[str]) -> bytes:
             axes.tick_params(labelsize=5, labelbottom=row == size - 1, labelleft=0 == column != row)
             axes.set_xlabel(names[shown[column]] if row == size - 1 else "", fontsize=7)
             axes.set_ylabel(names[shown[row]] if 0 == column != row else "", fontsize=7)
-    handles = [grid[0][0].plot([], [], ".", label=name)[0] for name in accepted]
+    handles = [Line2D([], [], color=f"C{number}", marker=".", linestyle="", label=name)
+               for number, name in enumerate(accepted)]  # fmt: skip
     figure.legend(handles=handles, loc="upper right", fontsize="small")
     return png_file(figure)
 
 
 def _draw_pair(axes: Axes, accepted: Mapping[str, Values], everything: Values, x: int, y: int) -> None:
-    for points in accepted.values():
+    for number, points in enumerate(accepted.values()):
         if x == y:
             edges = np.linspace(everything[:, x].min(), everything[:, x].max(), 21)
-            axes.hist(points[:, x], bins=edges.tolist(), density=len(points) > 0, histtype="step")
+            axes.hist(points[:, x], bins=edges.tolist(), density=len(points) > 0, histtype="step",
+                      color=f"C{number}")  # fmt: skip
         else:
-            axes.plot(points[:CORNER_POINTS, x], points[:CORNER_POINTS, y], ".", markersize=1.2, alpha=0.6)
+            axes.plot(points[:CORNER_POINTS, x], points[:CORNER_POINTS, y], ".", markersize=1.2, alpha=0.6,
+                      color=f"C{number}")  # fmt: skip

@@ -109,6 +109,8 @@ REFUSALS = {
     "rounds_matrices_that_differ": "runs.b.after: no run of 'a' has seed 2; give both the same values",
     "stop_when_without_each_round": "runs.a.stop_when: needs each_round = true, because it ends a chain of rounds",
     "stop_when_is_also_a_crash": "runs.a.stop_when: 3 is also in retry_exit_codes; remove one of them",
+    "keep_is_a_number": 'runs.a.keep: must be "last N" with N of at least 1, as in keep = "last 3"',
+    "keep_without_each_round": "runs.a.keep: needs each_round = true, because it is about rounds",
     "stop_when_is_zero": "runs.a.stop_when.0: must be at least 1",
     "rounds_reference_to_several_runs": "runs.b: '{a@round}' could be any of a-seed1, a-seed2; give this run the "
     "matrix of 'a'",
