@@ -31,7 +31,12 @@ _LINK_TO_PAGE_OUTSIDE = re.compile(
 
 def _name_pages_outside(_app: Sphinx, _page: str, source: list[str]) -> None:
     """Replace links to files that are no part of the site: name them by their path in the repository."""
-    source[0] = _LINK_TO_PAGE_OUTSIDE.sub(r"\1 (`\2`)", source[0])
+    source[0] = _LINK_TO_PAGE_OUTSIDE.sub(_named, source[0])
+
+
+def _named(link: re.Match[str]) -> str:
+    text, path = link.groups()
+    return f"`{path}`" if text.strip("`") == path else f"{text} (`{path}`)"
 
 
 def setup(app: Sphinx) -> None:

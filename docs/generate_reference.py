@@ -122,6 +122,8 @@ def _keys_table(model: Schema) -> Iterator[str]:
     yield "| key | type | default | meaning |"
     yield "| --- | --- | --- | --- |"
     for name, field in model["properties"].items():
+        if "description" not in field:
+            raise SystemExit(f"supervisor/plan/schema.py: {name}: has no description; add one to its Field")
         yield f"| `{name}` | {_type_text(field)} | {_default(name, field, model)} | {field['description']} |"
 
 

@@ -34,29 +34,49 @@ def write_atomic(
             if sync:
                 os.fsync(file.fileno())
         place(temporary, path)
-    finally:
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    if place is not os.replace:  # it may have left the first name
         temporary.unlink(missing_ok=True)
     if sync:
         sync_folder(path.parent)
 
 
-def ensure_room(folder: Path) -> None:
-    """Create a folder, and check that a few small files fit on its disk.
+class RoomProbe:
+    """Question whether a few small files fit on the disk of a folder.
 
-    Raises:
-        OSError: It cannot be written, or the disk is full.
+    It asks with one file without a name. Files that are made and deleted in quick succession make every new file
+    expensive on ext4, which passes over inodes that were freed within the last minute.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    probe = folder / ".room"
-    descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        os.posix_fallocate(descriptor, 0, ROOM_BYTES)
-    except OSError as error:
-        error.filename = str(folder)
-        raise
-    finally:
-        os.close(descriptor)
-        probe.unlink()
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._descriptor = -1
+
+    def check(self) -> None:
+        """Check that there is room.
+
+        Raises:
+            OSError: The folder cannot be written, or the disk is full.
+        """
+        if self._descriptor < 0:
+            path = self._folder / ".room"
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            path.unlink()
+        try:
+            os.posix_fallocate(self._descriptor, 0, ROOM_BYTES)
+        except OSError as error:
+            error.filename = str(self._folder)
+            raise
+        finally:
+            os.ftruncate(self._descriptor, 0)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 def sync_folder(folder: Path) -> None:

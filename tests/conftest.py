@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 from support.cli_sandbox import CliSandbox
 from support.fake_nvml import FakeGpu, FakeNvml, build, fake_gpu
+from support.slurm_cluster import SlurmCluster, missing_reason
 
 # Whoever runs us in the background ignores these, and every process that a test starts would inherit that.
 for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
@@ -68,3 +69,32 @@ def make_box(tmp_path: Path) -> Iterator[Callable[[Mapping[str, str]], CliSandbo
 def box(make_box: Callable[[Mapping[str, str]], CliSandbox], env_without_nvml: Mapping[str, str]) -> CliSandbox:
     """A box on a machine without GPUs."""
     return make_box({**os.environ, **env_without_nvml})
+
+
+@pytest.fixture(scope="session")
+def slurm_cluster() -> Iterator[SlurmCluster]:
+    """A Slurm cluster that all tests of this worker share."""
+    reason = missing_reason()
+    if reason is not None:
+        pytest.skip(reason)
+    cluster = SlurmCluster.start()
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
+def cluster(slurm_cluster: SlurmCluster) -> Iterator[SlurmCluster]:
+    """The shared cluster, whole and without jobs of earlier tests."""
+    yield slurm_cluster
+    slurm_cluster.repair()
+    slurm_cluster.cancel_all()
+
+
+@pytest.fixture
+def slurm_box(
+    make_box: Callable[[Mapping[str, str]], CliSandbox], env_without_nvml: Mapping[str, str], cluster: SlurmCluster
+) -> CliSandbox:
+    """A box on a login node of the shared cluster."""
+    box = make_box({**os.environ, **env_without_nvml, **cluster.environment})
+    box.env["XDG_CACHE_HOME"] = str(box.folder / "cache")
+    return box

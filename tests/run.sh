@@ -8,10 +8,11 @@ install_system_packages() {
     local sudo packages=()
     sudo=$([ "$(id -u)" = 0 ] || echo sudo)
     # The tests compile a small stand-in for NVIDIA's libnvidia-ml.so.1, open `web` in a real browser, and, as root,
-    # submit jobs to a real Slurm on loopback.
+    # submit jobs to a real Slurm on loopback, and give one folder two names.
     command -v cc >/dev/null || packages+=(gcc libc6-dev)
     command -v chromium chromium-browser google-chrome >/dev/null || packages+=(chromium)
     [ "$(id -u)" != 0 ] || command -v slurmctld >/dev/null || packages+=(slurm-wlm munge)
+    [ "$(id -u)" != 0 ] || command -v bindfs >/dev/null || packages+=(bindfs)
     [ ${#packages[@]} = 0 ] && return
     $sudo apt-get update -q
     $sudo apt-get install -q -y --no-install-recommends "${packages[@]}"

@@ -46,11 +46,14 @@ def report(
     return [*lines, "", _verdict(selection)]
 
 
-def run_check(options: SessionOptions, histogram: Path | None) -> int:
-    """Print the report, and that of the trainers on the data if any option concerns these.
+def run_check(options: SessionOptions, logs: Path, histogram: Path | None) -> int:
+    """Print the report, that of the cluster for jobs, and that of the trainers on the data if an option concerns these.
 
     Returns:
-        Exit code: 0, or 2 for bad data.
+        Exit code: 0, or 2 for bad data and for jobs that the cluster refuses.
+
+    Raises:
+        UserError: There is no cluster, or it does not answer.
     """
     plan = load_plan(options.plan_file) if options.plan_file else builtin_plan()
     plan = choose_launchers(plan, options, str(options.plan_file or "the built-in plan"))
@@ -59,6 +62,13 @@ def run_check(options: SessionOptions, histogram: Path | None) -> int:
     placements = [(name, run.slot) for name, run in plan.runs.items() if run.is_local]
     jobs = [(name, describe_job(run.slurm)) for name, run in plan.runs.items() if not run.is_local]
     echo("\n".join(report(reading, selection, placements, jobs)))
+    if jobs:
+        from .slurm import ask_cluster  # noqa: PLC0415 - only where a plan submits jobs
+
+        cluster = ask_cluster(plan, logs, probe=False)
+        echo("\n".join(["", *cluster.lines()]))
+        if any(job.error for job in cluster.jobs):
+            return 2
     arguments = options.placeholders()[PREPARE_OPTIONS]
     if histogram is not None:
         arguments += ["--histogram", str(histogram.absolute())]

@@ -34,7 +34,7 @@ from .session_options import DATA_GROUP, PLAN_GROUP, SLURM_GROUP, DisplayOptions
 def main(context: click.Context, /, logs: Path, **parameters: Any) -> None:  # noqa: ANN401
     """Train the pMSSM surrogates in parallel and follow them.
 
-    Without a verb: start a session in the background and show the dashboard. The runs go on if you leave the
+    Without a command: start a session in the background and show the dashboard. The runs go on if you leave the
     dashboard, close the terminal or lose the connection; `attach` shows the dashboard again.
     """
     context.obj = logs
@@ -65,15 +65,18 @@ def _reject_session_options(context: click.Context) -> None:
     type=click.Path(path_type=Path),
     help="Draw the distribution of the target.",
 )
-def check(*, histogram: Path | None, **parameters: Any) -> None:  # noqa: ANN401
+@click.pass_context
+def check(context: click.Context, /, *, histogram: Path | None, **parameters: Any) -> None:  # noqa: ANN401
     """Show the GPUs and what would run where.
 
     Also shows whether training in parallel is possible. With --data or any other option about the points, shows what
     the files hold: what each cut drops, ranges, constant parameters, duplicate points, the target's distribution.
+
+    For jobs of Slurm, shows the partitions and what would be submitted, and asks Slurm whether it accepts that.
     """
     from .check import run_check  # noqa: PLC0415
 
-    sys.exit(run_check(SessionOptions(**parameters), histogram))
+    sys.exit(run_check(SessionOptions(**parameters), context.obj, histogram))
 
 
 for verb in VERBS:

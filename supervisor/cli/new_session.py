@@ -46,6 +46,10 @@ def create_session(logs: Path, options: SessionOptions) -> tuple[SessionFolder, 
     settings = session_settings(options)
     if options.gpus is not None:
         select_slots(read_gpus(), slot_request(options, plan, settings.environment))
+    if any(not run.is_local for run in plan.runs.values()):
+        from .slurm import ask_cluster  # noqa: PLC0415 - only where a plan submits jobs
+
+        ask_cluster(plan, logs, probe=not options.no_probe).require_usable()
     socket_path(logs)
     folder = next_session(logs)
     resolved = resolve_plan(folder, plan, options.placeholders(), source=source)

@@ -72,11 +72,17 @@ def show_log(logs: Path, run: str | None, stamp: str | None, follow: bool, lines
 
 @click.command(cls=Command)
 @logs_option
-def sessions(logs: Path) -> None:
+@option("--slurm", is_flag=True, help="List the jobs of all your sessions in Slurm's queue.")
+def sessions(logs: Path, slurm: bool) -> None:
     """List the sessions of the logs folder.
 
     Each with its state, result and size on disk.
     """
+    if slurm:
+        from .slurm import print_jobs
+
+        print_jobs(logs)
+        return
     from .status import print_sessions
 
     print_sessions(logs)

@@ -122,6 +122,10 @@ class SessionOptions:
         "--max-jobs", group=SLURM_GROUP, default=64, metavar="N", type=click.IntRange(1, MAX_MAX_JOBS),
         help="Submit at most N jobs at one time. [default: 64]",
     )  # fmt: skip
+    no_probe: bool = option_field(
+        "--no-probe", group=SLURM_GROUP, default=False, is_flag=True,
+        help="Do not submit the job of a second that finds out whether the nodes see the logs folder.",
+    )  # fmt: skip
 
     on_finish: str | None = option_field(
         "--on-finish", group=SESSION_GROUP, metavar="CMD",
@@ -230,7 +234,7 @@ class SessionOptions:
     )  # fmt: skip
     testing: bool = option_field(
         "--testing", group=TRAINING_GROUP, default=False, placeholders=BOTH, is_flag=True,
-        help="Smoke test: few points and epochs, under two minutes.",
+        help="Smoke test: few points and epochs; about two minutes.",
     )  # fmt: skip
     tensorboard: bool = option_field(
         "--tensorboard", group=TRAINING_GROUP, default=False, placeholders=TRAINING, is_flag=True,

@@ -30,6 +30,7 @@ class RunningAttempts:
         self._attempts: dict[str, RunningAttempt] = {}
         self._launcher_of: dict[str, str] = {}  # the launcher of each attempt, by run
         self._stops: dict[str, StopKind] = {}  # what was requested last
+        self._ended: list[RunningAttempt] = []  # recorded, but not yet on the disk
 
     def __contains__(self, run: str) -> bool:
         return run in self._attempts
@@ -115,10 +116,9 @@ class RunningAttempts:
         """
         for launcher in self._launchers.values():
             launcher.advance()
-        for run, record in session.state.runs.items():
-            last = record.last
-            if last is None or last.exit is not None:
-                continue
+        for run in session.index.alive():
+            last = session.state.runs[run].last
+            assert last is not None
             if run in self._attempts:
                 self._record_start(session, run, last)
             elif session.is_deleted():
@@ -127,6 +127,12 @@ class RunningAttempts:
                 self._adopt(session, run, last)
             if self._record_end(session, run, last):
                 yield run
+
+    def confirm_ends(self) -> None:
+        """Tell the attempts that have ended that the journal has this on the disk."""
+        for attempt in self._ended:
+            attempt.confirm_end()
+        self._ended.clear()
 
     def close(self) -> None:
         """Release all attempts, which go on."""
@@ -177,6 +183,7 @@ class RunningAttempts:
             return False
         if not session.is_deleted():  # if it was moved, the engine that serves it there records the end
             session.record(_end_event(session, run, last, outcome))
+            self._ended.append(attempt)
         del self._attempts[run], self._launcher_of[run]
         return isinstance(outcome, Exit)
 

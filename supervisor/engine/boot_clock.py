@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from functools import cache
 
-from ..launchers import shim
+from ..launchers import shim_files
 
 
 def clock_offset_s() -> float:
@@ -16,4 +16,4 @@ def clock_offset_s() -> float:
 @cache
 def boot_id() -> str:
     """Return the kernel's identifier of this boot."""
-    return shim.boot_id()
+    return shim_files.boot_id()

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..files import ensure_room
+from ..files import RoomProbe
 from ..gpus.models import GpuReading
 from ..gpus.slots import available_slots, free_memory, lost_slot_warnings
 from ..ipc.engine_lock import EngineLock
@@ -98,6 +98,7 @@ class Engine:
         self._slots = SlotAllocator(self._session)
         self._server = Server(self.snapshot, self.handle, self._lock)
         self._snapshots = SnapshotBuilder(self.plan, folder)
+        self._room = RoomProbe(folder.path)
         self._start_recorded = False
         self._is_resume_due = resume
         self._adopted: set[str] = set()  # of a resumed session: runs that were alive at its start and have not ended
@@ -149,7 +150,7 @@ class Engine:
         try:
             for event in result.events:
                 self._session.record(event)
-            self._session.commit()
+            self._commit()
         except OSError as error:
             return Reply(ok=False, message=f"cannot write {self.folder.journal}: {error.strerror}; nothing was done")
         self._is_down = isinstance(command, Down) or (self._is_down and isinstance(command, Stop))
@@ -172,6 +173,7 @@ class Engine:
             reading=reading,
             engine_pid=os.getpid(),
             problems=problems,
+            states=self._session.index.states,
         )
 
     async def _serve(self, linger: bool) -> None:
@@ -182,7 +184,8 @@ class Engine:
                 self._session.log("another engine serves this folder under another name; this one ends", "error")
                 return
             changed = self._tick()
-            if self._monitor.poll(self.state, watched=self._server.subscribers > 0) or changed:
+            alive = self._session.index.alive()
+            if self._monitor.poll(self.state, alive, watched=self._server.subscribers > 0) or changed:
                 await self._server.push()
             if self._session.is_deleted() and not self._attempts:
                 self._session.log(f"{self.folder.path} was deleted or moved, and no run of it is alive", "error")
@@ -213,11 +216,9 @@ class Engine:
             self._resume_runs()
             while actions := [action for action in self._decide() if self._is_new(action)]:
                 self._execute(actions)
-            self._session.commit()
+            self._commit()
             deleted = self._session.is_deleted()
-            if not deleted and any(
-                run.wants_start and self.plan.runs[name].is_local for name, run in self.state.runs.items()
-            ):
+            if not deleted and self._session.index.wanting:
                 with contextlib.suppress(OSError):
                     self._attempts.prepare(LOCAL)
             if not deleted and self._session.is_summary_due:
@@ -240,13 +241,13 @@ class Engine:
 
     def _resume_runs(self) -> None:
         """Start the runs again that earlier engines stopped, or whose end nobody saw."""
-        runs = {name: run for name, run in self.state.runs.items() if not run.wants_start}
+        runs = {name: self.state.runs[name] for name in (self.state.runs if self._is_resume_due else self._adopted)}
+        runs = {name: run for name, run in runs.items() if not run.wants_start}
         if self._is_resume_due:
             unchanged = (RunState.SUCCEEDED, *WATCHED)
             due = [name for name, run in runs.items() if run.attempt_state not in unchanged]
         else:
-            lost = (name for name in self._adopted & runs.keys() if runs[name].attempt_state is RunState.LOST)
-            due = [name for name in lost if not runs[name].stopped_by_user]
+            due = [name for name, run in runs.items() if run.attempt_state is RunState.LOST and not run.stopped_by_user]
         for name in due:
             self._session.record(RestartRequested(at=time.time(), run=name, fresh=False))
         watched = runs if self._is_resume_due else self._adopted
@@ -263,6 +264,7 @@ class Engine:
             stalled=self._monitor.stalled(self.state) if restarts else [],
             stall_restarts=restarts,
             free_mib=free_memory(reading),
+            index=self._session.index,
             max_jobs=self._session.settings.max_jobs,
         )
         if self._session.is_deleted():
@@ -287,10 +289,15 @@ class Engine:
                 else:
                     self._execute_one(action)
         finally:  # what was recorded is started, even where the disk had no room for the next record
-            self._session.commit()
+            self._commit()
             for run, folder, spec, launcher in recorded:
                 if not self._attempts.start(run, folder, spec, launcher):
                     self._wake.set()  # the next tick adopts it
+
+    def _commit(self) -> None:
+        """Write all records to the disk, and tell this to the attempts that have ended."""
+        self._session.commit()
+        self._attempts.confirm_ends()
 
     def _execute_one(self, action: SendSignal | Retry | Continue | RestartStalled | FinishSession) -> None:
         match action:
@@ -314,7 +321,10 @@ class Engine:
             self._session.write_summary()
         number = len(self.state.runs[action.run].attempts) + 1
         log = self.folder.run_log(action.run)
-        offset = log.stat().st_size if log.exists() else 0
+        try:
+            offset = log.stat().st_size
+        except FileNotFoundError:
+            offset = 0
         launcher = self.plan.runs[action.run].launcher or LOCAL
         starting = AttemptStarting(
             at=time.time(),
@@ -328,7 +338,8 @@ class Engine:
         concurrent = concurrent_runs(self.plan, self.state.slots or ())
         spec = attempt_spec(self.plan, self._session.settings, starting, self.folder, concurrent=concurrent)
         folder = self.folder.attempt_folder(action.run, number)
-        ensure_room(folder)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._room.check()
         self._attempts.prepare(launcher)  # everything that may fail comes before the decision is recorded
         self._session.record(starting)
         return action.run, folder, spec, launcher
@@ -341,4 +352,5 @@ class Engine:
         await self._server.close()
         self._monitor.close()
         self._attempts.close()
+        self._room.close()
         self._session.close()

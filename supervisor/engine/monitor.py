@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from ..gpus.models import GpuReading
 from ..gpus.poller import GpuPoller
@@ -59,17 +59,18 @@ class Monitor:
         """All processes of all runs at the last measurement."""
         return frozenset().union(*(usage.pids for usage in self._usage.values()))
 
-    def poll(self, state: SessionState, *, watched: bool) -> bool:
+    def poll(self, state: SessionState, alive: Sequence[str], *, watched: bool) -> bool:
         """Read the logs of all running runs and, at intervals, measure their resource usage.
 
         Args:
             state: The session now.
+            alive: The runs of which a process may be alive.
             watched: A client subscribes to snapshots, so measure more often.
 
         Returns:
             True if anything in a snapshot has changed.
         """
-        running = [name for name, run in state.runs.items() if run.alive]
+        running = alive
         if time.monotonic() - self._read_at >= LOG_INTERVAL_S:
             self._read_at = time.monotonic()
         else:  # a new attempt's log is read at once: what it holds by then counts as written by earlier attempts
@@ -78,7 +79,7 @@ class Monitor:
         placements = self._running.placements()
         changed.append(placements != self._placements)
         self._placements = placements
-        if time.monotonic() - self._usage_at < self._usage_interval(state, watched=watched):
+        if time.monotonic() - self._usage_at < self._usage_interval(state, alive, watched=watched):
             return any(changed)
         self._usage_at = time.monotonic()
         usage, gpus = self._running.measure_usage(), self._running.read_gpus()
@@ -86,9 +87,9 @@ class Monitor:
         self._usage, self._gpus = usage, gpus
         return any(changed)
 
-    def _usage_interval(self, state: SessionState, *, watched: bool) -> float:
+    def _usage_interval(self, state: SessionState, alive: Sequence[str], *, watched: bool) -> float:
         now = time.monotonic()
-        living = [(name, run.last.number) for name, run in state.runs.items() if run.alive and run.last is not None]
+        living = [(name, last.number) for name in alive if (last := state.runs[name].last) is not None]
         self._seen_at = {attempt: self._seen_at.get(attempt, now) for attempt in living}
         is_young = any(now - seen < YOUNG_S for seen in self._seen_at.values())
         return YOUNG_INTERVAL_S if is_young else USAGE_INTERVAL_S[watched]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
+from itertools import islice
+from operator import itemgetter
 
 from ..gpus.slots import Slot
-from ..plan.schema import Plan, RunPlan
+from ..plan.schema import Plan
 from ..session.events import StopKind
 from ..session.folder import MAX_JOBS
-from ..session.state import Run, RunState, SessionState, is_continued, run_states
+from ..session.state import Run, RunState, SessionState
+from .run_index import Need, RunIndex, retry_delay
 
 UNKNOWN_MEMORY: Mapping[str, int] = {}
 
@@ -70,6 +74,7 @@ def decide(
     stall_restarts: int = 0,
     free_mib: Mapping[str, int] = UNKNOWN_MEMORY,
     max_jobs: int = MAX_JOBS,
+    index: RunIndex | None = None,
 ) -> list[Action]:
     """Return all actions that are due, in order.
 
@@ -89,11 +94,12 @@ def decide(
         stall_restarts: How often each stalled run may be restarted.
         free_mib: Memory that is free now, in MiB, by the UUID of the GPU.
         max_jobs: Most attempts in batch systems at one time.
+        index: The index of `state`, so that nothing here walks over all runs; by default it is made.
     """
     if state.finished:
         return []
-    states = run_states(plan, state)
-    alive = {name: run for name, run in state.runs.items() if run.alive}
+    index = index or RunIndex(plan, state)
+    alive = {name: state.runs[name] for name in index.alive()}
     actions: list[Action] = [
         SendSignal(name, run.last.stop)
         for name, run in alive.items()
@@ -101,35 +107,20 @@ def decide(
     ]
     actions += [
         Retry(name, delay)
-        for name, run in state.runs.items()
-        if not run.wants_start and (delay := retry_delay(plan.runs[name], run)) is not None
+        for name in sorted(index.retriable, key=index.position)
+        if (delay := retry_delay(plan.runs[name], state.runs[name])) is not None
     ]
-    actions += [Continue(name) for name in state.runs if is_continued(plan, state, name)]
+    actions += [Continue(name) for name in sorted(index.continued, key=index.position)]
     actions += [
         RestartStalled(name)
         for name in stalled
-        if states[name] is RunState.RUNNING and state.runs[name].stall_restarts < stall_restarts
+        if index.states[name] is RunState.RUNNING and state.runs[name].stall_restarts < stall_restarts
     ]
     if any(isinstance(action, Retry | Continue) for action in actions):
         return actions  # runs that depend on a crashed run must not start before its retry is recorded
-    queued = [name for name, run_state in states.items() if run_state is RunState.QUEUED]
-    due = [name for name in queued if seconds_to_retry(state.runs[name], now) == 0]
     free_jobs = max_jobs - sum(run.last is not None and not run.last.is_local for run in alive.values())
-    actions += _starts(plan, state.runs, due, _slot_uses(plan, state.slots or (), alive, free_mib), free_jobs)
-    is_idle = not actions and not queued and not alive
-    return [FinishSession()] if is_idle else actions
-
-
-def retry_delay(plan: RunPlan, run: Run) -> float | None:
-    """Return the seconds to wait before a crashed run is started again, or None if it is not."""
-    attempt = run.last
-    if attempt is None or attempt.exit is None or run.wants_start or run.stopped_by_user or run.retries >= plan.retries:
-        return None
-    if run.is_interrupted:
-        return None
-    killed, lost = attempt.exit.signal is not None, run.attempt_state is RunState.LOST
-    crashed = killed or lost or attempt.exit.exit_code in plan.retry_exit_codes
-    return plan.retry_delay_s * 2**run.retries if crashed else None
+    actions += _starts(index, state.runs, now, _slot_uses(plan, state.slots or (), alive, free_mib), free_jobs)
+    return [FinishSession()] if not actions and index.is_idle else actions
 
 
 def seconds_to_retry(run: Run, now: float) -> float:
@@ -147,16 +138,11 @@ class _SlotUse:
     free_mib: int | None
     expected: list[int | None] = field(default_factory=list)
 
-    @property
-    def may_have_room(self) -> bool:
-        """False if no run at all may join the runs on this slot."""
-        return not self.expected or self.slot.shared_mib is not None
-
-    def has_room(self, run: RunPlan) -> bool:
-        """Return whether `run` may join the runs on this slot."""
+    def has_room(self, needed: int | None) -> bool:
+        """Return whether a run that expects to use `needed` MiB may join the runs on this slot."""
         if not self.expected:
             return True
-        room, needed = self.slot.shared_mib, run.gpu_memory_mib
+        room = self.slot.shared_mib
         if room is None or needed is None or None in self.expected:
             return False
         fits_now = self.free_mib is None or needed <= self.free_mib
@@ -176,30 +162,41 @@ def _slot_uses(
     return uses
 
 
-def _starts(
-    plan: Plan, runs: Mapping[str, Run], queued: Sequence[str], uses: list[_SlotUse], free_jobs: int
-) -> list[Action]:
-    """Return the starts of all queued runs that get a slot or may be submitted, or need neither."""
-    jobs = [name for name in queued if not plan.runs[name].is_local]
-    slotless = [name for name in queued if plan.runs[name].is_local and not plan.runs[name].takes_slot]
-    chosen: dict[str, Slot | None] = dict.fromkeys((*slotless, *jobs[: max(0, free_jobs)]))
-    waiting = [name for name in queued if plan.runs[name].takes_slot]
+def _starts(index: RunIndex, runs: Mapping[str, Run], now: float, uses: list[_SlotUse], free_jobs: int) -> list[Action]:
+    """Return the starts of all queued runs that get a slot or may be submitted, or need neither, in plan order."""
+    chosen: dict[int, Slot | None] = {}
 
-    def assign(name: str, use: _SlotUse) -> None:
-        chosen[name] = use.slot
-        use.expected.append(plan.runs[name].gpu_memory_mib)
+    def is_due(position: int) -> bool:
+        return position not in chosen and seconds_to_retry(runs[index.names[position]], now) == 0
 
-    for name in waiting if any(use.may_have_room for use in uses) else ():
-        preferred = plan.runs[name].slot
-        if isinstance(preferred, int) and uses:
-            use = uses[preferred % len(uses)]
-            if use.has_room(plan.runs[name]):
-                assign(name, use)
-    for name in waiting:
-        if not any(use.may_have_room for use in uses):
-            break  # there may be thousands of runs that wait
-        if name not in chosen:
-            with_room = [use for use in uses if use.has_room(plan.runs[name])]
-            if with_room:
-                assign(name, min(with_room, key=lambda use: len(use.expected)))
-    return [StartAttempt(name, chosen[name], runs[name].fresh_next) for name in queued if name in chosen]
+    def preferred(need: Need) -> _SlotUse | None:
+        use = uses[need.preferred % len(uses)] if need.preferred is not None and uses else None
+        return use if use is not None and use.has_room(need.memory_mib) else None
+
+    def any_free(need: Need) -> _SlotUse | None:
+        with_room = [use for use in uses if use.has_room(need.memory_mib)]
+        return min(with_room, key=lambda use: len(use.expected), default=None)
+
+    for need, positions in index.queued.items():
+        if need.is_job:  # all have equal needs: they are one list
+            chosen.update(dict.fromkeys(islice(filter(is_due, positions), max(0, free_jobs))))
+        elif not need.takes_slot:
+            chosen.update(dict.fromkeys(filter(is_due, positions)))
+    for find_slot in (preferred, any_free):
+        # There may be thousands of runs that wait. Room only shrinks: where one finds no slot, no later one of equal
+        # needs does.
+        queues = [(need, filter(is_due, positions)) for need, positions in index.queued.items() if need.takes_slot]
+        heads = [(head, number) for number, (_, queue) in enumerate(queues) if (head := next(queue, None)) is not None]
+        heapify(heads)
+        while heads:
+            position, number = heappop(heads)
+            need, queue = queues[number]
+            use = find_slot(need)
+            if use is None:
+                continue
+            chosen[position] = use.slot
+            use.expected.append(need.memory_mib)
+            if (head := next(queue, None)) is not None:
+                heappush(heads, (head, number))
+    names = [(index.names[position], slot) for position, slot in sorted(chosen.items(), key=itemgetter(0))]
+    return [StartAttempt(name, slot, runs[name].fresh_next) for name, slot in names]

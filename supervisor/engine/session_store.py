@@ -7,14 +7,23 @@ from collections.abc import Callable
 
 from ..logs.sanitize import sanitize_line
 from ..session.event_messages import event_messages
-from ..session.events import AttemptEnded, AttemptStarted, Event
+from ..session.events import (
+    AttemptEnded,
+    AttemptStarted,
+    ClockStepped,
+    EngineStarted,
+    Event,
+    SessionFinished,
+    SlotsChosen,
+)
 from ..session.folder import SessionFolder
 from ..session.journal import Journal
 from ..session.lookup import load_state
 from ..session.session_log import LogLevel, SessionLog
 from ..session.state import reduce
-from ..session.summary import write_summary
+from ..session.summary import SummaryWriter, write_summary
 from .hooks import is_notable, run_hook
+from .run_index import RunIndex
 
 SUMMARY_INTERVAL_S = 5.0  # between two summaries of a session that is not finished
 
@@ -32,6 +41,7 @@ class SessionStore:
         plan: Its plan.
         settings: Its settings.
         state: Its state after all recorded events.
+        index: The states of its runs then.
 
     Raises:
         SessionError: A file of the session is missing or damaged.
@@ -48,12 +58,15 @@ class SessionStore:
         self.plan = folder.load_plan()
         self.settings = folder.load_settings()
         self.state = load_state(folder, self.plan)
+        self.index = RunIndex(self.plan, self.state)
+        self._summary = SummaryWriter(folder, self.plan)
         self._log = SessionLog(folder.log)
         self._on_line = on_line
         self._on_event = on_event
         self._journal: Journal | None = None
         self._uncommitted = False  # events that must be on disk before anything follows from them
         self._attempt_ended = True  # since the last summary
+        self._summary_due: set[str] = set()  # runs that have changed since then
         self._summary_at = -SUMMARY_INTERVAL_S
 
     def open(self) -> None:
@@ -85,15 +98,23 @@ class SessionStore:
         assert self._journal is not None
         self._journal.append(event)
         self._uncommitted |= not isinstance(event, AttemptStarted)  # after a power cut its pid means nothing
-        self.state = reduce(self.state, event)
+        self._apply(event)
         self._attempt_ended |= isinstance(event, AttemptEnded)
         if self._on_event is not None:
             self._on_event(event)
-        for text, level in event_messages(event, self.plan, self.state):
+        for text, level in event_messages(event, self.plan, self.state, self.index.states):
             self.log(text, level)
             if self.settings.on_finish and is_notable(event, level):
                 self.commit()
                 self._run_hook(self.settings.on_finish, text)
+
+    def _apply(self, event: Event) -> None:
+        before, self.state = self.state, reduce(self.state, event)
+        if isinstance(event, EngineStarted | ClockStepped):
+            if self.state.runs is not before.runs:  # their times have changed
+                self.index = RunIndex(self.plan, self.state)
+        elif not isinstance(event, SlotsChosen | SessionFinished):
+            self.index.update(self.state, event.run)
 
     def commit(self) -> None:
         """Write the events recorded so far through to the disk, together, before anything follows from them.
@@ -134,7 +155,14 @@ class SessionStore:
             OSError: It could not be written, and is `required`.
         """
         try:
-            write_summary(self.folder, self.plan, self.state, sync=final)
+            if final:  # all results are read again: a user may have replaced some
+                write_summary(self.folder, self.plan, self.state)
+            else:
+                self._summary_due |= self.index.take_changed()
+                # A run that is alive may have written results.
+                changed = self._summary_due.union(self.index.alive())
+                self._summary.write(self.state, self.index.states, changed, sync=False)
+                self._summary_due.clear()
         except OSError as error:
             if required:
                 raise

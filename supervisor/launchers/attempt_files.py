@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +15,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ..files import read_object, write_atomic
 from ..session.events import Exit
 from .process_identity import ProcessIdentity
-from .shim import boot_id
+from .shim_files import boot_id
 
+READINGS, READING_INTERVAL_S = 20, 0.001  # of process.json, until it is complete
 ATTEMPT_VARIABLE = "PMSSM_SUPERVISE_ATTEMPT"  # names the attempt's folder in the environment of all its processes
 FENCE_VARIABLE = "PMSSM_ATTEMPT_FENCE"  # PATH:NUMBER, the run's fence and the attempt's own number
 FENCE_FILE = "newest_attempt"  # in the run's folder
@@ -147,6 +149,20 @@ def claim_if_unclaimed(folder: Path) -> None:
             write_atomic(folder / "process.json", json.dumps({"void": True}), place=os.link)
 
 
+def read_process_record(folder: Path) -> dict[str, object] | None:
+    """Return the contents of process.json, or None where there is no such file, or it is damaged.
+
+    The shim replaces them by one call, in the middle of which they may be read.
+    """
+    path = folder / "process.json"
+    for _ in range(READINGS):
+        record = read_object(path)
+        if record is not None or not path.exists():
+            return record
+        time.sleep(READING_INTERVAL_S)
+    return None
+
+
 def read_identity(record: Mapping[str, object] | None, key: str) -> ProcessIdentity | None:
     """Return the identity of a process in process.json.
 
@@ -168,7 +184,7 @@ def read_exit_record(folder: Path) -> Exit | None:
 
     A shim that was killed before its last step leaves the record under a temporary name, which is read, too.
     """
-    identity = read_identity(read_object(folder / "process.json"), "shim")
+    identity = read_identity(read_process_record(folder), "shim")
     record = read_object(folder / "exit.json")
     if not record and identity is not None:
         record = read_object(folder / f"exit.json.{identity.pid}")

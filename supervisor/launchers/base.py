@@ -122,6 +122,9 @@ class RunningAttempt(Protocol):
     def take_messages(self) -> Sequence[str]:
         """Return what happened since the last call and belongs in the session's log as a warning."""
 
+    def confirm_end(self) -> None:
+        """Take note that the outcome is in the journal, on the disk."""
+
     def request_stop(self, kind: StopKind, grace_s: float) -> None:
         """Request the end of the attempt.
 

@@ -64,16 +64,20 @@ class LocalLauncher:
         """Bring all attempts up to date, and watch the processes that keep them alive now."""
         loop = asyncio.get_running_loop()
         for attempt in self._attempts:
-            watched = attempt.descriptor
+            watched, channel = attempt.descriptor, attempt.channel
             attempt.advance()
             if attempt.descriptor != watched:
                 if watched >= 0:
                     loop.remove_reader(watched)
-                if attempt.descriptor >= 0:
-                    self._listen(attempt.descriptor)
+                self._listen(attempt)
+            if attempt.channel != channel:
+                if channel >= 0:
+                    loop.remove_reader(channel)
+                self._hear(attempt)
             for ready in attempt.take_ready():
                 self._await_start(ready)
-        self._attempts = [attempt for attempt in self._attempts if attempt.outcome is None]
+        # A shim may outlive its record a little.
+        self._attempts = [each for each in self._attempts if each.outcome is None or each.descriptor >= 0]
 
     def measure_usage(self, attempts: Mapping[str, RunningAttempt]) -> dict[str, ResourceUsage]:
         """Return the usage of the processes of all attempts whose commands have started; record who they are."""
@@ -95,8 +99,9 @@ class LocalLauncher:
         self._shims.close()
         loop = asyncio.get_running_loop()
         for attempt in self._attempts:
-            if attempt.descriptor >= 0:
-                loop.remove_reader(attempt.descriptor)
+            for descriptor in (attempt.descriptor, attempt.channel):
+                if descriptor >= 0:
+                    loop.remove_reader(descriptor)
             attempt.close()
         for descriptor in self._starting:
             loop.remove_reader(descriptor)
@@ -105,17 +110,35 @@ class LocalLauncher:
 
     def _watch(self, attempt: LocalAttempt) -> None:
         self._attempts.append(attempt)
-        self._listen(attempt.descriptor)
+        self._listen(attempt)
+        self._hear(attempt)
 
     def _await_start(self, ready: int) -> None:
         self._starting.add(ready)
         asyncio.get_running_loop().add_reader(ready, self._on_started, ready)
 
-    def _listen(self, descriptor: int) -> None:
-        asyncio.get_running_loop().add_reader(descriptor, self._on_end, descriptor)
+    def _listen(self, attempt: LocalAttempt) -> None:
+        if attempt.descriptor >= 0:
+            asyncio.get_running_loop().add_reader(attempt.descriptor, self._on_end, attempt)
 
-    def _on_end(self, descriptor: int) -> None:
-        asyncio.get_running_loop().remove_reader(descriptor)  # it stays readable; `advance` finds out what happened
+    def _hear(self, attempt: LocalAttempt) -> None:
+        if attempt.channel >= 0:
+            asyncio.get_running_loop().add_reader(attempt.channel, self._on_message, attempt)
+
+    def _on_end(self, attempt: LocalAttempt) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(attempt.descriptor)  # it stays readable; `advance` finds out what happened
+        if attempt.outcome is None:
+            self._on_change()
+            return
+        if attempt.channel >= 0:
+            loop.remove_reader(attempt.channel)
+        attempt.advance()
+        self._attempts.remove(attempt)
+
+    def _on_message(self, attempt: LocalAttempt) -> None:
+        asyncio.get_running_loop().remove_reader(attempt.channel)
+        attempt.receive()
         self._on_change()
 
     def _on_started(self, descriptor: int) -> None:

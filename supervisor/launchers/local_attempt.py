@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from ..files import read_object, write_atomic
+from ..files import read_object
 from ..session.events import Exit, StopKind
 from . import shim
 from .attempt_files import (
@@ -22,11 +22,13 @@ from .attempt_files import (
     claim_if_unclaimed,
     read_exit_record,
     read_identity,
+    read_process_record,
 )
 from .base import CommandStart, NeverStarted, Outcome, Placement
 from .orphans import Orphans
 from .process_identity import seconds_since_start
 from .process_tree import KnownProcesses, descendants
+from .shim_files import boot_id
 from .shim_pool import ShimPool
 
 SIGNALS: Mapping[StopKind, signal.Signals] = {"stop": signal.SIGTERM, "kill": signal.SIGQUIT}
@@ -40,12 +42,22 @@ class LocalAttempt:
     Attributes:
         folder: Folder of the attempt.
         descriptor: Pidfd of a process that keeps the attempt alive; readable once `advance` should be called, -1
-            after the end.
+            after the end of the shim, too.
+        channel: Socket to the shim, readable once `receive` should be called; -1 if there is none.
     """
 
-    def __init__(self, folder: Path, shim_fd: int, child: int | None = None, shims: ShimPool | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        shim_fd: int,
+        child: int | None = None,
+        shims: ShimPool | None = None,
+        channel: int = -1,
+    ) -> None:
         self.folder = folder
         self.descriptor = shim_fd
+        self.channel = channel
+        self._told_end = False  # by the shim, which may be alive until the journal has its record
         self._child = child  # the shim's pid while it is ours to reap
         self._shims = shims  # for another try while no shim has claimed the attempt
         self._tries = 0  # shims that ended before they could do so
@@ -72,10 +84,12 @@ class LocalAttempt:
         """
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         env = {**spec.env, ATTEMPT_VARIABLE: str(folder)}
-        # Not synced: after a power cut there is no process that this file could be about.
-        write_atomic(folder / "spec.json", json.dumps(spec.record(env)), sync=False)
+        # Not synced: after a power cut there is no process that this file could be about. Nobody reads it before it is
+        # complete: its name is given to the shim after that.
+        with open(folder / "spec.json", "w", encoding="utf-8", opener=_open_private) as file:
+            file.write(json.dumps(spec.record(env)))
         started = shims.assign(folder)
-        return cls(folder, started.pidfd, child=started.pid, shims=shims), started.ready
+        return cls(folder, started.pidfd, started.pid, shims, started.channel), started.ready
 
     @classmethod
     def adopt(cls, folder: Path) -> Self:
@@ -85,7 +99,7 @@ class LocalAttempt:
             OSError: The folder cannot be written.
         """
         claim_if_unclaimed(folder)
-        record = read_object(folder / "process.json")
+        record = read_process_record(folder)
         identity = read_identity(record, "shim")
         descriptor = identity.open() if identity else None
         attempt = cls(folder, -1 if descriptor is None else descriptor)
@@ -112,9 +126,15 @@ class LocalAttempt:
     def advance(self) -> None:
         """Read what the shim has recorded, and notice the end; without a shim, do its work."""
         if self._outcome is not None:
+            if self.descriptor >= 0 and self._watched_ended():
+                self.close()
             return
         if self._command is None:
             self._command = self._read_command()
+        if self._told_end:
+            self._outcome = read_exit_record(self.folder)
+            if self._outcome is not None:
+                return
         if self._orphans is not None:
             self._orphans.advance()
         if self._watched_ended():
@@ -130,7 +150,7 @@ class LocalAttempt:
         if self._orphans is not None:
             found = self._orphans.survivors()
         else:
-            shim_process = read_identity(read_object(self.folder / "process.json"), "shim")
+            shim_process = read_identity(read_process_record(self.folder), "shim")
             found = self._known.add(descendants([shim_process.pid] if shim_process is not None else []))
         return frozenset(identity.pid for identity in found)
 
@@ -159,6 +179,17 @@ class LocalAttempt:
                 signal.pidfd_send_signal(self.descriptor, SIGNALS[kind])
                 signal.pidfd_send_signal(self.descriptor, signal.SIGCONT)  # a user may have stopped it
 
+    def receive(self) -> None:
+        """Read what the shim says; `advance` then knows it."""
+        with contextlib.suppress(OSError):  # it is dead
+            self._told_end |= os.read(self.channel, len(shim.ENDED)) == shim.ENDED
+
+    def confirm_end(self) -> None:
+        """Tell the shim that the journal has its record on the disk, so that it need not wait for the disk, too."""
+        if self.channel >= 0:
+            with contextlib.suppress(OSError):  # it is dead
+                os.write(self.channel, shim.JOURNALED)
+
     def take_ready(self) -> list[int]:
         """Return descriptors that reach their end of file once a later shim has started the command, or ends."""
         ready, self._ready = self._ready, []
@@ -167,18 +198,19 @@ class LocalAttempt:
     def close(self) -> None:
         """Close all descriptors; the attempt goes on."""
         self._replace_descriptor(-1)
+        self._replace_channel(-1)
         for descriptor in self.take_ready():
             os.close(descriptor)
 
     def _read_command(self) -> CommandProcess | None:
-        record = read_object(self.folder / "process.json")
+        record = read_process_record(self.folder)
         identity = read_identity(record, "command")
         if record is None or identity is None:
             if record is not None and "delayed" in record and not self._delayed:
                 self._delayed = True
                 self._messages.append(f"cannot start the command yet: {record['delayed']}; trying again")
             return None
-        return CommandProcess(identity, float(record["started"]))
+        return CommandProcess(identity, float(str(record["started"])))
 
     def _watched_ended(self) -> bool:
         """Return whether the watched process has ended: the shim, or later one that it left behind."""
@@ -204,7 +236,8 @@ class LocalAttempt:
             return Exit(ended=time.time(), stop=self._stop[0], error="stopped before it started")
         if self._next_try is None:
             if self._shims is None or self._tries == len(SHIM_DELAYS_S):
-                reason = f"its shim ended before it could start the command; see {self.folder / 'shim.log'}"
+                log = self.folder / "shim.log"
+                reason = "its shim ended before it could start the command" + (f"; see {log}" if log.exists() else "")
                 return Exit(ended=time.time(), unseen=f"never started: {reason}")
             self._next_try = now + SHIM_DELAYS_S[self._tries]
             self._tries += 1
@@ -217,6 +250,7 @@ class LocalAttempt:
         with contextlib.suppress(OSError):  # no process for a shim: `advance` comes back here
             started = self._shims.assign(self.folder)
             self._replace_descriptor(started.pidfd)
+            self._replace_channel(started.channel)
             self._child = started.pid
             self._ready.append(started.ready)
         return None
@@ -243,8 +277,8 @@ class LocalAttempt:
 
     def _unseen_end(self) -> Exit:
         """Return an exit without status; after a reboot, its time is that of the last write to the log."""
-        identity = read_identity(read_object(self.folder / "process.json"), "shim")
-        if identity is None or identity.boot_id == shim.boot_id():
+        identity = read_identity(read_process_record(self.folder), "shim")
+        if identity is None or identity.boot_id == boot_id():
             command = self._command and self._command.identity
             return Exit(ended=time.time(), duration_s=seconds_since_start(command) if command else None)
         spec = read_object(self.folder / "spec.json") or {}
@@ -258,3 +292,12 @@ class LocalAttempt:
         if self.descriptor >= 0:
             os.close(self.descriptor)
         self.descriptor = descriptor
+
+    def _replace_channel(self, channel: int) -> None:
+        if self.channel >= 0:
+            os.close(self.channel)
+        self.channel = channel
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

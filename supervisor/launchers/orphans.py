@@ -13,7 +13,7 @@ from ..session.events import StopKind
 from .attempt_files import ATTEMPT_VARIABLE, CommandProcess, StopRecord, read_stop_record
 from .process_identity import ProcessIdentity, find_by_environment, session_members
 from .process_tree import KnownProcesses, descendants
-from .shim import boot_id
+from .shim_files import boot_id
 
 
 class Orphans:

@@ -11,7 +11,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
-from .shim import boot_id, start_ticks
+from .shim_files import boot_id, start_ticks
 
 
 class ProcessIdentity(BaseModel):

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..files import read_object, write_atomic
 from .process_identity import ProcessIdentity
-from .shim import boot_id
+from .shim_files import boot_id
 
 # Linux with CONFIG_PROC_CHILDREN, as distributions have it. Without it every process of the machine is examined.
 KERNEL_LISTS_CHILDREN = os.path.exists("/proc/thread-self/children")  # noqa: PTH110

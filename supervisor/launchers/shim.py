@@ -5,8 +5,8 @@ imports the standard library alone, so that it starts in milliseconds and stays 
 the engine, and outlives it.
 
 Files in the folder: `spec.json` describes the command. The shim writes `process.json`, the identities of shim and
-command, and `exit.json`, how the command ended. `exit.json` is synced to the disk; `process.json` is not, because a
-power cut that loses it ends the processes, too.
+command, and `exit.json`, how the command ended. `exit.json` is synced to the disk unless the engine's journal has the
+same there already; `process.json` is not, because a power cut that loses it ends the processes, too.
 
 Signals: SIGTERM ends the command gently: SIGTERM, grace period, SIGKILL. SIGUSR1, SIGUSR2 and SIGXCPU, by which batch
 systems warn, do the same. SIGQUIT ends it at once. Each process gets one SIGTERM: the command's process group at once,
@@ -20,31 +20,42 @@ The exit is recorded once all have ended.
 
 from __future__ import annotations
 
+import _socket  # not socket, which takes ten times as long to import
 import ctypes
 import errno
 import json
 import os
+import resource  # noqa: F401 - os.wait4 imports it; shims that are cloned from this interpreter then have it
 import signal
 import stat
 import sys
 import time
+
+TYPE_CHECKING = False  # typing itself would cost milliseconds
+if __package__ or TYPE_CHECKING:
+    from .shim_files import boot_id, descendants, end_last_line, group_of, identity, quietly, read, write
+else:  # run as a file, beside which the other one lies
+    sys.path.append(os.path.dirname(os.path.abspath(__file__)))
+    from shim_files import boot_id, descendants, end_last_line, group_of, identity, quietly, read, write
 
 PR_SET_CHILD_SUBREAPER = 36
 LEFTOVER_GRACE_S = 5.0
 RESEND_S = 1.0  # a SIGKILL is repeated, since processes may have been forked meanwhile
 SPAWN_DELAYS_S = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # while the machine has no process for the command
 NO_PROCESS = {errno.EAGAIN, errno.ENOMEM}
+PROCESS_SIZE = 512  # bytes of process.json, so that a shorter record covers a longer one
 RECORD_SIZE = 4096  # bytes reserved for the exit record, so that a full disk cannot lose it
-TYPE_CHECKING = False  # typing itself would cost milliseconds
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
     from resource import struct_rusage
 
 GENTLE = {signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU}
 HANDLED = GENTLE | {signal.SIGCHLD, signal.SIGQUIT}
 IGNORED = {signal.SIGHUP, signal.SIGINT}
 RESET = {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGQUIT} | IGNORED  # to default in the command
+ENDED, JOURNALED = b"ended", b"journaled"  # the messages between shim and engine about the exit
+JOURNAL_DEADLINE_S = 0.2  # for the engine to record an exit, after which the shim syncs it to the disk
 READY = 3  # descriptor that is closed once process.json is complete
+MAX_PATH = 4096
 NOT_STARTED = 127  # the shell's exit code for a command that cannot be started
 
 
@@ -53,9 +64,12 @@ class Shim:
 
     def __init__(self, folder: str) -> None:
         self.folder = os.path.abspath(folder)  # we change to the command's folder
-        self.spec = json.loads(_read(os.path.join(folder, "spec.json")))
+        self.spec = json.loads(read(os.path.join(folder, "spec.json")))
         self.reserved = os.path.join(self.folder, f"exit.json.{os.getpid()}")
+        self.identity = identity(os.getpid())
+        self.channel: _socket.socket | None = None  # to the engine that started us, see `_is_journaled`
         self.record = -1  # descriptor of that file: a user may close or move the folder meanwhile
+        self.process = -1  # descriptor of process.json
         self.started = 0.0  # seconds since boot: nobody sets this clock, and it counts while the machine sleeps
         self.pid = 0  # of the command, which is also its process group
         self.stop: str | None = None  # "stop" or "kill" once requested
@@ -87,15 +101,28 @@ class Shim:
 
         A link succeeds once: for one shim, or for an engine that decided that the attempt never starts.
         """
+        temporary = f"{self.reserved}.claim"
+        self.process = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
-            _write(self.folder, "process.json", {"shim": identity(os.getpid())}, place=os.link)
+            self._write_process()
+            os.link(temporary, os.path.join(self.folder, "process.json"))
         except FileExistsError:
             return False
+        finally:
+            os.unlink(temporary)
         return True
+
+    def _write_process(self, **more: object) -> None:
+        """Write process.json in place: one block, by one call, which needs no room and no second file.
+
+        A reader in that very moment finds no JSON and reads again.
+        """
+        record = {"shim": self.identity, **more}
+        os.pwrite(self.process, json.dumps(record).encode().ljust(PROCESS_SIZE), 0)
 
     def _start(self) -> None:
         spec = self.spec
-        _end_last_line(spec["log"])
+        end_last_line(spec["log"])
         log = self._open_log()
         os.write(log, spec["header"].encode("utf-8", "backslashreplace"))
         os.chdir(spec["cwd"])
@@ -104,9 +131,8 @@ class Shim:
         os.close(log)
         if not self.pid:
             return
-        record = {"shim": identity(os.getpid()), "command": identity(self.pid), "started": time.time()}
         try:
-            _write(self.folder, "process.json", record)
+            self._write_process(command=identity(self.pid), started=time.time())
         except OSError:
             pass  # a full disk: the pid stays unknown, but the command runs and its exit is recorded
         os.close(READY)
@@ -164,7 +190,7 @@ class Shim:
 
     def _report_delay(self, error: OSError) -> None:
         try:
-            _write(self.folder, "process.json", {"shim": identity(os.getpid()), "delayed": error.strerror})
+            self._write_process(delayed=error.strerror)
         except OSError:
             pass
 
@@ -234,13 +260,13 @@ class Shim:
         kill_at = time.monotonic() + grace_s
         self.kill_at = kill_at if self.kill_at is None else min(kill_at, self.kill_at)
         if self.exit is None:  # the whole group in one step: a process that forks meanwhile does not escape
-            self.signalled.update(pid for pid in descendants(os.getpid()) if _group(pid) == self.pid)
-            _quietly(os.killpg, self.pid, signal.SIGTERM)
-            _quietly(os.killpg, self.pid, signal.SIGCONT)  # a stopped process would sleep through its SIGTERM
+            self.signalled.update(pid for pid in descendants(os.getpid()) if group_of(pid) == self.pid)
+            quietly(os.killpg, self.pid, signal.SIGTERM)
+            quietly(os.killpg, self.pid, signal.SIGCONT)  # a stopped process would sleep through its SIGTERM
         else:
             for pid in self._unsignalled():
-                _quietly(os.kill, pid, signal.SIGTERM)
-                _quietly(os.kill, pid, signal.SIGCONT)
+                quietly(os.kill, pid, signal.SIGTERM)
+                quietly(os.kill, pid, signal.SIGCONT)
                 self.signalled.add(pid)
 
     def _unsignalled(self) -> set[int]:
@@ -250,7 +276,7 @@ class Shim:
         belong to a checkpoint.
         """
         living = set(descendants(os.getpid())) - self.signalled
-        return living if self.stop is None else {pid for pid in living if _group(pid) != self.pid}
+        return living if self.stop is None else {pid for pid in living if group_of(pid) != self.pid}
 
     def _note_stop(self) -> None:
         signalled = []
@@ -260,7 +286,7 @@ class Shim:
             except (OSError, IndexError):
                 pass  # it has ended already
         try:
-            _write(self.folder, "stop.json", {"kill_at": self.kill_at, "signalled": signalled, "boot_id": boot_id()})
+            write(self.folder, "stop.json", {"kill_at": self.kill_at, "signalled": signalled, "boot_id": boot_id()})
         except OSError:
             pass  # a full disk: if we are killed as well, the processes get a second SIGTERM
 
@@ -268,9 +294,9 @@ class Shim:
         """Send SIGKILL to the command's group and to every descendant."""
         self.kill_at = time.monotonic() + RESEND_S
         if self.exit is None:
-            _quietly(os.killpg, self.pid, signal.SIGKILL)
+            quietly(os.killpg, self.pid, signal.SIGKILL)
         for pid in descendants(os.getpid()):
-            _quietly(os.kill, pid, signal.SIGKILL)
+            quietly(os.kill, pid, signal.SIGKILL)
 
     def _reserve_record(self) -> None:
         self.record = os.open(self.reserved, os.O_WRONLY | os.O_CREAT, 0o600)
@@ -278,105 +304,53 @@ class Shim:
 
     def _record_exit(self) -> None:
         assert self.exit is not None
-        _end_last_line(self.spec["log"])
+        end_last_line(self.spec["log"])
         record = {**self.exit, "leftovers": len(self.leftovers or ())}
         os.write(self.record, json.dumps(record).encode().ljust(RECORD_SIZE))
         # If the shim is killed here, the engine finds the record under this name, too.
-        os.fsync(self.record)
         os.rename(self.reserved, os.path.join(self.folder, "exit.json"))
-        folder = os.open(self.folder, os.O_RDONLY)
-        os.fsync(folder)  # the name, too
-        os.close(folder)
+        if not self._is_journaled():
+            os.fsync(self.record)
+            folder = os.open(self.folder, os.O_RDONLY)
+            os.fsync(folder)  # the name, too
+            os.close(folder)
 
+    def _is_journaled(self) -> bool:
+        """Tell the engine that the exit is recorded, and return whether its journal has it on the disk.
 
-def _end_last_line(path: str) -> None:
-    """End the log with a newline: readers of lines then see the last one, often the reason of a crash."""
-    try:
-        with open(os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK), "rb+", buffering=0) as log:
-            log.seek(-1, os.SEEK_END)
-            if log.read(1) != b"\n":
-                log.write(b"\n")
-    except (OSError, ValueError):
-        pass  # empty, not there yet, not a file, or no room
-
-
-def identity(pid: int) -> dict[str, object]:
-    """Return what distinguishes the process `pid` from all others that have had or will have that number."""
-    return {"pid": pid, "start_ticks": start_ticks(pid), "boot_id": boot_id()}
-
-
-def start_ticks(pid: int) -> int:
-    """Return when the process started, in clock ticks since boot (field 22 of proc(5) stat)."""
-    return int(_read(f"/proc/{pid}/stat").rpartition(")")[2].split()[19])
-
-
-def boot_id() -> str:
-    """Return the kernel's identifier of this boot."""
-    return _read("/proc/sys/kernel/random/boot_id").strip()
-
-
-def descendants(root: int) -> list[int]:
-    """Return the pids of all living descendants of `root`; zombies are not alive."""
-    children: dict[int, list[int]] = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                state, parent = _read(f"/proc/{entry}/stat").rpartition(")")[2].split()[:2]
-            except OSError:
-                continue
-            if state not in "ZX":
-                children.setdefault(int(parent), []).append(int(entry))
-    found: list[int] = []
-    frontier = [root]
-    while frontier:
-        below = children.get(frontier.pop(), [])
-        found += below
-        frontier += below
-    return found
-
-
-def _group(pid: int) -> int | None:
-    try:
-        return os.getpgid(pid)
-    except OSError:
-        return None  # it has ended already
-
-
-def _quietly(send: Callable[[int, int], None], pid: int, number: int) -> None:
-    try:
-        send(pid, number)
-    except OSError:
-        pass  # it has ended already
-
-
-def _read(path: str) -> str:
-    with open(path, encoding="utf-8", errors="replace") as file:
-        return file.read()
-
-
-def _write(folder: str, name: str, record: Mapping[str, object], place: Callable[[str, str], None] = os.rename) -> None:
-    """Write `record` to folder/name atomically; `place` moves the complete file to its name."""
-    temporary = os.path.join(folder, f"{name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        os.write(descriptor, json.dumps(record).encode())
-    finally:
-        os.close(descriptor)
-    try:
-        place(temporary, os.path.join(folder, name))
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
+        The record then survives a power cut twice, so it need not be synced here. Without an answer, because the engine
+        is dead, stopped or busy, it must be.
+        """
+        if self.channel is None:
+            return False
+        try:
+            self.channel.settimeout(JOURNAL_DEADLINE_S)
+            self.channel.send(ENDED)
+            return self.channel.recv(len(JOURNALED)) == JOURNALED
+        except OSError:
+            return False
 
 
 def main() -> None:
-    """Read the attempt's folder from standard input and run the attempt; exit if there is no folder."""
-    folder = os.fsdecode(sys.stdin.buffer.read())
-    if folder:
-        errors = os.open(os.path.join(folder, "shim.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        os.dup2(errors, 2)
-        os.close(errors)
-        Shim(folder).run()
+    """Read the attempt's folder from standard input and run the attempt; exit if there is no folder.
+
+    Standard input is a pipe, or a SOCK_SEQPACKET socket over which shim and engine also speak of the exit.
+    """
+    channel = None
+    if stat.S_ISSOCK(os.fstat(0).st_mode):
+        channel = _socket.socket(fileno=0)
+        folder = os.fsdecode(channel.recv(MAX_PATH))
+    else:
+        folder = os.fsdecode(sys.stdin.buffer.read())
+    if not folder:
+        return
+    try:
+        shim = Shim(folder)
+        shim.channel = channel
+        shim.run()
+    except BaseException:  # it is printed last of all
+        os.dup2(os.open(os.path.join(folder, "shim.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)
+        raise
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import sys
@@ -19,18 +20,18 @@ REPLY_DEADLINE_S = 2.0  # of the shim server; a clone takes about a millisecond
 
 @dataclass(frozen=True)
 class IdleShim:
-    """A shim that waits on its standard input for an attempt's folder; without one it exits.
+    """A shim that waits on its standard input for an attempt's folder; if we close that, it exits.
 
     Attributes:
         pid: Its pid; it is our child.
         pidfd: Becomes readable when it ends.
-        stdin: Write end of its standard input.
+        channel: Our end of its standard input, a socket.
         ready: Reaches its end of file once the command has been started.
     """
 
     pid: int
     pidfd: int
-    stdin: int
+    channel: int
     ready: int
 
     @classmethod
@@ -41,12 +42,7 @@ class IdleShim:
             OSError: No process can be created, or no descriptor is left.
         """
         with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
-            its_stdin, stdin = os.pipe2(os.O_CLOEXEC)
-            theirs.callback(os.close, its_stdin)
-            ours.callback(os.close, stdin)
-            ready, its_ready = os.pipe2(os.O_CLOEXEC)
-            theirs.callback(os.close, its_ready)
-            ours.callback(os.close, ready)
+            (its_stdin, its_ready), (channel, ready) = _connect(theirs, ours)
             pid = os.posix_spawn(
                 sys.executable,
                 [sys.executable, "-I", "-S", shim.__file__],
@@ -60,7 +56,7 @@ class IdleShim:
                 setsid=True,
                 setsigmask=shim.HANDLED,  # a signal that arrives before the shim is ready stays pending
             )
-            idle = cls(pid, os.pidfd_open(pid), stdin, ready)
+            idle = cls(pid, os.pidfd_open(pid), channel, ready)
             ours.pop_all()
             return idle
 
@@ -69,27 +65,54 @@ class IdleShim:
 
         Raises:
             BrokenPipeError: The shim was killed while it waited.
+            ConnectionResetError: Likewise.
         """
-        try:
-            os.write(self.stdin, os.fsencode(folder))
-        finally:
-            os.close(self.stdin)
+        os.write(self.channel, os.fsencode(folder))
 
     def terminate(self) -> None:
         """Close its standard input, at which it exits, and all other descriptors."""
-        for descriptor in (self.stdin, self.ready, self.pidfd):
+        for descriptor in (self.channel, self.ready, self.pidfd):
             os.close(descriptor)
+
+
+def _connect(theirs: contextlib.ExitStack, ours: contextlib.ExitStack) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Make standard input and `ready` of a shim; return the shim's ends and ours, which the stacks close."""
+    ready, its_ready = os.pipe2(os.O_CLOEXEC)
+    ours.callback(os.close, ready)
+    theirs.callback(os.close, its_ready)
+    channel, its_stdin = (end.detach() for end in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+    ours.callback(os.close, channel)
+    theirs.callback(os.close, its_stdin)
+    return (its_stdin, its_ready), (channel, ready)
 
 
 @dataclass(frozen=True)
 class _Requested:
-    """A shim that the server was asked for: our ends of its pipes."""
+    """A shim that the server was asked for: our ends of its connections."""
 
-    stdin: int
+    channel: int
     ready: int
 
+    def pid(self) -> int:
+        """Wait until the shim says who it is.
+
+        Raises:
+            OSError: There is no such shim, or it is too slow.
+        """
+        poller = select.poll()
+        poller.register(self.channel, select.POLLIN)
+        if not poller.poll(1000 * REPLY_DEADLINE_S):
+            raise TimeoutError("the shim server does not answer")
+        reply = os.read(self.channel, shim_server.REPLY.size)
+        if not reply:
+            raise ConnectionResetError("the shim server has ended")
+        (pid,) = shim_server.REPLY.unpack(reply)
+        if pid < 0:
+            raise OSError(-pid, os.strerror(-pid))
+        return int(pid)
+
     def close(self) -> None:
-        os.close(self.stdin)
+        os.close(self.channel)
         os.close(self.ready)
 
 
@@ -108,7 +131,7 @@ class ShimServer:
                 self.pid = os.posix_spawn(
                     sys.executable,
                     [sys.executable, "-I", "-S", shim_server.__file__, shim.__file__],
-                    os.environ,
+                    {**os.environ, "LD_BIND_NOW": "1"},  # or every clone would look up the same symbols
                     file_actions=[
                         (os.POSIX_SPAWN_DUP2, its_end.fileno(), 0),
                         (os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_RDWR, 0),
@@ -135,15 +158,10 @@ class ShimServer:
             OSError: The server is dead, or no descriptor is left.
         """
         with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
-            its_stdin, stdin = os.pipe2(os.O_CLOEXEC)
-            theirs.callback(os.close, its_stdin)
-            ours.callback(os.close, stdin)
-            ready, its_ready = os.pipe2(os.O_CLOEXEC)
-            theirs.callback(os.close, its_ready)
-            ours.callback(os.close, ready)
+            (its_stdin, its_ready), (channel, ready) = _connect(theirs, ours)
             socket.send_fds(self._connection, [b"1"], [its_stdin, its_ready])
             ours.pop_all()
-        self._requested.append(_Requested(stdin, ready))
+        self._requested.append(_Requested(channel, ready))
 
     def take(self) -> IdleShim:
         """Return the shim that was requested first.
@@ -153,13 +171,8 @@ class ShimServer:
         """
         requested = self._requested.popleft()
         try:
-            reply = self._connection.recv(shim_server.REPLY.size)
-            if not reply:
-                raise ConnectionResetError(f"the shim server (pid {self.pid}) has ended")
-            (pid,) = shim_server.REPLY.unpack(reply)
-            if pid < 0:
-                raise OSError(-pid, os.strerror(-pid))
-            return IdleShim(pid, os.pidfd_open(pid), requested.stdin, requested.ready)
+            pid = requested.pid()
+            return IdleShim(pid, os.pidfd_open(pid), requested.channel, requested.ready)
         except OSError:
             requested.close()
             raise
@@ -167,12 +180,10 @@ class ShimServer:
     def close(self) -> None:
         """End the server and the shims that nobody has taken."""
         _end(self.pid)
-        with self._connection, contextlib.suppress(OSError):
-            while reply := self._connection.recv(shim_server.REPLY.size):
-                (pid,) = shim_server.REPLY.unpack(reply)
-                if pid > 0:
-                    _end(pid)
+        self._connection.close()
         for requested in self._requested:
+            with contextlib.suppress(OSError):
+                _end(requested.pid())
             requested.close()
 
 
@@ -217,14 +228,15 @@ class ShimPool:
         if spare is not None:
             try:
                 spare.assign(folder)
-            except BrokenPipeError:
+            except (BrokenPipeError, ConnectionResetError):
                 os.waitpid(spare.pid, 0)
-                os.close(spare.pidfd)
-                os.close(spare.ready)
+                spare.terminate()
             else:
                 return spare
         fresh = IdleShim.spawn()
-        with contextlib.suppress(BrokenPipeError):  # a shim that cannot even run: its exit shows it
+        with contextlib.suppress(
+            BrokenPipeError, ConnectionResetError
+        ):  # a shim that cannot even run: its exit shows it
             fresh.assign(folder)
         return fresh
 

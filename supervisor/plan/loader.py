@@ -8,7 +8,6 @@ from graphlib import CycleError, TopologicalSorter
 from importlib import resources
 from pathlib import Path
 
-import tomli_w
 from pydantic import ValidationError
 
 from .errors import PlanError, did_you_mean
@@ -159,4 +158,6 @@ def _check_order(plan: Plan, source: str) -> None:
 
 def dump_plan(plan: Plan) -> str:
     """Return the plan as TOML, from which `load_plan` reads an equal plan."""
+    import tomli_w  # noqa: PLC0415 - only the start of a session needs it
+
     return tomli_w.dumps(plan.model_dump(mode="json", exclude_none=True), multiline_strings=False)

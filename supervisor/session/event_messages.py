@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ..formatting import duration, state_counts
 from ..plan.schema import LOCAL, Plan
@@ -29,8 +29,17 @@ from .state import Attempt, RunState, SessionState, blockers, is_continued, run_
 Line = tuple[str, LogLevel]
 
 
-def event_messages(event: Event, plan: Plan, state: SessionState) -> Iterator[Line]:
-    """Yield the log lines for an event that has just led to `state`."""
+def event_messages(
+    event: Event, plan: Plan, state: SessionState, states: Mapping[str, RunState] | None = None
+) -> Iterator[Line]:
+    """Yield the log lines for an event that has just led to `state`.
+
+    Args:
+        event: The event.
+        plan: Plan of the session.
+        state: The session after it.
+        states: The state of each run after it; by default it is computed.
+    """
     match event:
         case EngineStarted():
             yield f"engine started (pid {event.pid})", "info"
@@ -46,7 +55,7 @@ def event_messages(event: Event, plan: Plan, state: SessionState) -> Iterator[Li
         case AttemptVoided():
             yield f"{event.run}: attempt {event.attempt} was not started; starting it again", "warning"
         case AttemptEnded():
-            yield from _end_message(event, plan, state)
+            yield from _end_message(event, plan, state, states or run_states(plan, state))
         case StopRequested():
             yield f"{event.run}: {event.how} requested", "info"
         case RestartRequested():
@@ -85,13 +94,14 @@ def _after(attempt: Attempt) -> str:
     return f"after {'' if attempt.is_duration_certain else 'about '}{attempt.duration_s:.1f} s"
 
 
-def _end_message(event: AttemptEnded, plan: Plan, state: SessionState) -> Iterator[Line]:
+def _end_message(
+    event: AttemptEnded, plan: Plan, state: SessionState, states: Mapping[str, RunState]
+) -> Iterator[Line]:
     run = state.runs[event.run]
     seconds = _after(run.last) if run.last else ""
     if is_continued(plan, state, event.run):
         yield f"{event.run}: interrupted {seconds} ({describe_exit(run).removeprefix(INTERRUPTED)})", "warning"
     elif run.attempt_state in (RunState.FAILED, RunState.LOST):
-        states = run_states(plan, state)
         yield f"{event.run}: {run.attempt_state} {seconds} ({describe_exit(run)})", "error"
         for name, other in states.items():
             if other is RunState.BLOCKED and event.run in blockers(plan, states, name):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from statistics import fmean, stdev
 from typing import Any
 
 from ..formatting import table
@@ -29,6 +28,8 @@ def group_metrics(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, GroupMetri
 
 
 def _metrics(results: Sequence[Mapping[str, Any]]) -> GroupMetrics:
+    from statistics import fmean, stdev  # noqa: PLC0415 - slow to import, and most sessions have no groups
+
     metrics: GroupMetrics = {}
     for key in dict.fromkeys(key for result in results for key in result):
         values = [value for result in results if (value := _number(result.get(key))) is not None]

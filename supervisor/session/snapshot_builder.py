@@ -17,13 +17,14 @@ from .state import ENDED, Attempt, Run, RunState, SessionState, blockers, run_st
 
 
 class SnapshotBuilder:
-    """Builder of the snapshots of one session; the view of an ended run is built once."""
+    """Builder of the snapshots of one session; the view of a run that is not alive is built when that changes."""
 
     def __init__(self, plan: Plan, folder: SessionFolder) -> None:
         self._plan = plan
         self._folder = folder
         self._takes_slots = any(run.takes_slot for run in plan.runs.values())
-        self._final: dict[str, tuple[Run, RunView]] = {}  # the view, and the run that it shows
+        self._final: dict[str, tuple[Run, RunView]] = {}  # of runs that have ended: the run and its view
+        self._unstarted: dict[str, RunView] = {}  # of runs that were never started
 
     def snapshot(
         self,
@@ -34,6 +35,7 @@ class SnapshotBuilder:
         reading: GpuReading | None,
         engine_pid: int | None,
         problems: Iterable[str] = (),
+        states: Mapping[str, RunState] | None = None,
     ) -> Snapshot:
         """Build a snapshot.
 
@@ -44,8 +46,9 @@ class SnapshotBuilder:
             reading: The newest reading of the GPUs, if any.
             engine_pid: None without an engine.
             problems: What keeps the engine from working, shown before the other notes.
+            states: The state of each run; by default it is computed.
         """
-        states = run_states(self._plan, state)
+        states = states or run_states(self._plan, state)
         return Snapshot(
             session=self._folder.stamp,
             name=self._plan.session.name,
@@ -91,8 +94,12 @@ class SnapshotBuilder:
     ) -> RunView:
         run, plan = state.runs[name], self._plan
         last = run.last
-        is_pending = states[name] is RunState.PENDING
         reason = explain_state(name, plan, state, states)
+        if last is None:
+            view = self._unstarted.get(name)
+            if view is not None and view.state is states[name] is not RunState.BLOCKED and view.reason == reason:
+                return view
+        is_pending = states[name] is RunState.PENDING
         common: dict[str, Any] = {
             "state": states[name],
             "log": str(self._folder.run_log(name)),
@@ -103,7 +110,10 @@ class SnapshotBuilder:
             "launcher": plan.runs[name].launcher or LOCAL,
             "continuations": run.continuations,
         }
-        return RunView(**common) if last is None else RunView(**common, **_attempt_fields(last, observation, reading))
+        if last is not None:
+            return RunView(**common, **_attempt_fields(last, observation, reading))
+        self._unstarted[name] = RunView(**common)
+        return self._unstarted[name]
 
 
 def _gpu_error(reading: GpuReading | None, engine_pid: int | None) -> str | None:

@@ -152,7 +152,7 @@ class Run:
         """True if any process of the run may still be alive."""
         return self.last is not None and self.last.exit is None
 
-    @property
+    @cached_property
     def is_interrupted(self) -> bool:
         """True if the latest attempt was ended from outside, and not by the user."""
         last = self.last
@@ -399,9 +399,9 @@ def unfinished_dependencies(plan: RunPlan, states: Mapping[str, RunState]) -> li
 def is_continued(plan: Plan, state: SessionState, name: str) -> bool:
     """Return whether a new attempt of an interrupted run is due, which is still to be recorded."""
     run = state.runs[name]
-    if run.wants_start or run.stopped_by_user:
+    if not run.is_interrupted or run.wants_start or run.stopped_by_user:
         return False
-    return run.is_interrupted and run.continuations < plan.continuations(name)
+    return run.continuations < plan.continuations(name)
 
 
 def blockers(plan: Plan, states: Mapping[str, RunState], name: str) -> tuple[str, ...]:

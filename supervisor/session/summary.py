@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ PAGE_FILE = "report.html"  # an HTML page that a run may write there
 MAX_RESULT_BYTES = 1 << 16
 MAX_RESULT_KEYS = 64
 MAX_COLUMNS = 4  # runs side by side in the table of results
+BLOCK = 64  # runs whose text `SummaryWriter` keeps together
 TERMINAL_WIDTH = 80  # characters; the table of the three built-in trainings fits
 
 Scalar = str | int | float | bool | None
@@ -30,38 +31,86 @@ Scalar = str | int | float | bool | None
 def build_summary(folder: SessionFolder, plan: Plan, state: SessionState) -> dict[str, Any]:
     """Return states, times, resources and results of all runs, and of groups of runs, ready for JSON."""
     states = run_states(plan, state)
-    runs = {
-        name: {
-            "state": states[name],
-            "group": plan.runs[name].group,
-            **_resources(run),
-            "result": _result(folder, name),
-        }
-        for name, run in state.runs.items()
-    }
+    runs = {name: summary_of_run(folder, plan, state, name, states[name]) for name in state.runs}
+    return {**summary_head(folder, plan, state), "runs": runs, "groups": group_metrics(runs)}
+
+
+def summary_head(folder: SessionFolder, plan: Plan, state: SessionState) -> dict[str, Any]:
+    """Return what a summary says of the session as a whole."""
+    return {"session": folder.stamp, "name": plan.session.name, "mode": state.mode, "started": state.started}
+
+
+def summary_of_run(
+    folder: SessionFolder, plan: Plan, state: SessionState, name: str, run_state: RunState
+) -> dict[str, Any]:
+    """Return what a summary says of one run."""
     return {
-        "session": folder.stamp,
-        "name": plan.session.name,
-        "mode": state.mode,
-        "started": state.started,
-        "runs": runs,
-        "groups": group_metrics(runs),
+        "state": run_state,
+        "group": plan.runs[name].group,
+        **_resources(state.runs[name]),
+        "result": _result(folder, name),
     }
 
 
 def write_summary(folder: SessionFolder, plan: Plan, state: SessionState, *, sync: bool = True) -> None:
-    """Write summary.json.
+    """Write summary.json once; arguments and errors as of `SummaryWriter.write`."""
+    SummaryWriter(folder, plan).write(state, run_states(plan, state), plan.runs, sync=sync)
+
+
+class SummaryWriter:
+    """Writer of summary.json that keeps the text of what has not changed: long plans write it at many starts.
 
     Args:
         folder: The session.
         plan: Its plan.
-        state: Its state.
-        sync: Whether it survives a power cut; the journal, from which it can be written again, does.
-
-    Raises:
-        OSError: It could not be written.
     """
-    write_atomic(folder.summary, json.dumps(build_summary(folder, plan, state), indent=2) + "\n", sync=sync)
+
+    def __init__(self, folder: SessionFolder, plan: Plan) -> None:
+        self._folder = folder
+        self._plan = plan
+        self._names = tuple(plan.runs)
+        self._block_of = {name: position // BLOCK for position, name in enumerate(self._names)}
+        self._runs: dict[str, Mapping[str, Any]] = {}
+        self._texts: dict[str, str] = {}
+        self._blocks: dict[int, str] = {}
+        self._members: dict[str, list[str]] = {}
+        for name, run in plan.runs.items():
+            if run.group is not None:
+                self._members.setdefault(run.group, []).append(name)
+        self._groups: dict[str, Mapping[str, Any]] = {}
+
+    def write(self, state: SessionState, states: Mapping[str, RunState], changed: Iterable[str], *, sync: bool) -> None:
+        """Write summary.json.
+
+        Args:
+            state: State of the session.
+            states: State of each run.
+            changed: Runs that may have changed since the last call; all at the first one.
+            sync: Whether it survives a power cut; the journal, from which it can be written again, does.
+
+        Raises:
+            OSError: It could not be written.
+        """
+        self._update(state, states, set(changed))
+        head = json.dumps(summary_head(self._folder, self._plan, state), indent=2).removesuffix("\n}")
+        runs = ",\n".join(self._blocks[number] for number in sorted(self._blocks))
+        groups = json.dumps(self._groups, indent=2).replace("\n", "\n  ")
+        text = f'{head},\n  "runs": {{\n{runs}\n  }},\n  "groups": {groups}\n}}\n'
+        write_atomic(self._folder.summary, text, sync=sync)
+
+    def _update(self, state: SessionState, states: Mapping[str, RunState], changed: set[str]) -> None:
+        for name in changed:
+            self._runs[name] = summary_of_run(self._folder, self._plan, state, name, states[name])
+            self._texts[name] = f"    {json.dumps(name)}: {json.dumps(self._runs[name])}"
+        for number in {self._block_of[name] for name in changed}:
+            members = self._names[number * BLOCK : (number + 1) * BLOCK]
+            self._blocks[number] = ",\n".join(self._texts[name] for name in members)
+        groups = {self._plan.runs[name].group for name in changed}
+        for group in self._members.keys() & groups:
+            metrics = group_metrics({name: self._runs[name] for name in self._members[group]})
+            self._groups.pop(group, None)
+            self._groups.update(metrics)
+        self._groups = {group: self._groups[group] for group in self._members if group in self._groups}
 
 
 def _resources(run: Run) -> dict[str, Scalar]:

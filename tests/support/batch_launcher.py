@@ -44,6 +44,9 @@ class Job:
         taken, self.messages = self.messages, []
         return taken
 
+    def confirm_end(self) -> None:
+        """Do nothing: the shim syncs its record itself."""
+
     def request_stop(self, kind: StopKind, grace_s: float) -> None:
         self.stops.append((kind, grace_s))
 

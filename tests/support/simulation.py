@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pmssm.supervisor.engine.command_handler import handle_command
+from pmssm.supervisor.engine.run_index import RunIndex
 from pmssm.supervisor.engine.scheduler import (
     Action,
     Continue,
@@ -84,6 +85,7 @@ class Simulation:
 
     def __post_init__(self) -> None:
         self.state: SessionState = initial_state(self.plan)
+        self.index = RunIndex(self.plan, self.state)
         self.record(EngineStarted(at=self.now(), pid=1))
         if self.slots is not None:
             self.choose_slots(self.slots)
@@ -96,6 +98,14 @@ class Simulation:
         self.events.append(event)
         self.state = reduce(self.state, event)
         assert replay(self.plan, self.events) == self.state
+        run = getattr(event, "run", None)
+        if run is not None:
+            self.index.update(self.state, run)
+        anew = RunIndex(self.plan, self.state)
+        assert self.index.states == anew.states == self.states()
+        assert (self.index.queued, self.index.alive()) == (anew.queued, anew.alive())
+        assert (self.index.wanting, self.index.retriable) == (anew.wanting, anew.retriable)
+        assert self.index.continued == anew.continued
 
     def choose_slots(self, slots: tuple[Slot, ...]) -> None:
         self.record(SlotsChosen(at=self.now(), slots=slots, mode="parallel" if len(slots) > 1 else "sequential"))
@@ -116,6 +126,7 @@ class Simulation:
                 stalled=stalled,
                 stall_restarts=self.stall_restarts,
                 max_jobs=self.max_jobs,
+                index=self.index,
             )
             actions = [action for action in decided if not self._is_old(action)]
             if not actions:
@@ -196,9 +207,8 @@ class Simulation:
 
     def die_and_recover(self, *, before_spawn: bool = False) -> None:
         """Kill the engine, if possible between a decision to start and the start, and start another one."""
-        starts = [
-            action for action in decide(self.plan, self.state, now=self.clock) if isinstance(action, StartAttempt)
-        ]
+        due = decide(self.plan, self.state, now=self.clock, max_jobs=self.max_jobs)
+        starts = [action for action in due if isinstance(action, StartAttempt)]
         if before_spawn and starts:
             self.note_start(starts[0])
         self.state = replay(self.plan, self.events)

@@ -14,6 +14,7 @@ from pmssm.trainers.files import atomic_file, atomic_folder, write_atomic
 from pmssm.trainers.training.checkpoint import Checkpoints
 from pmssm.trainers.training.epoch_metrics import EpochMetrics
 from pmssm.trainers.training.metrics import MetricsWriter
+from pmssm.trainers.training.output_lock import exclusive_output
 
 ROW = EpochMetrics(*([1] * len(EpochMetrics._fields)))
 
@@ -98,6 +99,42 @@ def test_a_malformed_fence_is_refused(monkeypatch: pytest.MonkeyPatch, value: st
     monkeypatch.setenv(FENCE_VARIABLE, value)
     with pytest.raises(OptionError, match="must be PATH:NUMBER"):
         check_fence()
+
+
+def test_the_newest_attempt_takes_over_the_lock_of_an_older_one_alone(
+    tmp_path: Path, fence: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def as_attempt(number: int) -> None:
+        monkeypatch.setenv(FENCE_VARIABLE, f"{fence}:{number}")
+
+    def is_refused() -> bool:
+        try:
+            with exclusive_output(tmp_path):
+                return False
+        except OptionError as error:
+            return "another trainer uses this folder; wait for it or stop it" in str(error)
+
+    with exclusive_output(tmp_path):  # attempt 2
+        assert is_refused()
+        as_attempt(1)
+        assert is_refused()
+        monkeypatch.delenv(FENCE_VARIABLE)
+        assert is_refused()
+        as_attempt(3)
+        with exclusive_output(tmp_path):
+            assert is_refused()
+            as_attempt(2)
+            assert is_refused()
+        assert not is_refused()
+    assert [path.name for path in tmp_path.glob(".lock*")] == [".lock"]
+
+
+def test_without_a_fence_no_lock_is_taken_over(tmp_path: Path, fence: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(FENCE_VARIABLE)
+    with exclusive_output(tmp_path):
+        monkeypatch.setenv(FENCE_VARIABLE, f"{fence}:2")
+        with pytest.raises(OptionError, match="another trainer uses this folder"), exclusive_output(tmp_path):
+            pass
 
 
 def test_a_command_that_is_fenced_off_ends_with_one_line_and_exit_code_3(tmp_path: Path) -> None:

@@ -88,11 +88,12 @@ def prepare(*, output: Path, cache: Path | None, **options: Any) -> None:  # noq
 
 
 @commands.command(
+    short_help="Describe scan files before a training.",
     help=f"""\
 Describe scan files before a training: rows dropped by each cut, ranges, constant parameters, duplicate points, the
 distribution of the target, and the lightest sparticle.
 
-{SCAN_HELP}"""
+{SCAN_HELP}""",
 )
 @click.option("--histogram", type=FOLDER, metavar="FILE.png", help="Also plot the distribution of the target.")
 @scan_options

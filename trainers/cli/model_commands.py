@@ -19,12 +19,19 @@ from ..signals import StopRequest
 from .options import require_finite
 
 FILE = click.Path(path_type=Path)
+SLHA = "Or an SLHA file, a folder of SLHA files, or a quoted glob of them."
 POINTS = f"{FORMAT_NAMES} file with the 19 parameters, with or without the prefix IN_."
 
 
-@click.command()
+@click.command(short_help="Predict the target of new points.")
 @click.argument("model", type=FILE)
-@click.option("--input", "source", type=FILE, required=True, help=POINTS)
+@click.option(
+    "--input",
+    "source",
+    type=FILE,
+    required=True,
+    help=f"{POINTS} {SLHA}",
+)
 @click.option("--output", type=FILE, required=True, help="File to write; .csv, .parquet, .npz or .root.")
 @click.option("--tree", default=TREE, show_default=True, help="Tree of a ROOT file.")
 @click.option("--branches", multiple=True, metavar="NAMES",
@@ -38,8 +45,10 @@ def predict(
     """Predict the target of new points with MODEL, the model.pt of a finished training.
 
     OUTPUT has one row per point, in the same order: the target, its spread if the model is an --ensemble,
-    the bounds of its 68 % and 95 % intervals if the data were prepared with --calibration, and whether the
-    point lies outside the training range (1) or inside (0). Outside, the bounds are nan: no guarantee.
+    the bounds of its 68 % and 95 % intervals if the data were prepared with --calibration, the
+    probabilities that the point is usable, fails or is overclosed, and whether the point lies outside the
+    training range (1) or inside (0). Outside, the bounds are nan: no guarantee. Rows of SLHA files begin
+    with the name of the file.
     """
     StopRequest().install()
     tune_process()
@@ -48,7 +57,7 @@ def predict(
     predict_file(model, source, output, tree=tree, branches=branches, device=device, precision=precision)
 
 
-@click.command()
+@click.command(short_help="Compare models on points with known truth.")
 @click.argument("models", metavar="MODEL...", type=FILE, nargs=-1, required=True)
 @click.option(
     "--input",
@@ -113,7 +122,7 @@ def evaluate(
         click.echo("\n".join(["", *text_lines(table)]))
 
 
-@click.command()
+@click.command(short_help="Write a model as ONNX or .pt2.")
 @click.argument("model", type=FILE)
 @click.option("--output", type=FILE, required=True, help="File to write; .onnx for ONNX, .pt2 for torch.export.")
 def export(*, model: Path, output: Path) -> None:
@@ -129,7 +138,7 @@ def export(*, model: Path, output: Path) -> None:
     export_model(model, output)
 
 
-@click.command()
+@click.command(short_help="Compare all trainings of a session on one page.")
 @click.argument("session", type=FILE)
 @click.option("--data", type=FILE, help="Folder that `prepare` wrote.  [default: SESSION/data]")
 @click.option("--output", type=FILE, help="Folder for report.html and its plots.  [default: SESSION/report]")

@@ -79,8 +79,10 @@ def _root(path: Path, stack: ExitStack) -> Append:
 
     def append(columns: Columns) -> None:
         if TREE not in file:
-            file.mktree(TREE, {name: values.dtype for name, values in columns.items()})
-        file[TREE].extend(dict(columns))
+            kinds = {name: "string" if values.dtype.kind == "U" else values.dtype for name, values in columns.items()}
+            file.mktree(TREE, kinds)
+        texts = {name: values.astype(object) for name, values in columns.items() if values.dtype.kind == "U"}
+        file[TREE].extend({**columns, **texts})
 
     return append
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
 
-MIN_CLASS_POINTS = 100
-"""A class with fewer calibration points uses the quantiles of all points."""
+MIN_CLASS_POINTS = 60
+"""Classes with fewer calibration points are merged. With 60, the coverage at 68 % has a standard error of 6 points."""
 
 
 def conformal_quantiles(scores: Values, levels: Values) -> Values:
@@ -37,24 +37,43 @@ def conformal_quantiles(scores: Values, levels: Values) -> Values:
     return np.asarray(ordered[np.minimum(np.maximum(ranks, 1), len(scores) + 1) - 1])
 
 
+def merged_classes(counts: NDArray[np.int64], smallest: int) -> list[list[int]]:
+    """Return groups of classes with at least `smallest` points each, as far as there are enough points.
+
+    Small classes are merged with each other, and if that is not enough, with the next larger class. They resemble each
+    other more than the frequent classes: models learn them less well.
+
+    Args:
+        counts: Points of each class; classes without points are in no group.
+        smallest: Smallest number of points of a group.
+    """
+    groups: list[list[int]] = []
+    for index in np.argsort(counts, kind="stable"):
+        if counts[index] == 0:
+            continue
+        if groups and counts[groups[-1]].sum() < smallest:
+            groups[-1].append(int(index))
+        else:
+            groups.append([int(index)])
+    return groups
+
+
 def mondrian_quantiles(
     scores: Values, classes: NDArray[np.int8], levels: Values, count: int, *, smallest: int = MIN_CLASS_POINTS
 ) -> Values:
-    """Return the quantiles of each class.
+    """Return the quantiles of each class; those of the widest class for classes without points.
 
     Args:
         scores: Nonconformity scores, shape (n,).
         classes: Class of each point, 0 to count - 1, shape (n,).
         levels: Probabilities in (0, 1), shape (levels,).
         count: Number of classes.
-        smallest: Smallest class with quantiles of its own; smaller classes have those of all points.
+        smallest: Smallest number of points with quantiles of their own; smaller classes are merged.
 
     Returns:
         Shape (count, levels).
     """
-    result = np.tile(conformal_quantiles(scores, levels), (count, 1))
-    for index in range(count):
-        chosen = classes == index
-        if chosen.sum() >= smallest:
-            result[index] = conformal_quantiles(scores[chosen], levels)
-    return result
+    result = np.full((count, len(levels)), -math.inf)
+    for group in merged_classes(np.bincount(classes, minlength=count), smallest):
+        result[group] = conformal_quantiles(scores[np.isin(classes, group)], levels)
+    return np.where(np.isneginf(result), result.max(axis=0), result)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,40 +16,20 @@ from torch import Tensor, nn
 from ..errors import OptionError, TrainingError
 from ..files import atomic_file
 from ..log import LOGGER
+from .intervals import PredictionIntervals
 from .model_file import load_surrogate
+from .physical_model import IntervalModel, PhysicalModel
 from .surrogate import Surrogate
+
+Values = NDArray[np.float64]
 
 TOLERANCE = 1e-6
 """Largest error of an exported function: in z-scores of the learned values, relative to 1 + |z|."""
 
+BOUND_TOLERANCE = 1e-4
+"""The same for the bounds of intervals: their width is a large multiple of the small spread of an ensemble."""
+
 CHECKED_POINTS = 1000
-
-
-class PhysicalModel(nn.Module):
-    """Mean of the models of a surrogate as a function of physical parameters.
-
-    Args:
-        surrogate: Trained models.
-
-    Attributes:
-        models: The models.
-        inputs: Computes the inputs of the models.
-        target: Converts learned to physical values.
-        offset: Mean of the learned values.
-        scale: Standard deviation of the learned values.
-    """
-
-    def __init__(self, surrogate: Surrogate) -> None:
-        super().__init__()
-        self.models = nn.ModuleList(surrogate.models)
-        self.inputs = surrogate.inputs
-        self.target, self.offset, self.scale = surrogate.target, *map(float, _target_scaling(surrogate))
-
-    def forward(self, points: Tensor) -> Tensor:
-        """Map points of shape (n, 19), float64, to values of the target, shape (n,), float64."""
-        inputs, reference = self.inputs(points)
-        normalised = torch.stack([model(inputs) for model in self.models]).double()  # (models, n)
-        return self.target.backward_tensor(normalised * self.scale + self.offset, reference).mean(dim=0)
 
 
 def _target_scaling(surrogate: Surrogate) -> tuple[float, float]:
@@ -75,29 +56,42 @@ def export_model(model: Path, output: Path) -> None:
             f"--output {output}: the folder {output.parent} does not exist; create it or choose another one"
         )
     surrogate = load_surrogate(model)
-    points = _check_points(surrogate)
+    points, module = _check_points(surrogate), PhysicalModel(surrogate)
+    names, uses_physics = ["target"], surrogate.inputs.layer is not None
+    expected = [np.asarray(surrogate.predict_members(points, warn=False).mean(axis=0))]
+    exported: nn.Module = module
+    if surrogate.calibrated is not None:
+        exported, uses_physics = IntervalModel(module, surrogate.scaling, surrogate.calibrated), True
+        names += PredictionIntervals._fields
+        expected += surrogate.intervals_of(points, surrogate.predict_members(points, warn=False))
     with atomic_file(output) as temporary:
-        write(PhysicalModel(surrogate).eval(), torch.from_numpy(points[:8]), temporary)
-        expected, found = (
-            _z_scores(surrogate, points, values)
-            for values in (surrogate.predict_members(points, warn=False).mean(axis=0), run(temporary, points))
-        )
-        worst = float(np.max(np.abs(found - expected) / (1 + np.abs(expected))))
-        if not worst <= TOLERANCE:
-            raise TrainingError(f"{output}: the export differs from the model by {worst:.1e}, more than {TOLERANCE:g}; "
-                                "it was not kept")  # fmt: skip
-    LOGGER.info("%s: takes (n, 19) float64, gives %s (n,) float64; differs from the model by %.1e at most on %d points",
-                output, surrogate.target.label, worst, len(points))  # fmt: skip
+        write(exported.eval(), torch.from_numpy(points[:8]), temporary, names if uses_physics else None)
+        found = run(temporary, points)
+        worst, *of_bounds = (_difference(surrogate, points, *pair) for pair in zip(expected, found, strict=True))
+        if not (worst <= TOLERANCE and all(one <= BOUND_TOLERANCE for one in of_bounds)):
+            raise TrainingError(f"{output}: the export differs from the model by {worst:.1e}, more than {TOLERANCE:g}, "
+                                f"or its bounds by more than {BOUND_TOLERANCE:g}; it was not kept")  # fmt: skip
+    bounds = f" and {', '.join(names[1:])}" if names[1:] else ""
+    LOGGER.info("%s: takes (n, 19) float64, gives %s%s, each (n,) float64; differs from the model by %.1e at most on "
+                "%d points", output, surrogate.target.label, bounds, worst, len(points))  # fmt: skip
 
 
-def _z_scores(surrogate: Surrogate, points: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _difference(surrogate: Surrogate, points: Values, expected: Values, found: Values) -> float:
+    """Return the largest difference of z-scores, relative to 1 + |z|; bounds that are nan in both do not differ."""
+    first, second = (_z_scores(surrogate, points, values) for values in (expected, found))
+    with np.errstate(invalid="ignore"):
+        difference = np.where(first == second, 0, np.abs(second - first) / (1 + np.abs(first)))
+    return float(np.max(np.where(np.isnan(expected) & np.isnan(found), 0, difference)))
+
+
+def _z_scores(surrogate: Surrogate, points: Values, values: Values) -> Values:
     """Return the z-scores of physical `values` of `points`, shape (n,)."""
-    mean, std = _target_scaling(surrogate)
     _, reference = surrogate.inputs.compute(torch.from_numpy(points))
-    return np.asarray((surrogate.target.forward(values, None if reference is None else reference.numpy()) - mean) / std)
+    learned = surrogate.target.forward(values, None if reference is None else reference.numpy())
+    return np.asarray((learned - surrogate.scaling.mean[-1]) / surrogate.scaling.std[-1])
 
 
-def _check_points(surrogate: Surrogate) -> NDArray[np.float64]:
+def _check_points(surrogate: Surrogate) -> Values:
     """Return random points in the training range, shape (1000, 19)."""
     low, high = surrogate.scaling.minimum[:-1], surrogate.scaling.maximum[:-1]
     return np.random.default_rng(1).uniform(low, high, (CHECKED_POINTS, len(low)))
@@ -112,8 +106,8 @@ def traced(module: nn.Module, points: Tensor) -> torch.export.ExportedProgram:
     return torch.export.export(module, (points,), dynamic_shapes=({0: rows},), strict=True)
 
 
-def _write_program(module: PhysicalModel, points: Tensor, path: Path) -> None:
-    if module.inputs.layer is None:
+def _write_program(module: nn.Module, points: Tensor, path: Path, physics_outputs: Sequence[str] | None) -> None:
+    if physics_outputs is None:
         program = traced(module, points)
     else:  # strict mode cannot follow the physics layer; the other mode wants at least two rows
         rows = torch.export.Dim("rows", min=2)
@@ -121,16 +115,16 @@ def _write_program(module: PhysicalModel, points: Tensor, path: Path) -> None:
     torch.export.save(program, path)
 
 
-def _run_program(path: Path, points: NDArray[np.float64]) -> NDArray[np.float64]:
+def _run_program(path: Path, points: Values) -> list[Values]:
     with torch.no_grad():
-        result: Tensor = torch.export.load(path).module()(torch.from_numpy(points))
-    return result.numpy()
+        result: Tensor | tuple[Tensor, ...] = torch.export.load(path).module()(torch.from_numpy(points))
+    return [each.numpy() for each in (result if isinstance(result, tuple) else (result,))]
 
 
-def _write_onnx(module: PhysicalModel, points: Tensor, path: Path) -> None:
+def _write_onnx(module: nn.Module, points: Tensor, path: Path, physics_outputs: Sequence[str] | None) -> None:
     _require_onnx()
-    if module.inputs.layer is not None:
-        write_traced_onnx(module, points, path)
+    if physics_outputs is not None:
+        write_traced_onnx(module, points, path, physics_outputs)
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter about itself; its logger repeats them
@@ -146,7 +140,7 @@ def _write_onnx(module: PhysicalModel, points: Tensor, path: Path) -> None:
         )
 
 
-def write_traced_onnx(module: nn.Module, points: Tensor, path: Path) -> None:
+def write_traced_onnx(module: nn.Module, points: Tensor, path: Path, outputs: Sequence[str] = ("target",)) -> None:
     """Write an ONNX file by tracing, which takes seconds for the thousands of operations of the physics layer.
 
     The exporter of `torch.export` takes minutes for them.
@@ -155,6 +149,7 @@ def write_traced_onnx(module: nn.Module, points: Tensor, path: Path) -> None:
         module: Function of points, without control flow that depends on them.
         points: Example, shape (n, 19), float64; the file takes any number of points.
         path: File to write.
+        outputs: Names of the outputs of `module`.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter about its age
@@ -163,20 +158,20 @@ def write_traced_onnx(module: nn.Module, points: Tensor, path: Path) -> None:
             (points,),
             path,
             input_names=["points"],
-            output_names=["target"],
-            dynamic_axes={"points": {0: "rows"}, "target": {0: "rows"}},
+            output_names=list(outputs),
+            dynamic_axes={name: {0: "rows"} for name in ("points", *outputs)},
             dynamo=False,
             opset_version=18,
             do_constant_folding=False,
         )
 
 
-def _run_onnx(path: Path, points: NDArray[np.float64]) -> NDArray[np.float64]:
+def _run_onnx(path: Path, points: Values) -> list[Values]:
     import onnxruntime  # noqa: PLC0415 (an extra)
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     results: list[Any] = session.run(None, {"points": points})
-    return np.asarray(results[0], dtype=np.float64)
+    return [np.asarray(each, dtype=np.float64) for each in results]
 
 
 def _require_onnx() -> None:

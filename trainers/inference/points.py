@@ -35,5 +35,11 @@ def outside_range(rows: NDArray[np.float64], scaling: Standardizer) -> NDArray[n
         rows: Physical parameters, shape (n, 19).
         scaling: Standardizer of the training; its last column is the target.
     """
+    low, high = range_with_tolerance(scaling)
+    return ~((rows >= low) & (rows <= high))
+
+
+def range_with_tolerance(scaling: Standardizer) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the ends of the training range, each of shape (19,), wider by what float32 cannot distinguish."""
     low, high = scaling.minimum[:-1], scaling.maximum[:-1]
-    return ~((rows >= low - FLOAT32_STEP * np.abs(low)) & (rows <= high + FLOAT32_STEP * np.abs(high)))
+    return low - FLOAT32_STEP * np.abs(low), high + FLOAT32_STEP * np.abs(high)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..data.columns import parameter_columns
 from ..data.formats.common import Rows
+from ..data.formats.slha_file import SLHA_SUFFIXES, find_slha_files, read_slha_chunks
 from ..data.reading import SUFFIXES, read_chunks
 from ..data.writing import table_writer
 from ..device import choose_device
@@ -31,7 +32,7 @@ def predict_file(
 
     Args:
         model: model.pt of a finished training.
-        source: File of points.
+        source: File of points; or an SLHA file, a folder of them, or a glob pattern.
         output: Table to write; it stays unchanged after an error.
         tree: Tree of a ROOT file.
         branches: Values of `--branches`.
@@ -42,22 +43,26 @@ def predict_file(
         TrainerError: A file or an option cannot be used.
         OSError: A file cannot be read or written.
     """
-    if source.suffix.lower() not in SUFFIXES:
-        raise OptionError(f"--input {source}: its name must end in one of {', '.join(SUFFIXES)}")
-    if not source.is_file():
+    slha = find_slha_files(source)
+    if slha is None and source.suffix.lower() not in SUFFIXES:
+        suffixes = (*SUFFIXES, *SLHA_SUFFIXES)
+        raise OptionError(f"--input {source}: its name must end in one of {', '.join(suffixes)}")
+    if slha is None and not source.is_file():
         raise OptionError(f"--input {source}: no such file")
-    if output.exists() and output.samefile(source):
+    if slha is None and output.exists() and output.samefile(source):
         raise OptionError(f"--output {output}: is the input file; choose another name")
     columns = parameter_columns(branches)
+    file_names = np.array([path.name for path in slha or ()])
     torch_device = choose_device(device)
     surrogate = load_surrogate(model).to(torch_device, choose_precision(precision, torch_device))
     start = last_report = time.monotonic()
     rows, outside_counts = 0, np.zeros(len(columns), dtype=np.int64)
     points_outside = outside_cuts = 0
     with table_writer(output) as append:
-        for points in prefetch(read_chunks(source, columns, tree=tree)):
+        chunks = read_chunks(source, columns, tree=tree) if slha is None else read_slha_chunks(slha)
+        for points in prefetch(chunks):
             table, outside = predict_points(surrogate, points)
-            append(table)
+            append(table if slha is None else {"file": file_names[rows : rows + len(points)], **table})
             rows += len(points)
             outside_counts += outside.sum(axis=0)
             points_outside += int(outside.any(axis=1).sum())

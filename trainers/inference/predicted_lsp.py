@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..data.lsp import MIXED, OTHER, PURE
 from ..physics.annihilation import masses_by_species
@@ -31,18 +32,26 @@ def predict_lsp(points: NDArray[np.float64]) -> NDArray[np.int8]:
     """
     with torch.no_grad():
         batches = torch.split(torch.from_numpy(np.ascontiguousarray(points, dtype=np.float64)), BATCH)
-        return np.concatenate([_classes(batch) for batch in batches]) if len(points) else np.empty(0, dtype=np.int8)
+        return torch.cat([lsp_classes(batch, _constants()) for batch in batches]).numpy().astype(np.int8)
 
 
-def _classes(points: torch.Tensor) -> NDArray[np.int8]:
-    masses = spectrum(split_parameters(points), _constants())
-    mass = masses_by_species(masses).numpy()  # (species, n)
-    mixing = masses.neutralino_mixing[0].numpy() ** 2  # (4, n): bino, wino, two higgsinos
-    fractions = np.stack([mixing[0], mixing[1], mixing[2] + mixing[3]])
-    classes = np.where(fractions.max(axis=0) >= PURE, 1 + fractions.argmax(axis=0), MIXED)
-    slepton = mass[list(SLEPTONS)].min(axis=0) < mass[[*NEUTRALINOS, *CHARGINOS]].min(axis=0)
-    classes[slepton] = OTHER
-    return classes.astype(np.int8)
+def lsp_classes(points: Tensor, constants: Constants) -> Tensor:
+    """Return the class of each point as `predict_lsp` does, in operations that can be exported.
+
+    Args:
+        points: Physical parameters, shape (n, 19), float64.
+        constants: Constants of the physics layer.
+
+    Returns:
+        Shape (n,), int64.
+    """
+    masses = spectrum(split_parameters(points), constants)
+    mass = masses_by_species(masses)  # (species, n)
+    mixing = masses.neutralino_mixing[0] ** 2  # (4, n): bino, wino, two higgsinos
+    fractions = torch.stack([mixing[0], mixing[1], mixing[2] + mixing[3]])
+    pure = torch.where(torch.amax(fractions, 0) >= PURE, 1 + torch.argmax(fractions, 0), MIXED)
+    slepton = torch.amin(mass[list(SLEPTONS)], 0) < torch.amin(mass[[*NEUTRALINOS, *CHARGINOS]], 0)
+    return torch.where(slepton, OTHER, pure)
 
 
 @cache

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .export import PhysicalModel
+from .physical_model import PhysicalModel
 from .surrogate import Surrogate
 
 Values = NDArray[np.float64]

@@ -17,6 +17,7 @@ from ..errors import TrainerError
 from ..inference.batched import predict
 from ..inference.model_file import from_saved, read_model
 from ..log import LOGGER
+from .figures import ModelFigures, model_figures
 
 Values = NDArray[np.float64]
 
@@ -37,6 +38,7 @@ class TrainedRun:
         losses: Epoch, training and validation MSE of z-scores.
         kind: Equal for trainings that differ only in their seed.
         baseline: Whether it is a baseline.
+        figures: What the model states of its errors, and what its inputs matter; None without a model.
     """
 
     name: str
@@ -47,6 +49,18 @@ class TrainedRun:
     losses: list[tuple[int, float, float]] = field(default_factory=list)
     kind: str = ""
     baseline: bool = False
+    figures: ModelFigures | None = None
+
+
+def values(run: TrainedRun) -> tuple[Values, Values]:
+    """Return predictions and squared errors of a run that has a model."""
+    assert run.predicted is not None and run.squares is not None
+    return run.predicted, run.squares
+
+
+def normalised_mse(run: TrainedRun) -> float:
+    """Return the mean squared error of z-scores, by which the report ranks."""
+    return float(np.mean(values(run)[1]))
 
 
 def physical(scores: Values, prepared: PreparedData) -> Values:
@@ -102,14 +116,16 @@ def read_run(folder: Path, state: str, prepared: PreparedData) -> TrainedRun:
     each = [predict(model, inputs) for model in surrogate.models]
     scores = torch.stack(each).double().numpy()  # (models, n)
     settings = {key: value for key, value in saved["settings"].items() if key not in ("seed", "checkpoint_seconds")}
+    members = physical(scores, prepared)
     return TrainedRun(
         folder.name,
-        predicted=np.asarray(physical(scores, prepared).mean(axis=0)),
+        predicted=np.asarray(members.mean(axis=0)),
         squares=np.square(scores - prepared.val_targets).mean(axis=0),
         problem="" if state in ("", "succeeded") else f"{state}; the model is from an earlier attempt",
         result=_read_object(folder / "result.json"),
         losses=losses,
         kind=json.dumps([saved["name"], settings], sort_keys=True, default=str),
+        figures=model_figures(surrogate, prepared, members),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from .checkpoint import Checkpoints
 from .evaluation import PhysicalMse
 from .loop import Trainer
 from .metrics import MetricsWriter
+from .output_lock import exclusive_output
 from .results import RESULTS, model_title, write_results
 from .startup_timer import StartupTimer
 from .state import TrainingConfig
@@ -167,21 +167,6 @@ def build_models(name: str, settings: TrainingConfig, device: torch.device, feat
         torch.manual_seed(seed)
         models.append(RECIPES[name].build(features).to(device))
     return models
-
-
-@contextmanager
-def exclusive_output(folder: Path) -> Iterator[None]:
-    """Hold the lock of the output folder while the block runs.
-
-    Raises:
-        OptionError: Another trainer holds it.
-    """
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OptionError(f"--output {folder}: another trainer uses this folder; wait for it or stop it") from None
-        yield
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from textual.content import Content
 from textual.widgets import Static
 
-from ...plan.schema import RunPlan
+from ...plan.schema import LOCAL, RunPlan
 from ...session.snapshot import RunView
 from ...session.state import ALIVE, RunState
 from ..rendering.format import BAD, BOLD, DIM, WARN, Line, cell_content, duration, memory, plain_text
@@ -48,7 +48,9 @@ class RunSummary(Static):
             return
         name, run, run_plan = self._shown
         first = state_line(name, run, self._clock(), self._others)
-        if self._stopping is not None and run_plan is not None:
+        if self._stopping is not None and run.launcher != LOCAL and run.pid is None:
+            first.insert(3, (" · its job is cancelled", WARN))
+        elif self._stopping is not None and run_plan is not None:
             left = run_plan.stop_grace_s - (self._clock() - self._stopping[1])
             kill = f"SIGKILL in {duration(left)}" if left > 0 else "SIGKILL sent"
             saving = ", saving checkpoint" if run_plan.can_resume else ""

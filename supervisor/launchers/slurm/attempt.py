@@ -20,18 +20,16 @@ from .attempt_folder import Files, Submission
 from .batch_script import JobRequest
 from .endings import end_without_record, explained_end, needs_explanation
 from .job_status import JobStatus
+from .known_job import KnownJob
 from .pending_reasons import explain_pending
 from .samples import Sample
-from .states import Phase, explain
 from .stop_request import StopCall, StopRequest
 from .tokens import JobToken
 
 RECORD_WAIT_S = 10.0  # after the end of a job, until its exit record is visible here
 EXPLANATION_WAIT_S = 30.0  # after an exit record, until Slurm says why the command was told to stop
 COMPLETING_WAIT_S = 300.0  # for the end of the last processes of a job; a lost node may never tell
-SECOND_LOOK_S = 6.0  # a killed controller forgets its last 5 s, and sbatch may still be on its way
 SILENT_S = 120.0  # a job that Slurm has forgotten, and that has written nothing for so long, has ended
-FRESH_S = 15.0  # Slurm has confirmed a job's number not longer ago: numbers are handed out again after a crash
 
 
 class Stage(Enum):
@@ -41,6 +39,12 @@ class Stage(Enum):
     SUBMITTING = auto()  # sbatch runs
     SEARCHED = auto()  # sbatch was called, by us or an earlier engine, and nobody knows with what result
     SUBMITTED = auto()  # it has a number
+
+
+_BEFORE = {  # why an attempt without a known job waits
+    Stage.SUBMITTING: "is being submitted",
+    Stage.SEARCHED: "Slurm is asked whether it has the job",
+}
 
 
 class SlurmAttempt:
@@ -62,12 +66,7 @@ class SlurmAttempt:
         self.stage = stage
         self.job_id: int | None = None
         self.hold_reason = "waits to be submitted"
-        self._job: JobStatus | None = None
-        self._must_end: float | None = None  # unix time, s
-        self._confirmed_at: float | None = None  # monotonic time at which Slurm last confirmed the number
-        self._missing_since: float | None = None  # likewise, of the first answer without the job
-        self._is_unknown = False  # two such answers, some seconds apart
-        self._asked_accounting = False
+        self._job = KnownJob()
         self._files = Files()
         self._sample: tuple[int, Sample | None] = (0, None)  # with the time of its file
         self._since: dict[str, tuple[object, float]] = {}  # see `_waited`
@@ -128,7 +127,7 @@ class SlurmAttempt:
         """Return what is unusual now."""
         if self._outcome is not None:
             return ()
-        if self._is_unknown:
+        if self._job.is_unknown:
             return (f"Slurm has no record of job {self.job_id}; it ends when it writes nothing for {SILENT_S:g} s",)
         if self._stop.is_overdue(time.monotonic()):
             return (f"job {self.job_id} does not end; Slurm was told to end it by force",)
@@ -138,6 +137,9 @@ class SlurmAttempt:
         """Return what happened since the last call."""
         messages, self._messages = self._messages, []
         return messages
+
+    def confirm_end(self) -> None:
+        """Do nothing: the shim syncs its record itself."""
 
     def request_stop(self, kind: StopKind, grace_s: float) -> None:
         """Request the end of the attempt: gently within `grace_s` seconds, or at once."""
@@ -157,8 +159,10 @@ class SlurmAttempt:
         """Whether Slurm's next answer decides about it."""
         if self._outcome is not None or self.stage in (Stage.UNSUBMITTED, Stage.SUBMITTING):
             return False
+        if self._stop.kind is not None and not self._is_running:
+            return True
         is_asked = {"explanation", "completing"} & self._since.keys()
-        return self.stage is Stage.SEARCHED or self._missing_since is not None or bool(is_asked)
+        return self.stage is Stage.SEARCHED or self._job.is_missing or bool(is_asked)
 
     @property
     def is_waiting(self) -> bool:
@@ -168,17 +172,20 @@ class SlurmAttempt:
     @property
     def needs_accounting(self) -> bool:
         """Whether only the accounting database may know its job."""
-        return self._is_unknown and self._outcome is None and not self._asked_accounting and self.job_id is not None
+        is_asked = self._job.asked_accounting or self.job_id is None
+        return self._job.is_unknown and self._outcome is None and not is_asked
 
     def due_call(self, now: float) -> StopCall | None:
         """Return what Slurm has to be told about its job now."""
-        if self._outcome is not None or self.stage is not Stage.SUBMITTED or self._is_unknown or self._has_ended:
+        if self._outcome is not None or self.stage is not Stage.SUBMITTED:
+            return None
+        if self._job.is_unknown or self._job.has_ended:
             return None
         return self._stop.due_call(now, is_running=self._is_running, is_stopping=self._files.is_stopping)
 
     def is_confirmed(self, now: float) -> bool:
         """Return whether its job surely has its number now."""
-        return self._confirmed_at is not None and now - self._confirmed_at < FRESH_S
+        return self._job.is_confirmed(now)
 
     # What the launcher tells.
 
@@ -221,42 +228,29 @@ class SlurmAttempt:
         if self.stage is Stage.SUBMITTING or (self.stage is Stage.UNSUBMITTED and job is None):
             return
         if job is None:
-            if self._confirmed_at is not None and asked_at <= self._confirmed_at:
-                return
-            self._missing_since = asked_at if self._missing_since is None else self._missing_since
-            self._is_unknown = asked_at - self._missing_since >= SECOND_LOOK_S
+            self._job.observe_missing(asked_at)
             return
-        self._missing_since, self._is_unknown, self._asked_accounting = None, False, False
-        self._job = job
-        self._must_end = job.must_end or self._must_end
+        self._job.observe(job, asked_at)
+        self.stage = Stage.SUBMITTED
         if job.job_id != self.job_id:
             self._set_job_id(job.job_id, asked_at)
-        self.stage, self._confirmed_at = Stage.SUBMITTED, asked_at
 
     def observe_accounting(self, job: JobStatus | None) -> None:
         """Note what the accounting database says of a job that Slurm has forgotten."""
-        self._asked_accounting = True
-        if job is not None and explain(job).phase is Phase.ENDED:
-            self._job = job
+        self._job.observe_accounting(job)
 
     def advance(self, now: float) -> None:
         """Read what the job has written, and draw the conclusions."""
         if self._outcome is not None:
             return
-        self._files = attempt_folder.look(self.folder)
+        self._files = attempt_folder.look(self.folder, self._files)
         self._started = self._started or self._files.started
         self._outcome = self._conclude(now)
         self._placement = self._place()
 
     @property
     def _is_running(self) -> bool:
-        if self._files.is_claimed or self._files.job_id is not None:
-            return True
-        return self._job is not None and explain(self._job).phase is Phase.RUNNING
-
-    @property
-    def _has_ended(self) -> bool:
-        return self._job is not None and explain(self._job).phase is Phase.ENDED
+        return self._files.is_claimed or self._files.job_id is not None or self._job.is_running
 
     def _conclude(self, now: float) -> Outcome | None:
         if self._files.is_void:
@@ -265,18 +259,18 @@ class SlurmAttempt:
             return Exit(ended=time.time(), stop=self._stop.kind, error="stopped before it was submitted")
         if self._files.exit is not None:
             return self._conclude_with(self._files.exit, now)
-        if self._job is not None and self._has_ended:
-            return self._conclude_without_record(self._job, now)
-        return self._conclude_unknown(now) if self._is_unknown else None
+        if self._job.status is not None and self._job.has_ended:
+            return self._conclude_without_record(self._job.status, now)
+        return self._conclude_unknown(now) if self._job.is_unknown else None
 
     def _conclude_with(self, record: Exit, now: float) -> Outcome | None:
         if not needs_explanation(record, self._stop.kind):
             return record
         waited = self._waited("explanation", None, now)
-        if not (self._has_ended or self._is_unknown) and waited < EXPLANATION_WAIT_S:
+        if not (self._job.has_ended or self._job.is_unknown) and waited < EXPLANATION_WAIT_S:
             return None
-        job = self._job if self._has_ended else None
-        return explained_end(record, job, self._must_end, self._files.node)
+        job = self._job.status if self._job.has_ended else None
+        return explained_end(record, job, self._job.must_end, self._files.node)
 
     def _conclude_without_record(self, job: JobStatus, now: float) -> Outcome | None:
         if "COMPLETING" in job.flags and self._waited("completing", None, now) < COMPLETING_WAIT_S:
@@ -292,7 +286,7 @@ class SlurmAttempt:
         """Conclude from the files alone: Slurm has no record of the job."""
         if not self._files.is_claimed:
             claim_if_unclaimed(self.folder)
-            self._files = attempt_folder.look(self.folder)
+            self._files = attempt_folder.look(self.folder, self._files)
             return NeverStarted() if self._files.is_void else None
         if self._waited("heartbeat", self._files.heartbeat, now) < SILENT_S:
             return None
@@ -301,18 +295,12 @@ class SlurmAttempt:
 
     def _place(self) -> Placement:
         job_id = "" if self.job_id is None else str(self.job_id)
-        node = self._files.node or (self._job.nodes if self._job is not None else "")
-        if self._outcome is not None or self._is_running or self._has_ended:
+        node = self._files.node or (self._job.status.nodes if self._job.status is not None else "")
+        if self._outcome is not None or self._is_running or self._job.has_ended:
             return Placement(job_id, node)
-        if self.stage is Stage.SUBMITTING:
-            return Placement(waiting=QueueWait("is being submitted"))
-        if self.stage is Stage.SEARCHED:
-            return Placement(job_id, waiting=QueueWait("Slurm is asked whether it has the job"))
-        if self._job is None:
-            return Placement(job_id, waiting=QueueWait(self.hold_reason if not job_id else "was just submitted"))
-        waiting = explain_pending(self._job)
-        reason = f"{waiting.sentence}; {waiting.remedy}" if waiting.remedy else waiting.sentence
-        return Placement(job_id, node, QueueWait(reason, self._job.expected_start))
+        if self.stage is Stage.SUBMITTED:
+            return Placement(job_id, node, _queue_wait(self._job.status))
+        return Placement(job_id, waiting=QueueWait(_BEFORE.get(self.stage, self.hold_reason)))
 
     def _waited(self, what: str, value: object, now: float) -> float:
         """Return how long something has been waited for, s; the wait begins again when `value` changes."""
@@ -322,7 +310,8 @@ class SlurmAttempt:
         return now - known[1]
 
     def _set_job_id(self, job_id: int, now: float) -> None:
-        self.job_id, self.stage, self._confirmed_at = job_id, Stage.SUBMITTED, now
+        self.job_id, self.stage = job_id, Stage.SUBMITTED
+        self._job.confirm(now)
         try:
             self._write_submission(job_id)
         except OSError as error:  # the token finds the job again
@@ -330,3 +319,11 @@ class SlurmAttempt:
 
     def _write_submission(self, job_id: int | None) -> None:
         Submission(token=str(self.token), job_id=job_id, at=time.time()).write(self.folder)
+
+
+def _queue_wait(job: JobStatus | None) -> QueueWait:
+    if job is None:
+        return QueueWait()
+    waiting = explain_pending(job)
+    reason = f"{waiting.sentence}; {waiting.remedy}" if waiting.remedy else waiting.sentence
+    return QueueWait(reason, job.expected_start)

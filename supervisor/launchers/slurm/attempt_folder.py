@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +119,13 @@ def prepare_folder(folder: Path, spec: AttemptSpec, python: Path) -> JobRequest:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     _write_private(folder / ENVIRONMENT, environment)
     env = {**spec.given, ATTEMPT_VARIABLE: str(folder)}
-    record = {**spec.record(env), "shim": str(Path(shim.__file__).resolve()), "kept": NODE_DECIDES}
+    record = {
+        **spec.record(env),
+        "cwd": os.path.abspath(spec.cwd),  # noqa: PTH100 - relative to our folder, which is not the job's
+        "log": os.path.abspath(spec.log),  # noqa: PTH100
+        "shim": str(Path(shim.__file__).resolve()),
+        "kept": NODE_DECIDES,
+    }
     write_atomic(folder / "spec.json", json.dumps(record))
     return request
 
@@ -133,25 +139,35 @@ def read_token(folder: Path) -> JobToken | None:
         return None
 
 
-def look(folder: Path) -> Files:
-    """Read what the job has written so far."""
+def look(folder: Path, known: Files) -> Files:
+    """Read what the job has written so far.
+
+    Args:
+        folder: Folder of the attempt.
+        known: What was read before; what cannot change any more is not read again.
+    """
     try:
         names = frozenset(os.listdir(folder))  # noqa: PTH208 - the names alone
     except OSError:
-        return Files()
+        return known
+    changes = Files(
+        is_stopping="stop.json" in names,
+        exit=read_exit_record(folder) if "exit.json" in names else None,
+        heartbeat=_changed_at(folder / SAMPLES) if SAMPLES in names else 0,
+    )
+    if known.started is not None and known.started.node is not None:
+        return replace(known, is_stopping=changes.is_stopping, exit=changes.exit, heartbeat=changes.heartbeat)
     process = read_object(folder / "process.json") if "process.json" in names else None
     note = (read_object(folder / NOTE) if NOTE in names else None) or {}
     node, job_id = note.get("node"), note.get("job_id")
     node = sanitize_line(node.encode("utf-8", "replace"))[:200] if isinstance(node, str) else ""
-    return Files(
+    return replace(
+        changes,
         is_claimed=process is not None and "shim" in process,
         is_void=process is not None and bool(process.get("void")),
-        is_stopping="stop.json" in names,
         started=_command_start(process, node),
         node=node,
         job_id=job_id if isinstance(job_id, int) and job_id > 0 else None,
-        exit=read_exit_record(folder) if "exit.json" in names else None,
-        heartbeat=_changed_at(folder / SAMPLES) if SAMPLES in names else 0,
     )
 
 

@@ -229,6 +229,8 @@ class SlurmLauncher:
             raise
         for attempt in attempts:
             attempt.note_call(call, time.monotonic())
+        if call == "cancel pending":
+            await self._poll(for_stop=True)  # a job that never started leaves no file that would tell
 
     def _is_stray(self, token: JobToken | None, job: JobStatus, now: float) -> bool:
         """Return whether a job goes on although its attempt is over, as one that was thought lost."""

@@ -18,7 +18,8 @@ def compare(name: str, shown: str) -> None:
     path = SCREENS / f"{name}.txt"
     if os.environ.get("UPDATE_SCREENS"):
         path.write_text(f"{shown}\n")
-    assert shown == path.read_text().removesuffix("\n")
+    expected = path.read_text().removesuffix("\n")
+    assert shown == expected, "if this is intended, run it with UPDATE_SCREENS=1 and look at the difference"
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")

@@ -5,9 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pmssm.supervisor.engine.command_handler import handle_command
 from pmssm.supervisor.ipc.messages import Command, Down, Reply, Restart, Start, Stop
+from pmssm.supervisor.plan.loader import parse_plan
 from pmssm.supervisor.plan.schema import Plan, RunPlan
 from pmssm.supervisor.session.events import RestartRequested, StopRequested
-from pmssm.supervisor.session.state import RunState, initial_state
+from pmssm.supervisor.session.state import RunState, initial_state, replay
+from support.events import started, submitting
 from support.simulation import CPU, PMSSM, Simulation, gpu_slots, plan_of
 
 
@@ -150,6 +152,36 @@ def test_down_at_rest_says_that_nothing_was_running() -> None:
     simulation = Simulation(PMSSM, gpu_slots(2))
     simulation.run_to_the_end()
     assert accepted(simulation.send(Down())) == "nothing was running; the session ends"
+
+
+JOBS = parse_plan(
+    '[session]\nlauncher = "slurm"\n[runs.a]\ncommand = ["true"]\n[runs.b]\ncommand = ["true"]\n', "plan.toml"
+)
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (Stop(run="a"), "a: its job is cancelled"),
+        (Stop(run="a", how="kill"), "a: its job is cancelled"),
+        (Restart(run="a"), "a: its job is cancelled; after that it starts again"),
+        (Down(), "jobs of a cancelled; SIGTERM sent to b; up to 30 s to end, then the session ends"),
+    ],
+)
+def test_a_pending_job_is_cancelled(command: Command, message: str) -> None:
+    state = replay(JOBS, [submitting("a"), submitting("b"), started("b", node="n1")])
+    result = handle_command(JOBS, state, command, 20.0)
+    assert accepted(result.reply) == message and result.events
+
+
+def test_down_of_pending_jobs_alone_cancels_them() -> None:
+    state = replay(JOBS, [submitting("a"), submitting("b")])
+    assert handle_command(JOBS, state, Down(), 20.0).reply.message == "jobs of a, b cancelled; then the session ends"
+
+
+def test_start_of_a_pending_run_is_refused() -> None:
+    result = handle_command(JOBS, replay(JOBS, [submitting("a")]), Start(run="a"), 20.0)
+    assert refused(result.reply) == "a: is pending already"
 
 
 def test_events_carry_the_time_of_the_command() -> None:

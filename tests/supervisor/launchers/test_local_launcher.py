@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from pmssm.supervisor.launchers.base import NeverStarted, RunningAttempt
-from pmssm.supervisor.launchers.registry import DEFAULT_LAUNCHER, LAUNCHERS, create_launcher
+from pmssm.supervisor.launchers.registry import LAUNCHERS, create_launcher
+from pmssm.supervisor.plan.schema import LOCAL
 from pmssm.supervisor.session.events import Exit
 from support.shim_attempts import Workplace, is_alive
 
@@ -31,7 +32,7 @@ class Launched:
 
     def __init__(self) -> None:
         self.change = asyncio.Event()
-        self.launcher = create_launcher(DEFAULT_LAUNCHER, self.change.set)
+        self.launcher = create_launcher(LOCAL, self.change.set)
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Advance the attempts after each reported change, and at no other time, until the condition holds."""
@@ -144,3 +145,21 @@ async def test_a_closed_launcher_holds_no_descriptor_and_its_attempts_go_on(plac
 def test_every_registered_launcher_can_be_created() -> None:
     for name in LAUNCHERS:
         assert create_launcher(name, lambda: None).warnings() == ()
+
+
+@pytest.mark.parametrize("confirmed", [True, False])
+async def test_a_shim_ends_after_its_record_whether_or_not_the_engine_confirms_it(
+    place: Workplace, confirmed: bool
+) -> None:
+    before = open_descriptors()
+    launched = Launched()
+    attempt = launched.launcher.start(place.folder, place.spec("exit 4"))
+    await launched.until(lambda: attempt.outcome)
+    assert exit_code(attempt) == 4
+    if confirmed:
+        attempt.confirm_end()
+    async with asyncio.timeout(DEADLINE_S):
+        while attempt.descriptor >= 0:
+            await asyncio.sleep(0.01)
+    launched.launcher.close()
+    assert open_descriptors() == before

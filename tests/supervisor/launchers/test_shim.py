@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,7 +17,8 @@ from pmssm.supervisor.launchers.attempt_files import ATTEMPT_VARIABLE
 from pmssm.supervisor.launchers.base import NeverStarted
 from pmssm.supervisor.launchers.local_attempt import LocalAttempt
 from pmssm.supervisor.launchers.process_identity import ProcessIdentity
-from pmssm.supervisor.launchers.shim import NOT_STARTED
+from pmssm.supervisor.launchers.shim import ENDED, JOURNALED, NOT_STARTED, Shim
+from pmssm.supervisor.launchers.shim_pool import IdleShim
 from pmssm.supervisor.session.events import Exit
 from support.shim_attempts import HEADER, Workplace, is_alive, is_stopped, poll
 from support.waiting import wait_until
@@ -52,13 +54,18 @@ def test_times_and_resources_are_recorded(place: Workplace) -> None:
 
 def test_nothing_but_the_records_is_left_in_the_folder(place: Workplace) -> None:
     place.shim(place.spec("exit 0")).exit()
-    assert {entry.name for entry in place.folder.iterdir()} == {"spec.json", "process.json", "exit.json", "shim.log"}
+    assert {entry.name for entry in place.folder.iterdir()} == {"spec.json", "process.json", "exit.json"}
     assert {entry.stat().st_mode & 0o077 for entry in place.folder.iterdir() if entry.name != "spec.json"} == {0}
 
 
-def test_the_shim_prints_nothing_when_all_is_well(place: Workplace) -> None:
-    place.shim(place.spec("exit 0")).exit()
-    assert (place.folder / "shim.log").read_text() == ""
+def test_an_error_of_the_shim_itself_is_in_its_log(place: Workplace) -> None:
+    place.folder.mkdir()
+    (place.folder / "spec.json").write_text("{}")
+    idle = IdleShim.spawn()
+    idle.assign(place.folder)
+    os.waitpid(idle.pid, 0)
+    idle.terminate()
+    assert "KeyError: 'log'" in (place.folder / "shim.log").read_text()
 
 
 # What a command gets
@@ -399,7 +406,7 @@ def test_of_many_shims_on_one_folder_one_starts_the_command(place: Workplace) ->
     assert [shim.wait() for shim in shims] == [0] * 6
     assert place.note("starts") == "started"
     assert json.loads((place.folder / "exit.json").read_text())["exit_code"] == 5
-    assert {entry.name for entry in place.folder.iterdir()} == {"spec.json", "process.json", "exit.json", "shim.log"}
+    assert {entry.name for entry in place.folder.iterdir()} == {"spec.json", "process.json", "exit.json"}
 
 
 def test_a_shim_that_comes_after_an_engine_gave_it_up_starts_nothing(place: Workplace) -> None:
@@ -454,7 +461,6 @@ def test_however_full_the_disk_a_command_is_either_started_and_recorded_or_not_s
     spec = place.spec(f"echo started >> {tmp_path}/starts; exit 9")
     place.folder.mkdir()
     (place.folder / "spec.json").write_text(" " * 4096)  # its room is taken already
-    (place.folder / "shim.log").write_text(" ")
     fill(tiny_disk, pages)
     try:
         place.shim(spec).wait()
@@ -470,18 +476,35 @@ def test_however_full_the_disk_a_command_is_either_started_and_recorded_or_not_s
         assert outcome.error or outcome.unseen
 
 
-def test_some_amount_of_room_starts_the_command_without_room_for_its_pid(tiny_disk: Path, tmp_path: Path) -> None:
-    """Guards the test above: it must have met the moment in which the command runs and nothing can be written."""
+def test_the_pid_of_a_command_is_recorded_without_more_room_than_its_start_takes(
+    tiny_disk: Path, tmp_path: Path
+) -> None:
     place = Workplace(tiny_disk)
     spec = place.spec(f"echo started >> {tmp_path}/starts; exit 9")
     place.folder.mkdir()
     (place.folder / "spec.json").write_text(" " * 4096)
-    (place.folder / "shim.log").write_text(" ")
     fill(tiny_disk, 3)  # exit record, claim, log
     try:
         shim = place.shim(spec)
         record = shim.exit()
         assert record["exit_code"] == 9
-        assert "command" not in shim.process()
+        assert "command" in shim.process()
     finally:
         place.end()
+
+
+@pytest.mark.parametrize("engine", ["confirms", "is silent", "is dead"])
+def test_a_shim_leaves_the_sync_of_its_record_to_an_engine_that_confirms_it(place: Workplace, engine: str) -> None:
+    place.folder.mkdir()
+    (place.folder / "spec.json").write_text("{}")
+    ours, its_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, its_end:
+        shim = Shim(str(place.folder))
+        shim.channel = its_end
+        if engine == "confirms":
+            ours.send(JOURNALED)
+        elif engine == "is dead":
+            ours.close()
+        assert shim._is_journaled() == (engine == "confirms")
+        if engine != "is dead":
+            assert ours.recv(16) == ENDED

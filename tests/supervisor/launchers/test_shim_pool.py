@@ -157,3 +157,14 @@ def test_shims_that_have_ended_before_they_get_their_folder_make_a_lost_attempt(
     os.close(ready)
     outcome = outcome_of(attempt)
     assert outcome.exit_code is None and str(outcome.unseen).startswith("never started")
+
+
+def test_a_clone_is_reaped_though_its_server_never_told_of_it(shims: ShimPool) -> None:
+    others = _children()
+    shims.refill()
+    spare = _spare(shims, others)
+    assert shims._server is not None
+    shims._server._connection.close()  # with whatever the server has sent
+    shims.close()
+    assert _children() == others
+    assert not psutil.pid_exists(spare)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from pmssm.trainers.inference.conformal import conformal_quantiles, mondrian_quantiles
+from pmssm.trainers.inference.conformal import conformal_quantiles, merged_classes, mondrian_quantiles
 
 LEVELS = np.array([0.5, 0.68, 0.95])
 
@@ -39,14 +39,21 @@ def test_quantiles_rise_with_the_level_and_do_not_depend_on_the_order(scores: li
     assert (found == conformal_quantiles(values[::-1], LEVELS)).all()
 
 
-def test_each_class_has_its_quantiles_and_a_small_class_those_of_all() -> None:
-    scores = np.concatenate([np.ones(200), 10 * np.ones(200), 50 * np.ones(3)])
-    classes = np.repeat([1, 3, 2], [200, 200, 3]).astype(np.int8)
-    found = mondrian_quantiles(scores, classes, LEVELS, 4)
+def test_each_class_has_its_quantiles_and_small_classes_are_merged() -> None:
+    scores = np.concatenate([np.ones(200), 10 * np.ones(200), 50 * np.ones(30), 60 * np.ones(40)])
+    classes = np.repeat([1, 3, 2, 4], [200, 200, 30, 40]).astype(np.int8)
+    found = mondrian_quantiles(scores, classes, LEVELS, 6)
     assert found[1].tolist() == [1, 1, 1]
     assert found[3].tolist() == [10, 10, 10]
-    assert (found[2] == conformal_quantiles(scores, LEVELS)).all()
-    assert (found[0] == found[2]).all()
+    assert (found[2] == conformal_quantiles(scores[400:], LEVELS)).all()
+    assert (found[4] == found[2]).all()
+    assert (found[0] == found[2]).all() and (found[5] == found[2]).all()  # without points: as the widest class
+
+
+def test_groups_of_classes_have_enough_points_if_there_are_enough() -> None:
+    assert merged_classes(np.array([0, 100, 5, 70]), 60) == [[2, 3], [1]]
+    assert merged_classes(np.array([0, 100, 30, 70, 40]), 60) == [[2, 4], [3], [1]]
+    assert merged_classes(np.array([5, 0, 7]), 60) == [[0, 2]]
 
 
 def test_each_class_is_covered_also_if_its_errors_are_larger() -> None:

@@ -18,6 +18,7 @@ from pmssm.trainers.evaluation.evaluate import evaluate_models
 from pmssm.trainers.inference.intervals import LEVELS, calibrate, level_index
 from pmssm.trainers.inference.learned_scale import learned_difference, shifted
 from pmssm.trainers.inference.model_file import load_surrogate, read_model
+from pmssm.trainers.inference.physical_model import IntervalModel, PhysicalModel
 from pmssm.trainers.inference.predict_file import predict_file
 from pmssm.trainers.inference.predicted_lsp import predict_lsp
 from support.physics_points import point
@@ -69,6 +70,25 @@ def test_outside_the_training_range_there_is_no_interval(
         assert np.flatnonzero(np.isnan(table[name])).tolist() == [7, 8]
     assert "2 points (4.0 %) lie outside the training range" in caplog.text
     assert "they get no interval (no guarantee)" in caplog.text
+
+
+def test_the_exported_module_gives_the_same_bounds(
+    calibrated: Path, make_rows: MakeRows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    surrogate, points = load_surrogate(calibrated), make_rows(200)[:, :-1]
+    points[5, 10], points[6, 3] = 9000, np.nan
+    for transform in ("log", "none"):
+        target = find_target("relic_density", transform=transform, above=None, below=None)
+        monkeypatch.setattr(surrogate, "target", target)
+        assert surrogate.calibrated is not None
+        module = IntervalModel(PhysicalModel(surrogate), surrogate.scaling, surrogate.calibrated)
+        with torch.no_grad():
+            mean, *bounds = (one.numpy() for one in module(torch.from_numpy(points)))
+        members = surrogate.predict_members(points, warn=False)
+        np.testing.assert_allclose(mean, members.mean(axis=0), rtol=1e-10)
+        for found, expected in zip(bounds, surrogate.intervals_of(points, members), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-6)
+            assert np.isnan(found[[5, 6]]).all()
 
 
 def test_a_model_without_calibration_rows_says_how_to_get_intervals(model: Path) -> None:

@@ -207,7 +207,7 @@ def test_an_onnx_file_gives_what_the_model_gives_for_any_number_of_points(
 def test_an_export_that_differs_from_the_model_is_not_kept(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pmssm.trainers.inference.export._run_program", lambda _path, points: points[:, 0] * 0 + 0.3)
+    monkeypatch.setattr("pmssm.trainers.inference.export._run_program", lambda _path, points: [points[:, 0] * 0 + 0.3])
     with pytest.raises(TrainerError, match=r"model\.pt2: the export differs from the model by .*; it was not kept"):
         export_model(model, tmp_path / "model.pt2")
     assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 NAMES = ["transformer", "transformer_tabular", "mlp"]
 
-# The models as DESIGN.md's table writes them, module by module: what the fast ones must equal.
+# The models as plain PyTorch modules, one after the other: what the fast ones must equal.
 
 
 class PlainTransformer(PMSSMTransformer):

@@ -14,7 +14,7 @@ from pmssm.trainers.training.step import TrainingData
 from torch import Tensor
 from torch.nn import functional as F
 
-NAMES = ["transformer_plr", "transformer_tabular_plr", "mlp_plr", "tabm"]
+NAMES = [name for name in RECIPES if name not in ("transformer", "transformer_tabular", "mlp")]
 
 
 @pytest.mark.parametrize("name", NAMES)

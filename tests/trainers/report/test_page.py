@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,10 @@ from pmssm.trainers.data.targets import find_target
 from pmssm.trainers.evaluation.plots import true_against_predicted
 from pmssm.trainers.evaluation.scores import PointScores, is_significant, score
 from pmssm.trainers.evaluation.tables import HEADS
-from pmssm.trainers.report.page import ranking, recommendation, seed_table
+from pmssm.trainers.report.figures import ModelFigures
+from pmssm.trainers.report.page import build_report, choose_model, recommendation
 from pmssm.trainers.report.plots import residuals
+from pmssm.trainers.report.tables import ranking, seed_table
 from pmssm.trainers.report.trainings import TrainedRun
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -97,4 +101,41 @@ def test_the_report_ranks_models_and_baselines_and_names_what_did_not_finish(
     assert "tabm: failed, 1 epochs trained, no model" in page
     assert "transformer: blocked, 0 epochs trained, no model" in page
     pictures = sorted(path.name for path in (tmp_path / "report").glob("*.png"))
-    assert pictures == ["loss_curves.png", "mlp_residuals.png", "mlp_true_vs_predicted.png"]
+    assert pictures == ["loss_curves.png", "mlp_confusion.png", "mlp_importance.png", "mlp_residuals.png",
+                        "mlp_true_vs_predicted.png"]  # fmt: skip
+
+
+def with_width(run: TrainedRun, width: float | None) -> TrainedRun:
+    """The same training with intervals of this median half width."""
+    return replace(run, figures=ModelFigures({}, width, {}, {}))
+
+
+def test_of_equally_good_models_the_one_with_the_narrowest_intervals_is_recommended() -> None:
+    noise = np.random.default_rng(1).uniform(0, 1, 50)
+    runs, scores, _ = trainings(a="a", b="b", c="c")
+    runs = [replace(runs[0], squares=noise), replace(runs[1], squares=np.roll(noise, 1)),
+            replace(runs[2], squares=noise + 1)]  # fmt: skip
+    target = find_target("relic_density", transform="log", above=None, below=None)
+    chosen = [with_width(runs[0], 0.05), with_width(runs[1], 0.02), with_width(runs[2], 0.01)]
+    assert choose_model(chosen).name == "b"
+    sentence = recommendation(chosen, scores, target)
+    assert sentence.startswith("Use b: its normalised error of ln(Ωh² / 0.12)")
+    assert "is that of a within the statistical error, and its intervals are the narrowest" in sentence
+    assert "68 % intervals of ± 2.0 % (median)." in sentence
+    assert choose_model([with_width(runs[0], 0.05), with_width(runs[1], None)]).name == "a"
+
+
+def test_the_report_judges_intervals_verdicts_and_the_second_head_and_names_the_inputs_that_matter(
+    physics_data: Path, physics_model: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(physics_model.parent, tmp_path / "small")
+    build_report(tmp_path, physics_data, tmp_path / "report")
+    page = (tmp_path / "report" / "report.html").read_text()
+    for title in ("Verdicts", "Stated errors", "Usable points", "Which inputs matter", "Coverage of intervals"):
+        assert f"<h2>{title}</h2>" in page, title
+    assert "68 % intervals of ±" in page
+    importance = page.partition("Which inputs matter")[2].partition("</section>")[0]
+    assert "M_1" in importance and "M_2" in importance and "mu" in importance
+    assert "mtauL" not in importance  # constant in this scan
+    for name in ("coverage", "small_confusion", "small_reliability", "small_importance"):
+        assert (tmp_path / "report" / f"{name}.png").exists(), name

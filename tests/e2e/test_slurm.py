@@ -1,0 +1,112 @@
+"""The installed command on a real Slurm cluster: check, whole sessions, the death of an engine, and what is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+from support.cli_sandbox import CliSandbox
+from support.slurm_cluster import SlurmCluster
+from support.waiting import wait_until
+
+CONTINUED = """
+[session]
+launcher = "slurm"
+[runs.prepare]
+command = ["sh", "-c", "echo here"]
+launcher = "local"
+slot = "none"
+[runs.train]
+command = ["sh", "-c", '''
+echo "job $SLURM_JOB_ID with GPU $CUDA_VISIBLE_DEVICES and $OMP_NUM_THREADS thread"
+test -e {output}/checkpoint && exit 0
+trap 'touch {output}/checkpoint; exit 143' TERM
+touch {output}/ready
+sleep 100 & wait
+''']
+after = ["prepare"]
+slurm = { cpus = 1, time = "5" }
+"""
+
+PLAN = """
+[session]
+launcher = "slurm"
+
+[slurm]
+time = "10"
+gres = "none"
+
+[runs.first]
+command = ["sh", "-c", "echo node $SLURMD_NODENAME; pwd"]
+
+[runs.waits]
+command = ["sh", "-c", "trap 'exit 143' TERM; echo ready; sleep 300 & wait"]
+after = ["first"]
+
+[runs.held]
+command = ["true"]
+slurm = { extra = ["--hold"] }
+
+[runs.here]
+command = ["sh", "-c", "echo local"]
+launcher = "local"
+"""
+
+
+def test_a_job_that_a_site_warns_writes_its_checkpoint_and_continues_in_a_second_one(
+    slurm_box: CliSandbox, cluster: SlurmCluster
+) -> None:
+    session = slurm_box.start("--headless", "--plan", slurm_box.plan(CONTINUED))
+    status = slurm_box.wait(lambda status: status["runs"]["train"]["state"] == "running")
+    train = status["runs"]["train"]
+    assert (train["launcher"], train["node"] in ("n1", "n2"), train["gpu"]) == ("slurm", True, None)
+    slurm_box.wait(lambda _: any(slurm_box.logs.glob("session_*/train/ready")))
+    cluster.run("scancel", "--batch", "--signal=USR1", train["job_id"])
+    output, _ = session.communicate(timeout=60)
+    assert session.returncode == 0, output
+    final = slurm_box.status()["runs"]["train"]
+    assert (final["state"], final["continuations"], len(final["attempts"])) == ("succeeded", 1, 2)
+    assert final["attempts"][0]["interrupted"] and final["attempts"][0]["exit_code"] == 143
+    assert "train: continues; 2nd job of this run" in output and "failed" not in output
+    log = slurm_box.log("train")
+    assert f"job {train['job_id']} with GPU 0 and 1 thread" in log and "attempt 2 on Slurm" in log
+    assert "here" in slurm_box.log("prepare")
+    assert cluster.run("squeue", "-h") == ""
+
+
+def test_check_shows_the_cluster_and_submits_nothing(cluster: SlurmCluster, slurm_box: CliSandbox) -> None:
+    text = slurm_box.ok("check", "--plan", slurm_box.plan(PLAN))
+    assert "main (default): 2 nodes of 8 CPUs, 8192 MiB, gpu:4" in text
+    assert "first, waits: sbatch --time=10" in text
+    assert not slurm_box.logs.exists()
+    assert cluster.run("squeue", "-h") == ""
+
+
+def test_a_plan_that_the_cluster_refuses_is_one_line_and_writes_nothing(slurm_box: CliSandbox) -> None:
+    options = ("--plan", slurm_box.plan(PLAN), "--slurm", "partition=nope")
+    done = slurm_box.run("--headless", *options)
+    assert done.returncode == 2
+    assert "first: Slurm refused the job" in done.stderr and len(done.stderr.splitlines()) == 1
+    assert not slurm_box.logs.exists()
+    checked = slurm_box.run("check", *options)
+    assert checked.returncode == 2 and "`partition`" in checked.stdout
+
+
+@pytest.mark.timeout(200)
+def test_a_session_outlives_its_engine_and_down_leaves_no_job(cluster: SlurmCluster, slurm_box: CliSandbox) -> None:
+    slurm_box.ok("--detach", "--plan", slurm_box.plan(PLAN))
+    states = {"first": "succeeded", "here": "succeeded", "waits": "running", "held": "pending"}
+    status = slurm_box.wait(lambda status: {name: run["state"] for name, run in status["runs"].items()} == states)
+    job = status["runs"]["waits"]["job_id"]
+    os.kill(status["engine_pid"], signal.SIGKILL)
+    wait_until(lambda: not slurm_box.engines())
+    assert cluster.state(int(job)) == "RUNNING"
+    listed = [line.split() for line in slurm_box.ok("sessions", "--slurm").splitlines()]
+    assert [status["session"], "waits", job] in [line[:3] for line in listed]
+    slurm_box.ok("down")
+    assert cluster.run("squeue", "-h") == ""
+    waits = slurm_box.status()["runs"]["waits"]
+    assert (waits["state"], waits["job_id"], len(waits["attempts"])) == ("stopped", job, 1)
+    assert "no session of yours has a job" in slurm_box.ok("sessions", "--slurm")
+    assert str(slurm_box.folder) in slurm_box.log("first").splitlines()

@@ -1,0 +1,99 @@
+"""A surrogate as one PyTorch module: from physical parameters to the target, and to its intervals."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..data.standardize import Standardizer
+from ..data.targets import MAX_LOG
+from ..physics import PhysicsFeatures
+from .intervals import SHOWN, CalibratedIntervals, level_index
+from .points import range_with_tolerance
+from .predicted_lsp import lsp_classes
+from .surrogate import Surrogate
+
+
+class PhysicalModel(nn.Module):
+    """Mean of the models of a surrogate as a function of physical parameters.
+
+    Args:
+        surrogate: Trained models.
+
+    Attributes:
+        models: The models.
+        inputs: Computes the inputs of the models.
+        target: Converts learned to physical values.
+        offset: Mean of the learned values.
+        scale: Standard deviation of the learned values.
+    """
+
+    def __init__(self, surrogate: Surrogate) -> None:
+        super().__init__()
+        self.models = nn.ModuleList(surrogate.models)
+        self.inputs = surrogate.inputs
+        self.target = surrogate.target
+        self.offset, self.scale = float(surrogate.scaling.mean[-1]), float(surrogate.scaling.std[-1])
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Map points of shape (n, 19), float64, to values of the target, shape (n,), float64."""
+        return self.members(points).mean(dim=0)
+
+    def members(self, points: Tensor) -> Tensor:
+        """Return the prediction of each model, shape (models, n)."""
+        inputs, reference = self.inputs(points)
+        normalised = torch.stack([model(inputs) for model in self.models]).double()
+        return self.target.backward_tensor(normalised * self.scale + self.offset, reference)
+
+
+class IntervalModel(nn.Module):
+    """Mean of the models and the bounds of their calibrated intervals.
+
+    Args:
+        model: The models.
+        scaling: Standardizer of the training.
+        calibrated: Their intervals.
+
+    Attributes:
+        low: Smallest parameters in the training range, shape (19,).
+        high: Largest parameters in the training range, shape (19,).
+        quantiles: Half width of each shown level over the difficulty, by class, shape (classes, levels).
+        difficulty: Part of the difficulty that is equal for all points, on the learned scale, shape (1,).
+    """
+
+    low: Tensor
+    high: Tensor
+    quantiles: Tensor
+    difficulty: Tensor
+
+    def __init__(self, model: PhysicalModel, scaling: Standardizer, calibrated: CalibratedIntervals) -> None:
+        super().__init__()
+        self.model, self.target = model, model.target
+        low, high = range_with_tolerance(scaling)
+        levels = [level_index(level) for level in SHOWN]
+        self.register_buffer("low", torch.from_numpy(low))
+        self.register_buffer("high", torch.from_numpy(high))
+        self.register_buffer("quantiles", torch.from_numpy(calibrated.quantiles[:, levels].copy()))
+        self.register_buffer("difficulty", torch.tensor([calibrated.offset * model.scale], dtype=torch.float64))
+        self.physics = PhysicsFeatures()
+
+    def forward(self, points: Tensor) -> tuple[Tensor, ...]:
+        """Map points of shape (n, 19), float64, to the target and its bounds, each of shape (n,), float64.
+
+        The bounds are in the order of `PredictionIntervals`, nan outside the training range.
+        """
+        members = self.model.members(points)
+        mean = members.mean(dim=0)
+        learned = torch.log(members / mean) if self.target.is_logarithmic else members - mean
+        spread = ((learned - learned.mean(dim=0)) ** 2).mean(dim=0).sqrt()  # (n,)
+        classes = lsp_classes(points, self.physics.constants())
+        half_widths = self.quantiles[classes].T * (spread + self.difficulty)  # (levels, n)
+        inside = ((points >= self.low) & (points <= self.high)).all(dim=1)
+        bounds = [self._shifted(mean, sign * half) for half in half_widths.unbind(0) for sign in (-1, 1)]
+        return mean, *(torch.where(inside, bound, torch.full_like(bound, torch.nan)) for bound in bounds)
+
+    def _shifted(self, values: Tensor, difference: Tensor) -> Tensor:
+        if self.target.is_logarithmic:
+            return values * difference.clamp(-MAX_LOG, MAX_LOG).exp()
+        result = values + difference
+        return result if self.target.above is None else result.clamp(min=self.target.above)
