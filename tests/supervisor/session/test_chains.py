@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from pmssm.supervisor.engine.run_index import RunIndex
 from pmssm.supervisor.plan.loader import parse_plan
 from pmssm.supervisor.plan.schema import Plan
 from pmssm.supervisor.session.event_messages import event_messages
 from pmssm.supervisor.session.events import AttemptEnded, Event, Exit
 from pmssm.supervisor.session.explain import explain_state
-from pmssm.supervisor.session.state import RunState, replay, run_states
+from pmssm.supervisor.session.state import RunState, initial_state, reduce, replay, run_states
 from support.events import ended, restart_requested, starting
 
 PLAN = parse_plan(
@@ -51,7 +52,15 @@ STOPPED_IN_ROUND_2 = [*FIRST_ROUND, *stops_the_chain("check-seed1-r02")]
 
 
 def states(events: list[Event], plan: Plan = PLAN) -> dict[str, RunState]:
-    return run_states(plan, replay(plan, events))
+    """Return the states, which the engine's index also gives, event by event and from the beginning."""
+    state = initial_state(plan)
+    index = RunIndex(plan, state)
+    for event in events:
+        state = reduce(state, event)
+        index.update(state, event.run)  # type: ignore[union-attr]
+        assert index.states == run_states(plan, state)
+    assert RunIndex(plan, state).states == index.states
+    return run_states(plan, state)
 
 
 def test_a_run_that_ends_its_chain_has_succeeded_and_later_rounds_of_the_chain_are_skipped() -> None:
