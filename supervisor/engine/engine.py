@@ -37,10 +37,11 @@ from ..session.events import (
 from ..session.folder import SessionFolder
 from ..session.journal import JournalBusy
 from ..session.pruning import delete_checkpoints, prunable_runs
+from ..session.reducer import clock_step
 from ..session.session_log import LogLevel
 from ..session.snapshot import Snapshot
 from ..session.snapshot_builder import SnapshotBuilder
-from ..session.state import RunState, SessionState, clock_step, run_states
+from ..session.state import RunState, SessionState, run_states
 from .attempt_spec import attempt_spec, concurrent_runs
 from .attempts import RunningAttempts
 from .boot_clock import boot_id, clock_offset_s

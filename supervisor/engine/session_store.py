@@ -19,8 +19,8 @@ from ..session.events import (
 from ..session.folder import SessionFolder
 from ..session.journal import Journal
 from ..session.lookup import load_state
+from ..session.reducer import reduce
 from ..session.session_log import LogLevel, SessionLog
-from ..session.state import reduce
 from ..session.summary import SummaryWriter, write_summary
 from .hooks import is_notable, run_hook
 from .run_index import RunIndex

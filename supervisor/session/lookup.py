@@ -8,7 +8,8 @@ from pathlib import Path
 from ..plan.schema import Plan
 from .folder import SessionError, SessionFolder, latest_session, list_sessions
 from .journal import JournalError, is_closed, read_journal
-from .state import SessionState, replay
+from .reducer import replay
+from .state import SessionState
 
 
 def is_finished(folder: SessionFolder) -> bool:

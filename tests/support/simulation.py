@@ -36,7 +36,8 @@ from pmssm.supervisor.session.events import (
     SessionFinished,
     SlotsChosen,
 )
-from pmssm.supervisor.session.state import RunState, SessionState, initial_state, reduce, replay, run_states
+from pmssm.supervisor.session.reducer import initial_state, reduce, replay
+from pmssm.supervisor.session.state import RunState, SessionState, run_states
 
 Outcome = Literal["succeeds", "fails", "crashes", "is_lost", "cannot_start", "is_interrupted"]
 

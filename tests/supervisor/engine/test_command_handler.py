@@ -8,7 +8,8 @@ from pmssm.supervisor.ipc.messages import Command, Down, Reply, Restart, Start, 
 from pmssm.supervisor.plan.loader import parse_plan
 from pmssm.supervisor.plan.schema import Plan, RunPlan
 from pmssm.supervisor.session.events import RestartRequested, StopRequested
-from pmssm.supervisor.session.state import RunState, initial_state, replay
+from pmssm.supervisor.session.reducer import initial_state, replay
+from pmssm.supervisor.session.state import RunState
 from support.events import started, submitting
 from support.simulation import CPU, PMSSM, Simulation, gpu_slots, plan_of
 

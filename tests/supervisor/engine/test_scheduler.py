@@ -11,7 +11,8 @@ from pmssm.supervisor.ipc.messages import Command, Down, Restart, Stop
 from pmssm.supervisor.ipc.messages import Start as StartCommand
 from pmssm.supervisor.plan.schema import Plan, RunPlan
 from pmssm.supervisor.session.events import AttemptEnded, Exit
-from pmssm.supervisor.session.state import ENDED_BADLY, RunState, blockers, initial_state, replay, run_states
+from pmssm.supervisor.session.reducer import initial_state, replay
+from pmssm.supervisor.session.state import ENDED_BADLY, RunState, blockers, run_states
 from support.simulation import CPU, PMSSM, Outcome, Simulation, gpu_slots, plan_of
 
 # The pMSSM plan

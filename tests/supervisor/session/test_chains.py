@@ -9,7 +9,8 @@ from pmssm.supervisor.plan.schema import Plan
 from pmssm.supervisor.session.event_messages import event_messages
 from pmssm.supervisor.session.events import AttemptEnded, Event, Exit
 from pmssm.supervisor.session.explain import explain_state
-from pmssm.supervisor.session.state import RunState, initial_state, reduce, replay, run_states
+from pmssm.supervisor.session.reducer import initial_state, reduce, replay
+from pmssm.supervisor.session.state import RunState, run_states
 from support.events import ended, restart_requested, starting
 
 PLAN = parse_plan(

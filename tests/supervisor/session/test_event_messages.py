@@ -3,7 +3,7 @@
 import pytest
 from pmssm.supervisor.session.event_messages import event_messages
 from pmssm.supervisor.session.events import ClockStepped, EngineStarted, Event, SessionFinished, SlotsChosen
-from pmssm.supervisor.session.state import replay
+from pmssm.supervisor.session.reducer import replay
 from support.events import (
     GPU,
     continued,

@@ -12,7 +12,8 @@ from pmssm.supervisor.logs.sanitize import MAX_LINE
 from pmssm.supervisor.plan.schema import Plan, RunPlan
 from pmssm.supervisor.session.events import EngineStarted, Event, SlotsChosen
 from pmssm.supervisor.session.folder import SessionFolder
-from pmssm.supervisor.session.state import initial_state, replay, run_states
+from pmssm.supervisor.session.reducer import initial_state, replay
+from pmssm.supervisor.session.state import run_states
 from pmssm.supervisor.session.summary import (
     BLOCK,
     RESULT_FILE,
