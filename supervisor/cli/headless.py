@@ -10,7 +10,7 @@ from ..engine.engine import Engine
 from ..ipc.engine_lock import EngineLock
 from ..ipc.messages import Down, Stop
 from ..session.folder import SessionFolder
-from ..session.state import RunState
+from ..session.state import DONE, RunState, run_states
 from ..session.summary import build_summary
 from .reporters import LineReporter
 
@@ -114,7 +114,7 @@ class _Headless:
 
 def _exit_code(engine: Engine) -> int:
     runs = engine.state.runs.values()
-    if all(run.attempt_state is RunState.SUCCEEDED for run in runs):
+    if all(state in DONE for state in run_states(engine.plan, engine.state).values()):
         return SUCCEEDED
     bad = [run.last.exit for run in runs if run.last and run.last.exit and run.attempt_state is not RunState.SUCCEEDED]
     return INPUT_ERROR if bad and all(ended.exit_code == 2 for ended in bad) else SOME_DID_NOT

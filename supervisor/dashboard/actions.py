@@ -116,6 +116,10 @@ class DashboardActions(App[str]):
         """Sort the runs by the next criterion."""
         self.show_message(f"runs sorted by: {self.panes.runs.cycle_order()}")
 
+    def action_rounds(self) -> None:
+        """List all rounds of the selected run, or fold them to one line."""
+        self.show_message(self.panes.runs.toggle_rounds())
+
     def action_filter(self) -> None:
         """Open the filter of the runs."""
         self.panes.filter.open()

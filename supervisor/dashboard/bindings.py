@@ -54,6 +54,7 @@ GROUPS: dict[str, tuple[Key, ...]] = {
         Key("m", "m", "mark", "mark the run; s x X r R apply to all marked runs", "mark", rank=11),
         Key("M", "M", "mark_all", "mark all listed runs, or clear all marks"),
         Key("o", "o", "order", "sort by plan, urgency, val loss, ETA, name", "sort", rank=16),
+        Key("O", "O", "rounds", "list all rounds of the run, or fold them to one line", "rounds", rank=21),
         Key("F", "F", "filter", "show only runs whose name or state matches", "filter", rank=15),
         Key("Y", "Y", "copy_command", "copy the run's command line", "copy command", rank=20, in_details=True),
     ),

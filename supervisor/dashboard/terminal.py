@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from ..formatting import state_counts
 from ..plan.schema import Plan
 from ..session.snapshot import Snapshot
-from ..session.state import ALIVE, ENDED, RunState
+from ..session.state import ALIVE, DONE, ENDED, RunState
 from .rendering.format import plain_text
 from .rendering.run_columns import fraction_done
 
@@ -18,7 +18,10 @@ BELL = "\x07"
 SAVE_TITLE, RESTORE_TITLE = "\x1b[22;0t", "\x1b[23;0t"
 MAX_NAMED = 3  # runs named in a message
 TMUX_TIMEOUT_S = 5.0
-_ANNOUNCED_STATES = ENDED - {RunState.STOPPED}  # a stop was requested, so it is no surprise
+_ANNOUNCED_STATES = ENDED - {
+    RunState.STOPPED,
+    RunState.SKIPPED,
+}  # somebody asked for the one, and the other is no end of a command
 
 
 class TerminalStatus:
@@ -51,7 +54,7 @@ class TerminalStatus:
 
 def progress_title(snapshot: Snapshot) -> str:
     """Return session name, progress and states: `pmssm 37 % · 2 running, 1 waiting`."""
-    parts = [1.0 if run.state is RunState.SUCCEEDED else fraction_done(run) or 0.0 for run in snapshot.runs.values()]
+    parts = [1.0 if run.state in DONE else fraction_done(run) or 0.0 for run in snapshot.runs.values()]
     done = int(100 * sum(parts) / len(parts)) if parts else 0
     states = state_counts(run.state for run in snapshot.runs.values())
     return f"{plain_text(snapshot.name)} {done} % · {states}"
@@ -62,8 +65,7 @@ def ended_runs_message(before: Snapshot | None, now: Snapshot) -> str:
     if before is None or before.folder != now.folder:
         return ""
     ended = [
-        f"{name} {run.state}"
-        + (f": {plain_text(run.reason)}" if run.state is not RunState.SUCCEEDED and run.reason else "")
+        f"{name} {run.state}" + (f": {plain_text(run.reason)}" if run.state not in DONE and run.reason else "")
         for name, run in now.runs.items()
         if run.state in _ANNOUNCED_STATES and name in before.runs and before.runs[name].state not in ENDED
     ]

@@ -191,7 +191,9 @@ class RunningAttempts:
 def _end_event(session: SessionStore, run: str, last: Attempt, outcome: Outcome) -> AttemptEnded | AttemptVoided:
     if isinstance(outcome, NeverStarted):
         return AttemptVoided(at=time.time(), run=run, attempt=last.number)
-    if last.stop is None and outcome.exit_code != 0:
+    if last.stop is None and outcome.exit_code in session.plan.runs[run].stop_when:
+        outcome = outcome.model_copy(update={"ends_chain": True})
+    elif last.stop is None and outcome.exit_code != 0:
         message = last_message(session.folder.run_log(run), last.log_offset)
         outcome = outcome.model_copy(update={"last_words": message})
     return AttemptEnded(at=time.time(), run=run, attempt=last.number, exit=outcome)

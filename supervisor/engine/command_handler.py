@@ -90,6 +90,8 @@ def _restart(plan: Plan, states: Mapping[str, RunState], command: Restart, now: 
         message = f"{run}: its job is cancelled; after that it starts again{origin}"
     elif state in ALIVE:
         message = f"{run}: SIGTERM sent; once it has ended it starts again{origin}"
+    elif state is RunState.SKIPPED:
+        return _rejection(f"{run}: is skipped, because its chain has ended; restart the run that ended it")
     elif state is RunState.BLOCKED:
         return _rejection(f"{run}: is blocked by {', '.join(blockers(plan, states, run))}; restart that first")
     elif missing := unfinished_dependencies(plan.runs[run], states):

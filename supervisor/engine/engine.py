@@ -36,10 +36,11 @@ from ..session.events import (
 )
 from ..session.folder import SessionFolder
 from ..session.journal import JournalBusy
+from ..session.pruning import delete_checkpoints, prunable_runs
 from ..session.session_log import LogLevel
 from ..session.snapshot import Snapshot
 from ..session.snapshot_builder import SnapshotBuilder
-from ..session.state import RunState, SessionState, clock_step
+from ..session.state import RunState, SessionState, clock_step, run_states
 from .allocation_watch import AllocationWatch
 from .attempt_spec import attempt_spec, concurrent_runs
 from .attempts import RunningAttempts
@@ -226,6 +227,7 @@ class Engine:
                 self._session.record(ClockStepped(at=time.time(), by_s=step_s))
             for run in self._attempts.collect_exits(self._session):
                 self._monitor.read_log(run, self.state)
+                self._prune(run)
             self._resume_runs()
             while actions := [action for action in self._decide() if self._is_new(action)]:
                 self._execute(actions)
@@ -240,6 +242,17 @@ class Engine:
         except OSError as error:  # a full or vanished disk: nothing was done, so the next tick tries again
             self._problem = f"cannot go on: {error.filename or self.folder.path}: {error.strerror}; trying again"
         return before is not self.state
+
+    def _prune(self, run: str) -> None:
+        """Delete the checkpoints that a run of a later round makes unnecessary; without them the session goes on."""
+        if self.plan.runs[run].keep is None:
+            return
+        for name in prunable_runs(self.plan, run_states(self.plan, self.state), run):
+            try:
+                if count := delete_checkpoints(self.folder, name):
+                    self._session.log(f"{name}: deleted {count} checkpoint file{'' if count == 1 else 's'}")
+            except OSError as error:
+                self._session.log(f"{name}: cannot delete {error.filename}: {error.strerror}", "warning")
 
     def _resume_runs(self) -> None:
         """Start the runs again that earlier engines stopped, or whose end nobody saw."""

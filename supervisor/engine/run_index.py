@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..plan.schema import Plan, RunPlan
-from ..session.state import ENDED_BADLY, SETTLED, Run, RunState, SessionState, is_continued
+from ..session.chains import ChainEnds, chain_ends, skipped_because_of
+from ..session.state import DONE, ENDED_BADLY, SETTLED, Run, RunState, SessionState, is_continued
 
 
 class Need(NamedTuple):
@@ -66,6 +67,7 @@ class RunIndex:
         self._position = {name: position for position, name in enumerate(self.names)}
         self._runs: dict[str, Run] = {}
         self._alive: set[str] = set()
+        self._ends: ChainEnds = {}
         self._dependents: dict[str, list[_Dependent]] = {name: [] for name in self.names}
         self._blocking = dict.fromkeys(self.names, 0)  # how many runs in `after` have ended badly
         self._unfinished = dict.fromkeys(self.names, 0)  # how many in `after` and `after_end` it waits for
@@ -95,12 +97,23 @@ class RunIndex:
         self._sort_in(self._alive, name, belongs=run.alive)
         self._sort_in(self.continued, name, belongs=is_continued(self._plan, state, name))
         self._sort_in(self.retriable, name, belongs=retry_delay(self._plan.runs[name], run) is not None)
+        if name in self._plan.chain_enders:
+            self._update_chains(state)
         self._refresh(name)
         if run.last is not None and (before is None or before.last is None or before.last.order != run.last.order):
             for dependent in self._dependents[name]:
                 if dependent.after_end:
                     self._newest_order[dependent.name] = max(self._newest_order[dependent.name], run.last.order)
                     self._refresh(dependent.name)
+
+    def _update_chains(self, state: SessionState) -> None:
+        """Take over which chains have ended, and compute the states of all rounds anew if that has changed."""
+        ends = chain_ends(self._plan, state.runs)
+        if ends != self._ends:
+            self._ends = ends
+            for other in self._runs:
+                if self._plan.runs[other].round is not None:
+                    self._refresh(other)
 
     def alive(self) -> list[str]:
         """Return the runs of which a process may be alive, in the order of the plan."""
@@ -141,6 +154,8 @@ class RunIndex:
         run = self._runs[name]
         if run.alive or not (run.wants_start or self._is_outdated(name, run)):
             return run.attempt_state
+        if self._ends and skipped_because_of(self._plan.runs[name], self._plan, self._ends) is not None:
+            return RunState.SKIPPED
         if self._blocking[name]:
             return RunState.BLOCKED
         return RunState.WAITING if self._unfinished[name] else RunState.QUEUED
@@ -155,7 +170,7 @@ class RunIndex:
         name = dependent.name
         if dependent.after:
             self._blocking[name] += (now in ENDED_BADLY) - (before in ENDED_BADLY)
-            self._unfinished[name] += (before is RunState.SUCCEEDED) - (now is RunState.SUCCEEDED)
+            self._unfinished[name] += (before in DONE) - (now in DONE)
         if dependent.after_end:
             self._unfinished[name] += (before in SETTLED) - (now in SETTLED)
 

@@ -12,6 +12,8 @@ from pydantic import ValidationError
 
 from .errors import PlanError, did_you_mean
 from .matrix import MatrixError, expand_matrices
+from .references import split_dependency
+from .rounds import RoundsError, check_rounds, expand_rounds
 from .schema import LOCAL, RESERVED_NAMES, RUN_NAME, LauncherName, Plan, RunPlan, SessionPlan
 
 MAX_PLAN = 16 << 20  # bytes
@@ -27,7 +29,7 @@ def builtin_plan() -> Plan:
 def load_plan(path: Path) -> Plan:
     """Load and check the plan in a TOML file.
 
-    Matrices are expanded; placeholders such as `{output}` stay until a session is created.
+    Matrices and rounds are expanded; placeholders such as `{output}` stay until a session is created.
 
     Args:
         path: The plan file.
@@ -75,8 +77,9 @@ def parse_plan(text: str, source: str) -> Plan:
         raise PlanError(f"{source}: {_first_problem(error)}") from None
     _check_names(plan, source)
     try:
-        plan = expand_matrices(plan)
-    except MatrixError as error:
+        check_rounds(plan)
+        plan = expand_rounds(expand_matrices(plan))
+    except (MatrixError, RoundsError) as error:
         raise PlanError(f"{source}: {error}") from None
     _check_order(plan, source)
     return plan if plan.session.launcher == LOCAL else with_launcher(plan, plan.session.launcher)
@@ -137,9 +140,10 @@ def _check_names(plan: Plan, source: str) -> None:
             )
         for key, dependencies in (("after", run.after), ("after_end", run.after_end)):
             for dependency in dependencies:
-                if dependency not in plan.runs:
-                    hint = did_you_mean(dependency, plan.runs)
-                    raise PlanError(f"{source}: runs.{name}.{key}: no run named '{dependency}'{hint}")
+                wanted = split_dependency(dependency).run
+                if wanted not in plan.runs:
+                    hint = did_you_mean(wanted, plan.runs)
+                    raise PlanError(f"{source}: runs.{name}.{key}: no run named '{wanted}'{hint}")
         if run.rerun and not run.after_end:
             raise PlanError(f"{source}: runs.{name}.rerun: needs after_end, the runs after which it starts again")
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import product
 
 from ..errors import UserError
 from .placeholders import PLACEHOLDER
+from .references import Reference, map_texts, references, replace_references, texts_of
 from .schema import Plan, RunPlan, Value
+
+Values = Mapping[str, Value]
 
 MAX_RUNS = 256
 MAX_NAME = 64
@@ -24,31 +28,35 @@ class MatrixError(UserError):
 def expand_matrices(plan: Plan) -> Plan:
     """Replace each run that has a matrix by one run for each combination of values.
 
-    `{key}` in its command, env, cwd and fresh_args becomes the value. A run that waits for it waits for all of them.
+    `{key}` in its command, env, cwd, fresh_args and later_args becomes the value. A run that waits for it waits for
+    all of them; a run with `each_round` only for those that have the same values.
 
     Raises:
         MatrixError: No argument uses a key, names clash or are too long, or there are too many combinations.
     """
     if not any(run.matrix for run in plan.runs.values()):
         return plan
-    names: dict[str, list[str]] = {}
+    names: dict[str, dict[str, Values]] = {}
     runs: dict[str, RunPlan] = {}
     for name, run in plan.runs.items():
-        expanded = _expand_run(name, run) if run.matrix else {name: run}
+        expanded = _expand_run(name, run) if run.matrix else {name: (run, {})}
         for one in expanded:
             if one in runs or (one != name and one in plan.runs):
                 raise MatrixError(f"runs.{name}.matrix: there is another run named '{one}'; rename one, or its values")
-        names[name] = list(expanded)
-        runs |= expanded
-    return plan.model_copy(update={"runs": {name: _expand_dependencies(run, names) for name, run in runs.items()}})
+        names[name] = {one: values for one, (_, values) in expanded.items()}
+        runs |= {one: expanded_run for one, (expanded_run, _) in expanded.items()}
+    connected = {
+        one: _connect(name, runs[one], values, names) for name, ones in names.items() for one, values in ones.items()
+    }
+    return plan.model_copy(update={"runs": connected})
 
 
-def _expand_run(name: str, run: RunPlan) -> dict[str, RunPlan]:
-    """Return one run for each combination of the matrix, by name."""
+def _expand_run(name: str, run: RunPlan) -> dict[str, tuple[RunPlan, Values]]:
+    """Return one run for each combination of the matrix, with its values, by name."""
     _check_matrix(name, run)
-    expanded: dict[str, RunPlan] = {}
+    expanded: dict[str, tuple[RunPlan, Values]] = {}
     for combination in product(*run.matrix.values()):
-        values = dict(zip(run.matrix, combination, strict=True))
+        values: Values = dict(zip(run.matrix, combination, strict=True))
         full_name = _run_name(name, values)
         if full_name in expanded:
             raise MatrixError(f"runs.{name}.matrix: two runs would be called '{full_name}'; give values that differ")
@@ -57,16 +65,15 @@ def _expand_run(name: str, run: RunPlan) -> dict[str, RunPlan]:
                 f"runs.{name}.matrix: '{full_name}' is longer than {MAX_NAME} characters; shorten the keys"
             )
         group = _run_name(name, {key: value for key, value in values.items() if key != SEED_KEY})
-        expanded[full_name] = run.model_copy(
+        copy = run.model_copy(
             update={
-                "command": _fill(run.command, values),
-                "fresh_args": _fill(run.fresh_args, values),
-                "env": dict(zip(run.env, _fill(tuple(run.env.values()), values), strict=True)),
-                "cwd": run.cwd if run.cwd is None else _fill((run.cwd,), values)[0],
+                **map_texts(run, partial(_fill, values=values)),
                 "matrix": {},
                 "group": run.group or (group if SEED_KEY in values else None),
+                "chain": _run_name("", values).removeprefix("-") if run.each_round else None,
             }
         )
+        expanded[full_name] = copy, values
     return expanded
 
 
@@ -76,8 +83,9 @@ def _check_matrix(name: str, run: RunPlan) -> None:
     if count > MAX_RUNS:
         raise MatrixError(f"runs.{name}.matrix: has {count} combinations, more than {MAX_RUNS}; give fewer values")
     for key in run.matrix:
-        texts = (*run.command, *run.fresh_args, *run.env.values(), run.cwd or "")
-        if not any(match[1] == key for text in texts for match in PLACEHOLDER.finditer(text)):
+        texts = texts_of(run)
+        used = any(match[1] == key for text in texts for match in PLACEHOLDER.finditer(text))
+        if not used and not references(texts):  # a reference is to the run with the same values
             option = f"--{key.replace('_', '-')}"
             raise MatrixError(f"runs.{name}.matrix.{key}: no argument uses it, so all its runs would be identical; "
                               f'add "{option}", "{{{key}}}" to the command')  # fmt: skip
@@ -106,10 +114,42 @@ def _fill(texts: Sequence[str], values: Mapping[str, Value]) -> tuple[str, ...]:
     return tuple(PLACEHOLDER.sub(value_of, text) for text in texts)
 
 
-def _expand_dependencies(run: RunPlan, names: Mapping[str, Sequence[str]]) -> RunPlan:
-    """Replace each dependency by the runs that its matrix expanded to."""
-    expanded = {
-        field: tuple(one for name in dependencies for one in names[name])
-        for field, dependencies in (("after", run.after), ("after_end", run.after_end))
-    }
-    return run.model_copy(update=expanded)
+def _connect(base: str, run: RunPlan, values: Values, names: Mapping[str, Mapping[str, Values]]) -> RunPlan:
+    """Replace each dependency and reference by the runs that its matrix expanded to.
+
+    A run with `each_round` is connected to the runs of its own chain: those whose values agree with its own.
+    """
+
+    def matches(field: str, name: str) -> list[str]:
+        if not run.each_round:
+            return list(names[name])
+        found = [one for one, others in names[name].items() if _agree(values, others)]
+        if not found:
+            own = ", ".join(f"{key} {value}" for key, value in values.items())
+            raise MatrixError(f"runs.{base}.{field}: no run of '{name}' has {own}; give both the same values")
+        return found
+
+    def dependencies(field: str) -> tuple[str, ...]:
+        parts = [text.partition("@") for text in getattr(run, field)]
+        return tuple(f"{one}{at}{when}" for name, at, when in parts for one in matches(field, name))
+
+    def one_line(reference: Reference) -> str:
+        if not reference.run:
+            return str(reference)
+        found = matches("command", reference.run)
+        if len(found) > 1:
+            raise MatrixError(f"runs.{base}: '{reference}' could be any of {', '.join(found[:3])}; give this run the "
+                              f"matrix of '{reference.run}'")  # fmt: skip
+        return str(reference._replace(run=found[0]))
+
+    return run.model_copy(
+        update={
+            **map_texts(run, lambda texts: replace_references(texts, one_line)),
+            "after": dependencies("after"),
+            "after_end": dependencies("after_end"),
+        }
+    )
+
+
+def _agree(one: Values, other: Values) -> bool:
+    return all(one[key] == other[key] for key in one.keys() & other.keys())

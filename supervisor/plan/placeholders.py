@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from .errors import PlanError, did_you_mean
 
 OWN_PLACEHOLDERS = frozenset(
-    {"python", "session", "output", "logs", "stamp", "run", "prepare_options", "training_options"}
+    {"python", "session", "output", "logs", "stamp", "run", "round", "previous", "prepare_options", "training_options"}
 )
 """Names that a matrix may not use."""
 
 PLACEHOLDER = re.compile(r"\{\{|\}\}|\{(\w+)\}")
-_TOKEN = re.compile(r"\{\{|\}\}|\{(\w+)\}|[{}]")
+_TOKEN = re.compile(r"\{\{|\}\}|\{(\w+)\}|\{[\w.-]+@\w+\}|[{}]")
+_OF_ROUNDS = frozenset({"round", "previous"})
 
 Placeholders = Mapping[str, str | Sequence[str]]
 """The value of each placeholder; a list stands for several arguments."""
@@ -49,6 +50,8 @@ def expand_text(text: str, values: Placeholders, field: str) -> str:
     def value_of(match: re.Match[str]) -> str:
         if match[0] in ("{{", "}}"):
             return match[0][0]
+        if match[1] in _OF_ROUNDS or "@" in match[0]:
+            raise PlanError(f"{field}: '{match[0]}' needs each_round = true in this run")
         if match[1] is None:
             raise PlanError(f"{field}: single '{match[0]}' in {text!r}; write '{match[0] * 2}' for a brace")
         value = values.get(match[1])

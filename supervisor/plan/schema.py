@@ -22,6 +22,7 @@ MAX_CONTINUATIONS = 10_000
 LauncherName = Literal["local", "slurm"]
 LOCAL: LauncherName = "local"
 SLURM: LauncherName = "slurm"
+KEEP = re.compile(r"last ([1-9][0-9]{0,2})")
 ENV_NAME = re.compile(r"[^=\0]+")
 
 
@@ -45,6 +46,12 @@ def _check_variable_name(name: str) -> str:
     if not ENV_NAME.fullmatch(name):
         raise ValueError("not a name for an environment variable")
     return name
+
+
+def _check_keep(keep: str) -> str:
+    if not KEEP.fullmatch(keep):
+        raise ValueError('must be "last N" with N of at least 1, as in keep = "last 3"')
+    return keep
 
 
 def _check_group_name(name: str) -> str:
@@ -123,6 +130,31 @@ class RunPlan(BaseModel):
         description="Lists of values by name. Each combination becomes one run, at most 256. "
         "A boolean becomes the text `true` or `false`.",
     )
+    each_round: bool = Field(
+        default=False,
+        strict=True,
+        description="Whether this run is repeated in each of the `rounds` of the session.",
+    )
+    later_args: tuple[Text, ...] = Field(
+        default=(),
+        description="Arguments added from the second round on. Only they may use `{previous}` and `{NAME@previous}`.",
+    )
+    keep: Annotated[str, AfterValidator(_check_keep)] | None = Field(
+        default=None,
+        description='`"last 3"`: when a round has succeeded, files named `checkpoint*` are deleted from the folders of '
+        "all but the last 3 rounds of this run. Left out: none is deleted.",
+    )
+    stop_when: tuple[Annotated[int, Field(ge=1, le=255)], ...] = Field(
+        default=(),
+        description="Exit codes that count as success and end the chain: its later rounds are skipped.",
+    )
+    round: int | None = Field(default=None, ge=1, strict=True, description="Number of the round. `each_round` sets it.")
+    line: str | None = Field(
+        default=None, description="Name without the round, shared by all rounds of a run. `each_round` sets it."
+    )
+    chain: str | None = Field(
+        default=None, description="Values of the matrix that the runs of a chain share. `each_round` sets it."
+    )
     group: Annotated[str, AfterValidator(_check_group_name)] | None = Field(
         default=None, description="Name of a group. Results of its runs are given as mean ± standard deviation."
     )
@@ -183,6 +215,12 @@ class RunPlan(BaseModel):
     )
 
     @property
+    def kept_rounds(self) -> int | None:
+        """How many rounds keep their checkpoints; None: all."""
+        match = KEEP.fullmatch(self.keep or "")
+        return int(match[1]) if match else None
+
+    @property
     def is_local(self) -> bool:
         """True if the run is started on this machine."""
         return self.launcher in (None, LOCAL)
@@ -224,6 +262,9 @@ class SessionPlan(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(default="session", min_length=1, max_length=64, description="Name shown beside the stamp.")
+    rounds: int | None = Field(
+        default=None, ge=1, le=999, strict=True, description="How often the runs with `each_round` are repeated."
+    )
     launcher: LauncherName = Field(
         default=LOCAL, description="Where runs are started that do not say so themselves; `--launcher` replaces it."
     )
@@ -249,6 +290,11 @@ class Plan(BaseModel):
         """Return how often a run continues in a new job after an interruption."""
         own = self.runs[run].continuations
         return self.session.continuations if own is None else own
+
+    @cached_property
+    def chain_enders(self) -> tuple[str, ...]:
+        """The names of all runs that may end their chain."""
+        return tuple(name for name, run in self.runs.items() if run.stop_when)
 
     @cached_property
     def dependencies_first(self) -> tuple[str, ...]:

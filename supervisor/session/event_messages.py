@@ -108,5 +108,8 @@ def _end_message(
                 yield f"{name}: {explain_state(name, plan, state, states)}", "warning"
     else:
         yield f"{event.run}: {run.attempt_state} {seconds}", "info"
+    if event.exit.ends_chain:
+        skipped = list(run_states(plan, state).values()).count(RunState.SKIPPED)
+        yield f"{event.run}: exit code {event.exit.exit_code} ends its chain; {skipped} runs are skipped now", "info"
     if count := event.exit.leftovers:
         yield f"{event.run}: terminated {count} leftover process{'' if count == 1 else 'es'}", "warning"

@@ -29,6 +29,7 @@ class Exit(BaseModel):
         error: Why the command could not be started, or what interrupted it.
         interrupted: Whether a batch system ended it and the run goes on in a new job: a time limit, a preemption, a
             lost node, or a stop that nobody requested.
+        ends_chain: Whether the exit code is one of `stop_when`: a success after which later rounds are skipped.
         last_words: The last error in the log of a failed attempt, or its last line.
         unseen: Why the end was not observed, where that is known.
     """
@@ -46,6 +47,7 @@ class Exit(BaseModel):
     leftovers: int = 0
     error: str | None = None
     interrupted: bool = False
+    ends_chain: bool = False
     last_words: str | None = None
     unseen: str | None = None
 

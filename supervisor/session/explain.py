@@ -10,6 +10,7 @@ from ..formatting import ordinal
 from ..gpus.slots import Slot
 from ..logs.sanitize import sanitize_line
 from ..plan.schema import Plan, RunPlan
+from .chains import chain_ends, skipped_because_of
 from .observation import Observation
 from .state import Run, RunState, SessionState, blockers, unfinished_dependencies
 
@@ -33,11 +34,23 @@ def explain_state(name: str, plan: Plan, state: SessionState, states: Mapping[st
             return job_number(run) if run.continuations else ""
         case RunState.STOPPING:
             return "stopping; starts again afterwards" if run.wants_start else "stopping"
+        case RunState.SKIPPED:
+            return explain_skipped(plan.runs[name], plan, state)
         case RunState.FAILED | RunState.LOST | RunState.STOPPED:
             used_up = f"; {run.continuations} continuations are used up" if run.is_interrupted else ""
             return describe_exit(run) + used_up
         case _:
             return ""
+
+
+def explain_skipped(run: RunPlan, plan: Plan, state: SessionState) -> str:
+    """Return which run ended the chain of a skipped run, and how."""
+    ender = skipped_because_of(run, plan, chain_ends(plan, state.runs))
+    if ender is None:
+        return ""
+    last = state.runs[ender].last
+    code = "" if last is None or last.exit is None else f" with exit code {last.exit.exit_code}"
+    return f"its chain ended in round {plan.runs[ender].round}: {ender} exited{code}"
 
 
 def _explain_queued(run: Run, plan: RunPlan, slots: tuple[Slot, ...] | None) -> str:

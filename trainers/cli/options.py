@@ -57,6 +57,8 @@ SCAN_OPTIONS = [
     click.option("--calibration", type=click.FloatRange(0, 0.5), default=0.0, show_default=True,
                  callback=require_finite, metavar="SHARE",
                  help="Set aside this share of the rows to calibrate intervals, such as 0.1."),
+    click.option("--fixed-holdout", multiple=True, metavar="PATTERN",
+                 help="Scan files whose points are for validation, and no others; may be repeated."),
     click.option("--testing", is_flag=True, help="Smoke test: a few rows only."),
 ]  # fmt: skip
 SCAN_HELP = f"""\
@@ -108,6 +110,7 @@ def scan_selection(options: dict[str, Any]) -> ScanSelection:
                 "seed",
                 "features",
                 "calibration",
+                "fixed_holdout",
             )
         },
     )

@@ -28,11 +28,11 @@ CONFIG_OPTIONS = (
     "learning_rate", "batch_size", "early_stopping", "patience", "seed", "ensemble", "checkpoint_seconds", "optimizer",
     "warmup_epochs", "ema", "loss",
 )  # fmt: skip
-JOB_OPTIONS = ("data", "output", "device", "precision", "compile", "fresh", "testing", "tensorboard")
+JOB_OPTIONS = ("data", "output", "device", "precision", "compile", "fresh", "testing", "tensorboard", "init_from")
 
 
 OPTION_GROUPS = {
-    "Files": ("data", "output", "fresh", "checkpoint_seconds", "tensorboard"),
+    "Files": ("data", "output", "init_from", "fresh", "checkpoint_seconds", "tensorboard"),
     "Training": ("epochs", "batch_size", "learning_rate", "seed", "ensemble", "early_stopping", "patience", "testing"),
     "Optimizer": ("optimizer", "warmup_epochs", "ema", "loss"),
     "Device": ("device", "precision", "compile", "threads"),
@@ -60,6 +60,8 @@ def trainer_options(recipe: Recipe) -> list[Callable[[Callable[..., None]], Call
     return [
         click.option("--data", type=FOLDER, required=True, help="Folder that `prepare` wrote."),
         click.option("--output", type=FOLDER, required=True, help="Folder for checkpoint, model, metrics and plots."),
+        click.option("--init-from", type=FOLDER, metavar="MODEL",
+                     help="model.pt whose weights are the first ones; of the same kind, with as many models."),
         click.option("--epochs", type=POSITIVE, help=f"[default: {DEFAULT_EPOCHS}; with --testing {TESTING_EPOCHS}]"),
         click.option("--batch-size", type=POSITIVE, default=256, show_default=True),
         click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=recipe.learning_rate,

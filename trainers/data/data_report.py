@@ -53,6 +53,22 @@ def class_counts(classes: NDArray[np.int8]) -> dict[str, int]:
     return {} if counts[UNKNOWN] == len(classes) else dict(zip(LSP_CLASSES, counts, strict=True))
 
 
+def _round_lines(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return where the rows come from, if some are from the rounds of a plan or from a fixed holdout."""
+    by_source: dict[str, list[int]] = {}
+    for file in files:
+        number = file.get("round")
+        source = "holdout" if file.get("holdout") else "before" if number is None else f"r{number:02d}"
+        counts = by_source.setdefault(source, [0, 0])
+        counts[0] += file["usable"] - file["copies"]
+        counts[1] += file["read"]
+    if by_source.keys() <= {"before"}:
+        return []
+    return [
+        f"Usable rows by round: {', '.join(f'{name} {good:,} of {read:,}' for name, (good, read) in by_source.items())}"
+    ]
+
+
 def report_lines(meta: Mapping[str, Any]) -> list[str]:
     """Return the report on the contents of meta.json."""
     counts, target = meta["counts"], Target.from_dict(meta["target"])
@@ -65,6 +81,7 @@ def report_lines(meta: Mapping[str, Any]) -> list[str]:
         f"({share:.1f} %); pruned {cuts}",
         f"Split: {counts['train']:,} to train, {counts['val']:,} to validate{aside} (seed {meta['seed']}); "
         f"{counts['copies']:,} copies of a point left out, so none is on both sides",
+        *_round_lines(meta["files"]),
         f"Target: {target.name} = {target.branch}, learned as {_target_text(target)}; "
         + ", ".join(f"{name} {value:.3g}" for name, value in _percentiles(meta)),
         f"  {meta['target_figures']['edges'][0]:.3g} {_bars(meta['target_figures']['counts'])} "

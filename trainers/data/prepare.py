@@ -16,7 +16,7 @@ from ..log import LOGGER
 from .columns import PARAMETERS
 from .data_report import draw_histogram, report_lines, warning_lines
 from .prepared import ARRAYS, CALIBRATION_ARRAYS, META, is_complete, read_meta
-from .scan_files import FEATURE_LIMIT, FORMAT, ScanSelection, fingerprint, sample_files
+from .scan_files import FEATURE_LIMIT, FORMAT, ScanSelection, fingerprint, sample_files, with_holdout
 from .standardize import Standardizer
 from .survey import Subset, select_files, survey
 from .targets import Target
@@ -42,7 +42,7 @@ def prepare(output: Path, *, patterns: Sequence[str], selection: ScanSelection, 
     else:
         with sample_files() as files:
             LOGGER.info("No --data given: taking the embedded sample")
-            _prepare(output, files[: selection.n_datasets], selection, cache)
+            _prepare(output, with_holdout(files[: selection.n_datasets], selection), selection, cache)
 
 
 def _prepare(output: Path, files: list[Path], selection: ScanSelection, cache: Path | None) -> None:

@@ -21,7 +21,7 @@ from .lsp import classify
 from .outcomes import CutRows
 from .reading import read_chunks
 from .row_spool import Rows, RowSpool
-from .scan_files import ScanSelection
+from .scan_files import ScanSelection, find_files, round_of
 from .targets import FAILED
 
 VALIDATION_SHARE = 0.1
@@ -49,9 +49,11 @@ class FileCount:
         dropped: Dropped rows by cut.
         not_finite: By column, rows whose number is nan, infinite or too large for float32.
         failed_higgs: Rows whose Higgs mass could not be calculated: `read`, and of them `usable`.
+        is_holdout: Whether the rows are the validation part.
     """
 
     path: Path
+    is_holdout: bool = False
     read: int = 0
     usable: int = 0
     duplicates: int = 0
@@ -61,8 +63,11 @@ class FileCount:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the counts for JSON."""
+        number = round_of(self.path)
         return {"path": str(self.path), "read": self.read, "usable": self.usable, "copies": self.duplicates,
-                "cuts": dict(self.dropped), "not_finite": dict(self.not_finite)}  # fmt: skip
+                "cuts": dict(self.dropped), "not_finite": dict(self.not_finite),
+                **({} if number is None else {"round": number}),
+                **({"holdout": True} if self.is_holdout else {})}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -114,8 +119,8 @@ def _sum(counters: Iterable[Counter[str]]) -> Counter[str]:
     return total
 
 
-def split(rows: int, seed: int, calibration: float = 0.0) -> NDArray[np.int8]:
-    """Assign rows at random to validation (a tenth), calibration and training.
+def split(rows: int, seed: int, calibration: float = 0.0, validation: float = VALIDATION_SHARE) -> NDArray[np.int8]:
+    """Assign rows at random to validation, calibration and training.
 
     Each part that is asked for gets at least one row if there are enough. The validation rows do not depend on
     `calibration`.
@@ -124,12 +129,13 @@ def split(rows: int, seed: int, calibration: float = 0.0) -> NDArray[np.int8]:
         rows: Number of rows; with fewer than 2, or 3 with `calibration`, some parts are empty.
         seed: Seed of the permutation.
         calibration: Share of the calibration part.
+        validation: Share of the validation part.
 
     Returns:
         TRAIN, VAL or CALIBRATION, shape (rows,).
     """
     order = np.random.default_rng(seed).permutation(rows)
-    val = max(1, round(rows * VALIDATION_SHARE))
+    val = max(1, round(rows * validation)) if validation else 0
     aside = max(1, round(rows * calibration)) if calibration else 0
     part = np.full(rows, TRAIN, dtype=np.int8)
     part[order[:val]] = VAL
@@ -152,24 +158,25 @@ def read_scan(files: Sequence[Path], selection: ScanSelection, spool: RowSpool, 
     counts: list[FileCount] = []
     keys: list[Keys] = []
     targets_and_classes: list[Rows] = []
-    cut: list[tuple[NDArray[np.float32], NDArray[np.int8]]] = []
+    cut: list[tuple[NDArray[np.float32], NDArray[np.int8], NDArray[np.bool_]]] = []
     columns, read = selection.columns(), 0
+    holdout = find_files(selection.fixed_holdout, option="--fixed-holdout")
     for number, path in enumerate(files, start=1):
-        count = FileCount(path)
+        count = FileCount(path, path in holdout)
         counts.append(count)
         progress.task = f"Reading {path.name} ({number} of {len(files)})"
-        limits = [limit for limit in (selection.n_samples, selection.max_rows and selection.max_rows - read) if limit]
-        for rows in read_chunks(path, columns, tree=selection.tree, limit=min(limits, default=None)):
+        for rows in read_chunks(path, columns, tree=selection.tree, limit=_limit(selection, read, count)):
             result = cut_result(rows, selection, selection.positions())
             usable = _select_usable(rows, result, selection, count)
-            cut.append(_select_cut(rows, result))
+            points, outcomes = _select_cut(rows, result)
+            cut.append((points, outcomes, np.full(len(points), count.is_holdout)))
             if selection.uses_physics:
                 usable = _with_physics(usable, count)
             progress.task = f"Reading {path.name} ({number} of {len(files)}): {count.read:,} rows"
             spool.append(usable)
             keys.append(point_keys(usable[:, :TARGET]))
             targets_and_classes.append(usable[:, TARGET:PHYSICS].copy())
-        read += count.read
+        read += 0 if count.is_holdout else count.read
         LOGGER.info("File %d/%d %s: %s rows, %s usable%s", number, len(files), path.name, f"{count.read:,}",
                     f"{count.usable:,}",
                     "".join(f"; {cut}: {n:,}" for cut, n in count.dropped.items() if n))  # fmt: skip
@@ -179,9 +186,17 @@ def read_scan(files: Sequence[Path], selection: ScanSelection, spool: RowSpool, 
                                f"{selection.max_rows:,}", len(files) - number)  # fmt: skip
             break
     progress.task = f"Looking for copies among {spool.rows:,} points"
-    points, outcomes = (np.concatenate(parts) for parts in zip(*cut, strict=True))
+    points, outcomes, is_holdout = (np.concatenate(parts) for parts in zip(*cut, strict=True))
     return _split_scan(spool, counts, np.concatenate(keys), np.concatenate(targets_and_classes), selection=selection,
-                       cut=_split_cut(points, outcomes, selection))  # fmt: skip
+                       cut=_split_cut(points, outcomes, is_holdout, selection))  # fmt: skip
+
+
+def _limit(selection: ScanSelection, read: int, count: FileCount) -> int | None:
+    """Return the largest number of rows to read from a file; None: all. The options do not shorten a holdout."""
+    if count.is_holdout:
+        return selection.max_rows
+    limits = [limit for limit in (selection.n_samples, selection.max_rows and selection.max_rows - read) if limit]
+    return min(limits, default=None)
 
 
 def cut_result(rows: Rows, selection: ScanSelection, positions: Mapping[str, int]) -> CutResult:
@@ -205,10 +220,19 @@ def _select_cut(rows: Rows, result: CutResult) -> tuple[NDArray[np.float32], NDA
     return points[finite], result.outcomes[~result.usable][finite]
 
 
-def _split_cut(points: NDArray[np.float32], outcomes: NDArray[np.int8], selection: ScanSelection) -> CutRows:
+def _split_cut(
+    points: NDArray[np.float32], outcomes: NDArray[np.int8], is_holdout: NDArray[np.bool_], selection: ScanSelection
+) -> CutRows:
     first = first_occurrences(point_keys(points.astype(np.float64))) == np.arange(len(points))
-    part = split(int(first.sum()), selection.seed, selection.calibration)
-    return CutRows(points[first], outcomes[first], part)
+    return CutRows(points[first], outcomes[first], _parts(is_holdout[first], selection))
+
+
+def _parts(is_holdout: NDArray[np.bool_], selection: ScanSelection) -> NDArray[np.int8]:
+    """Return the part of each row; with a fixed holdout, its rows are the validation part, and no others."""
+    part = np.full(len(is_holdout), VAL, dtype=np.int8)
+    share = 0.0 if selection.fixed_holdout else VALIDATION_SHARE
+    part[~is_holdout] = split(int((~is_holdout).sum()), selection.seed, selection.calibration, share)
+    return part
 
 
 def _select_usable(rows: Rows, result: CutResult, selection: ScanSelection, count: FileCount) -> Rows:
@@ -263,7 +287,12 @@ def _split_scan(
         where = f"{counts[0].path}{' …' if counts[1:] else ''}"
         raise DataError(f"{where}: {kept} usable row{'' if kept == 1 else 's'} left, too few to train and validate; "
                         f"{_drop_summary(counts, len(first) - kept)}; provide more rows")  # fmt: skip
-    part[~is_duplicate] = split(kept, selection.seed, selection.calibration)
+    is_holdout = np.repeat([count.is_holdout for count in counts], [count.usable for count in counts])
+    part[~is_duplicate] = _parts(is_holdout[~is_duplicate], selection)
+    for name, number in (("training", TRAIN), ("validation", VAL)):
+        if selection.fixed_holdout and not (part == number).any():
+            raise DataError(f"--fixed-holdout {selection.fixed_holdout[0]}: leaves no usable {name} row; "
+                            "use points that are not in --data, and a usable scan for each")  # fmt: skip
     targets, classes = ends[:, 0], ends[:, 1].astype(np.int8)
     return Scan(spool, part, targets, classes, counts, int((targets != targets[first]).sum()), cut)
 

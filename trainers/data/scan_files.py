@@ -48,6 +48,7 @@ class ScanSelection:
         features: `physics` adds the physics features to the 19 inputs.
         require: Conditions that usable rows satisfy.
         calibration: Share of the rows that is set aside to calibrate intervals, from 0 to 0.5.
+        fixed_holdout: Files, folders and globs whose rows are the validation part; empty: a tenth of all rows.
     """
 
     target: Target = TARGETS["relic_density"]
@@ -61,6 +62,7 @@ class ScanSelection:
     features: FeatureSet = "none"
     require: tuple[Requirement, ...] = ()
     calibration: float = 0.0
+    fixed_holdout: tuple[str, ...] = ()
 
     @property
     def uses_physics(self) -> bool:
@@ -93,20 +95,21 @@ def natural_key(path: Path) -> list[tuple[bool, int, str]]:
     return [(part.isascii() and part.isdigit(), int(part) if i % 2 else 0, part) for i, part in enumerate(parts)]
 
 
-def find_files(patterns: Sequence[str]) -> list[Path]:
+def find_files(patterns: Sequence[str], *, option: str = "--data") -> list[Path]:
     """Return the files that match `patterns`, resolved, without repetition, in natural order.
 
     Args:
         patterns: Files, folders and globs.
+        option: Option that has them, for messages.
 
     Raises:
         DataError: A pattern matches nothing, or names a file of an unknown format.
     """
-    found = {path.resolve() for pattern in patterns for path in _expand_pattern(pattern)}
+    found = {path.resolve() for pattern in patterns for path in _expand_pattern(pattern, option)}
     return sorted(found, key=natural_key)
 
 
-def _expand_pattern(pattern: str) -> list[Path]:
+def _expand_pattern(pattern: str, option: str) -> list[Path]:
     path = Path(pattern).expanduser()
     if path.is_file():
         if path.suffix.lower() not in SUFFIXES:
@@ -119,11 +122,26 @@ def _expand_pattern(pattern: str) -> list[Path]:
         )
     else:
         candidates = [Path(name) for name in glob.glob(str(path), recursive=True)]  # noqa: PTH207 (absolute patterns)
-        problem = f"--data '{pattern}': no {FORMAT_NAMES} file matches; give a file, a folder or a quoted pattern"
+        problem = f"{option} '{pattern}': no {FORMAT_NAMES} file matches; give a file, a folder or a quoted pattern"
     files = [file for file in candidates if file.suffix.lower() in SUFFIXES and file.is_file()]
     if not files:
         raise DataError(problem)
     return files
+
+
+def round_of(path: Path) -> int | None:
+    """Return the round of an active-learning plan that wrote a file: 7 for `simulate-r07/points.root`."""
+    match = re.search(r"-r([0-9]{2,3})$", path.parent.name)
+    return int(match[1]) if match else None
+
+
+def with_holdout(files: Sequence[Path], selection: ScanSelection) -> list[Path]:
+    """Return the files of the fixed holdout, then all other files.
+
+    The holdout comes first, so that a copy of one of its points is dropped from the training part.
+    """
+    holdout = find_files(selection.fixed_holdout, option="--fixed-holdout")
+    return [*holdout, *(path for path in files if path not in holdout)]
 
 
 @contextmanager
@@ -147,6 +165,8 @@ def fingerprint(files: Sequence[Path], selection: ScanSelection) -> str:
         del choice["calibration"]
     if choice["features"] == "none":
         del choice["features"]  # such arrays are the same as before there were features
+    if not selection.fixed_holdout:
+        del choice["fixed_holdout"]  # such arrays are the same as before there was a fixed holdout
     if not selection.require:
         del choice["require"]  # such arrays are the same as before there were conditions
     identity: dict[str, Any] = {"format": FORMAT, "files": stats, "choice": choice, "keeps_cut_rows": True}

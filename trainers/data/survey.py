@@ -19,7 +19,7 @@ from .data_report import class_counts, target_statistics
 from .outcomes import CutRows
 from .row_spool import Rows, RowSpool
 from .scan import CALIBRATION, CLASS, DUPLICATE, PHYSICS, TARGET, TRAIN, VAL, WIDTH, Scan, read_scan
-from .scan_files import ScanSelection, find_files, sample_files
+from .scan_files import ScanSelection, find_files, sample_files, with_holdout
 from .standardize import Standardizer, fit_standardizer
 from .targets import FAILED, Target
 
@@ -94,12 +94,12 @@ class Survey:
 
 
 def select_files(patterns: Sequence[str], selection: ScanSelection) -> list[Path]:
-    """Return the files that match `patterns`, at most `selection.n_datasets`.
+    """Return the files of the fixed holdout, and those that match `patterns`, at most `selection.n_datasets`.
 
     Raises:
         DataError: No file matches.
     """
-    return find_files(patterns)[: selection.n_datasets]
+    return with_holdout(find_files(patterns)[: selection.n_datasets], selection)
 
 
 def check(patterns: Sequence[str], selection: ScanSelection) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def check(patterns: Sequence[str], selection: ScanSelection) -> dict[str, Any]:
         return describe(select_files(patterns, selection))
     with sample_files() as files:
         LOGGER.info("No --data given: taking the embedded sample")
-        return describe(files[: selection.n_datasets])
+        return describe(with_holdout(files[: selection.n_datasets], selection))
 
 
 @contextmanager

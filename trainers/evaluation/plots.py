@@ -97,6 +97,8 @@ def confusion_plot(name: str, verdicts: Verdicts) -> bytes:
 def reliability_plot(name: str, outcomes: Mapping[str, OutcomeScores]) -> bytes:
     """Plot the share of rows with an outcome against its probability, one curve by outcome.
 
+    The bars are the standard errors that the shares have if the probabilities hold.
+
     Returns:
         Contents of a PNG file.
     """
@@ -104,8 +106,10 @@ def reliability_plot(name: str, outcomes: Mapping[str, OutcomeScores]) -> bytes:
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
     for outcome, one in outcomes.items():
-        points = [(each.predicted, each.observed) for each in one.curve]
-        axes.plot(*zip(*points, strict=True), marker=".", label=f"{outcome}: AUC {one.auc:.4f}")
+        predicted, observed, rows = np.array([(each.predicted, each.observed, each.rows) for each in one.curve]).T
+        expected_error = np.sqrt(predicted * (1 - predicted) / rows)
+        axes.errorbar(predicted, observed, expected_error, marker=".", capsize=2, linewidth=0.9,
+                      label=f"{outcome}: AUC {one.auc:.4f}")  # fmt: skip
     axes.set(xlabel="probability", ylabel="share of rows", aspect="equal", title=f"{name}: all rows")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
@@ -122,11 +126,14 @@ def importance_plot(name: str, importance: Mapping[str, float], target: Target) 
     axes = figure.add_subplot()
     axes.barh([parameter.removeprefix("IN_") for parameter in importance], list(importance.values()))
     axes.invert_yaxis()
-    axes.set(
-        xlabel=f"growth of the mean absolute error of {target.learned_label}", title=f"{name}: which inputs matter"
-    )
+    axes.set(xlabel=f"growth of the mean absolute error of {error_label(target)}", title=f"{name}: which inputs matter")
     axes.grid(alpha=0.3, axis="x")
     return png_file(figure)
+
+
+def error_label(target: Target) -> str:
+    """Return the name of the scale of `learned_difference`, on which the reference of a logarithm cancels."""
+    return f"ln {target.label}" if target.is_logarithmic else target.label
 
 
 def png_file(figure: Figure) -> bytes:

@@ -14,6 +14,7 @@ from ..evaluation.page import render_page, write_page
 from ..evaluation.plots import (
     confusion_plot,
     coverage_plot,
+    error_label,
     importance_plot,
     reliability_plot,
     true_against_predicted,
@@ -120,7 +121,7 @@ def figure_tables(runs: Sequence[TrainedRun], target: Target) -> list[Table]:
         if (top := list(one.importance.items())[:MOST_IMPORTANT])
     ]
     note = (
-        f"Growth of the mean absolute error of {target.learned_label} if the values of one parameter are permuted "
+        f"Growth of the mean absolute error of {error_label(target)} if the values of one parameter are permuted "
         f"among the validation points; the {MOST_IMPORTANT} largest."
     )
     heads = ["", "parameters"]

@@ -29,6 +29,7 @@ from .results import RESULTS, model_title, write_results
 from .startup_timer import StartupTimer
 from .state import TrainingConfig
 from .step import TrainingData
+from .warm_start import load_initial_weights, weights_identity
 
 TESTING_ROWS = 1_024
 """Largest number of training rows, and of validation rows, with `--testing`."""
@@ -49,6 +50,7 @@ class TrainingJob:
         fresh: Delete the checkpoints first.
         testing: Use a few rows only.
         tensorboard: Also write event files.
+        init_from: model.pt whose weights are the first ones; None: random weights.
     """
 
     name: str
@@ -61,6 +63,7 @@ class TrainingJob:
     fresh: bool = False
     testing: bool = False
     tensorboard: bool = False
+    init_from: Path | None = None
 
 
 def train(job: TrainingJob, settings: TrainingConfig, stop: StopRequest, startup: StartupTimer) -> None:
@@ -90,8 +93,11 @@ def train(job: TrainingJob, settings: TrainingConfig, stop: StopRequest, startup
         startup.record("device")
         data = to_device(prepared, device, rows=TESTING_ROWS if job.testing else None)
         startup.record("data")
+        models = build_models(job.name, settings, device, prepared.train_inputs.shape[1])
+        if job.init_from is not None:
+            load_initial_weights(models, job.name, job.init_from)
         training = Trainer(
-            build_models(job.name, settings, device, prepared.train_inputs.shape[1]),
+            models,
             data,
             settings,
             stop=stop,
@@ -193,6 +199,7 @@ def identity(job: TrainingJob, settings: TrainingConfig, prepared: PreparedData,
         "data": prepared.meta["content"],
         "number of rows": len(data.train_inputs),
         **settings.identity(),
+        **weights_identity(job.init_from),
     }
 
 

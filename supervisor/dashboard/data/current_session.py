@@ -9,6 +9,7 @@ from ...plan.errors import PlanError
 from ...plan.loader import load_plan
 from ...plan.schema import Plan, RunPlan
 from ...session.snapshot import RunView, Snapshot
+from .rounds import lines_of_rounds
 
 
 class CurrentSession:
@@ -17,11 +18,13 @@ class CurrentSession:
     Attributes:
         snapshot: Newest snapshot; None until the first one arrives.
         plan: Plan of the session; None until it is read, or if it cannot be read.
+        lines: Names of all rounds of each run with rounds, by its name without the round.
     """
 
     def __init__(self) -> None:
         self.snapshot: Snapshot | None = None
         self.plan: Plan | None = None
+        self.lines: dict[str, tuple[str, ...]] = {}
 
     async def update(self, snapshot: Snapshot) -> Snapshot | None:
         """Store a new snapshot, and read the plan if the session is another one.
@@ -31,6 +34,7 @@ class CurrentSession:
         """
         if self.snapshot is None or self.snapshot.folder != snapshot.folder:
             self.plan = await asyncio.to_thread(_read_plan, snapshot)
+            self.lines = lines_of_rounds(self.plan)
         previous, self.snapshot = self.snapshot, snapshot
         return previous
 

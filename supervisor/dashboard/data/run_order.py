@@ -13,6 +13,7 @@ from ...session.state import ALIVE, ENDED, RunState
 _URGENCY = (
     *(RunState.FAILED, RunState.LOST, RunState.BLOCKED, RunState.STOPPING, RunState.RUNNING),
     *(RunState.STOPPED, RunState.PENDING, RunState.QUEUED, RunState.WAITING, RunState.SUCCEEDED),
+    RunState.SKIPPED,
 )
 
 

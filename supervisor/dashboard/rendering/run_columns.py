@@ -29,6 +29,7 @@ from .format import (
     plain_text,
     sparkline,
 )
+from .rounds_line import RoundsLine
 
 MAX_NAME = 32
 MAX_PROGRESS = 40
@@ -44,20 +45,42 @@ STATE_SIGNS: dict[RunState, Span] = {
     RunState.FAILED: ("✗", BAD),
     RunState.STOPPED: ("■", WARN),
     RunState.LOST: ("?", BAD),
+    RunState.SKIPPED: ("↷", DIM),
 }
 _STATES_WITH_REASON = frozenset(
-    (RunState.FAILED, RunState.LOST, RunState.BLOCKED, RunState.WAITING, RunState.QUEUED, RunState.PENDING)
+    (
+        RunState.FAILED,
+        RunState.LOST,
+        RunState.BLOCKED,
+        RunState.WAITING,
+        RunState.QUEUED,
+        RunState.PENDING,
+        RunState.SKIPPED,
+    )
 )
 _BAR_STYLES = {RunState.SUCCEEDED: GOOD, RunState.RUNNING: BUSY}
 
 
 @dataclass(frozen=True)
 class Row:
-    """A run as the table needs it; `history` are the losses read from its log."""
+    """A run as the table needs it.
+
+    Attributes:
+        name: Name of the run.
+        run: Its state.
+        history: Losses read from its log.
+        rounds: Rounds that the line stands for; None for a single run.
+    """
 
     name: str
     run: RunView
     history: MetricHistory | None = None
+    rounds: RoundsLine | None = None
+
+    @property
+    def label(self) -> str:
+        """Text in the first column."""
+        return self.name if self.rounds is None else self.rounds.label
 
 
 @dataclass(frozen=True)
@@ -160,6 +183,8 @@ def _ram(row: Row, _: int) -> Span:
 
 
 def _trend(row: Row, width: int) -> Span:
+    if row.rounds is not None:
+        return (sparkline(row.rounds.curve, width), "") if row.rounds.curve else ("", "")
     history = row.history
     if history is None or not history.names:
         return "", ""
@@ -167,6 +192,9 @@ def _trend(row: Row, width: int) -> Span:
 
 
 def _best(row: Row, _: int) -> Span:
+    if row.rounds is not None:
+        found = row.rounds.best
+        return (NONE, DIM) if found is None else (f"{loss(found[0])} @ r{found[1]}", "")
     best = row.history.best() if row.history is not None else None
     return (NONE, DIM) if best is None else (f"{loss(best[1])} @ {best[0]:.0f}", "")
 
@@ -180,7 +208,7 @@ def _attempt(row: Row, _: int) -> Span:
 
 
 COLUMNS = (  # from left to right
-    Column("name", "run", 4, lambda row, _: (row.name, BOLD), rank=0),
+    Column("name", "run", 4, lambda row, _: (row.label, BOLD), rank=0),
     Column("state", "state", 11, lambda row, _: state_span(row.run), rank=0),
     Column("gpu", "GPU", 3, _gpu, rank=3, right=True),
     Column("node", "node", 8, _node, rank=4),

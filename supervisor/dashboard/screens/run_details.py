@@ -20,7 +20,7 @@ from ...files import read_object
 from ...plan.schema import RunPlan
 from ...session.explain import signal_name
 from ...session.snapshot import AttemptView, RunView, Snapshot
-from ...session.state import ALIVE, RunState
+from ...session.state import ALIVE, DONE, RunState
 from ..bindings import details_bar_keys, details_bindings, pane_bindings
 from ..data.resource_history import TimeSeries
 from ..rendering.format import (
@@ -182,7 +182,7 @@ def _dependencies(context: RunContext) -> list[Line]:
         if run.state in ALIVE and done is not None:
             left = f", about {duration(run.eta_s)} left" if run.eta_s is not None else ""
             spans.append((f", {done:.0%} done{left}", ""))
-        elif run.state is not RunState.SUCCEEDED and run.reason:
+        elif run.state not in DONE and run.reason:
             spans.append((f": {plain_text(run.reason)}", ""))
         lines.append(spans)
     return lines

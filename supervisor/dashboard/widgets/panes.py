@@ -89,7 +89,8 @@ class Panes:
             return
         self.header.show(snapshot, None)
         plan = self._session.plan
-        self.runs.show(snapshot.runs, initial_selection(snapshot, plan), unused_columns(plan, snapshot.runs))
+        self.runs.show(snapshot.runs, initial_selection(snapshot, plan), unused_columns(plan, snapshot.runs),
+                       self._session.lines)  # fmt: skip
         self.resources.add_snapshot(snapshot)
         self.gpus.show(snapshot)
         self.show_selected()

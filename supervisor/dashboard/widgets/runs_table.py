@@ -17,9 +17,11 @@ from textual.style import Style
 from ...logs.metric_history import MetricHistory
 from ...session.snapshot import RunView
 from ..bindings import pane_bindings
+from ..data.rounds import fold
 from ..data.run_order import next_order, sort_and_filter
 from ..rendering.component_style import component_style
 from ..rendering.format import DIM, WARN, Span, cell_content, fit
+from ..rendering.rounds_line import rounds_line
 from ..rendering.run_columns import Column, Row, choose_columns, format_header, format_row
 
 HEADER = 1  # lines
@@ -48,6 +50,10 @@ class RunsTable(ScrollView, can_focus=True):
         self._history_of = history_of
         self._runs: dict[str, RunView] = {}
         self._names: list[str] = []  # in the order shown
+        self._lines: Mapping[str, tuple[str, ...]] = {}  # names of all rounds, by the name without the round
+        self._folded: dict[str, str] = {}  # the line that a listed run stands for
+        self._opened: frozenset[str] = frozenset()
+        self._height = 0
         self._unused: frozenset[str] = frozenset()
         self._columns: tuple[Column, ...] = ()
         self._drawn: dict[str, tuple[Span, ...]] = {}  # spans of each line as last drawn
@@ -77,20 +83,27 @@ class RunsTable(ScrollView, can_focus=True):
         first = self.scroll_offset.y
         return self._names[first : first + max(0, self.size.height - HEADER)]
 
-    def show(self, runs: Mapping[str, RunView], initial: str | None, unused: frozenset[str] = frozenset()) -> None:
+    def show(
+        self,
+        runs: Mapping[str, RunView],
+        initial: str | None,
+        unused: frozenset[str] = frozenset(),
+        lines: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
         """Show the runs of a new snapshot, and redraw only the lines that changed.
 
         Args:
             runs: Runs by name, in the plan's order.
             initial: Run to select if none is selected yet.
             unused: Keys of the columns that no run can fill.
+            lines: Names of all rounds of each run with rounds, by its name without the round.
         """
+        self._lines = {} if lines is None else lines
         is_new = list(self._runs) != list(runs) or unused != self._unused
         self._unused = unused
         self._runs = dict(runs)
         if is_new:
             self._marks &= self._runs.keys()
-            self.styles.height = len(runs) + HEADER
         self._rearrange(initial, force=is_new)
         for name in self.visible_names:
             self.refresh_run(name)
@@ -111,16 +124,39 @@ class RunsTable(ScrollView, can_focus=True):
 
     def _rearrange(self, initial: str | None = None, *, force: bool = False) -> None:
         names = sort_and_filter(self._runs, self._order, self._query)
-        if names == self._names and not force:
+        folded: dict[str, str] = {}
+        if not self._query:  # a filter finds single rounds
+            names, folded = fold(names, self._runs, self._lines, self._opened)
+            if len(names) + HEADER != self._height:
+                self._height = self.styles.height = len(names) + HEADER
+        if names == self._names and folded == self._folded and not force:
             return
         previous = self.selected
-        target = previous or initial
-        self._names = names
+        target = self._listed_as(previous or initial, names, folded)
+        self._names, self._folded = names, folded
         self._cursor = names.index(target) if target in names else min(self._cursor, max(0, len(names) - 1))
         self._resize()
         self._scroll_to_cursor()
         if self.selected is not None and self.selected != previous:
             self.post_message(self.Selected(self.selected))
+
+    def _listed_as(self, name: str | None, names: list[str], folded: Mapping[str, str]) -> str | None:
+        """Return the listed run that stands for a run: itself, or the current round of its line."""
+        if name is None or name in names:
+            return name
+        line = next((line for line, members in self._lines.items() if name in members), None)
+        return next((one for one, its_line in folded.items() if its_line == line), None)
+
+    def toggle_rounds(self) -> str:
+        """List all rounds of the selected run, or its current one alone; return a message about it."""
+        name = self.selected
+        line = next((line for line, members in self._lines.items() if name in members), None)
+        if line is None:
+            return "this run has no rounds"
+        self._opened ^= {line}
+        self._rearrange()
+        self.refresh()
+        return f"{line}: all rounds" if line in self._opened else f"{line}: the current round"
 
     def refresh_run(self, name: str) -> None:
         """Redraw a run's line if it has changed."""
@@ -175,13 +211,17 @@ class RunsTable(ScrollView, can_focus=True):
 
     def _resize(self) -> None:
         width = self.scrollable_content_region.width or self.size.width
-        self._columns = choose_columns(width - len(MARK), list(self._runs), self._unused)
+        labels = [f"{self._folded[name]} 000/000" if name in self._folded else name for name in self._names]
+        listed = labels if self._lines and not self._query else list(self._runs)
+        self._columns = choose_columns(width - len(MARK), listed, self._unused)
         self._drawn.clear()
         self.virtual_size = Size(self.size.width, len(self._names) + HEADER)
         self.refresh()
 
     def _spans(self, name: str) -> tuple[Span, ...]:
-        return format_row(self._columns, Row(name, self._runs[name], self._history_of(name)))
+        line = self._folded.get(name)
+        rounds = None if line is None else rounds_line(line, self._lines[line], name, self._runs)
+        return format_row(self._columns, Row(name, self._runs[name], self._history_of(name), rounds))
 
     def render_line(self, y: int) -> Strip:
         """Return the `y`th line in view; the header stays in place."""

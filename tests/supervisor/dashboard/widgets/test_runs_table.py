@@ -1,6 +1,8 @@
 """Table of runs: marks, filter, order."""
 
 from pmssm.supervisor.ipc.messages import Stop
+from pmssm.supervisor.session.snapshot import RunView, Snapshot
+from pmssm.supervisor.session.state import RunState
 from support.fake_engine import FakeEngine, screen_text, until, until_shown
 
 
@@ -41,3 +43,57 @@ async def test_o_sorts_and_the_selected_run_stays_selected(engine: FakeEngine) -
         shown = screen_text(app)
         assert shown.index("mlp ") < shown.index("prepare ")
         assert app.panes.runs.selected == "transformer"
+
+
+ROUNDS = """
+[session]
+rounds = 12
+[runs.first]
+command = ["first"]
+[runs.train]
+each_round = true
+command = ["train"]
+after = ["simulate@previous"]
+progress = 'loss (?P<val_loss>\\S+)'
+[runs.simulate]
+each_round = true
+command = ["simulate"]
+after = ["train"]
+progress = 'rate (?P<hit_rate>\\S+)'
+"""
+
+
+def rounds_session(engine: FakeEngine, current: int) -> Snapshot:
+    """Return a session whose chain trains for the `current`th time."""
+    states = {"first": RunView(state=RunState.SUCCEEDED, log="", attempt=1)}
+    for number in range(1, 13):
+        done = number < current
+        state = RunState.SUCCEEDED if done else RunState.RUNNING if number == current else RunState.WAITING
+        ended = RunState.SUCCEEDED if done else RunState.WAITING
+        figures = {"train": {"val_loss": 1 / number}, "simulate": {"hit_rate": number / 100}} if done else {}
+        for name, one in (("train", state), ("simulate", ended)):
+            states[f"{name}-r{number:02d}"] = RunView(
+                state=one, log="", attempt=int(one is not RunState.WAITING), progress=figures.get(name, {})
+            )
+    return engine.make_snapshot(runs=states)
+
+
+async def test_rounds_are_one_line_that_follows_the_current_one_until_O_lists_them(engine: FakeEngine) -> None:
+    (engine.folder / "plan.toml").write_text(ROUNDS)
+    engine.publish(rounds_session(engine, 7))
+    app = engine.app()
+    async with app.run_test(size=(120, 36)) as pilot:
+        shown = await until_shown(pilot, "train 7/12", "simulate 7/12", "0.16667 @ r6", "0.06 @ r6")
+        assert "train-r03" not in shown
+        assert app.panes.runs.selected == "train-r07"
+        engine.publish(rounds_session(engine, 8))
+        await until_shown(pilot, "train 8/12")
+        await until(pilot, lambda: app.panes.runs.selected == "train-r08")  # the selection goes on with the chain
+        await pilot.press("O")
+        await until_shown(pilot, "train: all rounds", "train-r03", "train-r08")
+        assert app.panes.runs.selected == "train-r08"
+        await pilot.press("O")
+        shown = await until_shown(pilot, "train: the current round", "train 8/12")
+        assert "train-r03" not in shown
+        await pilot.press("F", *"r03")
+        await until_shown(pilot, "train-r03", "simulate-r03")

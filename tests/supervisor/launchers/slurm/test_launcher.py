@@ -20,7 +20,15 @@ from support.fake_nvml import FakeNvml
 from support.slurm_attempts import ClusterSession
 from support.slurm_cluster import SlurmCluster, read_json
 
-TRAINER = "trap 'echo stopping; exit 143' TERM; echo $$ > $here/ready; sleep 300 & wait"
+# Slurm signals each process of a job by itself: the shell goes on waiting if its child is the first to get it.
+TRAINER = "trap 'echo stopping; exit 143' TERM; echo $$ > $here/ready; while :; do sleep 300 & wait; done"
+
+SBATCH_WITH_LIMIT = """#!/bin/sh
+test -e {limit} || exec /usr/bin/sbatch "$@"
+echo 'sbatch: error: AssocMaxSubmitJobLimit' >&2
+echo 'sbatch: error: Batch job submission failed: Job violates accounting/QOS policy' >&2
+exit 1
+"""  # a limit of an account needs slurmdbd, and with it a database
 
 
 @pytest.fixture
@@ -153,10 +161,46 @@ async def test_a_failed_setup_line_is_the_error(session: ClusterSession) -> None
     assert not exit_.interrupted
 
 
+async def test_a_node_without_our_python_is_the_error(session: ClusterSession) -> None:
+    session.restart(python=Path("/opt/gone/python"))
+    exit_ = await session.exit(session.start("echo never"))
+    assert exit_.error is not None
+    assert exit_.error.startswith("could not be started on n")
+    assert "/opt/gone/python" in exit_.error
+
+
+async def test_a_folder_that_the_node_does_not_see_is_the_error(session: ClusterSession) -> None:
+    attempt = session.start("echo never", extra=["--hold"])
+    await session.until(lambda: attempt.job_id)
+    attempt.folder.rename(attempt.folder.with_name("elsewhere"))
+    session.cluster.run("scontrol", "release", str(attempt.job_id))
+    exit_ = await session.exit(attempt)
+    assert exit_.error is not None
+    assert "use one that all nodes see" in exit_.error
+
+
 async def test_a_refused_submission_is_the_error(session: ClusterSession) -> None:
     exit_ = await session.exit(session.start("echo never", partition="nope"))
     assert exit_.error is not None
     assert "`partition`" in exit_.error
+
+
+async def test_a_refusal_for_a_limit_waits_until_a_job_has_ended(session: ClusterSession, tmp_path: Path) -> None:
+    limit, sbatch = tmp_path / "limit", tmp_path / "bin" / "sbatch"
+    sbatch.parent.mkdir()
+    sbatch.write_text(SBATCH_WITH_LIMIT.format(limit=limit))
+    sbatch.chmod(0o755)
+    session.restart(programs=sbatch.parent)
+    first = session.start(TRAINER)
+    await session.text("ready")
+    limit.touch()
+    second = session.start("exit 0", run="second")
+    await session.until(lambda: "AssocMaxSubmitJobLimit" in second.hold_reason)
+    assert (second.outcome, session.jobs("second")) == (None, [])
+    limit.unlink()
+    first.request_stop("kill", 0.0)
+    assert (await session.exit(first)).stop == "kill"
+    assert (await session.exit(second)).exit_code == 0
 
 
 async def test_a_stop_before_the_submission_submits_nothing(session: ClusterSession) -> None:

@@ -1,0 +1,1 @@
+"""Active learning: choose points, simulate them, and follow what was found."""
