@@ -13,9 +13,10 @@ from ..gpus.models import Gpu, GpuReading
 from ..gpus.poller import read_gpus
 from ..gpus.slot_selection import SlotSelection, is_memory_held, select_slots
 from ..plan.loader import builtin_plan, load_plan
-from .launcher_choice import choose_launchers, describe_job
+from ..session.allocation import Allocation
+from .launcher_choice import choose_launchers, describe_job, keep_inside
 from .new_session import slot_request
-from .output import echo
+from .output import echo, echo_error
 from .session_options import PREPARE_OPTIONS, SessionOptions
 
 _HEADINGS = ("GPU", "name", "uuid", "memory used / total", "use", "used by")
@@ -56,7 +57,10 @@ def run_check(options: SessionOptions, logs: Path, histogram: Path | None) -> in
         UserError: There is no cluster, or it does not answer.
     """
     plan = load_plan(options.plan_file) if options.plan_file else builtin_plan()
-    plan = choose_launchers(plan, options, str(options.plan_file or "the built-in plan"))
+    source = str(options.plan_file or "the built-in plan")
+    plan, changed = keep_inside(choose_launchers(plan, options, source), Allocation.of(os.environ))
+    if changed:
+        echo_error(f"pmssm-supervise: {changed}")
     reading = read_gpus()
     selection = select_slots(reading, slot_request(options, plan, os.environ))
     placements = [(name, run.slot) for name, run in plan.runs.items() if run.is_local]

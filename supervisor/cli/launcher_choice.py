@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from ..plan.errors import PlanError
 from ..plan.loader import with_launcher
 from ..plan.schema import LOCAL, SLURM, Plan
+from ..session.allocation import Allocation
 from .session_options import SessionOptions
+
+SUBMIT_ANYWAY = "env -u SLURM_JOB_ID pmssm-supervise"
 
 
 def choose_launchers(plan: Plan, options: SessionOptions, source: str) -> Plan:
@@ -25,8 +28,7 @@ def choose_launchers(plan: Plan, options: SessionOptions, source: str) -> Plan:
         PlanError: An unknown key or a bad value, or settings for Slurm without a run there.
     """
     if options.launcher == LOCAL:
-        local = {name: run.model_copy(update={"launcher": None}) for name, run in plan.runs.items()}
-        plan = plan.model_copy(update={"runs": local})
+        plan = without_jobs(plan)
     elif options.launcher == SLURM:
         plan = with_launcher(plan, SLURM)
     _reject_unused(plan, options)
@@ -38,6 +40,44 @@ def choose_launchers(plan: Plan, options: SessionOptions, source: str) -> Plan:
         return _with_settings(plan, options, source)
     except SettingsError as error:
         raise PlanError(str(error)) from None
+
+
+def without_jobs(plan: Plan) -> Plan:
+    """Return the plan with all runs on this machine."""
+    runs = {name: run.model_copy(update={"launcher": LOCAL}) for name, run in plan.runs.items()}
+    return plan.model_copy(update={"runs": runs})
+
+
+def keep_inside(plan: Plan, allocation: Allocation | None) -> tuple[Plan, str]:
+    """Return the plan, inside an allocation without jobs, and a line that says so; "" where nothing has changed.
+
+    Of the settings of jobs, `signal_s` stays: it is how long before the end of the allocation the runs are stopped.
+
+    Args:
+        plan: The plan, with its launchers chosen.
+        allocation: Where this process runs; None outside of all allocations.
+
+    Raises:
+        PlanError: This machine is no node of the allocation, so that its GPUs are elsewhere.
+    """
+    if allocation is None:
+        return plan, ""
+    jobs = [name for name, run in plan.runs.items() if not run.is_local]
+    if jobs and not allocation.node:
+        raise PlanError(
+            f"{jobs[0]}: inside allocation {allocation.job_id} nothing is submitted, and this machine is none of its "
+            f"nodes; start with `srun --pty pmssm-supervise`, or submit jobs with `{SUBMIT_ANYWAY}`"
+        )
+    if not jobs:
+        return plan, ""
+    warnings = [int(str(run.slurm["signal_s"])) for run in plan.runs.values() if "signal_s" in run.slurm]
+    settings: dict[str, object] = {"signal_s": max(warnings)} if warnings else {}
+    plan = without_jobs(plan)
+    runs = {name: run.model_copy(update={"slurm": {}}) for name, run in plan.runs.items()}
+    return plan.model_copy(update={"runs": runs, "slurm": settings}), (
+        f"inside allocation {allocation.job_id} nothing is submitted: all runs use {allocation.node}; "
+        f"to submit jobs from here, `{SUBMIT_ANYWAY}`"
+    )
 
 
 def describe_job(settings: Mapping[str, object]) -> str:

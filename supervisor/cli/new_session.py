@@ -18,11 +18,12 @@ from ..ownership import user_name
 from ..plan.errors import PlanError
 from ..plan.loader import builtin_plan, load_plan
 from ..plan.schema import Plan
+from ..session.allocation import Allocation
 from ..session.create import next_session, resolve_plan, write_session
 from ..session.folder import SessionError, SessionFolder, SessionSettings
 from ..session.lookup import current_session, is_finished
-from .launcher_choice import choose_launchers
-from .output import warn_of_incomplete_session
+from .launcher_choice import choose_launchers, keep_inside
+from .output import echo_error, warn_of_incomplete_session
 from .session_options import SessionOptions, absolute_pattern
 
 DISMISSAL_DEADLINE_S = 5.0
@@ -40,7 +41,7 @@ def create_session(logs: Path, options: SessionOptions) -> tuple[SessionFolder, 
     plan = load_plan(options.plan_file) if options.plan_file else builtin_plan()
     source = str(options.plan_file or "the built-in plan")
     warn_of_incomplete_session(logs)
-    plan = choose_launchers(plan, options, source)
+    plan, changed = keep_inside(choose_launchers(plan, options, source), Allocation.of(os.environ))
     _check_options(plan, options, source)
     _check_data(options.data)
     settings = session_settings(options)
@@ -65,6 +66,8 @@ def create_session(logs: Path, options: SessionOptions) -> tuple[SessionFolder, 
     except BaseException:
         lock.release()
         raise
+    if changed:
+        echo_error(f"pmssm-supervise: {changed}")
     return folder, lock
 
 

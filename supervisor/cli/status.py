@@ -80,7 +80,8 @@ def status_lines(snapshot: Snapshot) -> list[str]:
     """Return the session, its runs and its GPUs as tables; columns that no run fills are left out."""
     owner = f"engine {snapshot.engine_pid}" if snapshot.engine_pid else "no engine"
     mode = snapshot.mode or ("jobs of a batch system" if snapshot.has_jobs else "slots not chosen yet")
-    lines = [f"session {snapshot.session} ({printable_line(snapshot.name)}): {snapshot.state}, {mode}, {owner}"]
+    facts = [snapshot.state, mode, *_allocation(snapshot), owner]
+    lines = [f"session {snapshot.session} ({printable_line(snapshot.name)}): {', '.join(facts)}"]
     lines += [f"note: {printable_line(note)}" for note in snapshot.notes]
     rows = [_run_row(name, run, snapshot.taken_at) for name, run in snapshot.runs.items()]
     filled = [column for column in range(len(_HEAD)) if any(row[column] for row in rows)]
@@ -91,6 +92,10 @@ def status_lines(snapshot: Snapshot) -> list[str]:
     elif snapshot.engine_pid and snapshot.gpu_error and not any(snapshot.gpu_error in note for note in snapshot.notes):
         lines += ["", f"no GPU readings: {snapshot.gpu_error}"]
     return [*lines, "", f"files: {snapshot.folder}"]
+
+
+def _allocation(snapshot: Snapshot) -> list[str]:
+    return [snapshot.allocation.describe(snapshot.taken_at)] if snapshot.allocation is not None else []
 
 
 _HEAD = ("run", "state", "job", "node", "gpu", "epoch", "train", "val", "elapsed", "to go", "why")

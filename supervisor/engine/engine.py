@@ -42,6 +42,7 @@ from ..session.session_log import LogLevel
 from ..session.snapshot import Snapshot
 from ..session.snapshot_builder import SnapshotBuilder
 from ..session.state import RunState, SessionState, run_states
+from .allocation_watch import AllocationWatch
 from .attempt_spec import attempt_spec, concurrent_runs
 from .attempts import RunningAttempts
 from .boot_clock import boot_id, clock_offset_s
@@ -97,6 +98,7 @@ class Engine:
         self._attempts = RunningAttempts({name: create_launcher(name, self._wake.set) for name in sorted(names)})
         self._monitor = Monitor(self.plan, folder, self._attempts)
         self._slots = SlotAllocator(self._session)
+        self._allocation = AllocationWatch(self.plan, self._session.settings.environment, self._wake.set)
         self._server = Server(self.snapshot, self.handle, self._lock)
         self._snapshots = SnapshotBuilder(self.plan, folder)
         self._room = RoomProbe(folder.path)
@@ -164,6 +166,7 @@ class Engine:
         problems = (
             *filter(None, (self._problem, self._slots.problem)),
             *self._attempts.warnings(),
+            *self._allocation.problems(),
             *self._monitor.problems(self.state),
             *lost_slot_warnings(self.state.slots, reading),
         )
@@ -175,6 +178,7 @@ class Engine:
             engine_pid=os.getpid(),
             problems=problems,
             states=self._session.index.states,
+            allocation=self._allocation.view,
         )
 
     async def _serve(self, linger: bool) -> None:
@@ -184,6 +188,7 @@ class Engine:
             if self._lock.renew() and self._lock.is_overtaken():
                 self._session.log("another engine serves this folder under another name; this one ends", "error")
                 return
+            await self._end_with_allocation()
             changed = self._tick()
             alive = self._session.index.alive()
             if self._monitor.poll(self.state, alive, watched=self._server.subscribers > 0) or changed:
@@ -199,6 +204,16 @@ class Engine:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), TICK_S)
             self._wake.clear()
+
+    async def _end_with_allocation(self) -> None:
+        """Stop all runs gently if the time of Slurm's allocation is nearly over, as `down` does."""
+        if not self._allocation.is_ending(time.time()) or self._is_down or self.state.finished:
+            return
+        if (await self.handle(Down())).ok and self._allocation.view is not None:
+            end = self._allocation.view.describe(time.time())
+            self._session.log(
+                f"{end}: stopping all runs; --headless --continue resumes them in the next job", "warning"
+            )
 
     def _tick(self) -> bool:
         """Record what has ended and execute what is due; return whether the state has changed."""
@@ -352,6 +367,7 @@ class Engine:
     async def _close(self) -> None:
         await self._server.close()
         self._monitor.close()
+        self._allocation.close()
         self._attempts.close()
         self._room.close()
         self._session.close()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from ..session.allocation import Allocation
 from ..session.folder import SessionFolder
 from ..session.lookup import current_session, find_session, is_finished
 from .client import Client, EngineUnavailable
@@ -15,7 +17,7 @@ from .engine_lock import EngineLock
 from .messages import Down
 from .other_names import other_name
 from .socket_path import socket_path
-from .spawn import last_engine_message, spawn_engine
+from .spawn import last_engine_message, load_own_settings, spawn_engine
 
 START_DEADLINE_S = 20.0
 RETRY_S = 0.02
@@ -116,6 +118,7 @@ def session_to_serve(logs: Path, *, reopen: bool, stamp: str | None = None) -> S
 
 @contextlib.asynccontextmanager
 async def _start_and_connect(folder: SessionFolder) -> AsyncIterator[Client]:
+    _check_allocation(folder)
     engine = spawn_engine(folder)
     deadline = time.monotonic() + START_DEADLINE_S
     async with contextlib.AsyncExitStack() as stack:
@@ -135,6 +138,19 @@ async def _start_and_connect(folder: SessionFolder) -> AsyncIterator[Client]:
                 await asyncio.sleep(RIVAL_S)
                 engine = spawn_engine(folder)
         yield client
+
+
+def _check_allocation(folder: SessionFolder) -> None:
+    """Raise NoActiveSession for a session of an allocation of Slurm in which we are not.
+
+    An engine here would train on this machine, which may be a login node.
+    """
+    allocation = Allocation.around(load_own_settings(folder).environment)
+    if allocation is not None and not allocation.is_same_place(Allocation.around(os.environ)):
+        raise NoActiveSession(
+            f"{folder.logs}: session {folder.stamp} runs inside allocation {allocation.job_id} on {allocation.node}; "
+            "use it there or, once that has ended, go on in the next job with `pmssm-supervise --headless --continue`"
+        )
 
 
 def _check_lock_owner(logs: Path) -> None:

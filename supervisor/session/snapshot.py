@@ -64,6 +64,23 @@ class RunView(_View):
     attempts: tuple[AttemptView, ...] = ()
 
 
+class AllocationView(_View):
+    """The allocation of Slurm in which the session runs."""
+
+    job_id: str
+    node: str
+    ends: float | None = None  # unix time, s; None without a time limit, or while it is not known
+
+    def describe(self, now: float) -> str:
+        """Return `allocation 123 ends in 42 min`, or just `allocation 123`."""
+        if self.ends is None:
+            return f"allocation {self.job_id}"
+        seconds = max(0, round(self.ends - now))
+        hours, minutes = divmod(seconds // 60, 60)
+        left = f"{hours} h {minutes} min" if hours else f"{minutes} min" if minutes >= 2 else f"{seconds} s"
+        return f"allocation {self.job_id} ends in {left}"
+
+
 class Snapshot(_View):
     """The whole session at one time. Times are unix times in s."""
 
@@ -82,6 +99,7 @@ class Snapshot(_View):
     gpus: tuple[Gpu, ...] = ()
     gpu_error: str | None = None  # why the GPUs could not be read, if a run needs one
     gpu_taken_at: float | None = None  # when the GPUs were read
+    allocation: AllocationView | None = None  # None without an engine inside an allocation of Slurm
 
     @property
     def has_jobs(self) -> bool:

@@ -12,7 +12,7 @@ from .events import Exit
 from .explain import explain_queue, explain_state
 from .folder import SessionFolder
 from .observation import Observation, ResourceUsage
-from .snapshot import AttemptView, RunView, Snapshot
+from .snapshot import AllocationView, AttemptView, RunView, Snapshot
 from .state import ENDED, Attempt, Run, RunState, SessionState, blockers, run_states
 
 
@@ -36,6 +36,7 @@ class SnapshotBuilder:
         engine_pid: int | None,
         problems: Iterable[str] = (),
         states: Mapping[str, RunState] | None = None,
+        allocation: AllocationView | None = None,
     ) -> Snapshot:
         """Build a snapshot.
 
@@ -47,6 +48,7 @@ class SnapshotBuilder:
             engine_pid: None without an engine.
             problems: What keeps the engine from working, shown before the other notes.
             states: The state of each run; by default it is computed.
+            allocation: The allocation of Slurm in which the engine runs, if any.
         """
         states = states or run_states(self._plan, state)
         return Snapshot(
@@ -65,6 +67,7 @@ class SnapshotBuilder:
             gpus=(*(_with_runs(reading.gpus, state, observe) if reading else ()), *_gpus_of_jobs(state, observe)),
             gpu_error=_gpu_error(reading, engine_pid) if self._takes_slots else None,
             gpu_taken_at=reading.taken_at if reading else None,
+            allocation=allocation,
         )
 
     def _run_view(

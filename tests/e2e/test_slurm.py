@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 
 import pytest
-from support.cli_sandbox import CliSandbox
+from support.cli_sandbox import COMMAND, CliSandbox
 from support.slurm_cluster import SlurmCluster
 from support.waiting import wait_until
 
@@ -73,6 +74,59 @@ def test_a_job_that_a_site_warns_writes_its_checkpoint_and_continues_in_a_second
     assert f"job {train['job_id']} with GPU 0 and 1 thread" in log and "attempt 2 on Slurm" in log
     assert "here" in slurm_box.log("prepare")
     assert cluster.run("squeue", "-h") == ""
+
+
+INSIDE = """
+[session]
+launcher = "slurm"
+[slurm]
+signal_s = 30
+[runs.train]
+command = ["sh", "-c", '''
+test -e {output}/checkpoint && exit 0
+trap 'touch {output}/checkpoint; exit 143' TERM
+echo "job $SLURM_JOB_ID"
+sleep 100 & wait
+''']
+"""
+
+
+def submit_session(box: CliSandbox, before: str = "true") -> int:
+    """Submit a batch script that runs a session in its own allocation; return its job."""
+    script = box.folder / "job.sh"
+    script.write_text(f"#!/bin/sh\n{before}\nexec {COMMAND} --headless --continue --plan {box.plan(INSIDE)}\n")
+    done = subprocess.run(
+        ["sbatch", "--parsable", "--time=10", "--gres=gpu:1", "--output=job.%j", script],
+        cwd=box.folder, env=box.env, capture_output=True, text=True, check=True, timeout=30,
+    )  # fmt: skip
+    return int(done.stdout)
+
+
+@pytest.mark.timeout(200)
+def test_inside_an_allocation_nothing_is_submitted_and_the_next_job_resumes(
+    slurm_box: CliSandbox, cluster: SlurmCluster
+) -> None:
+    # 3 s before the end, a quarter of the whole time; Slurm itself looks every 30 s.
+    first = submit_session(slurm_box, "scontrol update jobid=$SLURM_JOB_ID EndTime=now+12")
+    status = slurm_box.wait(
+        lambda status: status["runs"]["train"]["state"] == "running" and status["allocation"]["ends"]
+    )
+    assert status["allocation"]["job_id"] == str(first) and status["allocation"]["ends"] - status["taken_at"] < 13
+    assert status["runs"]["train"]["launcher"] == "local"
+    assert f", allocation {first} ends in " in slurm_box.ok("status")
+    assert cluster.run("squeue", "-h", "-o", "%i").split() == [str(first)]
+    assert cluster.wait_for(first, "FAILED", "TIMEOUT") == "FAILED"
+    train = slurm_box.status()["runs"]["train"]
+    assert (train["state"], train["exit_code"], len(train["attempts"])) == ("stopped", 143, 1)
+    output = (slurm_box.folder / f"job.{first}").read_text()
+    assert f"inside allocation {first} nothing is submitted" in output and "stopping all runs" in output
+    refused = slurm_box.run("start")
+    assert refused.returncode == 2 and f"runs inside allocation {first} on n" in refused.stderr
+    second = submit_session(slurm_box)
+    cluster.wait_for(second, "COMPLETED")
+    train = slurm_box.status()["runs"]["train"]
+    assert (train["state"], len(train["attempts"])) == ("succeeded", 2)
+    assert f"job {first}" in slurm_box.log("train").splitlines()
 
 
 def test_check_shows_the_cluster_and_submits_nothing(cluster: SlurmCluster, slurm_box: CliSandbox) -> None:

@@ -71,7 +71,8 @@ def header_lines(snapshot: Snapshot | None, unreachable: str | None, now: float,
     end = snapshot.ended if snapshot.state == "finished" and snapshot.ended else now
     facts: Line = [(plain_text(snapshot.name), BOLD), (f" {plain_text(snapshot.session)}", "")]
     mode = snapshot.mode or ("jobs" if snapshot.has_jobs else "selecting slots")
-    for fact in (mode, stopwatch(end - (snapshot.started or end))):
+    allocation = [snapshot.allocation.describe(now)] if snapshot.allocation is not None else []
+    for fact in (mode, stopwatch(end - (snapshot.started or end)), *map(plain_text, allocation)):
         facts.append((f" · {fact}", ""))
     facts += [(" · ", "")]
     counted = counts(snapshot)

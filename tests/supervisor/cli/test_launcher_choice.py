@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import pytest
-from pmssm.supervisor.cli.launcher_choice import choose_launchers, describe_job
+from pmssm.supervisor.cli.launcher_choice import choose_launchers, describe_job, keep_inside
 from pmssm.supervisor.cli.session_options import SessionOptions
 from pmssm.supervisor.plan.errors import PlanError
 from pmssm.supervisor.plan.loader import dump_plan, parse_plan
 from pmssm.supervisor.plan.schema import Plan
+from pmssm.supervisor.session.allocation import Allocation
 
 PLAN = """
 [slurm]
@@ -116,3 +117,29 @@ def test_a_wrong_profile_is_named_by_its_file(profiles: Path) -> None:
 def test_a_job_is_described_by_its_settings() -> None:
     assert describe_job({"partition": "gpu", "cpus": 2, "setup": ["x"]}) == "job of Slurm: partition gpu, cpus 2"
     assert describe_job({}) == "job of Slurm, with the site's defaults"
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_session_without_jobs_stays_without_jobs_when_its_plan_is_read_again(inside: bool) -> None:
+    plan = choose('[session]\nlauncher = "slurm"\n' + PLAN, launcher=None if inside else "local")
+    if inside:
+        plan, line = keep_inside(plan, Allocation("123", node="n1"))
+        assert line.startswith("inside allocation 123 nothing is submitted: all runs use n1; to submit jobs from here")
+    assert local_runs(parse_plan(dump_plan(plan), "session")) == ["prepare", "train", "job"]
+
+
+def test_of_the_settings_of_jobs_the_longest_warning_counts_inside_an_allocation() -> None:
+    plan = choose(PLAN.replace("cpus = 2", "signal_s = 300"), launcher="slurm", slurm=())
+    assert keep_inside(plan, Allocation("123", node="n1"))[0].slurm == {"signal_s": 300}
+    assert keep_inside(choose(launcher="slurm"), Allocation("123", node="n1"))[0].slurm == {}
+
+
+def test_outside_of_an_allocation_and_without_jobs_a_plan_stays_as_it_is() -> None:
+    jobs, local = choose(launcher="slurm"), choose(launcher="local")
+    assert keep_inside(jobs, None) == (jobs, "")
+    assert keep_inside(local, Allocation("123")) == (local, "")
+
+
+def test_a_login_node_with_an_allocation_elsewhere_is_refused() -> None:
+    with pytest.raises(PlanError, match="inside allocation 123 nothing is submitted, and this machine is none of its"):
+        keep_inside(choose(launcher="slurm"), Allocation("123"))

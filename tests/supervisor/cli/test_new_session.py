@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from pmssm.supervisor.cli import new_session
+from pmssm.supervisor.cli.continued_session import continue_session
 from pmssm.supervisor.cli.new_session import create_session
 from pmssm.supervisor.cli.session_options import SessionOptions
 from pmssm.supervisor.gpus.models import Gpu, GpuReading
@@ -12,7 +13,7 @@ from pmssm.supervisor.gpus.visible_devices import GpuRequestError
 from pmssm.supervisor.ipc.engine_lock import EngineLock
 from pmssm.supervisor.ipc.socket_path import RuntimeFolderError
 from pmssm.supervisor.plan.errors import PlanError
-from pmssm.supervisor.session.events import EngineStarted, SessionFinished
+from pmssm.supervisor.session.events import AttemptStarting, EngineStarted, SessionFinished
 from pmssm.supervisor.session.folder import SessionError, SessionFolder, latest_session
 from pmssm.supervisor.session.journal import Journal
 
@@ -225,3 +226,34 @@ def test_beginning_a_session_does_not_keep_the_lock(logs: Path) -> None:
     lock = EngineLock(logs)
     assert lock.acquire()
     lock.release()
+
+
+@pytest.fixture
+def session_of_jobs(logs: Path, monkeypatch: pytest.MonkeyPatch) -> SessionFolder:
+    """A session of a login node, whose only run is a job; we are inside an allocation."""
+    folder = begin(logs, PLAN)
+    folder.plan.write_text(folder.plan.read_text().replace("[runs.a]\n", '[runs.a]\nlauncher = "slurm"\n'))
+    assert not folder.load_plan().runs["a"].is_local
+    monkeypatch.setenv("SLURM_JOB_ID", "123")
+    monkeypatch.setenv("SLURMD_NODENAME", "n1")
+    return folder
+
+
+def test_a_session_of_jobs_goes_on_inside_an_allocation_without_jobs(
+    session_of_jobs: SessionFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    continued = continue_session(session_of_jobs.logs)
+    assert continued is not None
+    continued[1].release()
+    assert session_of_jobs.load_plan().runs["a"].is_local
+    assert "inside allocation 123 nothing is submitted: all runs use n1" in capsys.readouterr().err
+
+
+def test_a_session_with_a_job_in_slurm_does_not_go_on_inside_an_allocation(session_of_jobs: SessionFolder) -> None:
+    journal = Journal(session_of_jobs.journal)
+    journal.append(AttemptStarting(at=1.0, run="a", attempt=1, fresh=False, log_offset=0, launcher="slurm"))
+    journal.close()
+    for _ in range(2):  # the lock is free again
+        with pytest.raises(SessionError, match=r"has jobs in Slurm \(a\); end it with `pmssm-supervise down` first"):
+            continue_session(session_of_jobs.logs)
+    assert not session_of_jobs.load_plan().runs["a"].is_local

@@ -1,0 +1,100 @@
+"""When the allocation ends in which the engine runs; asked of Slurm, which may change it at any time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+from ..launchers.slurm.batch_script import WARNING_S
+from ..launchers.slurm.commands import SlurmCommands
+from ..launchers.slurm.errors import SettingsError, SlurmError
+from ..launchers.slurm.settings import settings_from_table
+from ..plan.schema import Plan
+from ..session.allocation import Allocation, stop_time
+from ..session.snapshot import AllocationView
+
+NEAR_S = 600.0  # before the end it is asked more often
+ASK_S, ASK_NEAR_S = 300.0, 30.0  # between two questions to Slurm
+
+
+class AllocationWatch:
+    """The end of the allocation, which bounds all runs of the session. Outside of one nothing is asked.
+
+    Args:
+        plan: Plan of the session; `signal_s` of its table `[slurm]` is how long before the end its runs are stopped.
+        environment: Variables of the session's shell.
+        on_change: Called in the event loop when Slurm has answered.
+    """
+
+    def __init__(self, plan: Plan, environment: Mapping[str, str], on_change: Callable[[], None]) -> None:
+        self._allocation = Allocation.around(environment)
+        self._on_change = on_change
+        self._commands = SlurmCommands(environment)
+        self._task: asyncio.Task[None] | None = None
+        self._asked_at: float | None = None  # monotonic time
+        self._ends = self._allocation.ends if self._allocation else None
+        self._begun = (self._allocation.begun if self._allocation else None) or time.time()
+        self._signal_s = _signal_s(plan)
+        self._problem = ""
+
+    @property
+    def view(self) -> AllocationView | None:
+        """What clients see of it; None outside of an allocation."""
+        if self._allocation is None:
+            return None
+        return AllocationView(job_id=self._allocation.job_id, node=self._allocation.node, ends=self._ends)
+
+    def problems(self) -> Iterator[str]:
+        """Yield what a user should know about it."""
+        if self._allocation is None:
+            return
+        if self._allocation.nodes > 1:
+            count, node = self._allocation.nodes, self._allocation.node
+            yield f"allocation {self._allocation.job_id} has {count} nodes; only {node} is used"
+        if self._problem and self._ends is None:
+            yield f"when allocation {self._allocation.job_id} ends is not known: {self._problem}"
+
+    def is_ending(self, now: float) -> bool:
+        """Return whether the runs have to stop now; ask Slurm again if that is due.
+
+        Args:
+            now: Unix time, s.
+        """
+        if self._allocation is None:
+            return False
+        self._ask(int(self._allocation.job_id), now)
+        due = stop_time(self._ends, self._begun, self._signal_s) if self._ends is not None else None
+        return due is not None and now >= due
+
+    def close(self) -> None:
+        """End a question that has no answer yet."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def _ask(self, job_id: int, now: float) -> None:
+        is_near = self._ends is not None and self._ends - now < NEAR_S
+        pause_s = ASK_NEAR_S if is_near else ASK_S
+        is_due = self._asked_at is None or time.monotonic() - self._asked_at >= pause_s
+        if is_due and (self._task is None or self._task.done()):
+            self._asked_at = time.monotonic()
+            self._task = asyncio.get_running_loop().create_task(self._learn(job_id))
+
+    async def _learn(self, job_id: int) -> None:
+        try:
+            job = await self._commands.job(job_id)
+        except SlurmError as error:
+            self._problem = str(error)
+        else:
+            self._problem = ""
+            self._ends = job.must_end
+            self._begun = job.started or self._begun
+        self._on_change()
+
+
+def _signal_s(plan: Plan) -> int:
+    try:
+        given = settings_from_table(plan.slurm, "slurm.").signal_s
+    except SettingsError:  # a new session checks it; a plan that was changed by hand gets the default
+        given = None
+    return WARNING_S if given is None else given
