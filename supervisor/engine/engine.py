@@ -11,28 +11,21 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
-from ..files import RoomProbe
 from ..gpus.models import GpuReading
 from ..gpus.slots import available_slots, free_memory, lost_slot_warnings
 from ..ipc.engine_lock import EngineLock
 from ..ipc.messages import Command, Down, Reply, Stop
 from ..ipc.server import Server
-from ..launchers.attempt_files import AttemptSpec
 from ..launchers.registry import create_launcher
 from ..plan.schema import LOCAL
 from ..session.events import (
-    AttemptStarting,
     ClockStepped,
-    ContinuationScheduled,
     EngineStarted,
     Event,
     RestartRequested,
-    RetryScheduled,
-    SessionFinished,
 )
 from ..session.folder import SessionFolder
 from ..session.journal import JournalBusy
@@ -43,12 +36,12 @@ from ..session.snapshot import Snapshot
 from ..session.snapshot_builder import SnapshotBuilder
 from ..session.state import RunState, SessionState, run_states
 from .allocation_watch import AllocationWatch
-from .attempt_spec import attempt_spec, concurrent_runs
 from .attempts import RunningAttempts
 from .boot_clock import boot_id, clock_offset_s
 from .command_handler import handle_command
+from .executor import ActionExecutor
 from .monitor import Monitor
-from .scheduler import Action, Continue, FinishSession, RestartStalled, Retry, SendSignal, StartAttempt, decide
+from .scheduler import Action, SendSignal, decide
 from .session_store import SessionStore
 from .slot_allocator import SlotAllocator
 
@@ -101,7 +94,7 @@ class Engine:
         self._allocation = AllocationWatch(self.plan, self._session.settings.environment, self._wake.set)
         self._server = Server(self.snapshot, self.handle, self._lock)
         self._snapshots = SnapshotBuilder(self.plan, folder)
-        self._room = RoomProbe(folder.path)
+        self._executor = ActionExecutor(folder, self._session, self._attempts, on_failed_start=self._wake.set)
         self._start_recorded = False
         self._is_resume_due = resume
         self._adopted: set[str] = set()  # of a resumed session: runs that were alive at its start and have not ended
@@ -153,7 +146,7 @@ class Engine:
         try:
             for event in result.events:
                 self._session.record(event)
-            self._commit()
+            self._executor.commit()
         except OSError as error:
             return Reply(ok=False, message=f"cannot write {self.folder.journal}: {error.strerror}; nothing was done")
         self._is_down = isinstance(command, Down) or (self._is_down and isinstance(command, Stop))
@@ -230,9 +223,9 @@ class Engine:
                 self._monitor.read_log(run, self.state)
                 self._prune(run)
             self._resume_runs()
-            while actions := [action for action in self._decide() if self._is_new(action)]:
-                self._execute(actions)
-            self._commit()
+            while actions := list(filter(self._executor.is_new, self._decide())):
+                self._executor.execute(actions, may_wait=not self._is_down)
+            self._executor.commit()
             deleted = self._session.is_deleted()
             if not deleted and self._session.index.wanting:
                 with contextlib.suppress(OSError):
@@ -287,79 +280,6 @@ class Engine:
             return [action for action in actions if isinstance(action, SendSignal)]
         return actions
 
-    def _is_new(self, action: Action) -> bool:
-        if not isinstance(action, SendSignal):
-            return True
-        return action.run in self._attempts and not self._attempts.is_stop_requested(action.run, action.how)
-
-    def _execute(self, actions: Sequence[Action]) -> None:
-        """Record all decisions, write them to the disk together, then start what they start.
-
-        If a start fails after its record, the next tick adopts it, as one of an engine that died.
-        """
-        recorded = []
-        try:
-            for action in actions:
-                if isinstance(action, StartAttempt):
-                    recorded.append(self._record_start(action))
-                else:
-                    self._execute_one(action)
-        finally:  # what was recorded is started, even where the disk had no room for the next record
-            self._commit()
-            for run, folder, spec, launcher in recorded:
-                if not self._attempts.start(run, folder, spec, launcher):
-                    self._wake.set()  # the next tick adopts it
-
-    def _commit(self) -> None:
-        """Write all records to the disk, and tell this to the attempts that have ended."""
-        self._session.commit()
-        self._attempts.confirm_ends()
-
-    def _execute_one(self, action: SendSignal | Retry | Continue | RestartStalled | FinishSession) -> None:
-        match action:
-            case SendSignal():
-                self._attempts.request_stop(action.run, action.how, self.plan.runs[action.run].stop_grace_s)
-            case Retry():
-                self._session.record(RetryScheduled(at=time.time(), run=action.run, delay_s=action.delay_s))
-            case Continue():
-                self._session.record(ContinuationScheduled(at=time.time(), run=action.run))
-            case RestartStalled():
-                self._session.record(RestartRequested(at=time.time(), run=action.run, fresh=False, cause="stall"))
-            case FinishSession():
-                # Without `down` there is time to wait for room on the disk.
-                self._session.write_summary(required=not self._is_down, final=True)
-                self._session.record(SessionFinished(at=time.time()))
-
-    def _record_start(self, action: StartAttempt) -> tuple[str, Path, AttemptSpec, str]:
-        """Record the decision to start an attempt, and return what its start needs."""
-        # A run that reports on others reads how they ended from the summary.
-        if self.plan.runs[action.run].after_end and not self._session.is_summary_current:
-            self._session.write_summary()
-        number = len(self.state.runs[action.run].attempts) + 1
-        log = self.folder.run_log(action.run)
-        try:
-            offset = log.stat().st_size
-        except FileNotFoundError:
-            offset = 0
-        launcher = self.plan.runs[action.run].launcher or LOCAL
-        starting = AttemptStarting(
-            at=time.time(),
-            run=action.run,
-            attempt=number,
-            slot=action.slot,
-            fresh=action.fresh,
-            log_offset=offset,
-            launcher=launcher,
-        )
-        concurrent = concurrent_runs(self.plan, self.state.slots or ())
-        spec = attempt_spec(self.plan, self._session.settings, starting, self.folder, concurrent=concurrent)
-        folder = self.folder.attempt_folder(action.run, number)
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._room.check()
-        self._attempts.prepare(launcher)  # everything that may fail comes before the decision is recorded
-        self._session.record(starting)
-        return action.run, folder, spec, launcher
-
     def _on_reading(self, reading: GpuReading) -> None:
         self._slots.update(reading, self._monitor.own_pids)
         self._wake.set()
@@ -369,5 +289,5 @@ class Engine:
         self._monitor.close()
         self._allocation.close()
         self._attempts.close()
-        self._room.close()
+        self._executor.close()
         self._session.close()
