@@ -78,6 +78,13 @@ class Terminal:
         while time.monotonic() < end and self.process.isalive():
             self.read()
 
+    def read_rest(self) -> None:
+        """Show what a program that has ended has sent last."""
+        before = -1
+        while len(self.received) > before:
+            before = len(self.received)
+            self.read()
+
     def skip_for(self, seconds: float) -> None:
         """Read without showing what the program sends within that time: far more than pyte can follow."""
         end = time.monotonic() + seconds

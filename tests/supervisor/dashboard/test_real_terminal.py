@@ -131,6 +131,7 @@ def leave(screen: Terminal) -> None:
             with contextlib.suppress(OSError):  # it has just ended
                 screen.press(key)
             screen.read_for(0.5)
+    screen.read_rest()
 
 
 def test_an_absurd_size_of_the_terminal_leaves_the_keys_alive(attached: Terminal) -> None:
