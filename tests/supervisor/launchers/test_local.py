@@ -375,7 +375,7 @@ def test_a_hidden_daemon_that_was_seen_once_is_known_without_its_shim(place: Wor
         wait_until(lambda: not is_alive(pid))
         local = LocalAttempt.adopt(place.folder) if is_restarted else attempt.local
         assert poll(local) is None
-        assert local.find_processes() == {daemon}
+        wait_until(lambda: local.find_processes() == {daemon})  # the loop's last sleep ends by itself
         local.request_stop("stop", 60)
         outcome_of(local)
         assert not is_alive(daemon)
