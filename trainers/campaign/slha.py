@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.columns import PARAMETERS
+from ..data.formats.slha_file import EXTPAR, SECOND_GENERATION, TAN_BETA
 from ..files import atomic_folder
 
-EXTPAR = {
-    1: "M_1", 2: "M_2", 3: "M_3", 11: "At", 12: "Ab", 13: "Atau", 23: "mu", 26: "mA",
-    31: "meL", 32: "meL", 33: "mtauL", 34: "meR", 35: "meR", 36: "mtauR",
-    41: "mqL1", 42: "mqL1", 43: "mqL3", 44: "muR", 45: "muR", 46: "mtR", 47: "mdR", 48: "mdR", 49: "mbR",
-}  # fmt: skip
+ENTRIES = {
+    code: name
+    for name, first in EXTPAR.items()
+    if first != EXTPAR["IN_tanb"]
+    for code in (first, SECOND_GENERATION.get(first, first))
+}
 """Parameter by the number of its entry in block EXTPAR; tan β is entry 3 of MINPAR."""
 
 STANDARD_MODEL = """\
@@ -40,11 +42,13 @@ def slha_text(point: NDArray[np.float64], remark: str) -> str:
         point: Parameters in the order of PARAMETERS, shape (19,).
         remark: Text of the first line.
     """
-    value = dict(zip((name.removeprefix("IN_") for name in PARAMETERS), point.tolist(), strict=True))
-    entries = "".join(f"{number:5d}   {value[name]:.16E}   # {name}\n" for number, name in EXTPAR.items())
+    value = dict(zip(PARAMETERS, point.tolist(), strict=True))
+    entries = "".join(
+        f"{number:5d}   {value[name]:.16E}   # {name.removeprefix('IN_')}\n" for number, name in sorted(ENTRIES.items())
+    )
     return (
         f"# {remark}\nBLOCK MODSEL\n    1   0   # general MSSM\n{STANDARD_MODEL}"
-        f"BLOCK MINPAR\n    3   {value['tanb']:.16E}   # tanb(MZ)\nBLOCK EXTPAR\n{entries}"
+        f"BLOCK MINPAR\n{TAN_BETA:5d}   {value['IN_tanb']:.16E}   # tanb(MZ)\nBLOCK EXTPAR\n{entries}"
     )
 
 

@@ -13,7 +13,7 @@ from pmssm.trainers.campaign.hits import Goal
 from pmssm.trainers.campaign.pool import Pool, Ranges, latin_hypercube
 from pmssm.trainers.campaign.predictions import predict_pool
 from pmssm.trainers.campaign.propose import Proposal, choose_points, propose, read_simulated
-from pmssm.trainers.campaign.slha import EXTPAR
+from pmssm.trainers.campaign.slha import ENTRIES
 from pmssm.trainers.campaign.strategies import hit_probability
 from pmssm.trainers.data.columns import PARAMETERS, TREE
 from pmssm.trainers.data.model_inputs import physics_columns
@@ -126,7 +126,7 @@ def test_a_folder_gets_one_slha_file_a_point(model: Path, tmp_path: Path) -> Non
         value = dict(zip(PARAMETERS, point, strict=True))
         entries = dict(line.split()[:2] for line in text.partition("BLOCK EXTPAR\n")[2].splitlines())
         assert {int(number): float(entry) for number, entry in entries.items()} == {
-            number: value[f"IN_{name}"] for number, name in EXTPAR.items()
+            number: value[name] for number, name in ENTRIES.items()
         }
         assert f"    3   {point[18]:.16E}   # tanb(MZ)" in text
 
