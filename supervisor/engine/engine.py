@@ -34,7 +34,7 @@ from ..session.reducer import clock_step
 from ..session.session_log import LogLevel
 from ..session.snapshot import Snapshot
 from ..session.snapshot_builder import SnapshotBuilder
-from ..session.state import RunState, SessionState, run_states
+from ..session.state import RunState, SessionState
 from .allocation_watch import AllocationWatch
 from .attempts import RunningAttempts
 from .boot_clock import boot_id, clock_offset_s
@@ -241,7 +241,7 @@ class Engine:
         """Delete the checkpoints that a run of a later round makes unnecessary; without them the session goes on."""
         if self.plan.runs[run].keep is None:
             return
-        for name in prunable_runs(self.plan, run_states(self.plan, self.state), run):
+        for name in prunable_runs(self.plan, self._session.index.states, run):
             try:
                 if count := delete_checkpoints(self.folder, name):
                     self._session.log(f"{name}: deleted {count} checkpoint file{'' if count == 1 else 's'}")

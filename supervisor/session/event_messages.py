@@ -109,7 +109,7 @@ def _end_message(
     else:
         yield f"{event.run}: {run.attempt_state} {seconds}", "info"
     if event.exit.ends_chain:
-        skipped = list(run_states(plan, state).values()).count(RunState.SKIPPED)
+        skipped = list(states.values()).count(RunState.SKIPPED)
         yield f"{event.run}: exit code {event.exit.exit_code} ends its chain; {skipped} runs are skipped now", "info"
     if count := event.exit.leftovers:
         yield f"{event.run}: terminated {count} leftover process{'' if count == 1 else 'es'}", "warning"
