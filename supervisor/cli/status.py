@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..formatting import duration, number, printable_line, table
+from ..formatting import duration, filled_columns, number, printable_line, table
 from ..gpus.models import Gpu
 from ..ipc.engine_lock import EngineLock
 from ..session.folder import SessionFolder
@@ -84,9 +84,7 @@ def status_lines(snapshot: Snapshot) -> list[str]:
     lines = [f"session {snapshot.session} ({printable_line(snapshot.name)}): {', '.join(facts)}"]
     lines += [f"note: {printable_line(note)}" for note in snapshot.notes]
     rows = [_run_row(name, run, snapshot.taken_at) for name, run in snapshot.runs.items()]
-    filled = [column for column in range(len(_HEAD)) if any(row[column] for row in rows)]
-    head, *body = ([row[column] for column in filled] for row in (_HEAD, *rows))
-    lines += ["", *table(head, body)]
+    lines += ["", *table(*filled_columns(_HEAD, rows))]
     if snapshot.gpus:
         lines += ["", *table(_GPU_HEAD, [_gpu_row(gpu) for gpu in snapshot.gpus])]
     elif snapshot.engine_pid and snapshot.gpu_error and not any(snapshot.gpu_error in note for note in snapshot.notes):
@@ -98,7 +96,7 @@ def _allocation(snapshot: Snapshot) -> list[str]:
     return [snapshot.allocation.describe(snapshot.taken_at)] if snapshot.allocation is not None else []
 
 
-_HEAD = ("run", "state", "job", "node", "gpu", "epoch", "train", "val", "elapsed", "to go", "why")
+_HEAD = ("run", "state", "job", "node", "gpu", "progress", "train", "val", "elapsed", "to go", "why")
 _GPU_HEAD = ("gpu", "name", "use", "memory", "temperature", "power", "")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import read_object, write_atomic
-from ..formatting import duration, table
+from ..formatting import duration, filled_columns, table
 from ..logs.sanitize import sanitize_line
 from ..plan.schema import Plan
 from .folder import SessionFolder
@@ -163,7 +163,7 @@ def page_lines(summary: Mapping[str, Any], folder: Path) -> list[str]:
 
 
 def runs_table(summary: Mapping[str, Any]) -> list[str]:
-    """Return the lines of a table of how each run ended."""
+    """Return the lines of a table of how each run ended; columns that no run fills are left out."""
     head = ["run", "state", "exit", "attempts", "gpu", "wall time", "peak memory"]
     body = [
         [
@@ -177,7 +177,7 @@ def runs_table(summary: Mapping[str, Any]) -> list[str]:
         ]
         for name, run in summary["runs"].items()
     ]
-    return table(head, body)
+    return table(*filled_columns(head, body))
 
 
 def results_table(summary: Mapping[str, Any]) -> list[str]:

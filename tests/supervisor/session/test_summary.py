@@ -171,6 +171,13 @@ def test_the_table_of_runs(folder: SessionFolder) -> None:
     ]
 
 
+def test_the_table_of_runs_has_no_column_that_is_empty(folder: SessionFolder) -> None:
+    summary = summary_of(folder)
+    without_gpu = {"runs": {name: {**run, "gpu": None} for name, run in summary["runs"].items()}}
+    assert runs_table(without_gpu)[0] == "run  state      exit  attempts  wall time  peak memory"
+    assert runs_table({"runs": {}})[0] == "run  state  exit  attempts  gpu  wall time  peak memory"
+
+
 def test_a_signal_is_named_in_the_table(folder: SessionFolder) -> None:
     assert "signal 9" in runs_table(summary_of(folder, EVENTS[:4]))[2]
 
