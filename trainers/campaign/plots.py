@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from ..evaluation.plots import png_file
+from ..evaluation.plots import DPI
+from ..png import png_file
 from .figures import ArmFigures
 
 Values = NDArray[np.float64]
@@ -48,7 +49,7 @@ def curves_by_round(arms: Sequence[ArmFigures], attribute: str, label: str) -> b
     axes.set(xlabel="round", ylabel=label, ylim=(0, None))
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
-    return png_file(figure)
+    return png_file(figure, DPI)
 
 
 def corner_plot(accepted: Mapping[str, Values], names: Sequence[str]) -> bytes:
@@ -80,7 +81,7 @@ def corner_plot(accepted: Mapping[str, Values], names: Sequence[str]) -> bytes:
     handles = [Line2D([], [], color=f"C{number}", marker=".", linestyle="", label=name)
                for number, name in enumerate(accepted)]  # fmt: skip
     figure.legend(handles=handles, loc="upper right", fontsize="small")
-    return png_file(figure)
+    return png_file(figure, DPI)
 
 
 def _draw_pair(axes: Axes, accepted: Mapping[str, Values], everything: Values, x: int, y: int) -> None:
