@@ -21,7 +21,7 @@ from ..session.events import Event
 from ..session.session_log import LogLevel, log_line
 from ..session.snapshot import RunView, Snapshot
 from ..session.state import ALIVE, RunState
-from ..session.summary import page_lines, results_table, runs_table
+from ..session.summary_tables import page_lines, results_table, runs_table
 from .output import ascii_json
 
 MAX_LIVE_RUNS = 8  # runs with a line in the live display

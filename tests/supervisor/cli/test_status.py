@@ -104,3 +104,13 @@ def test_jobs_are_shown_with_number_node_and_the_reason_why_they_wait() -> None:
     assert lines[2].split() == ["run", "state", "job", "node", "elapsed", "why"]
     assert lines[4].split() == ["a", "running", "314", "n7", "1:15"]
     assert lines[5].split(maxsplit=3) == ["b", "pending", "315", "waits for a free GPU"]
+
+
+def test_rounds_are_one_row_that_counts_them() -> None:
+    runs = {
+        "t-r01": RunView(state=RunState.SUCCEEDED, attempt=1),
+        "t-r02": RunView(state=RunState.RUNNING, attempt=1, started=1000.0),
+        "t-r03": RunView(state=RunState.WAITING),
+    }
+    lines = status_lines(snapshot(runs=runs), {"t": tuple(runs)})
+    assert [line.split()[:3] for line in lines[4:6]] == [["t-r02", "2/3", "running"], []]
