@@ -1,5 +1,7 @@
 """Random faults on a real cluster: whatever dies, no attempt is lost, run twice or left over.
 
+With an even seed, attempts that start together share jobs.
+
 `PMSSM_SLURM_TRIALS=60` runs more trials than the few of CI, `PMSSM_SLURM_SEED=7` begins with that seed.
 """
 
@@ -52,6 +54,7 @@ class Trial:
     def __init__(self, session: ClusterSession, seed: int) -> None:
         self.session = session
         self.random = random.Random(seed)
+        self.bundle = 1 if seed % 2 else 3
         self.history: list[str] = []
         self.runs = [self._new_run(f"r{number}") for number in range(RUNS)]
 
@@ -62,7 +65,7 @@ class Trial:
     def _start(self, name: str, number: int, seconds: float, exit_code: int) -> SlurmAttempt:
         mark = f"echo $$ >> $here/{name}.{number}.started"
         script = f"{mark}; sleep {seconds:.1f}; echo > $here/{name}.{number}.done; exit {exit_code}"
-        return self.session.start(script, run=name, attempt=number)
+        return self.session.start(script, run=name, attempt=number, bundle=self.bundle)
 
     def advance(self) -> bool:
         """Do what an engine does in a tick, and return whether all runs are over."""
