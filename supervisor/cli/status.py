@@ -119,7 +119,7 @@ def _allocation(snapshot: Snapshot) -> list[str]:
     return [snapshot.allocation.describe(snapshot.taken_at)] if snapshot.allocation is not None else []
 
 
-_HEAD = ("run", "round", "state", "job", "node", "gpu", "epoch", "train", "val", "elapsed", "to go", "why")
+_HEAD = ("run", "round", "state", "job", "node", "gpu", "progress", "train", "val", "elapsed", "to go", "why")
 _GPU_HEAD = ("gpu", "name", "use", "memory", "temperature", "power", "")
 
 

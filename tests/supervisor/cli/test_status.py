@@ -36,7 +36,7 @@ def test_the_whole_status_reads_as_a_page() -> None:
         "session 20260122_153100 (pmssm): running, parallel, engine 42",
         "note: GPU 2 is in use",
         "",
-        "run          state    gpu  epoch     train     val      elapsed  to go    why",
+        "run          state    gpu  progress  train     val      elapsed  to go    why",
         "───────────  ───────  ───  ────────  ────────  ───────  ───────  ───────  ─────────────────────",
         "transformer  running  1    100/2000  0.123457  1.5e-05  1:15     1:02:03",
         "mlp          waiting                                                      waits for transformer",
