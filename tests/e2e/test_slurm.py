@@ -201,8 +201,10 @@ def test_four_runs_share_a_job_and_each_stays_a_run_of_its_own(slurm_box: CliSan
     slurm_box.ok("restart", names[0])
     slurm_box.ok("restart", names[1])
     status = slurm_box.wait(
-        lambda status: all(status["runs"][name]["state"] == "running" for name in names)
-        and all(len(status["runs"][name]["attempts"]) == 2 for name in names[:2])
+        lambda status: (
+            all(status["runs"][name]["state"] == "running" for name in names)
+            and all(len(status["runs"][name]["attempts"]) == 2 for name in names[:2])
+        )
     )
     jobs = [status["runs"][name]["job_id"] for name in names]
     assert job not in jobs[:2] and jobs[2:] == [job, job]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -76,13 +77,17 @@ async def test_attempts_of_a_pending_job_are_stopped_alone_and_the_last_cancels_
 ) -> None:
     attempts = start(session, *["echo never"] * 3, extra=["--hold"])
     await session.until(lambda: all(attempt.job_id for attempt in attempts))
+    while session.launcher._task is not None:  # then the next start makes a call at once
+        await asyncio.sleep(0.01)
     attempts[1].request_stop("stop", 10.0)
+    late = session.start("echo never", run="late", extra=["--hold"])
     exit_ = await session.exit(attempts[1])
     assert (exit_.stop, exit_.error) == ("stop", "stopped before it started")
+    await session.until(lambda: late.job_id)  # calls are made one after the other
     assert session.jobs("r0") == ["PENDING"]
-    for attempt in (attempts[0], attempts[2]):
+    for attempt in (attempts[0], attempts[2], late):
         attempt.request_stop("stop", 10.0)
-    for attempt in (attempts[0], attempts[2]):
+    for attempt in (attempts[0], attempts[2], late):
         assert (await session.exit(attempt)).stop == "stop"
     assert cluster.run("squeue", "-h") == ""
 
