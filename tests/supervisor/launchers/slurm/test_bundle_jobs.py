@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from pmssm.supervisor.launchers.slurm import attempt as attempt_module
 from pmssm.supervisor.launchers.slurm import known_job
 from pmssm.supervisor.launchers.slurm.attempt import SlurmAttempt
 from pmssm.supervisor.session.events import Exit
+from support.fake_nvml import FakeNvml
 from support.slurm_attempts import ClusterSession
 from support.slurm_cluster import SlurmCluster, read_json
 
@@ -157,12 +158,18 @@ async def test_a_failed_setup_line_fails_all_attempts_of_the_job(session: Cluste
         assert "setup line 1 failed: module load nothing" in str(outcome.error)
 
 
-async def test_a_shim_beside_the_others_is_measured_alone(session: ClusterSession) -> None:
+async def test_each_attempt_is_measured_alone_with_the_gpu_that_it_has(
+    session: ClusterSession, fake_nvml: Callable[..., FakeNvml]
+) -> None:
+    fake = fake_nvml(gpus=4)
+    environment = {name: fake.env[name] for name in ("LD_LIBRARY_PATH", "FAKE_NVML_CONFIG")}
     big = "x=$(yes | head -c 30000000); echo ready; sleep 300"
-    attempts = start(session, big, "echo ready; sleep 300")
+    attempts = start(session, big, "echo ready; sleep 300", inherited=environment)
     keys = {"r0": attempts[0], "r1": attempts[1]}
+    readings = await session.until(lambda: len(found := session.launcher.read_gpus(keys)) == 2 and found)
+    assert [[gpu.index for gpu in readings[run].gpus] for run in keys] == [[0], [1]]
     usage = await session.until(
-        lambda: len(usage := session.launcher.measure_usage(keys)) == 2 and usage["r0"].memory_mib > 25 and usage
+        lambda: len(found := session.launcher.measure_usage(keys)) == 2 and found["r0"].memory_mib > 25 and found
     )
     assert usage["r1"].memory_mib < 20
     for attempt in attempts:
