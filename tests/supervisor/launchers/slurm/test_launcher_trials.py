@@ -17,6 +17,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 from pmssm.supervisor.launchers.base import NeverStarted, Outcome
 from pmssm.supervisor.launchers.slurm import attempt as attempt_module
@@ -105,6 +106,8 @@ class Trial:
             *(self.kill_engine, self.kill_engine, self.kill_shim, self.kill_command, self.kill_slurmd),
             *(self.restart_controller, self.kill_controller, self.stop_run, self.cancel_outside, self.fail_node),
         ]
+        if self.bundle > 1:
+            faults.append(self.kill_batch_process)
         fault = self.random.choice(faults)
         self.history.append(fault.__name__)
         await fault()
@@ -122,6 +125,14 @@ class Trial:
 
     async def kill_command(self) -> None:
         self._kill("command")
+
+    async def kill_batch_process(self) -> None:
+        record = read_json(self.random.choice(self.runs).attempt.folder / "process.json") or {}
+        if "shim" in record:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                parent = psutil.Process(int(record["shim"]["pid"])).parent()
+                if parent is not None and any(part.endswith("bundle_runner.py") for part in parent.cmdline()):
+                    parent.kill()
 
     def _kill(self, which: str) -> None:
         record = read_json(self.random.choice(self.runs).attempt.folder / "process.json") or {}
