@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pmssm.supervisor.launchers.attempt_files import AttemptSpec
 from pmssm.supervisor.launchers.base import NeverStarted
-from pmssm.supervisor.launchers.shim import identity
+from pmssm.supervisor.launchers.shim_files import identity
 from pmssm.supervisor.launchers.slurm.attempt import SILENT_S, SlurmAttempt, Stage
 from pmssm.supervisor.launchers.slurm.attempt_folder import Submission, output_tail
 from pmssm.supervisor.launchers.slurm.job_status import JobStatus
