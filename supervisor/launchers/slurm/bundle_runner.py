@@ -206,7 +206,7 @@ class Member:
     def _is_marked(self, pid: int) -> bool:
         try:
             with open(f"/proc/{pid}/environ", "rb") as file:
-                return self.marker in file.read()
+                return self.marker != b"" and self.marker in file.read()
         except OSError:
             return False
 
