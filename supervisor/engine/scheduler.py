@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from itertools import islice
@@ -12,6 +12,7 @@ from ..gpus.slots import Slot
 from ..plan.schema import Plan
 from ..session.events import StopKind
 from ..session.folder import MAX_JOBS
+from ..session.native_dependencies import AttemptNumbers, is_to_be_withdrawn
 from ..session.state import Run, RunState, SessionState
 from .run_index import Need, RunIndex, retry_delay
 
@@ -20,11 +21,12 @@ UNKNOWN_MEMORY: Mapping[str, int] = {}
 
 @dataclass(frozen=True)
 class StartAttempt:
-    """Start of a new attempt of `run` on `slot`."""
+    """Start of a new attempt of `run` on `slot`; as a job, after the attempts in `follows`."""
 
     run: str
     slot: Slot | None
     fresh: bool
+    follows: AttemptNumbers = ()
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,13 @@ class SendSignal:
 
     run: str
     how: StopKind
+
+
+@dataclass(frozen=True)
+class Withdraw:
+    """Removal of the job of `run` from the queue: one before it did not succeed. Repeating it does no harm."""
+
+    run: str
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,7 @@ class FinishSession:
     """End of the session: nothing runs, and nothing will start by itself."""
 
 
-Action = StartAttempt | SendSignal | Retry | Continue | RestartStalled | FinishSession
+Action = StartAttempt | SendSignal | Withdraw | Retry | Continue | RestartStalled | FinishSession
 
 
 def decide(
@@ -78,13 +87,13 @@ def decide(
 ) -> list[Action]:
     """Return all actions that are due, in order.
 
-    An action that was executed is not returned again, except signals.
+    An action that was executed is not returned again, except signals and withdrawals.
 
     A run gets its preferred slot (modulo the number of slots) if that is free, else any free slot. Among runs that
     prefer the same slot, the order of the plan decides. A shared slot takes another run while all its runs together
     expect no more memory than the slot offers, and the new run no more than is free now. Without known slots
     (`state.slots is None`), only runs that need none are started. Runs of a batch system start in the order of the
-    plan, while at most `max_jobs` jobs are submitted.
+    plan, while at most `max_jobs` jobs are submitted; those that Slurm starts after other jobs come last.
 
     Args:
         plan: Plan of the session.
@@ -104,6 +113,11 @@ def decide(
         SendSignal(name, run.last.stop)
         for name, run in alive.items()
         if run.last is not None and run.last.stop is not None
+    ]
+    actions += [
+        Withdraw(name)
+        for name, run in alive.items()
+        if run.last is not None and run.last.follows and is_to_be_withdrawn(state.runs, run.last)
     ]
     actions += [
         Retry(name, delay)
@@ -177,10 +191,9 @@ def _starts(index: RunIndex, runs: Mapping[str, Run], now: float, uses: list[_Sl
         with_room = [use for use in uses if use.has_room(need.memory_mib)]
         return min(with_room, key=lambda use: len(use.expected), default=None)
 
+    chosen.update(dict.fromkeys(islice(filter(is_due, _jobs_to_submit(index)), max(0, free_jobs))))
     for need, positions in index.queued.items():
-        if need.is_job:  # all have equal needs: they are one list
-            chosen.update(dict.fromkeys(islice(filter(is_due, positions), max(0, free_jobs))))
-        elif not need.takes_slot:
+        if not (need.is_job or need.takes_slot):
             chosen.update(dict.fromkeys(filter(is_due, positions)))
     for find_slot in (preferred, any_free):
         # There may be thousands of runs that wait. Room only shrinks: where one finds no slot, no later one of equal
@@ -199,4 +212,12 @@ def _starts(index: RunIndex, runs: Mapping[str, Run], now: float, uses: list[_Sl
             if (head := next(queue, None)) is not None:
                 heappush(heads, (head, number))
     names = [(index.names[position], slot) for position, slot in sorted(chosen.items(), key=itemgetter(0))]
-    return [StartAttempt(name, slot, runs[name].fresh_next) for name, slot in names]
+    return [StartAttempt(name, slot, runs[name].fresh_next, index.following.get(name, ())) for name, slot in names]
+
+
+def _jobs_to_submit(index: RunIndex) -> Iterator[int]:
+    """Yield the places of the runs that may be submitted: the ready ones, then those whose jobs follow other jobs."""
+    for need, positions in index.queued.items():
+        if need.is_job:
+            yield from positions
+    yield from sorted(map(index.position, index.following))

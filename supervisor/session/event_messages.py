@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from ..formatting import duration, state_counts
 from ..plan.schema import LOCAL, Plan
 from .events import (
+    ENGINE_DIED,
     AttemptEnded,
     AttemptStarted,
     AttemptStarting,
@@ -53,7 +54,7 @@ def event_messages(
         case AttemptStarting() | AttemptSubmitted() | AttemptStarted():
             yield f"{event.run}: {_start_message(event)}", "info"
         case AttemptVoided():
-            yield f"{event.run}: attempt {event.attempt} was not started; starting it again", "warning"
+            yield _void_message(event)
         case AttemptEnded():
             yield from _end_message(event, plan, state, states or run_states(plan, state))
         case StopRequested():
@@ -78,6 +79,12 @@ def _start_message(event: AttemptStarting | AttemptSubmitted | AttemptStarted) -
     if event.launcher != LOCAL:
         return f"submitting attempt {event.attempt}{again}"
     return f"starting attempt {event.attempt}{f' on {event.slot.name}' if event.slot else ''}{again}"
+
+
+def _void_message(event: AttemptVoided) -> Line:
+    if event.reason == ENGINE_DIED:
+        return f"{event.run}: attempt {event.attempt} was not started; starting it again", "warning"
+    return f"{event.run}: attempt {event.attempt} was not started: {event.reason}", "info"
 
 
 def _restart_message(event: RestartRequested, plan: Plan) -> Line:

@@ -143,6 +143,7 @@ def _reduce_attempt(run: Run, event: AttemptEvent, attempts_started: int) -> Run
                 event.log_offset,
                 attempts_started,
                 launcher=event.launcher,
+                follows=event.follows,
             )
             return replace(run, attempts=(*run.attempts, attempt), wants_start=False, fresh_next=False, retry=None)
         case AttemptSubmitted():
@@ -152,7 +153,7 @@ def _reduce_attempt(run: Run, event: AttemptEvent, attempts_started: int) -> Run
         case AttemptVoided():
             # It keeps its number: its folder is claimed against a late shim, so no other attempt can use it.
             attempt = run.attempts[-1]
-            ended = _with_last(run, exit=Exit(ended=event.at, error="not started: its engine died first"))
+            ended = _with_last(run, exit=Exit(ended=event.at, error=f"not started: {event.reason}"))
             wants_start = run.wants_start or attempt.stop is None
             return replace(ended, wants_start=wants_start, fresh_next=run.fresh_next or attempt.fresh)
         case AttemptEnded():

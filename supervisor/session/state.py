@@ -53,6 +53,7 @@ class Attempt:
         launcher: The launcher that started it.
         job_id: Its job in a batch system; None until it is submitted there.
         node: The machine to which `pid` belongs; None for this one.
+        follows: Attempts that must succeed before its job starts, each as the name of its run and its number.
     """
 
     number: int
@@ -67,6 +68,7 @@ class Attempt:
     launcher: str = LOCAL
     job_id: str | None = None
     node: str | None = None
+    follows: tuple[tuple[str, int], ...] = ()
 
     @property
     def is_local(self) -> bool:
@@ -77,6 +79,11 @@ class Attempt:
     def is_pending(self) -> bool:
         """True while it waits in the queue of a batch system."""
         return not self.is_local and self.pid is None and self.exit is None
+
+    @property
+    def has_exited_cleanly(self) -> bool:
+        """True if it ended with exit code 0 and was not told to stop: only then does its job succeed."""
+        return self.exit is not None and self.exit.exit_code == 0 and self.exit.stop is None
 
     @property
     def duration_s(self) -> float | None:

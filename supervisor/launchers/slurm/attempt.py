@@ -7,7 +7,7 @@ the attempt draws its conclusions in `advance`.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from pathlib import Path
 from typing import Self
@@ -18,6 +18,7 @@ from ..base import CommandStart, NeverStarted, Outcome, Placement, QueueWait
 from . import attempt_folder
 from .attempt_folder import Files, Submission
 from .batch_script import JobRequest
+from .dependencies import UNMET, describe, has_succeeded
 from .endings import end_without_record, explained_end, needs_explanation
 from .job_status import JobStatus
 from .known_job import KnownJob
@@ -29,6 +30,7 @@ from .tokens import JobToken
 RECORD_WAIT_S = 10.0  # after the end of a job, until its exit record is visible here
 EXPLANATION_WAIT_S = 30.0  # after an exit record, until Slurm says why the command was told to stop
 COMPLETING_WAIT_S = 300.0  # for the end of the last processes of a job; a lost node may never tell
+NEVER_SATISFIED = "DependencyNeverSatisfied"  # Slurm's reason for the end of a job that can never start
 SILENT_S = 120.0  # a job that Slurm has forgotten, and that has written nothing for so long, has ended
 
 
@@ -57,15 +59,25 @@ class SlurmAttempt:
         stage: What is known of its job.
         job_id: The job's number; None until it is known.
         hold_reason: Why it is not submitted yet.
+        follows: Folders of the attempts that must succeed before its job starts.
     """
 
-    def __init__(self, folder: Path, token: JobToken | None, request: JobRequest | None, stage: Stage) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        token: JobToken | None,
+        request: JobRequest | None,
+        stage: Stage,
+        follows: tuple[Path, ...] = (),
+    ) -> None:
         self.folder = folder
         self.token = token
         self.request = request
         self.stage = stage
         self.job_id: int | None = None
         self.hold_reason = "waits to be submitted"
+        self.follows = follows
+        self._waits_for = describe(follows)
         self._job = KnownJob()
         self._files = Files()
         self._sample: tuple[int, Sample | None] = (0, None)  # with the time of its file
@@ -89,7 +101,7 @@ class SlurmAttempt:
             attempt = cls(folder, None, None, Stage.UNSUBMITTED)
             attempt.note_refused(f"cannot be submitted: {error}")
             return attempt
-        return cls(folder, request.token, request, Stage.UNSUBMITTED)
+        return cls(folder, request.token, request, Stage.UNSUBMITTED, spec.follows)
 
     @classmethod
     def adopt(cls, folder: Path) -> Self:
@@ -102,7 +114,7 @@ class SlurmAttempt:
         token = attempt_folder.read_token(folder)
         if submission is None or token is None:
             claim_if_unclaimed(folder)
-        attempt = cls(folder, token, None, Stage.SEARCHED)
+        attempt = cls(folder, token, None, Stage.SEARCHED, attempt_folder.read_follows(folder))
         if submission is not None and submission.job_id is not None:
             attempt.stage, attempt.job_id = Stage.SUBMITTED, submission.job_id
         attempt.advance(time.monotonic())
@@ -145,6 +157,14 @@ class SlurmAttempt:
         """Request the end of the attempt: gently within `grace_s` seconds, or at once."""
         self._stop.update(kind, grace_s)
 
+    def withdraw(self) -> None:
+        """Keep the command from starting: its shim finds the folder claimed. Slurm drops the job by itself.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        claim_if_unclaimed(self.folder)
+
     def sample(self) -> Sample | None:
         """Return the newest measurement in the job; None without one."""
         heartbeat = self._files.heartbeat
@@ -186,6 +206,29 @@ class SlurmAttempt:
     def is_confirmed(self, now: float) -> bool:
         """Return whether its job surely has its number now."""
         return self._job.is_confirmed(now)
+
+    def can_be_followed(self, now: float) -> bool:
+        """Return whether Slurm surely has its job, which has not ended."""
+        is_open = self.stage is Stage.SUBMITTED and self._outcome is None and self._files.exit is None
+        return is_open and not (self._job.has_ended or self._job.is_missing) and self.is_confirmed(now)
+
+    def jobs_before(self, others: Mapping[Path, SlurmAttempt], now: float) -> tuple[int, ...] | None:
+        """Return the jobs that must succeed before its own; None while Slurm may not know one of them.
+
+        Slurm starts a job at once that depends on an unknown one.
+
+        Args:
+            others: The attempts that have not ended, by their folders.
+            now: Monotonic time, s.
+        """
+        jobs = []
+        for folder in self.follows:
+            other = others.get(folder)
+            if other is not None and other.job_id is not None and other.can_be_followed(now):
+                jobs.append(other.job_id)
+            elif not has_succeeded(folder):
+                return None
+        return tuple(dict.fromkeys(jobs))
 
     # What the launcher tells.
 
@@ -231,6 +274,8 @@ class SlurmAttempt:
             self._job.observe_missing(asked_at)
             return
         self._job.observe(job, asked_at)
+        if job.reason == "Dependency":
+            self._waits_for = describe(self.follows)
         self.stage = Stage.SUBMITTED
         if job.job_id != self.job_id:
             self._set_job_id(job.job_id, asked_at)
@@ -254,7 +299,7 @@ class SlurmAttempt:
 
     def _conclude(self, now: float) -> Outcome | None:
         if self._files.is_void:
-            return NeverStarted()
+            return self._never_started()
         if self.stage is Stage.UNSUBMITTED and self._stop.kind is not None:
             return Exit(ended=time.time(), stop=self._stop.kind, error="stopped before it was submitted")
         if self._files.exit is not None:
@@ -280,14 +325,23 @@ class SlurmAttempt:
         record = read_exit_record(self.folder)  # also under the name that it has until it is complete
         if record is not None:
             return self._conclude_with(record, now)
+        if job.reason == NEVER_SATISFIED and self.follows and self._stop.kind is None:
+            return self._conclude_dropped(now)
         return end_without_record(job, self._stop.kind, attempt_folder.output_tail(self.folder), time.time())
+
+    def _conclude_dropped(self, now: float) -> Outcome | None:
+        """Conclude for a job that Slurm has dropped, once the engine knows why, or the reason is no failure."""
+        if not all(map(has_succeeded, self.follows)) and self._waited("withdrawal", None, now) < SILENT_S:
+            return None
+        claim_if_unclaimed(self.folder)
+        return self._never_started()
 
     def _conclude_unknown(self, now: float) -> Outcome | None:
         """Conclude from the files alone: Slurm has no record of the job."""
         if not self._files.is_claimed:
             claim_if_unclaimed(self.folder)
             self._files = attempt_folder.look(self.folder, self._files)
-            return NeverStarted() if self._files.is_void else None
+            return self._never_started() if self._files.is_void else None
         if self._waited("heartbeat", self._files.heartbeat, now) < SILENT_S:
             return None
         reason = f"Slurm has no record of its job {self.job_id}, which left no exit record"
@@ -299,8 +353,21 @@ class SlurmAttempt:
         if self._outcome is not None or self._is_running or self._job.has_ended:
             return Placement(job_id, node)
         if self.stage is Stage.SUBMITTED:
-            return Placement(job_id, node, _queue_wait(self._job.status))
+            return Placement(job_id, node, self._queue_wait())
         return Placement(job_id, waiting=QueueWait(_BEFORE.get(self.stage, self.hold_reason)))
+
+    def _queue_wait(self) -> QueueWait:
+        job = self._job.status
+        if job is None:
+            return QueueWait(self._waits_for)
+        if job.reason == "Dependency" and self._waits_for:
+            return QueueWait(self._waits_for, job.expected_start)
+        waiting = explain_pending(job)
+        reason = f"{waiting.sentence}; {waiting.remedy}" if waiting.remedy else waiting.sentence
+        return QueueWait(reason, job.expected_start)
+
+    def _never_started(self) -> NeverStarted:
+        return NeverStarted(UNMET) if self.follows and self.stage is not Stage.SEARCHED else NeverStarted()
 
     def _waited(self, what: str, value: object, now: float) -> float:
         """Return how long something has been waited for, s; the wait begins again when `value` changes."""
@@ -319,11 +386,3 @@ class SlurmAttempt:
 
     def _write_submission(self, job_id: int | None) -> None:
         Submission(token=str(self.token), job_id=job_id, at=time.time()).write(self.folder)
-
-
-def _queue_wait(job: JobStatus | None) -> QueueWait:
-    if job is None:
-        return QueueWait()
-    waiting = explain_pending(job)
-    reason = f"{waiting.sentence}; {waiting.remedy}" if waiting.remedy else waiting.sentence
-    return QueueWait(reason, job.expected_start)

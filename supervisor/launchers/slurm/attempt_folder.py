@@ -125,6 +125,7 @@ def prepare_folder(folder: Path, spec: AttemptSpec, python: Path) -> JobRequest:
         "log": os.path.abspath(spec.log),  # noqa: PTH100
         "shim": str(Path(shim.__file__).resolve()),
         "kept": NODE_DECIDES,
+        "follows": [os.path.abspath(other) for other in spec.follows],  # noqa: PTH100
     }
     write_atomic(folder / "spec.json", json.dumps(record))
     return request
@@ -137,6 +138,12 @@ def read_token(folder: Path) -> JobToken | None:
         return JobToken(str(record.get("session")), str(record.get("run")), int(record.get("attempt", 0)))
     except (ValueError, TypeError):
         return None
+
+
+def read_follows(folder: Path) -> tuple[Path, ...]:
+    """Return the folders of the attempts before the one that was prepared in a folder."""
+    follows = (read_object(folder / "spec.json") or {}).get("follows")
+    return tuple(Path(other) for other in follows if isinstance(other, str)) if isinstance(follows, list) else ()
 
 
 def look(folder: Path, known: Files) -> Files:

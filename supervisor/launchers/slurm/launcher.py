@@ -10,6 +10,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +24,14 @@ from .batch_script import batch_script, sbatch_options
 from .call_budget import CallBudget
 from .call_plan import POLL_FOR_STOP, STOP, SUBMIT, Demand, Pace, next_call
 from .commands import SlurmCommands
-from .errors import SlurmError, SlurmNotInstalled, SlurmOutputError, SlurmUnavailable, SubmissionRefused
+from .errors import (
+    RefusalKind,
+    SlurmError,
+    SlurmNotInstalled,
+    SlurmOutputError,
+    SlurmUnavailable,
+    SubmissionRefused,
+)
 from .job_status import JobStatus
 from .samples import Sample
 from .states import Phase, explain
@@ -166,13 +174,18 @@ class SlurmLauncher:
             stops = {}
         confirmed = {attempt: call for attempt, call in stops.items() if attempt.is_confirmed(now)}
         unsubmitted = [attempt for attempt in living if attempt.stage is Stage.UNSUBMITTED]
+        may_submit = now >= self._no_submissions_before
+        due = self._next_submission(unsubmitted, now) if may_submit else None
+        needs_confirmation = (
+            bool(unsubmitted) and may_submit and due is None and self._budget.wait_s(now, "submit") <= 0
+        )
         demand = Demand(
             has_stops=bool(confirmed),
             has_unconfirmed_stops=len(confirmed) < len(stops),
-            has_urgent=any(attempt.is_urgent for attempt in living),
+            has_urgent=any(attempt.is_urgent for attempt in living) or needs_confirmation,
             has_waiting=any(attempt.is_waiting for attempt in living),
             has_jobs=len(unsubmitted) < len(living),
-            has_unsubmitted=bool(unsubmitted) and now >= self._no_submissions_before,
+            has_unsubmitted=due is not None,
         )
         chosen = next_call(demand, self._budget, self._pace, now, self._polled_at)
         if chosen is None:
@@ -181,19 +194,30 @@ class SlurmLauncher:
             first = next(iter(confirmed.values()))
             return partial(self._tell, first, [attempt for attempt, call in confirmed.items() if call == first])
         if chosen is SUBMIT:
-            return partial(self._submit, unsubmitted[0])
+            return due
         return partial(self._poll, for_stop=chosen is POLL_FOR_STOP)
 
-    async def _submit(self, attempt: SlurmAttempt) -> None:
+    def _next_submission(self, unsubmitted: Sequence[SlurmAttempt], now: float) -> Callable[[], Awaitable[None]] | None:
+        """Return the submission of the first attempt for which the jobs before it, if any, are surely in the queue."""
+        by_folder = {attempt.folder: attempt for attempt in self._attempts}
+        for attempt in unsubmitted:
+            jobs = attempt.jobs_before(by_folder, now)
+            if jobs is not None:
+                return partial(self._submit, attempt, jobs)
+        return None
+
+    async def _submit(self, attempt: SlurmAttempt, after: tuple[int, ...]) -> None:
         assert attempt.request is not None
         attempt.note_submitting()
-        options, script = sbatch_options(attempt.request), batch_script(attempt.request)
+        request = replace(attempt.request, after=after)
+        options, script = sbatch_options(request), batch_script(request)
         try:
             attempt.note_submitted(await self._commands.submit(options, script), time.monotonic())
         except SubmissionRefused as error:
             if error.passes:
                 attempt.note_postponed(str(error))
-                self._no_submissions_before = time.monotonic() + LIMIT_PAUSE_S
+                pause_s = RETRY_S if error.kind is RefusalKind.DEPENDENCY else LIMIT_PAUSE_S
+                self._no_submissions_before = time.monotonic() + pause_s
             else:
                 attempt.note_refused(str(error))
         except SlurmNotInstalled as error:

@@ -15,6 +15,7 @@ _PATTERNS: tuple[tuple[RefusalKind, str], ...] = (
         r"job count limit|too many jobs|reached (its|the) maximum (number of )?jobs|MaxJobCount|"
         r"Slurm temporarily unable to accept job",
     ),
+    (RefusalKind.DEPENDENCY, r"job dependency"),
     (RefusalKind.BUSY, r"Required partition not available|temporarily unavailable|System submissions disabled"),
     (RefusalKind.ACCOUNT, r"Invalid account|account/partition combination"),
     (RefusalKind.QOS, r"Invalid qos|QOS usage threshold"),
@@ -50,6 +51,7 @@ _REMEDIES = {
     RefusalKind.LIMIT: "it waits until one of your jobs has ended",
     RefusalKind.POLICY: "ask for less, or for another `partition`, `account` or `qos`",
     RefusalKind.BUSY: "it is submitted again later",
+    RefusalKind.DEPENDENCY: "it is submitted again when that job's end is known",
     RefusalKind.OPTION: "this version of Slurm does not know it; correct `extra`",
     RefusalKind.SCRIPT: "the job's script must be on a disk that this machine can read",
     RefusalKind.OTHER: "Slurm gives no more detail",

@@ -48,9 +48,9 @@ def test_each_refusal_names_the_part_to_change(stderr: str, kind: RefusalKind) -
     assert refusal(stderr).kind is kind
 
 
-def test_only_limits_and_a_busy_cluster_pass_by_themselves() -> None:
+def test_only_limits_a_busy_cluster_and_jobs_that_have_just_ended_pass_by_themselves() -> None:
     passing = {kind for kind in RefusalKind if SubmissionRefused(kind, "text").passes}
-    assert passing == {RefusalKind.LIMIT, RefusalKind.BUSY}
+    assert passing == {RefusalKind.LIMIT, RefusalKind.BUSY, RefusalKind.DEPENDENCY}
 
 
 def test_the_message_says_what_slurm_said_and_what_to_do() -> None:
