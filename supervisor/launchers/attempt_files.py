@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..files import read_object, write_atomic
 from ..session.events import Exit
-from .process_identity import ProcessIdentity
+from .process_identity import ProcessIdentity, seconds_since_start
 from .shim_files import boot_id
 
 READINGS, READING_INTERVAL_S = 20, 0.001  # of process.json, until it is complete
@@ -194,3 +194,23 @@ def read_exit_record(folder: Path) -> Exit | None:
         return Exit.model_validate(record) if record is not None else None
     except ValidationError:
         return None
+
+
+def unseen_exit(folder: Path, command: CommandProcess | None) -> Exit:
+    """Return an exit without status, for an attempt whose end nobody has seen.
+
+    After a reboot, its time is that of the last write to the log.
+
+    Args:
+        folder: Folder of the attempt.
+        command: Process of its command; None if that is unknown.
+    """
+    identity = read_identity(read_process_record(folder), "shim")
+    if identity is None or identity.boot_id == boot_id():
+        return Exit(ended=time.time(), duration_s=seconds_since_start(command.identity) if command else None)
+    spec = read_object(folder / "spec.json") or {}
+    try:
+        ended = Path(str(spec.get("log"))).stat().st_mtime
+    except OSError:
+        ended = time.time()
+    return Exit(ended=ended, unseen="the machine was restarted while it ran")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pmssm.supervisor.launchers.attempt_files import AttemptSpec
 from pmssm.supervisor.launchers.base import NeverStarted, Outcome
-from pmssm.supervisor.launchers.shim import identity
+from pmssm.supervisor.launchers.shim_files import identity
 from pmssm.supervisor.launchers.slurm import job_shim
 from pmssm.supervisor.launchers.slurm.attempt import SlurmAttempt
 from pmssm.supervisor.launchers.slurm.attempt_folder import Submission
@@ -36,7 +36,8 @@ def prepare(folder: Path, *follows: Path) -> SlurmAttempt:
 
 
 def submit(attempt: SlurmAttempt, job_id: int) -> SlurmAttempt:
-    attempt.note_submitting()
+    assert attempt.request is not None
+    attempt.note_submitting(attempt.request)
     attempt.note_submitted(job_id, now=0.0)
     return attempt
 
