@@ -1,7 +1,7 @@
 """An attempt as a job of Slurm: what is known of it, and what has to be asked or told next.
 
-The launcher makes all calls, see `launcher`. It tells the attempt what they brought (`note_submitted`, `observe`, …);
-the attempt draws its conclusions in `advance`.
+The launcher makes all calls, see `launcher`. It notes in the attempt what they brought (`note_submitted`, `observe`, …)
+and the attempt draws its conclusions in `advance`, see `conclusion`.
 
 Attempts that share a job stop one by one: before the shim has begun the attempt is made void, later a file asks the
 job's batch process. Slurm is told only when no other attempt of the job is to go on.
@@ -17,25 +17,19 @@ from pathlib import Path
 from typing import Self
 
 from ...session.events import Exit, StopKind
-from ..attempt_files import AttemptSpec, claim_if_unclaimed, read_exit_record
-from ..base import CommandStart, NeverStarted, Outcome, Placement, QueueWait
+from ..attempt_files import AttemptSpec, claim_if_unclaimed
+from ..base import CommandStart, Outcome, Placement, QueueWait
 from . import attempt_folder
 from .attempt_folder import Files, Submission
 from .batch_script import JobRequest
-from .dependencies import UNMET, describe, has_succeeded
-from .endings import end_without_record, explained_end, needs_explanation
+from .conclusion import SILENT_S, Conclusion, Facts
+from .dependencies import describe, has_succeeded
 from .job_status import JobStatus
 from .known_job import KnownJob
 from .pending_reasons import explain_pending
 from .samples import Sample
 from .stop_request import StopCall, StopRequest
 from .tokens import JobToken
-
-RECORD_WAIT_S = 10.0  # after the end of a job, until its exit record is visible here
-EXPLANATION_WAIT_S = 30.0  # after an exit record, until Slurm says why the command was told to stop
-COMPLETING_WAIT_S = 300.0  # for the end of the last processes of a job; a lost node may never tell
-NEVER_SATISFIED = "DependencyNeverSatisfied"  # Slurm's reason for the end of a job that can never start
-SILENT_S = 120.0  # a job that Slurm has forgotten, and that has written nothing for so long, has ended
 
 
 class Stage(Enum):
@@ -88,7 +82,7 @@ class SlurmAttempt:
         self._job = KnownJob()
         self._files = Files()
         self._sample: tuple[int, Sample | None] = (0, None)  # with the time of its file
-        self._since: dict[str, tuple[object, float]] = {}  # see `_waited`
+        self._conclusion = Conclusion(folder, follows)
         self._stop = StopRequest()
         self._started: CommandStart | None = None
         self._placement = Placement(waiting=QueueWait(self.hold_reason))
@@ -194,8 +188,7 @@ class SlurmAttempt:
             return False
         if self._stop.kind is not None and not self._is_running:
             return True
-        is_asked = {"explanation", "completing"} & self._since.keys()
-        return self.stage is Stage.SEARCHED or self._job.is_missing or bool(is_asked)
+        return self.stage is Stage.SEARCHED or self._job.is_missing or self._conclusion.waits_for_slurm
 
     @property
     def is_waiting(self) -> bool:
@@ -244,7 +237,7 @@ class SlurmAttempt:
                 return None
         return tuple(dict.fromkeys(jobs))
 
-    # What the launcher tells.
+    # What the launcher has brought.
 
     def note_submitting(self, job: JobRequest) -> None:
         """Record that sbatch is about to be called for a job.
@@ -303,12 +296,12 @@ class SlurmAttempt:
         """Read what the job has written, and draw the conclusions."""
         if self._outcome is not None:
             return
-        self._files = attempt_folder.look(self.folder, self._files)
+        self._files = attempt_folder.read_files(self.folder, self._files)
         self._started = self._started or self._files.started
         if self._is_bundled and self.is_stop_requested:
             with contextlib.suppress(OSError):  # a full disk: the next time there may be room
                 self._stop_alone(now)
-        self._outcome = self._conclude(now)
+        self._outcome = self._conclusion.draw(self._facts(), now)
         self._placement = self._place()
 
     @property
@@ -332,63 +325,11 @@ class SlurmAttempt:
                 self._stop.note_call(call, now)
         elif self.has_companions:
             claim_if_unclaimed(self.folder)
-            self._files = attempt_folder.look(self.folder, self._files)
+            self._files = attempt_folder.read_files(self.folder, self._files)
 
-    def _conclude(self, now: float) -> Outcome | None:
-        if self._files.is_void:
-            return self._stopped("stopped before it started") if self.is_stop_requested else self._never_started()
-        if self.stage is Stage.UNSUBMITTED and self._stop.kind is not None:
-            return self._stopped("stopped before it was submitted")
-        if self._files.exit is not None:
-            return self._conclude_with(self._files.exit, now)
-        if self._job.status is not None and self._job.has_ended:
-            return self._conclude_without_record(self._job.status, now)
-        return self._conclude_unknown(now) if self._job.is_unknown else None
-
-    def _conclude_with(self, record: Exit, now: float) -> Outcome | None:
-        if not needs_explanation(record, self._stop.kind):
-            return record
-        waited = self._waited("explanation", None, now)
-        is_over = self._job.has_ended or self._job.is_unknown
-        if self._is_bundled and record.stop is None:  # its job goes on, so Slurm has not ended this attempt
-            is_over = is_over or self._job.was_running_after(now - waited)
-        if not is_over and waited < EXPLANATION_WAIT_S:
-            return None
-        job = self._job.status if self._job.has_ended else None
-        return explained_end(record, job, self._job.must_end, self._files.node)
-
-    def _conclude_without_record(self, job: JobStatus, now: float) -> Outcome | None:
-        if "COMPLETING" in job.flags and self._waited("completing", None, now) < COMPLETING_WAIT_S:
-            return None
-        if job.started is not None and job.nodes and self._waited("record", None, now) < RECORD_WAIT_S:
-            return None
-        record = read_exit_record(self.folder)  # also under the name that it has until it is complete
-        if record is not None:
-            return self._conclude_with(record, now)
-        if job.reason == NEVER_SATISFIED and self.follows and self._stop.kind is None:
-            return self._conclude_dropped(now)
-        return end_without_record(job, self._stop.kind, attempt_folder.output_tail(self.folder), time.time())
-
-    def _conclude_dropped(self, now: float) -> Outcome | None:
-        """Conclude for a job that Slurm has dropped, once the engine knows why, or the reason is no failure."""
-        if not all(map(has_succeeded, self.follows)) and self._waited("withdrawal", None, now) < SILENT_S:
-            return None
-        claim_if_unclaimed(self.folder)
-        return self._never_started()
-
-    def _stopped(self, error: str) -> Exit:
-        return Exit(ended=time.time(), stop=self._stop.kind, error=error)
-
-    def _conclude_unknown(self, now: float) -> Outcome | None:
-        """Conclude from the files alone: Slurm has no record of the job."""
-        if not self._files.is_claimed:
-            claim_if_unclaimed(self.folder)
-            self._files = attempt_folder.look(self.folder, self._files)
-            return self._never_started() if self._files.is_void else None
-        if self._waited("heartbeat", self._files.heartbeat, now) < SILENT_S:
-            return None
-        reason = f"Slurm has no record of its job {self.job_id}, which left no exit record"
-        return read_exit_record(self.folder) or Exit(ended=time.time(), unseen=reason)
+    def _facts(self) -> Facts:
+        is_submitted = self.stage is not Stage.UNSUBMITTED
+        return Facts(self._files, self._job, self.job_id, self._stop.kind, is_submitted, self._is_bundled)
 
     def _place(self) -> Placement:
         job_id = "" if self.job_id is None else str(self.job_id)
@@ -408,16 +349,6 @@ class SlurmAttempt:
         waiting = explain_pending(job)
         reason = f"{waiting.sentence}; {waiting.remedy}" if waiting.remedy else waiting.sentence
         return QueueWait(reason, job.expected_start)
-
-    def _never_started(self) -> NeverStarted:
-        return NeverStarted(UNMET) if self.follows and self.stage is not Stage.SEARCHED else NeverStarted()
-
-    def _waited(self, what: str, value: object, now: float) -> float:
-        """Return how long something has been waited for, s; the wait begins again when `value` changes."""
-        known = self._since.get(what)
-        if known is None or known[0] != value:
-            known = self._since[what] = (value, now)
-        return now - known[1]
 
     def _set_job_id(self, job_id: int, now: float) -> None:
         self.job_id, self.stage = job_id, Stage.SUBMITTED

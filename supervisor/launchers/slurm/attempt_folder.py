@@ -1,7 +1,7 @@
 """The folder of a Slurm attempt: what the job reads, what it writes, and the note of its number.
 
 The folder lies on a disk that the nodes share. Over NFS a client may believe for a minute that a new file does not
-exist. Opening the folder makes it ask the server again, so `look` lists the folder before it reads anything.
+exist. Opening the folder makes it ask the server again, so `read_files` lists the folder before it reads anything.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def read_follows(folder: Path) -> tuple[Path, ...]:
     return tuple(Path(other) for other in follows if isinstance(other, str)) if isinstance(follows, list) else ()
 
 
-def look(folder: Path, known: Files) -> Files:
+def read_files(folder: Path, known: Files) -> Files:
     """Read what the job has written so far.
 
     Args:

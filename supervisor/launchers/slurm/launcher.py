@@ -195,7 +195,7 @@ class SlurmLauncher:
             return None
         if chosen is STOP:
             first = next(iter(confirmed.values()))
-            return partial(self._tell, first, [attempt for attempt, call in confirmed.items() if call == first])
+            return partial(self._send_stops, first, [attempt for attempt, call in confirmed.items() if call == first])
         if chosen is SUBMIT:
             return self._submit
         return partial(self._poll, for_stop=chosen is POLL_FOR_STOP)
@@ -253,7 +253,7 @@ class SlurmLauncher:
         if strays:
             await self._commands.cancel(strays)
 
-    async def _tell(self, call: StopCall, attempts: Sequence[SlurmAttempt]) -> None:
+    async def _send_stops(self, call: StopCall, attempts: Sequence[SlurmAttempt]) -> None:
         job_ids = _job_ids(attempts)
         try:
             if call in ("TERM", "QUIT"):
