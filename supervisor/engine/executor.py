@@ -100,7 +100,7 @@ class ActionExecutor:
             case Retry():
                 self._session.record(RetryScheduled(at=time.time(), run=action.run, delay_s=action.delay_s))
             case Continue():
-                self._session.record(ContinuationScheduled(at=time.time(), run=action.run))
+                self._session.record(ContinuationScheduled(at=time.time(), run=action.run, delay_s=action.delay_s))
             case RestartStalled():
                 self._session.record(RestartRequested(at=time.time(), run=action.run, fresh=False, cause="stall"))
             case FinishSession():

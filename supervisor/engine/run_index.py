@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import NamedTuple
 
 from ..plan.schema import Plan, RunPlan
 from ..session.chains import ChainEnds, chain_ends, skipped_because_of
 from ..session.native_dependencies import AttemptNumbers, attempts_to_follow
 from ..session.state import DONE, ENDED_BADLY, SETTLED, Run, RunState, SessionState, is_continued
+
+SHORT_JOB_S = 30.0
+FIRST_CONTINUATION_DELAY_S, MAX_CONTINUATION_DELAY_S = 30.0, 3600.0
 
 
 class Need(NamedTuple):
@@ -228,3 +232,14 @@ def retry_delay(plan: RunPlan, run: Run) -> float | None:
     killed, lost = attempt.exit.signal is not None, run.attempt_state is RunState.LOST
     crashed = killed or lost or attempt.exit.exit_code in plan.retry_exit_codes
     return plan.retry_delay_s * 2**run.retries if crashed else None
+
+
+def continuation_delay(run: Run) -> float:
+    """Return the seconds to wait before an interrupted run continues.
+
+    A job that is interrupted within seconds of its start makes no progress, and the next one may not either. The first
+    such job is continued at once; after each further one in a row the delay doubles.
+    """
+    latest = reversed(run.attempts[-1 - run.continuations :])  # those before the last restart by a user do not count
+    short = sum(1 for _ in takewhile(lambda attempt: (attempt.duration_s or 0.0) < SHORT_JOB_S, latest))
+    return min(MAX_CONTINUATION_DELAY_S, FIRST_CONTINUATION_DELAY_S * 2 ** (short - 2)) if short > 1 else 0.0

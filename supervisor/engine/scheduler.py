@@ -13,7 +13,7 @@ from ..session.events import StopKind
 from ..session.folder import MAX_JOBS
 from ..session.native_dependencies import AttemptNumbers, is_to_be_withdrawn
 from ..session.state import Run, RunState, SessionState
-from .run_index import Need, RunIndex, retry_delay
+from .run_index import Need, RunIndex, continuation_delay, retry_delay
 
 UNKNOWN_MEMORY: Mapping[str, int] = {}
 
@@ -53,9 +53,10 @@ class Retry:
 
 @dataclass(frozen=True)
 class Continue:
-    """New attempt of `run`, which was interrupted from outside; no retry is used up."""
+    """New attempt of `run` after `delay_s`: it was interrupted from outside; no retry is used up."""
 
     run: str
+    delay_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,9 @@ def decide(
         for name in sorted(index.retriable, key=index.position)
         if (delay := retry_delay(plan.runs[name], state.runs[name])) is not None
     ]
-    actions += [Continue(name) for name in sorted(index.continued, key=index.position)]
+    actions += [
+        Continue(name, continuation_delay(state.runs[name])) for name in sorted(index.continued, key=index.position)
+    ]
     actions += [
         RestartStalled(name)
         for name in stalled

@@ -65,7 +65,8 @@ def event_messages(
             tries = f"retry {state.runs[event.run].retries} of {plan.runs[event.run].retries}"
             yield f"{event.run}: crashed; {tries} in {event.delay_s:g} s", "warning"
         case ContinuationScheduled():
-            yield f"{event.run}: continues; {job_number(state.runs[event.run])}", "info"
+            delay = f" in {event.delay_s:g} s, since the last jobs ended early" if event.delay_s else ""
+            yield f"{event.run}: continues{delay}; {job_number(state.runs[event.run])}", "info"
         case SessionFinished():
             yield f"session finished: {state_counts(run_states(plan, state).values())}", "info"
 

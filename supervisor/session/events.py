@@ -183,10 +183,11 @@ class RetryScheduled(_Event):
 
 
 class ContinuationScheduled(_Event):
-    """The interruption of a run that goes on in a new attempt; this is no retry."""
+    """The interruption of a run that goes on in a new attempt, `delay_s` seconds after this event; this is no retry."""
 
     kind: Literal["continuation_scheduled"] = "continuation_scheduled"
     run: str
+    delay_s: float = 0.0
 
 
 class SessionFinished(_Event):

@@ -129,7 +129,8 @@ def _reduce_run(run: Run, event: RunEvent, attempts_started: int) -> Run:
         case RetryScheduled():
             return replace(run, wants_start=True, retry=event, retries=run.retries + 1)
         case ContinuationScheduled():
-            return replace(run, wants_start=True, continuations=run.continuations + 1)
+            delayed = event if event.delay_s > 0 else None
+            return replace(run, wants_start=True, retry=delayed, continuations=run.continuations + 1)
 
 
 def _reduce_attempt(run: Run, event: AttemptEvent, attempts_started: int) -> Run:

@@ -10,7 +10,7 @@ from functools import cached_property
 from ..gpus.slots import Slot
 from ..plan.schema import LOCAL, Plan, RunPlan
 from .chains import chain_ends, skipped_because_of
-from .events import Exit, Mode, RetryScheduled, StopKind
+from .events import ContinuationScheduled, Exit, Mode, RetryScheduled, StopKind
 
 
 class RunState(StrEnum):
@@ -115,7 +115,7 @@ class Run:
         retries: Retries after crashes since the last restart by the user.
         stall_restarts: Restarts after stalls since the last restart by the user.
         continuations: New attempts after interruptions since the last restart by the user.
-        retry: The retry that it waits for.
+        retry: The retry, or the delayed continuation, that it waits for.
     """
 
     attempts: tuple[Attempt, ...] = ()
@@ -125,7 +125,7 @@ class Run:
     retries: int = 0
     stall_restarts: int = 0
     continuations: int = 0
-    retry: RetryScheduled | None = None
+    retry: RetryScheduled | ContinuationScheduled | None = None
 
     @cached_property
     def last(self) -> Attempt | None:

@@ -160,7 +160,7 @@ class Simulation:
             case Retry():
                 self.record(RetryScheduled(at=self.now(), run=action.run, delay_s=action.delay_s))
             case Continue():
-                self.record(ContinuationScheduled(at=self.now(), run=action.run))
+                self.record(ContinuationScheduled(at=self.now(), run=action.run, delay_s=action.delay_s))
             case RestartStalled():
                 self.record(RestartRequested(at=self.now(), run=action.run, fresh=False, cause="stall"))
             case FinishSession():
