@@ -224,6 +224,15 @@ def test_a_plan_that_the_cluster_refuses_is_one_line_and_writes_nothing(slurm_bo
     assert checked.returncode == 2 and "`partition`" in checked.stdout
 
 
+def test_an_interrupted_start_leaves_no_probe_job(slurm_box: CliSandbox, cluster: SlurmCluster) -> None:
+    slurm_box.env["XDG_CACHE_HOME"] = str(slurm_box.folder / "cache")  # no probe has passed yet
+    start = slurm_box.start("--headless", "--plan", slurm_box.plan(PLAN), "--slurm", "extra=--hold")
+    wait_until(lambda: cluster.run("squeue", "-h", "-o", "%j").startswith("probe."))
+    start.send_signal(signal.SIGINT)
+    assert start.wait(timeout=40) == 1
+    assert cluster.run("squeue", "-h") == "" and not slurm_box.logs.exists()
+
+
 @pytest.mark.timeout(200)
 def test_a_session_outlives_its_engine_and_down_leaves_no_job(cluster: SlurmCluster, slurm_box: CliSandbox) -> None:
     slurm_box.ok("--detach", "--plan", slurm_box.plan(PLAN))
