@@ -19,14 +19,15 @@ def has_native_dependencies(plan: Plan, name: str) -> bool:
     """Return whether Slurm itself can keep all dependencies of a run.
 
     It cannot for runs of this machine, for `after_end`, and where an exit code other than 0 counts as success
-    (`stop_when`), in which case later rounds are skipped.
+    (`stop_when`), in which case later rounds are skipped. Of a job that several runs share, it only sees the end of all.
     """
     run = plan.runs[name]
     if not plan.session.native_dependencies or run.is_local or not run.after or run.after_end:
         return False
     if run.round is not None and plan.chain_enders:
         return False
-    return all(plan.runs[other].launcher == run.launcher and not plan.runs[other].stop_when for other in run.after)
+    others = [plan.runs[other] for other in run.after]
+    return all(other.launcher == run.launcher and other.bundle == 1 and not other.stop_when for other in others)
 
 
 def attempts_to_follow(

@@ -99,6 +99,11 @@ after = ["propose"]
     assert list(begin(parse_plan(ended, "plan.toml")).living) == ["propose-r01", "propose-r02"]
 
 
+def test_runs_behind_a_job_that_others_share_wait_here() -> None:
+    plan = parse_plan(TEXT.replace("retries = 1", "retries = 1\nslurm = { bundle = 2 }"), "plan.toml")
+    assert list(begin(plan).living) == ["a"]
+
+
 def test_jobs_behind_others_count_for_max_jobs_and_ready_runs_come_first() -> None:
     session = begin(max_jobs=2)
     assert list(session.living) == ["a", "b"]
