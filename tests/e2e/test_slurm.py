@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from typing import Any
 
 import pytest
 from support.cli_sandbox import COMMAND, CliSandbox
@@ -91,6 +92,82 @@ sleep 100 & wait
 """
 
 
+CHAIN = """
+[session]
+launcher = "slurm"
+native_dependencies = true
+[slurm]
+gres = "none"
+[runs.a]
+command = ["sh", "-c", "while [ ! -e {session}/go ]; do sleep 0.2; done; exit $(cat {session}/go)"]
+[runs.b]
+command = ["echo", "second"]
+after = ["a"]
+[runs.c]
+command = ["echo", "third"]
+after = ["a", "b"]
+"""
+
+
+def submit_chain(box: CliSandbox) -> dict[str, Any]:
+    """Start a session of three runs, one after the other, and return its status when Slurm has all of them."""
+    box.ok("--detach", "--plan", box.plan(CHAIN))
+    return box.wait(
+        lambda status: (
+            [run["state"] for run in status["runs"].values()] == ["running", "pending", "pending"]
+            and status["runs"]["c"]["job_id"]
+        )
+    )
+
+
+def let_go(box: CliSandbox, status: dict[str, Any], exit_code: int) -> None:
+    (box.logs / f"session_{status['session']}" / "go").write_text(str(exit_code))
+
+
+def test_a_chain_of_native_dependencies_goes_on_while_no_engine_lives(
+    slurm_box: CliSandbox, cluster: SlurmCluster
+) -> None:
+    status = submit_chain(slurm_box)
+    jobs = {name: int(run["job_id"]) for name, run in status["runs"].items()}
+    assert status["runs"]["b"]["reason"] == f"waits for job {jobs['a']} (run a)"
+    assert f"afterok:{jobs['a']}" in cluster.run("squeue", "-h", "-o", "%E", "-j", str(jobs["b"]))
+    os.kill(status["engine_pid"], signal.SIGKILL)
+    wait_until(lambda: not slurm_box.engines())
+    let_go(slurm_box, status, 0)
+    for job in jobs.values():
+        cluster.wait_for(job, "COMPLETED")
+    assert not slurm_box.engines()
+    runs = slurm_box.status()["runs"]
+    assert [(run["state"], int(run["job_id"]), len(run["attempts"])) for run in runs.values()] == [
+        ("succeeded", job, 1) for job in jobs.values()
+    ]
+    assert all(run["node"] in ("n1", "n2") for run in runs.values())
+
+
+def test_jobs_behind_a_failed_run_never_start(slurm_box: CliSandbox, cluster: SlurmCluster) -> None:
+    let_go(slurm_box, submit_chain(slurm_box), 3)
+    runs = slurm_box.wait(lambda status: status["state"] == "finished")["runs"]
+    assert [(run["state"], len(run["attempts"])) for run in runs.values()] == [
+        ("failed", 1), ("blocked", 1), ("blocked", 1)
+    ]  # fmt: skip
+    assert not list(slurm_box.logs.glob("[bc]_*.log")) and cluster.run("squeue", "-h") == ""
+
+
+def test_jobs_behind_a_restarted_run_follow_its_new_job(slurm_box: CliSandbox, cluster: SlurmCluster) -> None:
+    first = {name: run["job_id"] for name, run in submit_chain(slurm_box)["runs"].items()}
+    slurm_box.ok("restart", "a")
+    runs = slurm_box.wait(
+        lambda status: all(
+            (len(run["attempts"]), run["job_id"] in (None, first[name])) == (2, False)
+            for name, run in status["runs"].items()
+        )
+    )["runs"]
+    assert [cluster.state(int(first[name])) for name in "bc"] == ["CANCELLED"] * 2
+    assert f"afterok:{runs['a']['job_id']}" in cluster.run("squeue", "-h", "-o", "%E", "-j", runs["b"]["job_id"])
+    slurm_box.ok("down")
+    assert cluster.run("squeue", "-h") == ""
+
+
 def submit_session(box: CliSandbox, before: str = "true") -> int:
     """Submit a batch script that runs a session in its own allocation; return its job."""
     script = box.folder / "job.sh"
@@ -145,6 +222,15 @@ def test_a_plan_that_the_cluster_refuses_is_one_line_and_writes_nothing(slurm_bo
     assert not slurm_box.logs.exists()
     checked = slurm_box.run("check", *options)
     assert checked.returncode == 2 and "`partition`" in checked.stdout
+
+
+def test_an_interrupted_start_leaves_no_probe_job(slurm_box: CliSandbox, cluster: SlurmCluster) -> None:
+    slurm_box.env["XDG_CACHE_HOME"] = str(slurm_box.folder / "cache")  # no probe has passed yet
+    start = slurm_box.start("--headless", "--plan", slurm_box.plan(PLAN), "--slurm", "extra=--hold")
+    wait_until(lambda: cluster.run("squeue", "-h", "-o", "%j").startswith("probe."))
+    start.send_signal(signal.SIGINT)
+    assert start.wait(timeout=40) == 1
+    assert cluster.run("squeue", "-h") == "" and not slurm_box.logs.exists()
 
 
 @pytest.mark.timeout(200)

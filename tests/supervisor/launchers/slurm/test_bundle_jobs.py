@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from pmssm.supervisor.launchers.base import NeverStarted
-from pmssm.supervisor.launchers.slurm import attempt as attempt_module
-from pmssm.supervisor.launchers.slurm import known_job
+from pmssm.supervisor.launchers.slurm import conclusion, known_job
 from pmssm.supervisor.launchers.slurm.attempt import SlurmAttempt
+from pmssm.supervisor.launchers.slurm.attempt_folder import Submission
 from pmssm.supervisor.session.events import Exit
 from support.fake_nvml import FakeNvml
 from support.slurm_attempts import ClusterSession
@@ -25,7 +25,7 @@ TRAINER = "trap 'echo saved; exit 143' TERM; echo $CUDA_VISIBLE_DEVICES; while :
 async def session(
     cluster: SlurmCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[ClusterSession]:
-    monkeypatch.setattr(attempt_module, "RECORD_WAIT_S", 1.0)
+    monkeypatch.setattr(conclusion, "RECORD_WAIT_S", 1.0)
     session = ClusterSession(cluster, tmp_path)
     yield session
     session.launcher.close()
@@ -112,7 +112,7 @@ async def test_an_engine_that_died_after_sbatch_finds_all_attempts_by_the_token_
     for attempt in attempts:
         record = read_json(attempt.folder / "submission.json")
         assert record["token"] == str(attempts[0].token)
-        attempt_module.Submission.model_validate({**record, "job_id": None}).write(attempt.folder)
+        Submission.model_validate({**record, "job_id": None}).write(attempt.folder)
     session.restart()
     adopted = [session.launcher.adopt(attempt.folder) for attempt in attempts]
     await session.until(lambda: all(attempt.job_id == job_id for attempt in adopted))

@@ -20,8 +20,7 @@ from pathlib import Path
 import psutil
 import pytest
 from pmssm.supervisor.launchers.base import NeverStarted, Outcome
-from pmssm.supervisor.launchers.slurm import attempt as attempt_module
-from pmssm.supervisor.launchers.slurm import call_budget
+from pmssm.supervisor.launchers.slurm import call_budget, conclusion
 from pmssm.supervisor.launchers.slurm.attempt import SlurmAttempt
 from pmssm.supervisor.session.events import Exit
 from support.slurm_attempts import ClusterSession
@@ -187,7 +186,7 @@ async def test_no_fault_loses_doubles_or_leaves_an_attempt(
     cluster: SlurmCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     for name, value in {"RECORD_WAIT_S": 2.0, "SILENT_S": 15.0, "EXPLANATION_WAIT_S": 10.0}.items():
-        monkeypatch.setattr(attempt_module, name, value)
+        monkeypatch.setattr(conclusion, name, value)
     monkeypatch.setattr(call_budget, "MAX_PAUSE_S", 0.5)
     session = ClusterSession(cluster, tmp_path)
     trial = Trial(session, seed)

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from pmssm.supervisor.launchers.slurm import attempt
+from pmssm.supervisor.launchers.slurm import conclusion
 from pmssm.supervisor.launchers.slurm.cluster_info import parse_partitions, parse_planned_start
 from pmssm.supervisor.launchers.slurm.errors import SlurmOutputError
 from pmssm.supervisor.launchers.slurm.preflight import (
@@ -82,7 +82,7 @@ def test_a_probe_job_runs_once_and_leaves_nothing(cluster: SlurmCluster, tmp_pat
 def test_a_setup_line_that_fails_is_found_by_the_probe(
     cluster: SlurmCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempt, "RECORD_WAIT_S", 0.5)
+    monkeypatch.setattr(conclusion, "RECORD_WAIT_S", 0.5)
     with pytest.raises(PreflightError, match="setup line 1 failed: module load nothing"):
         check(cluster, tmp_path, probe=True, setup=("module load nothing",)).require_usable()
 
