@@ -46,6 +46,7 @@ NO_PROCESS = {errno.EAGAIN, errno.ENOMEM}
 PROCESS_SIZE = 512  # bytes of process.json, so that a shorter record covers a longer one
 RECORD_SIZE = 4096  # bytes reserved for the exit record, so that a full disk cannot lose it
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from resource import struct_rusage
 
 GENTLE = {signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU}
@@ -180,9 +181,9 @@ class Shim:
                 if error.errno not in NO_PROCESS or delay is None:
                     raise
                 self._report_delay(error)
-                received = signal.sigtimedwait(HANDLED - {signal.SIGCHLD}, delay)
+                received = self._next_signal(delay, HANDLED - {signal.SIGCHLD})
                 if received is not None:
-                    self.stop = "kill" if received.si_signo == signal.SIGQUIT else "stop"
+                    self.stop = "kill" if received == signal.SIGQUIT else "stop"
                     self.exit = {"ended": time.time(), "stop": self.stop, "error": "stopped before it started"}
                     return
             else:
@@ -214,17 +215,22 @@ class Shim:
     def _watch(self) -> None:
         while self._reap():
             timeout = 3600.0 if self.kill_at is None else max(0.0, self.kill_at - time.monotonic())
-            received = signal.sigtimedwait(HANDLED, timeout)
+            received = self._next_signal(timeout)
             if received is None:
                 if self.kill_at is not None:
                     self._kill()
-            elif received.si_signo in GENTLE and self.stop is None:
+            elif received in GENTLE and self.stop is None:
                 self.stop = "stop"
                 self._terminate(self.spec["stop_grace_s"])
                 self._note_stop()
-            elif received.si_signo == signal.SIGQUIT:
+            elif received == signal.SIGQUIT:
                 self.stop = "kill"
                 self._kill()
+
+    def _next_signal(self, timeout: float, signals: Collection[int] = HANDLED) -> int | None:
+        """Return the next of these signals, or None if none comes within `timeout` seconds."""
+        received = signal.sigtimedwait(signals, timeout)
+        return None if received is None else received.si_signo
 
     def _reap(self) -> bool:
         """Reap processes that have ended and return whether any process of the attempt is alive."""
