@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from ..gpus.slot_selection import SlotRequest
 from ..gpus.slots import Slot, cuda_environment
 from ..launchers.attempt_files import FENCE_VARIABLE, AttemptSpec, fence_path
-from ..launchers.slurm.job_shim import granted_gpu
+from ..launchers.slurm.bundle_runner import device_variables
 from ..plan.schema import LOCAL, Plan, RunPlan
 from ..session.events import AttemptStarting
 from ..session.folder import SessionFolder, SessionSettings
@@ -66,7 +66,7 @@ def attempt_spec(
         gpus=1 if run.wants_gpu else 0,
         slurm=run.slurm,
         node=slot.node if slot else "",
-        granted_gpu=slot.granted if slot else None,
+        granted=slot.granted if slot else None,
     )
 
 
@@ -78,7 +78,7 @@ def _slot_variables(run: RunPlan, settings: SessionSettings, slot: Slot | None, 
     is_named = threads is None or "OMP_NUM_THREADS" in settings.environment
     gpu = cuda_environment(slot)
     if slot is not None and slot.granted is not None and not is_elsewhere:
-        gpu = granted_gpu(settings.environment, slot.granted)
+        gpu = device_variables(settings.environment, *slot.granted)
     return {**({} if is_named else {"OMP_NUM_THREADS": str(threads)}), **run.env, **gpu}
 
 

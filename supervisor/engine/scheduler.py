@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
-from itertools import islice
 from operator import itemgetter
 
 from ..gpus.slots import Slot
@@ -84,7 +83,7 @@ def decide(
     prefer the same slot, the order of the plan decides. A shared slot takes another run while all its runs together
     expect no more memory than the slot offers, and the new run no more than is free now. Without known slots
     (`state.slots is None`), only runs that need none are started. Runs of a batch system start in the order of the
-    plan, while at most `max_jobs` jobs are submitted.
+    plan, while at most `max_jobs` jobs are submitted; of runs that start together, several may share a job.
 
     Args:
         plan: Plan of the session.
@@ -93,7 +92,7 @@ def decide(
         stalled: Runs without progress for too long.
         stall_restarts: How often each stalled run may be restarted.
         free_mib: Memory that is free now, in MiB, by the UUID of the GPU.
-        max_jobs: Most attempts in batch systems at one time.
+        max_jobs: Most jobs in batch systems at one time.
         index: The index of `state`, so that nothing here walks over all runs; by default it is made.
     """
     if state.finished:
@@ -118,8 +117,8 @@ def decide(
     ]
     if any(isinstance(action, Retry | Continue) for action in actions):
         return actions  # runs that depend on a crashed run must not start before its retry is recorded
-    free_jobs = max_jobs - sum(run.last is not None and not run.last.is_local for run in alive.values())
-    actions += _starts(index, state.runs, now, _slot_uses(plan, state.slots or (), alive, free_mib), free_jobs)
+    uses = _slot_uses(plan, state.slots or (), alive, free_mib)
+    actions += _starts(index, state.runs, now, uses, _JobRoom(plan, alive.values(), max_jobs))
     return [FinishSession()] if not actions and index.is_idle else actions
 
 
@@ -162,7 +161,38 @@ def _slot_uses(
     return uses
 
 
-def _starts(index: RunIndex, runs: Mapping[str, Run], now: float, uses: list[_SlotUse], free_jobs: int) -> list[Action]:
+class _JobRoom:
+    """How many more jobs may be submitted, and which runs may share them.
+
+    The launcher decides who shares a job. If it takes runs of equal settings in order, it needs no more jobs than are
+    counted here. An attempt whose job has no number yet counts as one job.
+    """
+
+    def __init__(self, plan: Plan, alive: Iterable[Run], max_jobs: int) -> None:
+        job_ids = [run.last.job_id for run in alive if run.last is not None and not run.last.is_local]
+        self._plan = plan
+        self._free_jobs = max_jobs - len(set(filter(None, job_ids))) - sum(not job_id for job_id in job_ids)
+        self._places: dict[str, int] = {}  # how many more runs the newest job takes, by settings
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no run at all may be submitted."""
+        return self._free_jobs <= 0 and not any(self._places.values())
+
+    def admit(self, name: str) -> bool:
+        """Return whether a run may be submitted, and count it."""
+        run = self._plan.runs[name]
+        settings = run.job_settings
+        if not self._places.get(settings):
+            if self._free_jobs <= 0:
+                return False
+            self._free_jobs -= 1
+            self._places[settings] = run.bundle
+        self._places[settings] -= 1
+        return True
+
+
+def _starts(index: RunIndex, runs: Mapping[str, Run], now: float, uses: list[_SlotUse], jobs: _JobRoom) -> list[Action]:
     """Return the starts of all queued runs that get a slot or may be submitted, or need neither, in plan order."""
     chosen: dict[int, Slot | None] = {}
 
@@ -179,7 +209,11 @@ def _starts(index: RunIndex, runs: Mapping[str, Run], now: float, uses: list[_Sl
 
     for need, positions in index.queued.items():
         if need.is_job:  # all have equal needs: they are one list
-            chosen.update(dict.fromkeys(islice(filter(is_due, positions), max(0, free_jobs))))
+            for position in filter(is_due, positions):
+                if jobs.is_full:
+                    break
+                if jobs.admit(index.names[position]):
+                    chosen[position] = None
         elif not need.takes_slot:
             chosen.update(dict.fromkeys(filter(is_due, positions)))
     for find_slot in (preferred, any_free):

@@ -137,7 +137,7 @@ def _gpu_slots(share: NodeShare, request: SlotRequest, room: int, place: str) ->
             gpu_index=share.gpus[position],
             name=f"{place} GPU {share.gpus[position]}".strip(),
             node=place,
-            granted=position,
+            granted=(position, len(share.gpus)),
             cores=cores,
         )
         for position in positions

@@ -17,7 +17,8 @@ class Slot(BaseModel):
         name: Name on screens: `GPU 1`, `CPU`; `CPU slot 3` if the CPU has several slots.
         shared_mib: If set, the slot holds several runs whose expected memory sums up to at most this many MiB.
         node: The machine, another node of the allocation of Slurm; "" for this one.
-        granted: Position of the GPU among those that Slurm has granted on its machine; None for a GPU that NVML names.
+        granted: Position of the GPU among those that Slurm has granted on its machine, from 0, and their number; None
+            for a GPU that NVML names.
         cores: Cores of another machine for one run; None where that is not known, and for this machine.
     """
 
@@ -29,14 +30,14 @@ class Slot(BaseModel):
     name: str
     shared_mib: int | None = None
     node: str = ""
-    granted: int | None = None
+    granted: tuple[int, int] | None = None
     cores: int | None = None
 
 
 def cuda_environment(slot: Slot | None) -> dict[str, str]:
     """Return the variables that limit a run to the GPU of its slot; a CPU slot, or no slot, sees no GPU.
 
-    Those for a GPU that Slurm has granted depend on the variables that Slurm has set: see `granted_gpu`.
+    Those for a GPU that Slurm has granted depend on the variables that Slurm has set: see `device_variables`.
     """
     if slot is not None and slot.granted is not None:
         return {}

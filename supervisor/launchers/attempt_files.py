@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..files import read_object, write_atomic
 from ..session.events import Exit
-from .process_identity import ProcessIdentity
+from .process_identity import ProcessIdentity, seconds_since_start
 from .shim_files import boot_id
 
 READINGS, READING_INTERVAL_S = 20, 0.001  # of process.json, until it is complete
@@ -42,7 +42,7 @@ class AttemptSpec:
         gpus: GPUs that the command uses.
         slurm: The run's settings for Slurm, by the keys of `[slurm]`; for the Slurm launcher alone.
         node: Another node of the allocation of Slurm; for the srun launcher alone.
-        granted_gpu: Position of its GPU among those that Slurm has granted there; None for the CPU.
+        granted: Position of its GPU among those that Slurm has granted there, and their number; None for the CPU.
     """
 
     command: tuple[str, ...]
@@ -59,7 +59,7 @@ class AttemptSpec:
     gpus: int = 0
     slurm: Mapping[str, object] = field(default_factory=dict)
     node: str = ""
-    granted_gpu: int | None = None
+    granted: tuple[int, int] | None = None
 
     @property
     def env(self) -> dict[str, str]:
@@ -196,3 +196,23 @@ def read_exit_record(folder: Path) -> Exit | None:
         return Exit.model_validate(record) if record is not None else None
     except ValidationError:
         return None
+
+
+def unseen_exit(folder: Path, command: CommandProcess | None) -> Exit:
+    """Return an exit without status, for an attempt whose end nobody has seen.
+
+    After a reboot, its time is that of the last write to the log.
+
+    Args:
+        folder: Folder of the attempt.
+        command: Process of its command; None if that is unknown.
+    """
+    identity = read_identity(read_process_record(folder), "shim")
+    if identity is None or identity.boot_id == boot_id():
+        return Exit(ended=time.time(), duration_s=seconds_since_start(command.identity) if command else None)
+    spec = read_object(folder / "spec.json") or {}
+    try:
+        ended = Path(str(spec.get("log"))).stat().st_mtime
+    except OSError:
+        ended = time.time()
+    return Exit(ended=ended, unseen="the machine was restarted while it ran")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -229,6 +230,17 @@ class RunPlan(BaseModel):
     def wants_gpu(self) -> bool:
         """True if the run uses a GPU where there is one."""
         return self.slot != "none"
+
+    @property
+    def bundle(self) -> int:
+        """How many runs of equal settings may share one job of a batch system."""
+        bundle = self.slurm.get("bundle")
+        return bundle if isinstance(bundle, int) else 1
+
+    @property
+    def job_settings(self) -> str:
+        """What a job is asked for; runs that differ in this never share one."""
+        return json.dumps((self.wants_gpu, self.slurm), sort_keys=True)
 
     @property
     def takes_slot(self) -> bool:

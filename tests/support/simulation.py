@@ -194,7 +194,7 @@ class Simulation:
             ended = last.exit if last else None
             assert ended is not None and ended.exit_code == 0, f"{action.run} started before {dependency} succeeded"
         if plan.launcher == "slurm":
-            jobs = [name for name in self.living if self.plan.runs[name].launcher == "slurm"]
+            jobs = [name for name in self.living if self.plan.runs[name].launcher == "slurm" and plan.bundle == 1]
             assert len(jobs) < self.max_jobs, f"{action.run} submitted beside {jobs}"
         if not plan.takes_slot:
             assert action.slot is None

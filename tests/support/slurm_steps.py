@@ -54,7 +54,7 @@ class StepSession(ClusterSession):
         """Start an attempt on another node."""
         spec = self.spec(command, inherited=self.environment, **values)
         given = {**spec.given, **({} if gpu is not None else cuda_environment(None))}
-        spec = replace(spec, node=node, granted_gpu=gpu, given=given)
+        spec = replace(spec, node=node, granted=None if gpu is None else (gpu, 2), given=given)
         return self.launcher.start(self.folder(spec.run, spec.attempt), spec)
 
     async def running(self, attempt: StepAttempt) -> None:

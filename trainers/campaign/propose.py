@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..data.columns import PARAMETERS, TREE, parameter_columns
 from ..data.reading import read_chunks
-from ..data.scan_files import find_files, sample_files
+from ..data.scan_files import before_round, find_files, sample_files
 from ..data.writing import table_writer
 from ..device import choose_device
 from ..errors import OptionError
@@ -45,6 +45,7 @@ class Proposal:
         min_usable: Smallest probability of a usable result, if the model predicts it.
         seed: Seed of the pool.
         round: Number of the round; each round has a pool of its own.
+        before_round: Leave out simulated files of this round and of later ones; None: none.
         tree: Tree of ROOT files.
         device: `auto`, `cpu` or `cuda`.
         threads: CPU threads.
@@ -60,6 +61,7 @@ class Proposal:
     min_usable: float = 0.5
     seed: int = 42
     round: int = 0
+    before_round: int | None = None
     tree: str = TREE
     device: str = "auto"
     threads: int = 1
@@ -83,7 +85,8 @@ def propose(proposal: Proposal, output: Path) -> None:
     start = time.monotonic()
     with log_progress() as progress:
         progress.task = "Reading the simulated points"
-        simulated = read_simulated(proposal.simulated, tree=proposal.tree)
+        files = before_round(find_files(proposal.simulated), proposal.before_round)
+        simulated = read_simulated(files, tree=proposal.tree)
         ranges = _ranges(proposal, surrogate)
         progress.task = f"Making the pool {proposal.pool}"
         candidates = pool.points(ranges, random, tree=proposal.tree)
@@ -135,9 +138,8 @@ def choose_points(
     return candidates[chosen], predictions.rows(chosen)
 
 
-def read_simulated(patterns: Sequence[str], *, tree: str) -> Points:
+def read_simulated(files: Sequence[Path], *, tree: str) -> Points:
     """Return all points of the files, also those that failed, shape (m, 19)."""
-    files = find_files(patterns)
     parts = [rows for path in files for rows in read_chunks(path, parameter_columns(), tree=tree)]
     return np.concatenate([np.empty((0, len(PARAMETERS))), *parts])
 

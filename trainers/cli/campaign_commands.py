@@ -74,12 +74,18 @@ def simulate(*, source: Path, output: Path, failure_rate: float, delay: float, s
 @click.option("--seed", type=click.IntRange(min=0), default=42, show_default=True, help="Seed of the pool.")
 @click.option("--round", "number", type=click.IntRange(min=0), default=0, show_default=True,
               help="Number of the round; each has a pool of its own.")  # fmt: skip
+@click.option(
+    "--before-round",
+    type=POSITIVE,
+    metavar="N",
+    help="Leave out simulated files in folders of round N of a plan and later: -rN ends their names.",
+)
 @click.option("--tree", default=TREE, show_default=True, help="Tree of ROOT files.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--threads", type=POSITIVE, help="CPU threads.  [default: OMP_NUM_THREADS, or all cores]")
 def propose(*, model: Path | None, pool: str, ranges: tuple[str, ...], count: int, strategy: str, center: float,
             tolerance: float, simulated: tuple[str, ...], min_usable: float, output: Path, seed: int, number: int,
-            tree: str, device: str, threads: int | None) -> None:  # fmt: skip
+            before_round: int | None, tree: str, device: str, threads: int | None) -> None:  # fmt: skip
     """Choose the points whose simulation is worth most, according to MODEL, the model.pt of a training.
 
     The candidates are scored with the prediction of the model and its uncertainty: calibrated intervals, else the
@@ -97,8 +103,8 @@ def propose(*, model: Path | None, pool: str, ranges: tuple[str, ...], count: in
     propose(
         Proposal(
             pool=pool, strategy=strategy, count=count, goal=Goal(center, tolerance), model=model, ranges=ranges,
-            simulated=simulated, min_usable=min_usable, seed=seed, round=number, tree=tree, device=device,
-            threads=threads or default_threads(),
+            simulated=simulated, min_usable=min_usable, seed=seed, round=number,
+            before_round=before_round, tree=tree, device=device, threads=threads or default_threads(),
         ),
         output,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from textual.widgets import Static
 from ...session.snapshot import Snapshot
 from ...session.state import ALIVE, ENDED_BADLY, RunState
 from ..rendering.format import BAD, BOLD, DIM, GOOD, WARN, Line, cell_content, plain_text, stopwatch
-from ..rendering.run_columns import STATE_SIGNS
+from ..rendering.run_cells import STATE_SIGNS
 
 _COUNT_ORDER = (
     *(RunState.FAILED, RunState.LOST, RunState.BLOCKED, RunState.STOPPED),

@@ -2,10 +2,14 @@
 
 The launcher makes all calls, see `launcher`. It tells the attempt what they brought (`note_submitted`, `observe`, …);
 the attempt draws its conclusions in `advance`.
+
+Attempts that share a job stop one by one: before the shim has begun the attempt is made void, later a file asks the
+job's batch process. Slurm is told only when no other attempt of the job is to go on.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from enum import Enum, auto
@@ -52,11 +56,12 @@ class SlurmAttempt:
 
     Attributes:
         folder: Folder of the attempt.
-        token: What its job is found by; None if the folder does not tell.
+        token: What its job is found by, which other attempts may share; None if the folder does not tell.
         request: What to ask of Slurm; None for an attempt of an earlier engine.
         stage: What is known of its job.
         job_id: The job's number; None until it is known.
         hold_reason: Why it is not submitted yet.
+        has_companions: Whether other attempts of its job are to go on when this one is stopped.
     """
 
     def __init__(self, folder: Path, token: JobToken | None, request: JobRequest | None, stage: Stage) -> None:
@@ -66,6 +71,8 @@ class SlurmAttempt:
         self.stage = stage
         self.job_id: int | None = None
         self.hold_reason = "waits to be submitted"
+        self.has_companions = False
+        self._submission: Submission | None = None
         self._job = KnownJob()
         self._files = Files()
         self._samples = SampleFile(folder)
@@ -99,10 +106,11 @@ class SlurmAttempt:
             OSError: The folder cannot be written.
         """
         submission = Submission.read(folder)
-        token = attempt_folder.read_token(folder)
-        if submission is None or token is None:
+        token = None if submission is None else JobToken.parse(submission.token)
+        if token is None:
             claim_if_unclaimed(folder)
         attempt = cls(folder, token, None, Stage.SEARCHED)
+        attempt._submission = submission
         if submission is not None and submission.job_id is not None:
             attempt.stage, attempt.job_id = Stage.SUBMITTED, submission.job_id
         attempt.advance(time.monotonic())
@@ -152,6 +160,11 @@ class SlurmAttempt:
     # What the launcher asks.
 
     @property
+    def is_stop_requested(self) -> bool:
+        """Whether its end was requested."""
+        return self._stop.kind is not None
+
+    @property
     def is_urgent(self) -> bool:
         """Whether Slurm's next answer decides about it."""
         if self._outcome is not None or self.stage in (Stage.UNSUBMITTED, Stage.SUBMITTING):
@@ -176,9 +189,10 @@ class SlurmAttempt:
         """Return what Slurm has to be told about its job now."""
         if self._outcome is not None or self.stage is not Stage.SUBMITTED:
             return None
-        if self._job.is_unknown or self._job.has_ended:
+        if self._job.is_unknown or self._job.has_ended or self.has_companions:
             return None
-        return self._stop.due_call(now, is_running=self._is_running, is_stopping=self._files.is_stopping)
+        call = self._stop.due_call(now, is_running=self._is_running, is_stopping=self._files.is_stopping)
+        return None if self._is_bundled and self._files.is_claimed and call != "end" else call
 
     def is_confirmed(self, now: float) -> bool:
         """Return whether its job surely has its number now."""
@@ -186,14 +200,15 @@ class SlurmAttempt:
 
     # What the launcher tells.
 
-    def note_submitting(self) -> None:
-        """Record that sbatch is about to be called.
+    def note_submitting(self, job: JobRequest) -> None:
+        """Record that sbatch is about to be called for a job.
 
         Raises:
             OSError: The folder cannot be written.
         """
-        self._write_submission(None)
-        self.stage = Stage.SUBMITTING
+        self._submission = attempt_folder.submission_of(job, self.folder)
+        self._submission.write(self.folder)
+        self.token, self.stage = job.token, Stage.SUBMITTING
 
     def note_submitted(self, job_id: int, now: float) -> None:
         """Note the number that sbatch has returned."""
@@ -242,6 +257,9 @@ class SlurmAttempt:
             return
         self._files = attempt_folder.look(self.folder, self._files)
         self._started = self._started or self._files.started
+        if self._is_bundled and self.is_stop_requested:
+            with contextlib.suppress(OSError):  # a full disk: the next time there may be room
+                self._stop_alone(now)
         self._outcome = self._conclude(now)
         self._placement = self._place()
 
@@ -249,11 +267,30 @@ class SlurmAttempt:
     def _is_running(self) -> bool:
         return self._files.is_claimed or self._files.job_id is not None or self._job.is_running
 
+    @property
+    def _is_bundled(self) -> bool:
+        return self._submission is not None and self._submission.attempts > 1
+
+    def _stop_alone(self, now: float) -> None:
+        """Do what can be done for a stop without ending the whole job.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        if self._files.is_claimed:
+            call = self._stop.due_call(now, is_running=True, is_stopping=self._files.is_stopping)
+            if call in ("TERM", "QUIT"):
+                attempt_folder.request_stop(self.folder, "stop" if call == "TERM" else "kill")
+                self._stop.note_call(call, now)
+        elif self.has_companions:
+            claim_if_unclaimed(self.folder)
+            self._files = attempt_folder.look(self.folder, self._files)
+
     def _conclude(self, now: float) -> Outcome | None:
         if self._files.is_void:
-            return NeverStarted()
+            return self._stopped("stopped before it started") if self.is_stop_requested else NeverStarted()
         if self.stage is Stage.UNSUBMITTED and self._stop.kind is not None:
-            return Exit(ended=time.time(), stop=self._stop.kind, error="stopped before it was submitted")
+            return self._stopped("stopped before it was submitted")
         if self._files.exit is not None:
             return self._conclude_with(self._files.exit, now)
         if self._job.status is not None and self._job.has_ended:
@@ -264,7 +301,10 @@ class SlurmAttempt:
         if not needs_explanation(record, self._stop.kind):
             return record
         waited = self._waited("explanation", None, now)
-        if not (self._job.has_ended or self._job.is_unknown) and waited < EXPLANATION_WAIT_S:
+        is_over = self._job.has_ended or self._job.is_unknown
+        if self._is_bundled and record.stop is None:  # its job goes on, so Slurm has not ended this attempt
+            is_over = is_over or self._job.was_running_after(now - waited)
+        if not is_over and waited < EXPLANATION_WAIT_S:
             return None
         job = self._job.status if self._job.has_ended else None
         return explained_end(record, job, self._job.must_end, self._files.node)
@@ -278,6 +318,9 @@ class SlurmAttempt:
         if record is not None:
             return self._conclude_with(record, now)
         return end_without_record(job, self._stop.kind, attempt_folder.output_tail(self.folder), time.time())
+
+    def _stopped(self, error: str) -> Exit:
+        return Exit(ended=time.time(), stop=self._stop.kind, error=error)
 
     def _conclude_unknown(self, now: float) -> Outcome | None:
         """Conclude from the files alone: Slurm has no record of the job."""
@@ -309,13 +352,13 @@ class SlurmAttempt:
     def _set_job_id(self, job_id: int, now: float) -> None:
         self.job_id, self.stage = job_id, Stage.SUBMITTED
         self._job.confirm(now)
+        if self._submission is None:
+            return
+        self._submission = self._submission.model_copy(update={"job_id": job_id})
         try:
-            self._write_submission(job_id)
+            self._submission.write(self.folder)
         except OSError as error:  # the token finds the job again
             self._messages.append(f"cannot note the number of job {job_id}: {error.strerror}")
-
-    def _write_submission(self, job_id: int | None) -> None:
-        Submission(token=str(self.token), job_id=job_id, at=time.time()).write(self.folder)
 
 
 def _queue_wait(job: JobStatus | None) -> QueueWait:

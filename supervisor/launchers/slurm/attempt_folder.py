@@ -19,12 +19,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ...files import read_object, write_atomic
 from ...logs.sanitize import sanitize_line
-from ...session.events import Exit
+from ...session.events import Exit, StopKind
 from .. import shim
 from ..attempt_files import ATTEMPT_VARIABLE, AttemptSpec, read_exit_record, read_identity
 from ..base import CommandStart
 from . import job_shim
-from .batch_script import ENVIRONMENT, NODE_DECIDES, OUTPUT, WARNING_S, JobRequest, environment_file
+from .batch_script import ENVIRONMENT, NODE_DECIDES, WARNING_S, JobRequest, environment_file
+from .bundle_runner import OUTPUT, STOP_REQUEST
+from .bundles import multiplied
 from .job_shim import NOTE
 from .samples import SAMPLES
 from .settings import SlurmSettings
@@ -41,6 +43,8 @@ class Submission(BaseModel):
         token: What the job is found by.
         job_id: Its number; None while sbatch has not answered.
         at: When sbatch was called, unix time, s.
+        attempts: How many attempts share the job.
+        output: The job's own output, relative to the attempt's folder: it lies in that of the first attempt.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -48,6 +52,8 @@ class Submission(BaseModel):
     token: str
     job_id: int | None = None
     at: float
+    attempts: int = 1
+    output: str = OUTPUT
 
     def write(self, folder: Path) -> None:
         """Write the note into the attempt's folder.
@@ -108,6 +114,8 @@ def prepare_folder(folder: Path, spec: AttemptSpec, python: Path) -> JobRequest:
     settings = SlurmSettings.model_validate(dict(spec.slurm))
     if settings.cpus is None:
         settings = settings.model_copy(update={"cpus": spec.cpus})
+    multiplied(settings, settings.bundle or 1, takes_gpu=spec.gpus > 0)  # a complaint now, not when it is submitted
+    environment = environment_file(spec.inherited)
     request = JobRequest(
         token=JobToken(spec.session, spec.run, spec.attempt),
         folder=folder.absolute(),
@@ -116,8 +124,8 @@ def prepare_folder(folder: Path, spec: AttemptSpec, python: Path) -> JobRequest:
         settings=settings,
         warning_s=WARNING_S if settings.signal_s is None else settings.signal_s,
         takes_gpu=spec.gpus > 0,
+        environment=environment,
     )
-    environment = environment_file(spec.inherited)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     _write_private(folder / ENVIRONMENT, environment)
     write_spec(folder, spec, kept=NODE_DECIDES)
@@ -140,13 +148,24 @@ def write_spec(folder: Path, spec: AttemptSpec, **more: object) -> None:
     write_atomic(folder / "spec.json", json.dumps(record))
 
 
-def read_token(folder: Path) -> JobToken | None:
-    """Return the token of the attempt that was prepared in a folder, or None."""
-    record = read_object(folder / "spec.json") or {}
-    try:
-        return JobToken(str(record.get("session")), str(record.get("run")), int(record.get("attempt", 0)))
-    except (ValueError, TypeError):
-        return None
+def submission_of(job: JobRequest, folder: Path) -> Submission:
+    """Return the note that an attempt is submitted.
+
+    Args:
+        job: Its job.
+        folder: The attempt's folder.
+    """
+    output = os.path.relpath(job.folder / OUTPUT, folder.absolute())
+    return Submission(token=str(job.token), at=time.time(), attempts=len(job.folders), output=output)
+
+
+def request_stop(folder: Path, kind: StopKind) -> None:
+    """Ask the batch process of a job with several attempts to stop one of them, or the process of a step to stop.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    write_atomic(folder / STOP_REQUEST, json.dumps({"kind": kind}), sync=False)
 
 
 def look(folder: Path, known: Files) -> Files:
@@ -184,8 +203,10 @@ def look(folder: Path, known: Files) -> Files:
 
 def output_tail(folder: Path) -> str:
     """Return the last line that the job itself wrote: a failed setup line, or what kept the shim from starting."""
+    submission = Submission.read(folder)
+    output = OUTPUT if submission is None else submission.output
     try:
-        with (folder / OUTPUT).open("rb") as file:
+        with (folder / output).open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - MAX_OUTPUT_TAIL))
             lines = [line for line in file.read(MAX_OUTPUT_TAIL).splitlines() if line.strip()]
     except OSError:

@@ -1,7 +1,8 @@
 """Launcher for jobs of a Slurm cluster.
 
 At most one call to Slurm runs at a time, in a task beside the event loop. `advance` chooses the next one, see
-`call_plan`. One question for the whole queue serves all attempts.
+`call_plan`. One question for the whole queue serves all attempts. Attempts that start together and have equal settings
+may share a job, see `bundles`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,6 +22,7 @@ from ..base import RunningAttempt
 from .attempt import SlurmAttempt, Stage
 from .attempt_folder import Submission
 from .batch_script import batch_script, sbatch_options
+from .bundles import bundled, take_bundle
 from .call_budget import CallBudget
 from .call_plan import POLL_FOR_STOP, STOP, SUBMIT, Demand, Pace, next_call
 from .commands import SlurmCommands
@@ -102,7 +105,9 @@ class SlurmLauncher:
     def advance(self) -> None:
         """Bring all attempts up to date, and make the next call to Slurm if one is due."""
         now = time.monotonic()
+        going_on = Counter(attempt.token for attempt in self._attempts if not attempt.is_stop_requested)
         for attempt in self._attempts:
+            attempt.has_companions = attempt.is_stop_requested and going_on[attempt.token] > 0
             attempt.advance(now)
             if attempt.outcome is not None:
                 self._no_submissions_before = 0.0  # the job that ended may have been one too many
@@ -183,26 +188,37 @@ class SlurmLauncher:
             first = next(iter(confirmed.values()))
             return partial(self._tell, first, [attempt for attempt, call in confirmed.items() if call == first])
         if chosen is SUBMIT:
-            return partial(self._submit, unsubmitted[0])
+            return self._submit
         return partial(self._poll, for_stop=chosen is POLL_FOR_STOP)
 
-    async def _submit(self, attempt: SlurmAttempt) -> None:
-        assert attempt.request is not None
-        attempt.note_submitting()
-        options, script = sbatch_options(attempt.request), batch_script(attempt.request)
+    async def _submit(self) -> None:
+        """Submit the attempt that waits longest, and in the same job those that are like it."""
+        unsubmitted = {
+            attempt.request: attempt
+            for attempt in self._attempts
+            if attempt.request is not None and attempt.stage is Stage.UNSUBMITTED and not attempt.is_stop_requested
+        }
+        if not unsubmitted:
+            return
+        requests = take_bundle(tuple(unsubmitted))
+        job, attempts = bundled(requests), [unsubmitted[request] for request in requests]
+        for attempt in attempts:
+            attempt.note_submitting(job)
         try:
-            attempt.note_submitted(await self._commands.submit(options, script), time.monotonic())
-        except SubmissionRefused as error:
-            if error.passes:
-                attempt.note_postponed(str(error))
+            number = await self._commands.submit(sbatch_options(job), batch_script(job))
+        except (SubmissionRefused, SlurmNotInstalled) as error:
+            passes = isinstance(error, SubmissionRefused) and error.passes
+            for attempt in attempts:
+                (attempt.note_postponed if passes else attempt.note_refused)(str(error))
+            if passes:
                 self._no_submissions_before = time.monotonic() + LIMIT_PAUSE_S
-            else:
-                attempt.note_refused(str(error))
-        except SlurmNotInstalled as error:
-            attempt.note_refused(str(error))
         except (SlurmUnavailable, SlurmOutputError):
-            attempt.note_unanswered()
+            for attempt in attempts:
+                attempt.note_unanswered()
             raise
+        else:
+            for attempt in attempts:
+                attempt.note_submitted(number, time.monotonic())
 
     async def _poll(self, *, for_stop: bool) -> None:
         asked_at = self._polled_at = time.monotonic()
@@ -210,17 +226,17 @@ class SlurmLauncher:
         by_token = _jobs_by_token(jobs)
         for attempt in self._attempts:
             attempt.observe(by_token.get(attempt.token), asked_at)
-        forgotten = {attempt.job_id: attempt for attempt in self._attempts if attempt.needs_accounting}
+        forgotten = [attempt for attempt in self._attempts if attempt.needs_accounting]
         if forgotten:
-            found = _jobs_by_token(await self._commands.accounting([number for number in forgotten if number]))
-            for attempt in forgotten.values():
+            found = _jobs_by_token(await self._commands.accounting(_job_ids(forgotten)))
+            for attempt in forgotten:
                 attempt.observe_accounting(found.get(attempt.token))
         strays = [job.job_id for token, job in by_token.items() if self._is_stray(token, job, asked_at)]
         if strays:
             await self._commands.cancel(strays)
 
     async def _tell(self, call: StopCall, attempts: Sequence[SlurmAttempt]) -> None:
-        job_ids = [attempt.job_id for attempt in attempts if attempt.job_id is not None]
+        job_ids = _job_ids(attempts)
         try:
             if call in ("TERM", "QUIT"):
                 await self._commands.signal(job_ids, call)
@@ -236,10 +252,17 @@ class SlurmLauncher:
 
     def _is_stray(self, token: JobToken | None, job: JobStatus, now: float) -> bool:
         """Return whether a job goes on although its attempt is over, as one that was thought lost."""
+        if any(attempt.token == token for attempt in self._attempts):
+            return False
         ended = None if token is None else self._ended.get(token)
         phase = explain(job).phase
         is_alive = phase is Phase.PENDING or (job.state == "RUNNING" and "COMPLETING" not in job.flags)
         return ended is not None and now - ended > STRAY_S and is_alive
+
+
+def _job_ids(attempts: Sequence[SlurmAttempt]) -> list[int]:
+    """Return the numbers of the jobs of attempts, which may share one."""
+    return list(dict.fromkeys(attempt.job_id for attempt in attempts if attempt.job_id is not None))
 
 
 def _jobs_by_token(jobs: Sequence[JobStatus]) -> dict[JobToken | None, JobStatus]:

@@ -61,7 +61,7 @@ async def run_probe(
     launcher = SlurmLauncher(lambda: None, environment=environment, budget=budget, pace=PROBE_PACE)
     created = [folder for folder in (logs, *logs.parents) if not folder.exists()]
     folder = logs / f".slurm_probe_{secrets.token_hex(4)}"
-    settings = settings.model_copy(update={"gres": "none", "time": "2", "cpus": 1, "signal_s": 0})
+    settings = settings.model_copy(update={"gres": "none", "time": "2", "cpus": 1, "signal_s": 0, "bundle": 1})
     spec = AttemptSpec(
         command=("/bin/sh", "-c", "exit 0"),
         cwd=str(folder),

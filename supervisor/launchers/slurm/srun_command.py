@@ -9,7 +9,9 @@ from .batch_script import NODE_DECIDES
 from .programs import without_options
 
 
-def srun_command(job_id: str, node: str, name: str, folder: Path, *, python: Path, job_shim: Path) -> list[str]:
+def srun_command(
+    job_id: str, node: str, name: str, folder: Path, *, granted: tuple[int, int] | None, python: Path, runner: Path
+) -> list[str]:
     """Return the command that starts an attempt as a step on another node of the allocation.
 
     Steps share all that the job has on the node (`--overlap`), and never wait for each other: which run has which GPU
@@ -20,9 +22,11 @@ def srun_command(job_id: str, node: str, name: str, folder: Path, *, python: Pat
         node: Where it runs.
         name: Name of the step.
         folder: Folder of the attempt, absolute, which the node sees under the same path.
+        granted: Position of its GPU among those that Slurm has granted on the node, and their number.
         python: Interpreter on the node.
-        job_shim: Path of job_shim.py there.
+        runner: Path of bundle_runner.py there.
     """
+    share = [] if granted is None else [f"--share={granted[0]}/{granted[1]}"]
     return [
         "srun",
         f"--jobid={job_id}",
@@ -37,7 +41,7 @@ def srun_command(job_id: str, node: str, name: str, folder: Path, *, python: Pat
         "--mpi=none",
         "--input=none",
         "--export=ALL",
-        *(str(python), "-I", "-S", str(job_shim), str(folder)),
+        *(str(python), "-I", "-S", str(runner), *share, str(folder)),
     ]
 
 

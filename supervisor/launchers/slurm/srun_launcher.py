@@ -17,8 +17,8 @@ from ...session.allocation import Allocation
 from ...session.observation import ResourceUsage
 from ..attempt_files import AttemptSpec
 from ..base import RunningAttempt
-from . import job_shim
-from .batch_script import OUTPUT
+from . import bundle_runner
+from .bundle_runner import OUTPUT
 from .samples import sampled_gpus, sampled_usage
 from .srun_command import srun_command, srun_environment
 from .step_attempt import StepAttempt, StepNote
@@ -133,8 +133,9 @@ class SrunLauncher:
             spec.node,
             spec.run,
             attempt.folder,
+            granted=spec.granted,
             python=Path(sys.executable),
-            job_shim=Path(job_shim.__file__).resolve(),
+            runner=Path(bundle_runner.__file__).resolve(),
         )
         output = os.open(attempt.folder / OUTPUT, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:

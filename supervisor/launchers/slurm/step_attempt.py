@@ -1,6 +1,7 @@
 """An attempt as a step on another node of the allocation, under an srun of this machine.
 
-Its files are the truth, as for jobs. Slurm ends a step whose srun is killed, but not when the machine of srun, or the
+Its files are the truth, as for jobs. A stop is a request in a file, since Slurm's signals to a step reach the command,
+too. Slurm ends a step whose srun is killed, but not when the machine of srun, or the
 engine, is gone. So an srun that has ended without an exit record is no proof of an end while the sampler of the step
 still writes.
 """
@@ -8,7 +9,6 @@ still writes.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import signal
@@ -28,8 +28,8 @@ from ..process_identity import ProcessIdentity
 from . import attempt_folder
 from .attempt_folder import Files
 from .batch_script import NODE_DECIDES
+from .bundle_runner import DEVICES
 from .endings import explained_end, needs_explanation
-from .job_shim import GPU_VARIABLES, STOP_FILE
 from .samples import Sample, SampleFile
 
 STEP = "step.json"
@@ -107,8 +107,8 @@ class StepAttempt:
             OSError: The folder cannot be written.
         """
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        kept = [name for name in NODE_DECIDES if spec.granted_gpu is not None or name not in GPU_VARIABLES]
-        attempt_folder.write_spec(folder, spec, kept=kept, granted_gpu=spec.granted_gpu, reads_stop_file=True)
+        kept = [name for name in NODE_DECIDES if spec.granted is not None or name not in DEVICES]
+        attempt_folder.write_spec(folder, spec, kept=kept)
         attempt = cls(folder, StepNote(job_id=job_id, node=spec.node))
         attempt._is_waiting = True
         return attempt
@@ -240,7 +240,7 @@ class StepAttempt:
             return
         if not self._is_stop_written and self._files.is_claimed:
             with contextlib.suppress(OSError):  # a full disk: the next call tries again
-                write_atomic(self.folder / STOP_FILE, json.dumps({"kind": self._stop}), sync=False)
+                attempt_folder.request_stop(self.folder, self._stop)
                 self._is_stop_written = True
         if not (self._files.is_claimed or self._is_waiting):
             with contextlib.suppress(OSError):

@@ -31,13 +31,13 @@ def test_the_gpus_of_this_machine_come_first_and_those_of_other_nodes_by_what_sl
     assert [slot.index for slot in selection.slots] == [0, 1, 2, 3] and selection.mode == "parallel"
     here, there = selection.slots[0], selection.slots[3]
     assert (here.node, here.gpu_uuid, here.granted, here.cores) == ("", "GPU-0", None, None)
-    assert (there.node, there.gpu_uuid, there.granted, there.gpu_index, there.cores) == ("n2", None, 1, 3, 2)
+    assert (there.node, there.gpu_uuid, there.granted, there.gpu_index, there.cores) == ("n2", None, (1, 2), 3, 2)
 
 
 def test_without_nvml_the_grant_of_slurm_counts_on_this_machine_too() -> None:
     selection = select(NO_NVML, *TWO_WITH_TWO)
     assert names(selection) == ["GPU 0", "GPU 1", "n2 GPU 2", "n2 GPU 3"]
-    assert [slot.granted for slot in selection.slots] == [0, 1, 0, 1]
+    assert [slot.granted for slot in selection.slots] == [(0, 2), (1, 2), (0, 2), (1, 2)]
 
 
 def test_no_more_gpus_are_taken_than_the_plan_needs() -> None:

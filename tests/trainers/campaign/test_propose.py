@@ -36,7 +36,7 @@ def proposal(model: Path | None, **changes: Any) -> Proposal:  # noqa: ANN401
 
 
 def proposed(output: Path) -> Floats:
-    return read_simulated([str(output)], tree=TREE)
+    return read_simulated([output], tree=TREE)
 
 
 def write_points(path: Path, points: Floats) -> Path:

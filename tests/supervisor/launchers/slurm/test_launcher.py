@@ -256,7 +256,7 @@ async def test_an_engine_that_died_before_sbatch_leaves_an_attempt_that_never_st
     assert adopted.outcome == NeverStarted()  # no note: sbatch was not called
 
     other = attempt_module.SlurmAttempt.prepare(session.folder("x"), session.spec("true", run="x"), Path("/bin/false"))
-    other.note_submitting()
+    other.note_submitting(other.request)
     adopted = session.launcher.adopt(other.folder)
     assert adopted.outcome is None
     assert await session.outcome(adopted) == NeverStarted()

@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
+import psutil
 import pytest
 from pmssm.supervisor.launchers.base import NeverStarted
 from pmssm.supervisor.launchers.slurm import step_attempt
@@ -99,13 +100,15 @@ async def test_a_step_whose_srun_is_killed_is_interrupted_and_its_node_is_avoide
     assert session.launcher.avoided_nodes() == {"n2"} and "n2: a step has failed" in session.launcher.warnings()[0]
 
 
-async def test_a_frozen_shim_is_ended_by_force_after_the_grace_period(
+async def test_a_frozen_step_is_ended_by_force_after_the_grace_period(
     session: StepSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(step_attempt, "AFTER_GRACE_S", 0.5)
     attempt = session.start(TRAINER)
     await session.running(attempt)
-    os.kill(read_json(session.folder() / "process.json")["shim"]["pid"], signal.SIGSTOP)
+    shim = psutil.Process(read_json(session.folder() / "process.json")["shim"]["pid"])
+    for process in (shim.parent(), shim):
+        process.suspend()
     attempt.request_stop("stop", 0.5)
     ended = await session.exit(attempt)
     assert (ended.stop, ended.error) == ("stop", "stopped before its exit was recorded")
