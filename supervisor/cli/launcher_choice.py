@@ -74,9 +74,8 @@ def keep_inside(plan: Plan, allocation: Allocation | None) -> tuple[Plan, str]:
     settings: dict[str, object] = {"signal_s": max(warnings)} if warnings else {}
     plan = without_jobs(plan)
     runs = {name: run.model_copy(update={"slurm": {}}) for name, run in plan.runs.items()}
-    where = allocation.node if allocation.nodes == 1 else f"its {allocation.nodes} nodes"
     return plan.model_copy(update={"runs": runs, "slurm": settings}), (
-        f"inside allocation {allocation.job_id} nothing is submitted: all runs use {where}; "
+        f"inside allocation {allocation.job_id} nothing is submitted: all runs start on its nodes; "
         f"to submit jobs from here, `{SUBMIT_ANYWAY}`"
     )
 

@@ -96,7 +96,7 @@ def choose_slots(
         cpu_slots=options.cpu_slots,
     )
     allocation = Allocation.around(environment)
-    if allocation is None or allocation.nodes == 1:
+    if allocation is None:
         return select_slots(reading, request)
     from .slurm import ask_node_shares  # noqa: PLC0415 - only inside an allocation of Slurm
 

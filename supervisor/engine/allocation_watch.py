@@ -47,8 +47,8 @@ class AllocationWatch:
 
     @property
     def shares(self) -> tuple[NodeShare, ...] | None:
-        """What the allocation has on each node; empty where only this machine is used, None until Slurm has told."""
-        return () if self._allocation is None or self._allocation.nodes == 1 else self._shares
+        """What the allocation has on each node; empty where that stays unknown, None until Slurm has answered."""
+        return () if self._allocation is None else self._shares
 
     @property
     def view(self) -> AllocationView | None:
@@ -61,10 +61,10 @@ class AllocationWatch:
         """Yield what a user should know about it."""
         if self._allocation is None:
             return
-        if self._allocation.nodes > 1 and self._shares == ():
-            count, node = self._allocation.nodes, self._allocation.node
-            reason = f": {self._problem}" if self._problem else ""
-            yield f"allocation {self._allocation.job_id} has {count} nodes; only {node} is used{reason}"
+        if self._shares == () and self._allocation.nodes != 1:
+            job_id, node = self._allocation.job_id, self._allocation.node
+            reason = self._problem or "Slurm does not tell"
+            yield f"the nodes of allocation {job_id} are not known, so only {node} is used: {reason}"
         if self._problem and self._ends is None:
             yield f"when allocation {self._allocation.job_id} ends is not known: {self._problem}"
 

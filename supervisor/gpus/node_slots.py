@@ -1,4 +1,4 @@
-"""Slots on all nodes of an allocation of Slurm. Pure.
+"""Slots inside an allocation of Slurm, on all its nodes. Pure.
 
 The GPUs of this machine are selected as anywhere else. Those of other nodes cannot be asked from here: each GPU that
 Slurm has granted there is a slot. The same holds for this machine where NVML cannot be used.
@@ -44,7 +44,7 @@ def select_node_slots(
         request: The options of the user and the needs of the plan.
         own_pids: Processes of this session.
         node: Slurm's name of this machine.
-        shares: The shares of all nodes; empty outside of an allocation of several nodes.
+        shares: The shares of all nodes; empty outside of an allocation.
 
     Raises:
         GpuRequestError: `request.gpus` is malformed, or names a GPU that cannot be used.

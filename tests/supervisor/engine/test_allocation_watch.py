@@ -26,7 +26,9 @@ async def test_the_end_in_the_environment_counts_where_slurm_does_not_answer(tmp
     assert watch.view is not None and watch.view.ends == 4600
     assert watch.shares == ()
     (problem,) = watch.problems()
-    assert problem.startswith("allocation 123 has 3 nodes; only n1 is used: scontrol: no such program")
+    assert problem.startswith(
+        "the nodes of allocation 123 are not known, so only n1 is used: scontrol: no such program"
+    )
     watch.close()
 
 
