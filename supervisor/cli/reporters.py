@@ -21,7 +21,7 @@ from ..session.events import Event
 from ..session.session_log import LogLevel, log_line
 from ..session.snapshot import RunView, Snapshot
 from ..session.state import ALIVE, RunState
-from ..session.summary import page_lines, results_table, runs_table
+from ..session.summary_tables import page_lines, results_table, runs_table
 from .output import ascii_json
 
 MAX_LIVE_RUNS = 8  # runs with a line in the live display
@@ -210,7 +210,8 @@ def _short(name: str, width: int) -> str:
 
 
 def _live_text(run: RunView, bar: int, brief: bool) -> str:
-    device = f"GPU {run.gpu}" if run.gpu is not None else "CPU  " if run.launcher == LOCAL else run.node or "job"
+    place = f"{run.node} " if run.node else ""
+    device = f"{place}GPU {run.gpu}" if run.gpu is not None else "CPU  " if run.launcher == LOCAL else run.node or "job"
     epoch, epochs = run.progress.get("epoch"), run.progress.get("epochs")
     filled = round(bar * min(1.0, epoch / epochs)) if epoch is not None and epochs else 0
     drawn = f" [{'#' * filled}{'.' * (bar - filled)}]" if bar else ""

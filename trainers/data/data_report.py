@@ -77,6 +77,7 @@ def report_lines(meta: Mapping[str, Any]) -> list[str]:
     files = len(meta["files"])
     cuts = ", ".join(f"{count:,} {cut}" for cut, count in meta["cuts"].items())
     aside = f", {counts['calibration']:,} to calibrate intervals" if "calibration" in counts else ""
+    aside += f", {counts['holdout']:,} of the fixed holdout" if "holdout" in counts else ""
     lines = [
         f"Rows: {counts['read']:,} read from {files} file{'s' if files > 1 else ''}, {counts['usable']:,} usable "
         f"({share:.1f} %); pruned {cuts}",

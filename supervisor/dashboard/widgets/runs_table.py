@@ -15,9 +15,9 @@ from textual.strip import Strip
 from textual.style import Style
 
 from ...logs.metric_history import MetricHistory
+from ...session.round_lines import fold
 from ...session.snapshot import RunView
 from ..bindings import pane_bindings
-from ..data.rounds import fold
 from ..data.run_order import next_order, sort_and_filter
 from ..rendering.component_style import component_style
 from ..rendering.format import DIM, WARN, Span, cell_content, fit
