@@ -23,5 +23,5 @@ def png_file(figure: Figure, dpi: int) -> bytes:
 
     figure.set_dpi(dpi)
     file = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(file)
+    FigureCanvasAgg(figure).print_png(file)  # type: ignore[no-untyped-call]
     return file.getvalue()

@@ -172,4 +172,4 @@ def draw_histogram(path: Path, meta: Mapping[str, Any]) -> None:
     axes.stairs(counts, edges, fill=True)
     scale = "log" if edges[0] > 0 and edges[-1] > 10 * edges[0] else "linear"
     axes.set(xscale=scale, xlabel=target.label, ylabel="points", title=f"{sum(counts):,} usable points")
-    write_atomic(path, lambda file: file.write(png_file(figure, DPI)))
+    write_atomic(path, lambda file: file.write(png_file(figure, dpi=120)))
