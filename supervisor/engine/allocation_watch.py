@@ -87,7 +87,7 @@ class AllocationWatch:
 
     def _ask(self, job_id: int, now: float) -> None:
         is_near = self._ends is not None and self._ends - now < NEAR_S
-        pause_s = ASK_NEAR_S if is_near else ASK_S
+        pause_s = ASK_NEAR_S if is_near or self._shares == () else ASK_S
         is_due = self._asked_at is None or time.monotonic() - self._asked_at >= pause_s
         if is_due and (self._task is None or self._task.done()):
             self._asked_at = time.monotonic()
