@@ -62,6 +62,7 @@ def attempt_spec(
         run=starting.run,
         session="" if is_local else folder.token,
         attempt=starting.attempt,
+        follows=tuple(folder.attempt_folder(run, number) for run, number in starting.follows),
         cpus=cpus if isinstance(cpus, int) else None,
         gpus=1 if run.wants_gpu else 0,
         slurm=run.slurm,

@@ -38,6 +38,7 @@ class AttemptSpec:
         run: Name of the run.
         session: Token of the session, 12 hexadecimal digits.
         attempt: Number of the attempt, from 1.
+        follows: Folders of the attempts that must succeed before the command starts.
         cpus: Cores that the command uses; None if that is not known.
         gpus: GPUs that the command uses.
         slurm: The run's settings for Slurm, by the keys of `[slurm]`; for the Slurm launcher alone.
@@ -55,6 +56,7 @@ class AttemptSpec:
     run: str = ""
     session: str = ""
     attempt: int = 1
+    follows: tuple[Path, ...] = ()
     cpus: int | None = None
     gpus: int = 0
     slurm: Mapping[str, object] = field(default_factory=dict)

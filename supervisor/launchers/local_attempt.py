@@ -159,6 +159,9 @@ class LocalAttempt:
         process = "its shim" if self._command is None else f"pid {self._command.identity.pid}"
         return (f"{process} survives SIGKILL; its slot stays occupied",)
 
+    def withdraw(self) -> None:
+        """Do nothing: a process of this machine follows no job."""
+
     def take_messages(self) -> Sequence[str]:
         """Return what happened since the last call."""
         messages, self._messages = self._messages, []

@@ -287,6 +287,12 @@ class SessionPlan(BaseModel):
         strict=True,
         description="New jobs of each run after interruptions: a time limit, a preemption, a lost node.",
     )
+    native_dependencies: bool = Field(
+        default=False,
+        strict=True,
+        description="Whether a job is submitted as soon as the jobs that it needs are, and Slurm starts it after them. "
+        "`--native-dependencies` sets it.",
+    )
 
 
 class Plan(BaseModel):

@@ -23,6 +23,7 @@ class Job:
     notes: list[str] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
     stops: list[tuple[StopKind, float]] = field(default_factory=list)
+    is_withdrawn: bool = False
 
     def wait(self, job_id: str, reason: str = "", expected_start: float | None = None) -> None:
         """Put the job into the queue."""
@@ -49,6 +50,9 @@ class Job:
 
     def request_stop(self, kind: StopKind, grace_s: float) -> None:
         self.stops.append((kind, grace_s))
+
+    def withdraw(self) -> None:
+        self.is_withdrawn = True
 
 
 @dataclass

@@ -70,7 +70,7 @@ def header_lines(snapshot: Snapshot | None, unreachable: str | None, now: float,
         return [[("pmssm-supervise", BOLD), (f" · {status}", "")]]
     end = snapshot.ended if snapshot.state == "finished" and snapshot.ended else now
     facts: Line = [(plain_text(snapshot.name), BOLD), (f" {plain_text(snapshot.session)}", "")]
-    mode = snapshot.mode or ("jobs" if snapshot.has_jobs else "selecting slots")
+    mode = "jobs" if snapshot.has_jobs else snapshot.mode or "selecting slots"
     allocation = [snapshot.allocation.describe(now)] if snapshot.allocation is not None else []
     for fact in (mode, stopwatch(end - (snapshot.started or end)), *map(plain_text, allocation)):
         facts.append((f" · {fact}", ""))

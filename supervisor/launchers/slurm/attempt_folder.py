@@ -1,7 +1,7 @@
 """The folder of a Slurm attempt: what the job reads, what it writes, and the note of its number.
 
 The folder lies on a disk that the nodes share. Over NFS a client may believe for a minute that a new file does not
-exist. Opening the folder makes it ask the server again, so `look` lists the folder before it reads anything.
+exist. Opening the folder makes it ask the server again, so `read_files` lists the folder before it reads anything.
 """
 
 from __future__ import annotations
@@ -143,6 +143,7 @@ def write_spec(folder: Path, spec: AttemptSpec, **more: object) -> None:
         "cwd": os.path.abspath(spec.cwd),  # noqa: PTH100 - relative to our folder, which is not the job's
         "log": os.path.abspath(spec.log),  # noqa: PTH100
         "shim": str(Path(shim.__file__).resolve()),
+        "follows": [os.path.abspath(other) for other in spec.follows],  # noqa: PTH100
         **more,
     }
     write_atomic(folder / "spec.json", json.dumps(record))
@@ -168,7 +169,13 @@ def request_stop(folder: Path, kind: StopKind) -> None:
     write_atomic(folder / STOP_REQUEST, json.dumps({"kind": kind}), sync=False)
 
 
-def look(folder: Path, known: Files) -> Files:
+def read_follows(folder: Path) -> tuple[Path, ...]:
+    """Return the folders of the attempts before the one that was prepared in a folder."""
+    follows = (read_object(folder / "spec.json") or {}).get("follows")
+    return tuple(Path(other) for other in follows if isinstance(other, str)) if isinstance(follows, list) else ()
+
+
+def read_files(folder: Path, known: Files) -> Files:
     """Read what the job has written so far.
 
     Args:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -21,12 +22,19 @@ from ..attempt_files import AttemptSpec
 from ..base import RunningAttempt
 from .attempt import SlurmAttempt, Stage
 from .attempt_folder import Submission
-from .batch_script import batch_script, sbatch_options
+from .batch_script import JobRequest, batch_script, sbatch_options
 from .bundles import bundled, take_bundle
 from .call_budget import CallBudget
 from .call_plan import POLL_FOR_STOP, STOP, SUBMIT, Demand, Pace, next_call
 from .commands import SlurmCommands
-from .errors import SlurmError, SlurmNotInstalled, SlurmOutputError, SlurmUnavailable, SubmissionRefused
+from .errors import (
+    RefusalKind,
+    SlurmError,
+    SlurmNotInstalled,
+    SlurmOutputError,
+    SlurmUnavailable,
+    SubmissionRefused,
+)
 from .job_status import JobStatus
 from .samples import sampled_gpus, sampled_usage
 from .states import Phase, explain
@@ -34,7 +42,7 @@ from .stop_request import StopCall
 from .tokens import JobToken
 
 SILENCE_S = 20.0  # without an answer, until the screen says so
-LIMIT_PAUSE_S = 60.0  # after a refusal that passes, unless one of our jobs ends before
+LIMIT_PAUSE_S = 60.0  # after a refusal for a limit, unless one of our jobs ends before
 RETRY_S = 10.0  # after a call that failed
 STRAY_S = 60.0  # after the end of an attempt, until a job that still carries its token is cancelled
 
@@ -105,9 +113,8 @@ class SlurmLauncher:
     def advance(self) -> None:
         """Bring all attempts up to date, and make the next call to Slurm if one is due."""
         now = time.monotonic()
-        going_on = Counter(attempt.token for attempt in self._attempts if not attempt.is_stop_requested)
+        self._note_companions()
         for attempt in self._attempts:
-            attempt.has_companions = attempt.is_stop_requested and going_on[attempt.token] > 0
             attempt.advance(now)
             if attempt.outcome is not None:
                 self._no_submissions_before = 0.0  # the job that ended may have been one too many
@@ -166,38 +173,57 @@ class SlurmLauncher:
             self._task = None
             self._on_change()
 
+    def _note_companions(self) -> None:
+        """Tell each attempt that is to be stopped whether others in its job go on."""
+        living = [attempt for attempt in self._attempts if attempt.outcome is None]
+        going_on = Counter(attempt.token for attempt in living if not attempt.is_stop_requested)
+        for attempt in living:
+            attempt.has_companions = attempt.is_stop_requested and going_on[attempt.token] > 0
+
     def _choose(self, now: float) -> Callable[[], Awaitable[None]] | None:
+        self._note_companions()  # a stop may have been requested since the last `advance`
         living = [attempt for attempt in self._attempts if attempt.outcome is None]
         stops = {attempt: call for attempt in living if (call := attempt.due_call(now)) is not None}
         if now < self._no_stops_before:
             stops = {}
         confirmed = {attempt: call for attempt, call in stops.items() if attempt.is_confirmed(now)}
         unsubmitted = [attempt for attempt in living if attempt.stage is Stage.UNSUBMITTED]
+        may_submit = bool(unsubmitted) and now >= self._no_submissions_before
+        has_due = may_submit and bool(self._due_requests(now))
+        is_held = may_submit and not has_due and self._budget.wait_s(now, "submit") <= 0
         demand = Demand(
             has_stops=bool(confirmed),
             has_unconfirmed_stops=len(confirmed) < len(stops),
-            has_urgent=any(attempt.is_urgent for attempt in living),
+            has_urgent=any(attempt.is_urgent for attempt in living) or is_held,
             has_waiting=any(attempt.is_waiting for attempt in living),
             has_jobs=len(unsubmitted) < len(living),
-            has_unsubmitted=bool(unsubmitted) and now >= self._no_submissions_before,
+            has_unsubmitted=has_due,
         )
         chosen = next_call(demand, self._budget, self._pace, now, self._polled_at)
         if chosen is None:
             return None
         if chosen is STOP:
             first = next(iter(confirmed.values()))
-            return partial(self._tell, first, [attempt for attempt, call in confirmed.items() if call == first])
+            return partial(self._send_stops, first, [attempt for attempt, call in confirmed.items() if call == first])
         if chosen is SUBMIT:
             return self._submit
         return partial(self._poll, for_stop=chosen is POLL_FOR_STOP)
 
+    def _due_requests(self, now: float) -> dict[JobRequest, SlurmAttempt]:
+        """Return what may be submitted now; not attempts after jobs that Slurm may not know."""
+        by_folder = {attempt.folder: attempt for attempt in self._attempts}
+        due = {}
+        for attempt in self._attempts:
+            if attempt.request is None or attempt.stage is not Stage.UNSUBMITTED or attempt.is_stop_requested:
+                continue
+            after = attempt.jobs_before(by_folder, now)
+            if after is not None:
+                due[replace(attempt.request, after=after)] = attempt
+        return due
+
     async def _submit(self) -> None:
         """Submit the attempt that waits longest, and in the same job those that are like it."""
-        unsubmitted = {
-            attempt.request: attempt
-            for attempt in self._attempts
-            if attempt.request is not None and attempt.stage is Stage.UNSUBMITTED and not attempt.is_stop_requested
-        }
+        unsubmitted = self._due_requests(time.monotonic())
         if not unsubmitted:
             return
         requests = take_bundle(tuple(unsubmitted))
@@ -210,8 +236,9 @@ class SlurmLauncher:
             passes = isinstance(error, SubmissionRefused) and error.passes
             for attempt in attempts:
                 (attempt.note_postponed if passes else attempt.note_refused)(str(error))
-            if passes:
-                self._no_submissions_before = time.monotonic() + LIMIT_PAUSE_S
+            if isinstance(error, SubmissionRefused) and passes:
+                pause_s = RETRY_S if error.kind is RefusalKind.DEPENDENCY else LIMIT_PAUSE_S
+                self._no_submissions_before = time.monotonic() + pause_s
         except (SlurmUnavailable, SlurmOutputError):
             for attempt in attempts:
                 attempt.note_unanswered()
@@ -235,7 +262,7 @@ class SlurmLauncher:
         if strays:
             await self._commands.cancel(strays)
 
-    async def _tell(self, call: StopCall, attempts: Sequence[SlurmAttempt]) -> None:
+    async def _send_stops(self, call: StopCall, attempts: Sequence[SlurmAttempt]) -> None:
         job_ids = _job_ids(attempts)
         try:
             if call in ("TERM", "QUIT"):

@@ -130,6 +130,9 @@ class StepAttempt:
             return (f"its srun has ended; it ends when it writes nothing for {SILENT_S:g} s",)
         return ()
 
+    def withdraw(self) -> None:
+        """Do nothing: a step follows no job."""
+
     def take_messages(self) -> Sequence[str]:
         """Return what happened since the last call."""
         messages, self._messages = self._messages, []
@@ -177,7 +180,7 @@ class StepAttempt:
         """
         if self._outcome is not None:
             return
-        self._files = attempt_folder.look(self.folder, self._files)
+        self._files = attempt_folder.read_files(self.folder, self._files)
         self._carry_out_stop()
         self._end_by_force(now)
         self._outcome = self._conclude(now)
@@ -264,7 +267,7 @@ class StepAttempt:
 
     def _end_with_its_allocation(self) -> None:
         self.close()
-        self._files = attempt_folder.look(self.folder, self._files)
+        self._files = attempt_folder.read_files(self.folder, self._files)
         if not self._files.is_void:
             sentence = f"its allocation {self.note.job_id} has ended"
             ended = Exit(ended=time.time(), interrupted=True, error=sentence)

@@ -1,11 +1,15 @@
 """Runs of a batch system: they take no slot, are submitted a few at a time, and continue after interruptions."""
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pmssm.supervisor.engine.scheduler import StartAttempt, decide
+from pmssm.supervisor.ipc.messages import Start
 from pmssm.supervisor.plan.loader import parse_plan
 from pmssm.supervisor.plan.schema import Plan
-from pmssm.supervisor.session.events import AttemptEnded, AttemptSubmitted, Exit
+from pmssm.supervisor.session.events import AttemptEnded, AttemptStarted, AttemptSubmitted, Exit
+from pmssm.supervisor.session.explain import explain_state
 from pmssm.supervisor.session.state import RunState
 from support.simulation import Outcome, Simulation
 
@@ -64,6 +68,7 @@ def test_at_most_max_jobs_are_submitted_at_one_time() -> None:
 def test_an_interrupted_run_continues_and_its_retries_are_untouched() -> None:
     begun = simulation()
     for number in (1, 2):
+        begun.clock += 60.0
         begun.end("a", "is_interrupted")
         begun.settle()
         run = begun.state.runs["a"]
@@ -77,6 +82,7 @@ def test_an_interrupted_run_continues_and_its_retries_are_untouched() -> None:
 def test_a_run_that_has_used_up_its_continuations_has_failed_and_is_not_retried() -> None:
     begun = simulation()
     for _ in range(3):
+        begun.clock += 60.0
         begun.end("a", "is_interrupted")
         begun.settle()
     assert begun.states()["a"] is RunState.FAILED and begun.state.runs["a"].retries == 0
@@ -84,6 +90,38 @@ def test_a_run_that_has_used_up_its_continuations_has_failed_and_is_not_retried(
     begun.settle()
     assert begun.states()["b"] is RunState.FAILED
     assert begun.states()["c"] is RunState.BLOCKED
+
+
+def test_jobs_that_are_interrupted_at_once_are_continued_more_and_more_slowly() -> None:
+    plan = PLAN.model_copy(update={"session": PLAN.session.model_copy(update={"continuations": 20})})
+    session = Simulation(plan, None)
+    session.run_to_the_end(b="fails", prepare="succeeds", a="is_interrupted")
+    starts = [event.started for event in session.events if isinstance(event, AttemptStarted) and event.run == "a"]
+    pauses = [later - earlier for earlier, later in pairwise(starts)]
+    assert len(pauses) == 20
+    expected = (0, 30, 60, 120, 240, 480, 960, 1920, 3600)
+    assert all(delay <= pause < delay + 25 for delay, pause in zip(expected, pauses, strict=False))
+    assert max(pauses) < 3625
+    assert session.states()["a"] is RunState.FAILED
+
+
+def test_a_job_that_lasts_and_a_restart_end_the_slow_pace() -> None:
+    session = simulation()
+    for _ in range(2):
+        session.end("a", "is_interrupted")
+        session.settle()
+    assert session.states()["a"] is RunState.QUEUED and session.state.runs["a"].retry is not None
+    reason = explain_state("a", PLAN, session.state, session.states())
+    assert reason.startswith("interrupted: time limit; 3rd job of this run follows not before ")
+    assert session.send(Start(run="a")).ok
+    session.settle()
+    session.end("a", "is_interrupted")
+    session.settle()
+    assert session.states()["a"] is RunState.RUNNING
+    session.clock += 60.0
+    session.end("a", "is_interrupted")
+    session.settle()
+    assert session.states()["a"] is RunState.RUNNING
 
 
 def test_a_crash_of_a_job_is_still_a_retry() -> None:
