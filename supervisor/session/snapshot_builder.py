@@ -110,7 +110,7 @@ class SnapshotBuilder:
             "blocked_by": blockers(plan, states, name) if states[name] is RunState.BLOCKED else (),
             "reason": explain_queue(observation, reason) if is_pending else reason,
             "attempts": tuple(_attempt_view(attempt) for attempt in run.attempts),
-            "launcher": (last.launcher if last is not None else plan.runs[name].launcher) or LOCAL,
+            "launcher": plan.runs[name].launcher or LOCAL,
             "continuations": run.continuations,
         }
         if last is not None:
