@@ -74,6 +74,8 @@ def _with_gpus_of_others(
     """Return the selection with the GPUs of the other nodes; some node has one."""
     slots = [slot for slot in here.slots if slot.gpu_index is not None]
     notes = [*here.notes, *([] if slots else [f"no run trains on {own.node}: {here.reason}"])]
+    if slots and not own.gpus:
+        notes.append(f"Slurm has granted no GPU on {own.node}: those that NVML shows may belong to others")
     if _positions(request) is None and request.gpus is not None:
         notes.append(f"--gpus names GPUs of {own.node} by their UUIDs, so no run trains on the other nodes")
         return _joined(slots, notes, here.reason)

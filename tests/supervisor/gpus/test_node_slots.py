@@ -68,6 +68,12 @@ def test_a_node_without_gpu_is_left_out_where_another_has_one() -> None:
     assert [note.partition(":")[0] for note in selection.notes] == ["no run trains on n1", "no run trains on n3"]
 
 
+def test_gpus_that_slurm_has_not_granted_get_a_note() -> None:
+    selection = select(nvml(2), NodeShare("n1"))
+    assert names(selection) == ["GPU 0", "GPU 1"] and "granted no GPU on n1" in selection.notes[-1]
+    assert not select(nvml(2), *TWO_WITH_TWO).notes
+
+
 def test_without_any_gpu_each_node_has_one_slot_on_its_cpu() -> None:
     selection = select(NO_NVML, NodeShare("n1", cores=8), NodeShare("n2", cores=8))
     assert names(selection) == ["CPU", "n2 CPU"] and selection.slots[1].cores == 8
