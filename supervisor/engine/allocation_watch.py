@@ -1,4 +1,4 @@
-"""When the allocation ends in which the engine runs; asked of Slurm, which may change it at any time."""
+"""What Slurm says of the allocation in which the engine runs: its nodes, and its end, which may change at any time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ASK_S, ASK_NEAR_S = 300.0, 30.0  # between two questions to Slurm
 
 
 class AllocationWatch:
-    """The end of the allocation, which bounds all runs of the session. Outside of one nothing is asked.
+    """The nodes of the allocation, and its end, which bounds all runs. Outside of one nothing is asked.
 
     Args:
         plan: Plan of the session; `signal_s` of its table `[slurm]` is how long before the end its runs are stopped.
