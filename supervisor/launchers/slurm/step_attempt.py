@@ -31,7 +31,7 @@ from .samples import Sample, SampleFile
 from .step_note import StepNote
 
 RECORD_WAIT_S = 10.0  # after the end of srun, until the exit record is visible here
-SILENT_S = 60.0  # a step without srun that has written nothing for so long has ended
+SILENT_S = 30.0  # a step without srun that has written nothing for so long has ended
 AFTER_GRACE_S = 10.0  # after the grace period, until srun is told to end the step by force
 END_WAIT_S = 30.0  # for srun to do so
 
