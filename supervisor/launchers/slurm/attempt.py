@@ -58,7 +58,7 @@ class SlurmAttempt:
         job_id: The job's number; None until it is known.
         hold_reason: Why it is not submitted yet.
         follows: Folders of the attempts that must succeed before its job starts.
-        has_companions: Whether other attempts of its job are to go on when this one is stopped.
+        others_go_on: Whether other attempts of its job go on when this one is stopped.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class SlurmAttempt:
         self.hold_reason = "waits to be submitted"
         self.follows = follows
         self._waits_for = describe(follows)
-        self.has_companions = False
+        self.others_go_on = False
         self._submission: Submission | None = None
         self._job = KnownJob()
         self._files = Files()
@@ -202,7 +202,7 @@ class SlurmAttempt:
         """Return what Slurm has to be told about its job now."""
         if self._outcome is not None or self.stage is not Stage.SUBMITTED:
             return None
-        if self._job.is_unknown or self._job.has_ended or self.has_companions:
+        if self._job.is_unknown or self._job.has_ended or self.others_go_on:
             return None
         call = self._stop.due_call(now, is_running=self._is_running, is_stopping=self._files.is_stopping)
         return None if self._is_bundled and self._files.is_claimed and call != "end" else call
@@ -320,7 +320,7 @@ class SlurmAttempt:
             if call in ("TERM", "QUIT"):
                 attempt_folder.request_stop(self.folder, "stop" if call == "TERM" else "kill")
                 self._stop.note_call(call, now)
-        elif self.has_companions:
+        elif self.others_go_on:
             claim_if_unclaimed(self.folder)
             self._files = attempt_folder.read_files(self.folder, self._files)
 
