@@ -19,7 +19,7 @@ def has_native_dependencies(plan: Plan, name: str) -> bool:
     """Return whether Slurm itself can keep all dependencies of a run.
 
     It cannot for runs of this machine, for `after_end`, and where an exit code other than 0 counts as success
-    (`stop_when`), in which case later rounds are skipped. Of a job that several runs share, it only sees the end of all.
+    (`stop_when`), in which case later rounds are skipped. Of a job that runs share, it only sees the end of all.
     """
     run = plan.runs[name]
     if not plan.session.native_dependencies or run.is_local or not run.after or run.after_end:
