@@ -250,3 +250,57 @@ def test_a_session_outlives_its_engine_and_down_leaves_no_job(cluster: SlurmClus
     assert (waits["state"], waits["job_id"], len(waits["attempts"])) == ("stopped", job, 1)
     assert "no session of yours has a job" in slurm_box.ok("sessions", "--slurm")
     assert str(slurm_box.folder) in slurm_box.log("first").splitlines()
+
+
+BUNDLE = """
+[session]
+launcher = "slurm"
+[slurm]
+bundle = 4
+cpus = 1
+time = "10"
+[runs.train]
+matrix.seed = [1, 2, 3, 4]
+command = ["sh", "-c", '''
+trap 'exit 143' TERM
+echo "job $SLURM_JOB_ID with GPU $CUDA_VISIBLE_DEVICES"; : {seed}
+until test -e {output}/../../go; do sleep 0.2; done
+''']
+"""
+
+
+@pytest.mark.timeout(200)
+def test_four_runs_share_a_job_and_each_stays_a_run_of_its_own(slurm_box: CliSandbox, cluster: SlurmCluster) -> None:
+    plan = slurm_box.plan(BUNDLE)
+    assert "up to 4 runs that start at the same time share one job" in slurm_box.ok("check", "--plan", plan)
+    slurm_box.ok("--detach", "--plan", plan)
+    names = [f"train-seed{seed}" for seed in (1, 2, 3, 4)]
+    status = slurm_box.wait(lambda status: {run["state"] for run in status["runs"].values()} == {"running"})
+    (job,) = {run["job_id"] for run in status["runs"].values()}
+    used = {wait_until(lambda name=name: line_of(slurm_box, name, job)) for name in names}
+    assert used == {f"job {job} with GPU {number}" for number in range(4)}
+
+    slurm_box.ok("stop", names[0])
+    slurm_box.wait(lambda status: status["runs"][names[0]]["state"] == "stopped")
+    os.kill(slurm_box.status()["engine_pid"], signal.SIGKILL)
+    wait_until(lambda: not slurm_box.engines())
+    slurm_box.ok("restart", names[0])
+    slurm_box.ok("restart", names[1])
+    status = slurm_box.wait(
+        lambda status: (
+            all(status["runs"][name]["state"] == "running" for name in names)
+            and all(len(status["runs"][name]["attempts"]) == 2 for name in names[:2])
+        )
+    )
+    jobs = [status["runs"][name]["job_id"] for name in names]
+    assert job not in jobs[:2] and jobs[2:] == [job, job]
+    assert len(status["runs"][names[2]]["attempts"]) == 1
+    (slurm_box.logs / "go").touch()
+    final = slurm_box.wait(lambda status: {run["state"] for run in status["runs"].values()} == {"succeeded"})
+    assert [run["attempts"][-1]["exit_code"] for run in final["runs"].values()] == [0] * 4
+    wait_until(lambda: cluster.run("squeue", "-h") == "")
+
+
+def line_of(box: CliSandbox, run: str, job: str) -> str | None:
+    """Return the line in a run's log that names the job, once it is there."""
+    return next((line for line in box.log(run).splitlines() if line.startswith(f"job {job} ")), None)

@@ -102,7 +102,7 @@ class Member:
             self.marker = f"{ATTEMPT_VARIABLE}={spec['env'][ATTEMPT_VARIABLE]}\0".encode("utf-8", "surrogateescape")
             self.pid = os.posix_spawn(
                 sys.executable,
-                [sys.executable, "-I", "-S", job_shim, self.folder],
+                [sys.executable, "-I", "-S", job_shim, self.folder, str(os.getpid())],
                 environment,
                 file_actions=[(os.POSIX_SPAWN_OPEN, 1, log, flags, 0o600), (os.POSIX_SPAWN_DUP2, 1, 2)],
                 setsigmask=BLOCKED,
@@ -206,7 +206,7 @@ class Member:
     def _is_marked(self, pid: int) -> bool:
         try:
             with open(f"/proc/{pid}/environ", "rb") as file:
-                return self.marker in file.read()
+                return self.marker != b"" and self.marker in file.read()
         except OSError:
             return False
 

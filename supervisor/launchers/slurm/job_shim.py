@@ -1,9 +1,12 @@
-"""Start of a shim inside a Slurm job: `python -I -S job_shim.py FOLDER`, the last step of the batch script.
+"""Start of a shim inside a Slurm job: `python -I -S job_shim.py FOLDER [PARENT]`, the last step of the batch script.
 
 It completes the attempt's environment with what only the node knows (variables of Slurm, of the setup lines and of the
 site), leaves a note of job and node, and becomes the shim. It ends with the command's exit code, as a shell would, so
 that Slurm's own dependencies (afterok) and accounting tell success from failure. It imports the standard library
 alone, and our package not at all, since a node's Python may lack everything else.
+
+In a job of several attempts, PARENT is the process that has started all shims. If that is killed, Slurm takes the job
+for ended, but its tracking of processes may miss the shims. So each of them then gets SIGTERM, as at a time limit.
 
 A sampler is started beside the shim, see gpu_sampler. It is not a descendant of the shim, which would wait for it.
 
@@ -16,14 +19,17 @@ the node decides, such as CUDA_VISIBLE_DEVICES; `follows`, folders of the attemp
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
+PR_SET_PDEATHSIG = 1
 READY = 3  # the shim's descriptor for an engine that waits for the start; nobody does here
 NOTE = "job.json"
 SAMPLER = "pmssm.supervisor.launchers.slurm.gpu_sampler"
@@ -128,6 +134,13 @@ def main(folder: Path) -> int:
     return exit_status(attempt.exit)
 
 
+def end_with(parent: int) -> None:
+    """Let this process get SIGTERM when its parent ends; now, if it has ended already."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
 def start_sampler(folder: Path) -> None:
     """Start a process that measures the job until we end; without it the job runs just as well."""
     command = [sys.executable, "-P", "-m", SAMPLER, str(folder), str(os.getpid())]
@@ -156,4 +169,6 @@ def _write(path: Path, record: Mapping[str, object]) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        end_with(int(sys.argv[2]))
     sys.exit(main(Path(sys.argv[1])))

@@ -115,9 +115,8 @@ class SlurmLauncher:
     def advance(self) -> None:
         """Bring all attempts up to date, and make the next call to Slurm if one is due."""
         now = time.monotonic()
-        going_on = Counter(attempt.token for attempt in self._attempts.values() if not attempt.is_stop_requested)
+        self._note_companions()
         for attempt in self._attempts.values():
-            attempt.has_companions = attempt.is_stop_requested and going_on[attempt.token] > 0
             attempt.advance(now)
             if attempt.outcome is not None:
                 self._no_submissions_before = 0.0  # the job that ended may have been one too many
@@ -174,7 +173,15 @@ class SlurmLauncher:
             self._task = None
             self._on_change()
 
+    def _note_companions(self) -> None:
+        """Tell each attempt that is to be stopped whether others in its job go on."""
+        living = [attempt for attempt in self._attempts.values() if attempt.outcome is None]
+        going_on = Counter(attempt.token for attempt in living if not attempt.is_stop_requested)
+        for attempt in living:
+            attempt.has_companions = attempt.is_stop_requested and going_on[attempt.token] > 0
+
     def _choose(self, now: float) -> Callable[[], Awaitable[None]] | None:
+        self._note_companions()  # a stop may have been requested since the last `advance`
         living = [attempt for attempt in self._attempts.values() if attempt.outcome is None]
         stops = {attempt: call for attempt in living if (call := attempt.due_call(now)) is not None}
         if now < self._no_stops_before:

@@ -192,7 +192,7 @@ async def _ask(
     except NoBundle as problem:
         return JobAnswer(runs, (), error=str(problem), bundle=size)
     options = [option for option in sbatch_options(job) if not option.startswith(_ABOUT_FOLDERS)]
-    shown = tuple(options[: options.index(f"--job-name={job.token}")])
+    shown = tuple(option for option in options[: options.index(f"--job-name={job.token}")] if option != "--ntasks=1")
     answer = JobAnswer(runs, shown, bundle=size)
     error = time_error(need.settings, partitions)
     if error:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from pmssm.supervisor.launchers.slurm import conclusion, known_job
 from pmssm.supervisor.launchers.slurm.attempt import SlurmAttempt
 from pmssm.supervisor.launchers.slurm.attempt_folder import Submission
 from pmssm.supervisor.session.events import Exit
+from support.fake_nvml import FakeNvml
 from support.slurm_attempts import ClusterSession
 from support.slurm_cluster import SlurmCluster, read_json
 
@@ -76,13 +78,17 @@ async def test_attempts_of_a_pending_job_are_stopped_alone_and_the_last_cancels_
 ) -> None:
     attempts = start(session, *["echo never"] * 3, extra=["--hold"])
     await session.until(lambda: all(attempt.job_id for attempt in attempts))
+    while session.launcher._task is not None:  # then the next start makes a call at once
+        await asyncio.sleep(0.01)
     attempts[1].request_stop("stop", 10.0)
+    late = session.start("echo never", run="late", extra=["--hold"])
     exit_ = await session.exit(attempts[1])
     assert (exit_.stop, exit_.error) == ("stop", "stopped before it started")
+    await session.until(lambda: late.job_id)  # calls are made one after the other
     assert session.jobs("r0") == ["PENDING"]
-    for attempt in (attempts[0], attempts[2]):
+    for attempt in (attempts[0], attempts[2], late):
         attempt.request_stop("stop", 10.0)
-    for attempt in (attempts[0], attempts[2]):
+    for attempt in (attempts[0], attempts[2], late):
         assert (await session.exit(attempt)).stop == "stop"
     assert cluster.run("squeue", "-h") == ""
 
@@ -152,12 +158,18 @@ async def test_a_failed_setup_line_fails_all_attempts_of_the_job(session: Cluste
         assert "setup line 1 failed: module load nothing" in str(outcome.error)
 
 
-async def test_a_shim_beside_the_others_is_measured_alone(session: ClusterSession) -> None:
+async def test_each_attempt_is_measured_alone_with_the_gpu_that_it_has(
+    session: ClusterSession, fake_nvml: Callable[..., FakeNvml]
+) -> None:
+    fake = fake_nvml(gpus=4)
+    environment = {name: fake.env[name] for name in ("LD_LIBRARY_PATH", "FAKE_NVML_CONFIG")}
     big = "x=$(yes | head -c 30000000); echo ready; sleep 300"
-    attempts = start(session, big, "echo ready; sleep 300")
+    attempts = start(session, big, "echo ready; sleep 300", inherited=environment)
     keys = {"r0": attempts[0], "r1": attempts[1]}
+    readings = await session.until(lambda: len(found := session.launcher.read_gpus(keys)) == 2 and found)
+    assert [[gpu.index for gpu in readings[run].gpus] for run in keys] == [[0], [1]]
     usage = await session.until(
-        lambda: len(usage := session.launcher.measure_usage(keys)) == 2 and usage["r0"].memory_mib > 25 and usage
+        lambda: len(found := session.launcher.measure_usage(keys)) == 2 and found["r0"].memory_mib > 25 and found
     )
     assert usage["r1"].memory_mib < 20
     for attempt in attempts:

@@ -156,6 +156,16 @@ def test_what_a_killed_shim_leaves_behind_is_ended_and_its_attempt_is_lost(tmp_p
     assert job.record(1)["exit_code"] == 143  # type: ignore[index]
 
 
+def test_no_attempt_goes_on_without_the_batch_process(tmp_path: Path, jobs: list[Job]) -> None:
+    job = begin(jobs, tmp_path, TRAINER, TRAINER, CUDA_VISIBLE_DEVICES="0,1")
+    job.output(0)
+    job.output(1)
+    assert job.process is not None
+    job.process.kill()
+    records = [wait_until(lambda number=number: job.record(number)) for number in range(2)]
+    assert [(record["exit_code"], record["stop"]) for record in records] == [(143, "stop")] * 2
+
+
 def test_a_shim_that_does_not_react_to_a_kill_is_killed_after_some_seconds(tmp_path: Path) -> None:
     (folder,) = Job(tmp_path, "true").folders
     shim = subprocess.Popen(["/bin/sh", "-c", "trap '' QUIT; echo; while :; do sleep 1; done"], stdout=subprocess.PIPE)
