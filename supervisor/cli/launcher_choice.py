@@ -78,7 +78,7 @@ def keep_inside(plan: Plan, allocation: Allocation | None) -> tuple[Plan, str]:
     plan = without_jobs(plan)
     runs = {name: run.model_copy(update={"slurm": {}}) for name, run in plan.runs.items()}
     return plan.model_copy(update={"runs": runs, "slurm": settings}), (
-        f"inside allocation {allocation.job_id} nothing is submitted: all runs use {allocation.node}; "
+        f"inside allocation {allocation.job_id} nothing is submitted: all runs start on its nodes; "
         f"to submit jobs from here, `{SUBMIT_ANYWAY}`"
     )
 

@@ -210,7 +210,8 @@ def _short(name: str, width: int) -> str:
 
 
 def _live_text(run: RunView, bar: int, brief: bool) -> str:
-    device = f"GPU {run.gpu}" if run.gpu is not None else "CPU  " if run.launcher == LOCAL else run.node or "job"
+    place = f"{run.node} " if run.node else ""
+    device = f"{place}GPU {run.gpu}" if run.gpu is not None else "CPU  " if run.launcher == LOCAL else run.node or "job"
     epoch, epochs = run.progress.get("epoch"), run.progress.get("epochs")
     filled = round(bar * min(1.0, epoch / epochs)) if epoch is not None and epochs else 0
     drawn = f" [{'#' * filled}{'.' * (bar - filled)}]" if bar else ""

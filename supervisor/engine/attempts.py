@@ -99,6 +99,10 @@ class RunningAttempts:
             for warning in attempt.warnings():
                 yield f"{run}: {warning}"
 
+    def avoided_nodes(self) -> frozenset[str]:
+        """Return the nodes on whose slots nothing should start now."""
+        return frozenset().union(*(launcher.avoided_nodes() for launcher in self._launchers.values()))
+
     def measure_usage(self) -> dict[str, ResourceUsage]:
         """Return the resource usage of all attempts that can be measured, by run."""
         usages: dict[str, ResourceUsage] = {}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..files import RoomProbe
 from ..launchers.attempt_files import AttemptSpec
+from ..launchers.registry import SRUN
 from ..plan.schema import LOCAL
 from ..session.events import (
     AttemptStarting,
@@ -119,7 +120,7 @@ class ActionExecutor:
             offset = log.stat().st_size
         except FileNotFoundError:
             offset = 0
-        launcher = plan.runs[action.run].launcher or LOCAL
+        launcher = SRUN if action.slot and action.slot.node else plan.runs[action.run].launcher or LOCAL
         starting = AttemptStarting(
             at=time.time(),
             run=action.run,
@@ -130,8 +131,14 @@ class ActionExecutor:
             launcher=launcher,
             follows=action.follows,
         )
-        concurrent = concurrent_runs(plan, state.slots or ())
-        spec = attempt_spec(plan, self._session.settings, starting, self._folder, concurrent=concurrent)
+        spec = attempt_spec(
+            plan,
+            self._session.settings,
+            starting,
+            self._folder,
+            concurrent=concurrent_runs(plan, state.slots or ()),
+            is_fenced=any(not attempt.is_local for attempt in state.runs[action.run].attempts),
+        )
         folder = self._folder.attempt_folder(action.run, number)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._room.check()

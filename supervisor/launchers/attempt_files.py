@@ -42,6 +42,8 @@ class AttemptSpec:
         cpus: Cores that the command uses; None if that is not known.
         gpus: GPUs that the command uses.
         slurm: The run's settings for Slurm, by the keys of `[slurm]`; for the Slurm launcher alone.
+        node: Another node of the allocation of Slurm; for the srun launcher alone.
+        granted: Position of its GPU among those that Slurm has granted there, and their number; None for the CPU.
     """
 
     command: tuple[str, ...]
@@ -58,6 +60,8 @@ class AttemptSpec:
     cpus: int | None = None
     gpus: int = 0
     slurm: Mapping[str, object] = field(default_factory=dict)
+    node: str = ""
+    granted: tuple[int, int] | None = None
 
     @property
     def env(self) -> dict[str, str]:

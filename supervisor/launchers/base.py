@@ -201,6 +201,9 @@ class Launcher(Protocol):
         Attempts without a reading are left out, and so are the GPUs of this machine, which the engine reads itself.
         """
 
+    def avoided_nodes(self) -> frozenset[str]:
+        """Return the nodes of the slots on which nothing should start now."""
+
     def warnings(self) -> Sequence[str]:
         """Return present problems of the launcher itself, one sentence each."""
 

@@ -73,11 +73,11 @@ def event_messages(
 
 def _start_message(event: AttemptStarting | AttemptSubmitted | AttemptStarted) -> str:
     if isinstance(event, AttemptSubmitted):
-        return f"submitted as job {event.job_id}"
+        return f"{'started as step' if '.' in event.job_id else 'submitted as job'} {event.job_id}"
     if isinstance(event, AttemptStarted):
         return f"running{'' if event.node is None else f' on {event.node}'} as pid {event.pid}"
     again = " from the beginning" if event.fresh else ""
-    if event.launcher != LOCAL:
+    if event.launcher != LOCAL and event.slot is None:
         return f"submitting attempt {event.attempt}{again}"
     return f"starting attempt {event.attempt}{f' on {event.slot.name}' if event.slot else ''}{again}"
 

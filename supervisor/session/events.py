@@ -92,7 +92,7 @@ class AttemptStarting(_Event):
     """The decision to start an attempt; on disk before its shim is spawned, so that no start is forgotten.
 
     Attributes:
-        slot: Where it runs on this machine; None for a run without slot.
+        slot: Where it runs; None for a run without slot.
         fresh: Whether it starts from scratch.
         log_offset: Bytes of the run's log that belong to earlier attempts.
         launcher: The launcher that starts it.

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from support.cli_sandbox import COMMAND, CliSandbox
 from support.slurm_cluster import SlurmCluster
+from support.slurm_steps import allocation
 from support.waiting import wait_until
 
 CONTINUED = """
@@ -204,6 +205,37 @@ def test_inside_an_allocation_nothing_is_submitted_and_the_next_job_resumes(
     train = slurm_box.status()["runs"]["train"]
     assert (train["state"], len(train["attempts"])) == ("succeeded", 2)
     assert f"job {first}" in slurm_box.log("train").splitlines()
+
+
+def test_all_gpus_of_an_allocation_are_used_and_steps_outlive_the_engine(
+    cluster: SlurmCluster, slurm_box: CliSandbox
+) -> None:
+    script = 'echo "$SLURMD_NODENAME $CUDA_VISIBLE_DEVICES"; until test -e go; do sleep 0.1; done'
+    runs = [f"[runs.{name}]\ncommand = ['sh', '-c', '{script}']\n" for name in "abcdef"]
+    plan = slurm_box.plan("\n".join(runs))
+    with allocation(cluster) as variables:
+        slurm_box.env.update(variables)
+        assert "any of GPU 0, GPU 1, n2 GPU 0, n2 GPU 1" in slurm_box.ok("check", "--plan", plan)
+        slurm_box.ok("--detach", "--plan", plan)
+        status = slurm_box.wait(lambda status: [run["pid"] is None for run in status["runs"].values()].count(True) == 2)
+        places = [(run["node"], run["gpu"]) for run in status["runs"].values() if run["pid"]]
+        assert places == [(None, 0), (None, 1), ("n2", 0), ("n2", 1)]
+        slurm_box.ok("stop", "d")
+        status = slurm_box.wait(lambda status: status["runs"]["e"]["pid"])
+        stopped, follower = status["runs"]["d"], status["runs"]["e"]
+        assert stopped["state"] == "stopped" and (follower["node"], follower["gpu"]) == ("n2", 1)
+        os.kill(status["engine_pid"], signal.SIGKILL)
+        wait_until(lambda: not slurm_box.engines())
+        steps = cluster.run("squeue", "-h", "-s", "-o", "%i %j %N").splitlines()
+        assert f"{follower['job_id']} e n2" in [" ".join(step.split()) for step in steps]
+        slurm_box.ok("status")  # starts an engine
+        (slurm_box.folder / "go").touch()
+        states = dict.fromkeys("abcef", "succeeded") | {"d": "stopped"}
+        status = slurm_box.wait(lambda status: {name: run["state"] for name, run in status["runs"].items()} == states)
+        assert [len(run["attempts"]) for run in status["runs"].values()] == [1] * 6
+        logs = {name: slurm_box.log(name).splitlines() for name in states}
+        assert [logs[name][-1] for name in "abcde"] == ["n1 0", "n1 1", "n2 0", "n2 1", "n2 1"]
+        assert "attempt 1 on n2 GPU 0" in logs["c"][0]
 
 
 def test_check_shows_the_cluster_and_submits_nothing(cluster: SlurmCluster, slurm_box: CliSandbox) -> None:

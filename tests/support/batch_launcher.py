@@ -90,6 +90,9 @@ class BatchLauncher:
         reading = GpuReading(gpus=(Gpu(index=0),), taken_at=1.0)
         return {run: reading for run, attempt in attempts.items() if attempt.started}
 
+    def avoided_nodes(self) -> frozenset[str]:
+        return frozenset()
+
     def warnings(self) -> Sequence[str]:
         return self.notes
 

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from ...plan.schema import LOCAL, Plan
 from ...session.snapshot import RunView
 from ...session.state import RunState
-from .format import BOLD, DIM, Span, fit, plain_text
+from .format import BOLD, DIM, Span, fit, fit_middle, plain_text
 from .run_cells import (
     STATE_SIGNS,
     Row,
@@ -136,7 +136,7 @@ def choose_columns(width: int, names: Iterable[str], unused: Collection[str] = (
             break
         chosen[column.key] = column
         left -= column.width + 1
-    for key, max_width in (("progress", 30), ("trend", 24), ("name", longest), ("progress", MAX_PROGRESS)):
+    for key, max_width in (("name", longest), ("progress", 30), ("trend", 24), ("progress", MAX_PROGRESS)):
         if key in chosen:
             extra = max(0, min(left, max_width - chosen[key].width))
             chosen[key] = replace(chosen[key], width=chosen[key].width + extra)
@@ -163,7 +163,8 @@ def format_row(columns: Sequence[Column], row: Row) -> tuple[Span, ...]:
     spans: list[Span] = []
     for column in shown:
         text, style = column.cell(row, column.width)
-        spans += [(fit(text, column.width, column.right), style), (" ", "")]
+        fitted = fit_middle(text, column.width) if column.key == "name" else fit(text, column.width, column.right)
+        spans += [(fitted, style), (" ", "")]
     left = _total_width(columns[len(shown) :]) - 1
     return (*spans, (fit(reason, left), STATE_SIGNS[row.run.state][1] or DIM)) if left > 0 else tuple(spans[:-1])
 

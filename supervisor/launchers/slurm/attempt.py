@@ -27,7 +27,7 @@ from .facts import Facts, Stage
 from .job_status import JobStatus
 from .known_job import KnownJob
 from .placement import placement
-from .samples import Sample
+from .samples import Sample, SampleFile
 from .stop_request import StopCall, StopRequest
 from .tokens import JobToken
 
@@ -66,7 +66,7 @@ class SlurmAttempt:
         self._submission: Submission | None = None
         self._job = KnownJob()
         self._files = Files()
-        self._sample: tuple[int, Sample | None] = (0, None)  # with the time of its file
+        self._samples = SampleFile(folder)
         self._conclusion = Conclusion(folder, follows)
         self._stop = StopRequest()
         self._started: CommandStart | None = None
@@ -154,10 +154,7 @@ class SlurmAttempt:
 
     def sample(self) -> Sample | None:
         """Return the newest measurement in the job; None without one."""
-        heartbeat = self._files.heartbeat
-        if heartbeat and heartbeat != self._sample[0]:
-            self._sample = heartbeat, Sample.read(self.folder)
-        return self._sample[1]
+        return self._samples.newest(self._files.heartbeat)
 
     # What the launcher asks.
 

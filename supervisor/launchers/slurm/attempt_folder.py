@@ -83,6 +83,7 @@ class Files:
         started: The start of the command.
         node: Where the shim runs.
         job_id: The job that it runs in.
+        step_id: The step that it is; "" for a batch script.
         exit: How the command ended.
         heartbeat: Time of the sampler's newest file by the clock of the disk, ns; 0 without one.
     """
@@ -93,6 +94,7 @@ class Files:
     started: CommandStart | None = None
     node: str = ""
     job_id: int | None = None
+    step_id: str = ""
     exit: Exit | None = None
     heartbeat: int = 0
 
@@ -126,17 +128,25 @@ def prepare_folder(folder: Path, spec: AttemptSpec, python: Path) -> JobRequest:
     )
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     _write_private(folder / ENVIRONMENT, environment)
-    env = {**spec.given, ATTEMPT_VARIABLE: str(folder)}
+    write_spec(folder, spec, kept=NODE_DECIDES)
+    return request
+
+
+def write_spec(folder: Path, spec: AttemptSpec, **more: object) -> None:
+    """Write spec.json for job_shim, with more of its keys.
+
+    Raises:
+        OSError: It cannot be written.
+    """
     record = {
-        **spec.record(env),
+        **spec.record({**spec.given, ATTEMPT_VARIABLE: str(folder)}),
         "cwd": os.path.abspath(spec.cwd),  # noqa: PTH100 - relative to our folder, which is not the job's
         "log": os.path.abspath(spec.log),  # noqa: PTH100
         "shim": str(Path(shim.__file__).resolve()),
-        "kept": NODE_DECIDES,
         "follows": [os.path.abspath(other) for other in spec.follows],  # noqa: PTH100
+        **more,
     }
     write_atomic(folder / "spec.json", json.dumps(record))
-    return request
 
 
 def submission_of(job: JobRequest, folder: Path) -> Submission:
@@ -151,7 +161,7 @@ def submission_of(job: JobRequest, folder: Path) -> Submission:
 
 
 def request_stop(folder: Path, kind: StopKind) -> None:
-    """Ask the batch process of a job with several attempts to stop one of them.
+    """Ask the batch process of a job with several attempts to stop one of them, or the process of a step to stop.
 
     Raises:
         OSError: The folder cannot be written.
@@ -185,7 +195,7 @@ def read_files(folder: Path, known: Files) -> Files:
         return replace(known, is_stopping=changes.is_stopping, exit=changes.exit, heartbeat=changes.heartbeat)
     process = read_object(folder / "process.json") if "process.json" in names else None
     note = (read_object(folder / NOTE) if NOTE in names else None) or {}
-    node, job_id = note.get("node"), note.get("job_id")
+    node, job_id, step_id = note.get("node"), note.get("job_id"), str(note.get("step_id"))
     node = sanitize_line(node.encode("utf-8", "replace"))[:200] if isinstance(node, str) else ""
     return replace(
         changes,
@@ -194,6 +204,7 @@ def read_files(folder: Path, known: Files) -> Files:
         started=_command_start(process, node),
         node=node,
         job_id=job_id if isinstance(job_id, int) and job_id > 0 else None,
+        step_id=step_id if step_id.isascii() and step_id.isdigit() else "",
     )
 
 

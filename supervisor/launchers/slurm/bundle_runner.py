@@ -1,6 +1,8 @@
 """Batch process of a job that holds several attempts: `python -I -S bundle_runner.py FOLDER FOLDER …`.
 
 It starts one job_shim for each attempt folder, with its share of the job's GPUs, and ends when all of them have ended.
+As `bundle_runner.py --share=K/N FOLDER` it is a step on another node of an allocation, with the GPUs of the K-th (from
+0) of N shares; without `--share` with all.
 Its exit code is 0 only if all commands have succeeded. It imports the standard library alone, as the shim does.
 
 Slurm's signals reach this process. It passes the warnings (SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU) and SIGQUIT on to all
@@ -69,11 +71,16 @@ def attempt_environment(environment: Mapping[str, str], index: int, count: int) 
         index: Place of the attempt in the job, from 0.
         count: Number of attempts in the job.
     """
+    counts = {name: "1" for name in TASK_COUNTS if name in environment}
+    return {**environment, **device_variables(environment, index, count), **counts}
+
+
+def device_variables(environment: Mapping[str, str], index: int, count: int) -> dict[str, str]:
+    """Return the variables that limit a process to one of `count` shares of the GPUs that `environment` names."""
     own = {name: device_share(environment[name], index, count) for name in DEVICES if environment.get(name)}
     if "ROCR_VISIBLE_DEVICES" in own and "HIP_VISIBLE_DEVICES" in own:  # HIP counts within what ROCR leaves visible
         own["HIP_VISIBLE_DEVICES"] = ",".join(map(str, range(own["ROCR_VISIBLE_DEVICES"].count(",") + 1)))
-    own.update((name, "1") for name in TASK_COUNTS if name in environment)
-    return {**environment, **own}
+    return own
 
 
 class Member:
@@ -212,18 +219,26 @@ class Member:
 
 
 class Bundle:
-    """All attempts of the job."""
+    """All attempts of the job.
 
-    def __init__(self, folders: Sequence[str]) -> None:
+    Args:
+        folders: Their folders.
+        share: Number of the first one's share of the GPUs.
+        shares: Number of shares, by default one for each attempt.
+    """
+
+    def __init__(self, folders: Sequence[str], share: int = 0, shares: int | None = None) -> None:
         self.members = [Member(folder) for folder in folders]
+        self.share = share
+        self.shares = shares or len(folders)
 
     def run(self) -> int:
         """Start all shims, wait for the end of all attempts, and return the exit code of the job."""
         signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         job_shim = os.path.join(os.path.dirname(os.path.abspath(__file__)), "job_shim.py")
-        for index, member in enumerate(self.members):
-            member.start(job_shim, attempt_environment(os.environ, index, len(self.members)))
+        for index, member in enumerate(self.members, self.share):
+            member.start(job_shim, attempt_environment(os.environ, index, self.shares))
         look_at = 0.0
         while living := [member for member in self.members if not member.is_over]:
             now = time.monotonic()
@@ -277,5 +292,13 @@ def _remove(path: str) -> None:
         pass
 
 
+def main(arguments: Sequence[str]) -> int:
+    """Carry out the attempts in the folders that the command line names, and return the exit code of the job."""
+    if not arguments[0].startswith("--share="):
+        return Bundle(arguments).run()
+    share, _, shares = arguments[0].removeprefix("--share=").partition("/")
+    return Bundle(arguments[1:], int(share), int(shares)).run()
+
+
 if __name__ == "__main__":
-    sys.exit(Bundle(sys.argv[1:]).run())
+    sys.exit(main(sys.argv[1:]))

@@ -106,6 +106,7 @@ def main(folder: Path) -> int:
     spec["env"] = merged_environment(os.environ, spec["env"], frozenset(spec["kept"]))
     note = {
         "job_id": int(os.environ.get("SLURM_JOB_ID", "0")),
+        "step_id": os.environ.get("SLURM_STEP_ID", ""),
         "node": os.environ.get("SLURMD_NODENAME", ""),
         "gpus": os.environ.get("CUDA_VISIBLE_DEVICES", os.environ.get("ROCR_VISIBLE_DEVICES", "")),
         "restarts": int(os.environ.get("SLURM_RESTART_COUNT", "0")),

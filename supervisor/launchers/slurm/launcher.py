@@ -38,7 +38,7 @@ from .errors import (
 )
 from .facts import Stage
 from .job_status import JobStatus
-from .samples import Sample
+from .samples import sampled_gpus, sampled_usage
 from .states import Phase, explain
 from .stop_request import StopCall
 from .tokens import JobToken
@@ -127,13 +127,15 @@ class SlurmLauncher:
 
     def measure_usage(self, attempts: Mapping[str, RunningAttempt]) -> dict[str, ResourceUsage]:
         """Return what the samplers in the jobs have measured last."""
-        return {
-            run: ResourceUsage(frozenset(), sample.cpu_percent, sample.memory_mib) for run, sample in _samples(attempts)
-        }
+        return sampled_usage(attempts)
 
     def read_gpus(self, attempts: Mapping[str, RunningAttempt]) -> dict[str, GpuReading]:
         """Return the GPUs of the jobs as their samplers have read them last; `taken_at` tells the age."""
-        return {run: sample.gpus for run, sample in _samples(attempts) if sample.gpus is not None}
+        return sampled_gpus(attempts)
+
+    def avoided_nodes(self) -> frozenset[str]:
+        """Return nothing: jobs take no slots."""
+        return frozenset()
 
     def warnings(self) -> Sequence[str]:
         """Return whether Slurm does not answer, or with an error."""
@@ -296,9 +298,3 @@ def _jobs_by_token(jobs: Sequence[JobStatus]) -> dict[JobToken | None, JobStatus
         if job.token is not None:
             found[job.token] = job
     return found
-
-
-def _samples(attempts: Mapping[str, RunningAttempt]) -> Iterator[tuple[str, Sample]]:
-    for run, attempt in attempts.items():
-        if isinstance(attempt, SlurmAttempt) and (sample := attempt.sample()) is not None:
-            yield run, sample

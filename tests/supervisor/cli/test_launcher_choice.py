@@ -135,7 +135,9 @@ def test_a_session_without_jobs_stays_without_jobs_when_its_plan_is_read_again(i
     plan = choose('[session]\nlauncher = "slurm"\n' + PLAN, launcher=None if inside else "local")
     if inside:
         plan, line = keep_inside(plan, Allocation("123", node="n1"))
-        assert line.startswith("inside allocation 123 nothing is submitted: all runs use n1; to submit jobs from here")
+        assert line.startswith(
+            "inside allocation 123 nothing is submitted: all runs start on its nodes; to submit jobs from here"
+        )
     assert local_runs(parse_plan(dump_plan(plan), "session")) == ["prepare", "train", "job"]
 
 
