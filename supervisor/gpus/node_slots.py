@@ -58,9 +58,6 @@ def select_node_slots(
     else:
         here = select_slots(reading, request, own_pids)
     has_gpu = here.slots[0].gpu_index is not None
-    if has_gpu and not own.gpus:
-        warning = f"Slurm has granted no GPU on {node}, and other jobs may use these: ask with --gres, or --gpus none"
-        here = here.model_copy(update={"notes": (*here.notes, warning)})
     if not request.parallel and (has_gpu or not any(share.gpus for share in others)):
         return _joined(here.slots[:1], here.notes, "--no-parallel asks for one run at a time")
     if _asks_for_cpu(request):

@@ -40,13 +40,6 @@ def test_without_nvml_the_grant_of_slurm_counts_on_this_machine_too() -> None:
     assert [slot.granted for slot in selection.slots] == [(0, 2), (1, 2), (0, 2), (1, 2)]
 
 
-def test_gpus_that_slurm_has_not_granted_are_used_with_a_warning() -> None:
-    selection = select(nvml(2), NodeShare("n1", (), 4))
-    assert names(selection) == ["GPU 0", "GPU 1"] and "granted no GPU on n1" in selection.notes[-1]
-    assert not any("granted" in note for note in select(nvml(2), NodeShare("n1", (0, 1), 4)).notes)
-    assert not any("granted" in note for note in select(nvml(2), NodeShare("n1", (), 4), gpus="none").notes)
-
-
 def test_no_more_gpus_are_taken_than_the_plan_needs() -> None:
     assert names(select(nvml(2), *TWO_WITH_TWO, width=3)) == ["GPU 0", "GPU 1", "n2 GPU 2"]
     assert names(select(NO_NVML, *TWO_WITH_TWO, width=1)) == ["GPU 0"]
