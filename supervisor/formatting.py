@@ -47,6 +47,12 @@ def table(head: Sequence[str], body: Sequence[Sequence[str]], *, within: int | N
     return [gap.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
+def filled_columns(head: Sequence[str], body: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
+    """Return headings and rows without the columns that no row fills; without rows, all columns."""
+    filled = [column for column in range(len(head)) if not body or any(row[column] for row in body)]
+    return [head[column] for column in filled], [[row[column] for column in filled] for row in body]
+
+
 def ordinal(number: int) -> str:
     """Return `1st`, `2nd`, `3rd`, `4th`, `11th`."""
     ending = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")

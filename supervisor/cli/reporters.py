@@ -21,7 +21,7 @@ from ..session.events import Event
 from ..session.session_log import LogLevel, log_line
 from ..session.snapshot import RunView, Snapshot
 from ..session.state import ALIVE, RunState
-from ..session.summary import page_lines, results_table, runs_table
+from ..session.summary_tables import page_lines, results_table, runs_table
 from .output import ascii_json
 
 MAX_LIVE_RUNS = 8  # runs with a line in the live display
@@ -210,7 +210,8 @@ def _short(name: str, width: int) -> str:
 
 
 def _live_text(run: RunView, bar: int, brief: bool) -> str:
-    device = f"GPU {run.gpu}" if run.gpu is not None else "CPU  " if run.launcher == LOCAL else run.node or "job"
+    place = f"{run.node} " if run.node else ""
+    device = f"{place}GPU {run.gpu}" if run.gpu is not None else "CPU  " if run.launcher == LOCAL else run.node or "job"
     epoch, epochs = run.progress.get("epoch"), run.progress.get("epochs")
     filled = round(bar * min(1.0, epoch / epochs)) if epoch is not None and epochs else 0
     drawn = f" [{'#' * filled}{'.' * (bar - filled)}]" if bar else ""
@@ -221,11 +222,12 @@ def _live_text(run: RunView, bar: int, brief: bool) -> str:
 def progress_text(run: RunView, *, brief: bool = False) -> str:
     """Return `epoch 12/2000, train_loss 0.123, val_loss 0.234, 1:02:03 to go`.
 
-    If brief, `val_loss` is the only loss.
+    A run that reports no losses is no training: `progress 2/3`. If brief, `val_loss` is the only loss.
     """
     values = dict(run.progress)
     epoch, epochs = values.pop("epoch", None), values.pop("epochs", None)
-    parts = [f"epoch {epoch}" + (f"/{epochs}" if epochs is not None else "")] if epoch is not None else []
+    unit = "epoch" if values else "progress"
+    parts = [f"{unit} {epoch}" + (f"/{epochs}" if epochs is not None else "")] if epoch is not None else []
     parts += [f"{key} {value:.6g}" for key, value in values.items() if key == "val_loss" or not brief]
     parts += [f"{duration(run.eta_s)} to go"] if run.eta_s is not None else []
     return ", ".join(parts)

@@ -47,13 +47,14 @@ def web(logs: Path, stamp: str | None, port: int, control: bool, **display: Any)
 
 @click.command(cls=Command)
 @option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@option("--all-rounds", is_flag=True, help="List all rounds of a run, not its current one alone.")
 @session_option
 @logs_option
-def status(logs: Path, stamp: str | None, as_json: bool) -> None:
+def status(logs: Path, stamp: str | None, as_json: bool, all_rounds: bool) -> None:
     """Show the state and progress of all runs."""
     from .status import print_status
 
-    print_status(logs, stamp, as_json=as_json)
+    print_status(logs, stamp, as_json=as_json, all_rounds=all_rounds)
 
 
 @click.command("logs", cls=Command)

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..formatting import duration, number, printable_line, table
+from ..formatting import duration, filled_columns, number, printable_line, table
 from ..gpus.models import Gpu
 from ..ipc.engine_lock import EngineLock
+from ..plan.errors import PlanError
+from ..plan.loader import load_plan
 from ..session.folder import SessionFolder
 from ..session.lookup import find_session, is_finished
 from ..session.offline import read_snapshot, session_table
+from ..session.round_lines import fold, lines_of_rounds
 from ..session.snapshot import RunView, Snapshot
-from ..session.summary import page_lines, read_summary, results_table
+from ..session.summary import read_summary
+from ..session.summary_tables import page_lines, results_table
 from .command import CommandError
 from .output import ascii_json, echo, warn_of_incomplete_session
 
 
-def print_status(logs: Path, stamp: str | None, *, as_json: bool) -> None:
+def print_status(logs: Path, stamp: str | None, *, as_json: bool, all_rounds: bool) -> None:
     """Print state, progress and results of a session, from its engine or else from its files.
+
+    Args:
+        logs: The logs folder.
+        stamp: The session; None for the newest.
+        as_json: Whether to print the whole snapshot as JSON.
+        all_rounds: Whether each round of a run is listed, instead of its current one.
 
     Raises:
         UserError: There is no such session, or its files are damaged.
@@ -31,11 +42,19 @@ def print_status(logs: Path, stamp: str | None, *, as_json: bool) -> None:
     summary = read_summary(folder)
     results = results_table(summary)
     lines = [
-        *status_lines(snapshot),
+        *status_lines(snapshot, {} if all_rounds else _rounds(folder)),
         *page_lines(summary, folder.path.absolute()),
         *(["", *results] if results else []),
     ]
     echo("\n".join(lines))
+
+
+def _rounds(folder: SessionFolder) -> Mapping[str, Sequence[str]]:
+    """Return the lines of rounds of a session; none where its plan cannot be read, as nothing else needs that."""
+    try:
+        return lines_of_rounds(load_plan(folder.plan))
+    except PlanError:
+        return {}
 
 
 def _snapshot_without_engine(logs: Path, stamp: str | None) -> Snapshot | None:
@@ -76,21 +95,23 @@ def print_sessions(logs: Path) -> None:
     echo("\n".join(table(("session", "name", "state", "result", "size"), rows)))
 
 
-def status_lines(snapshot: Snapshot) -> list[str]:
-    """Return the session, its runs and its GPUs as tables; columns that no run fills are left out."""
+def status_lines(snapshot: Snapshot, rounds: Mapping[str, Sequence[str]] | None = None) -> list[str]:
+    """Return the session, its runs and its GPUs as tables; columns that no run fills are left out.
+
+    Args:
+        snapshot: What to show.
+        rounds: Lines of rounds, see `lines_of_rounds`, of which the current round alone is listed.
+    """
     owner = f"engine {snapshot.engine_pid}" if snapshot.engine_pid else "no engine"
-    mode = snapshot.mode or ("jobs of a batch system" if snapshot.has_jobs else "slots not chosen yet")
+    mode = "jobs of a batch system" if snapshot.has_jobs else snapshot.mode or "slots not chosen yet"
     facts = [snapshot.state, mode, *_allocation(snapshot), owner]
     lines = [f"session {snapshot.session} ({printable_line(snapshot.name)}): {', '.join(facts)}"]
     lines += [f"note: {printable_line(note)}" for note in snapshot.notes]
-    rows = [_run_row(name, run, snapshot.taken_at) for name, run in snapshot.runs.items()]
-    filled = [column for column in range(len(_HEAD)) if any(row[column] for row in rows)]
-    head, *body = ([row[column] for column in filled] for row in (_HEAD, *rows))
-    lines += ["", *table(head, body)]
+    lines += ["", *table(*filled_columns(_HEAD, _run_rows(snapshot, rounds or {})))]
     if snapshot.gpus:
         lines += ["", *table(_GPU_HEAD, [_gpu_row(gpu) for gpu in snapshot.gpus])]
     elif snapshot.engine_pid and snapshot.gpu_error and not any(snapshot.gpu_error in note for note in snapshot.notes):
-        lines += ["", f"no GPU readings: {snapshot.gpu_error}"]
+        lines += ["", f"no GPU readings{' here' if snapshot.has_jobs else ''}: {snapshot.gpu_error}"]
     return [*lines, "", f"files: {snapshot.folder}"]
 
 
@@ -98,14 +119,25 @@ def _allocation(snapshot: Snapshot) -> list[str]:
     return [snapshot.allocation.describe(snapshot.taken_at)] if snapshot.allocation is not None else []
 
 
-_HEAD = ("run", "state", "job", "node", "gpu", "epoch", "train", "val", "elapsed", "to go", "why")
+_HEAD = ("run", "round", "state", "job", "node", "gpu", "progress", "train", "val", "elapsed", "to go", "why")
 _GPU_HEAD = ("gpu", "name", "use", "memory", "temperature", "power", "")
 
 
-def _run_row(name: str, run: RunView, now: float) -> list[str]:
+def _run_rows(snapshot: Snapshot, rounds: Mapping[str, Sequence[str]]) -> list[list[str]]:
+    names, folded = fold(list(snapshot.runs), snapshot.runs, rounds, frozenset())
+    lines = [rounds[folded[name]] if name in folded else () for name in names]
+    positions = [f"{line.index(name) + 1}/{len(line)}" if line else "" for name, line in zip(names, lines, strict=True)]
+    return [
+        _run_row(name, position, snapshot.runs[name], snapshot.taken_at)
+        for name, position in zip(names, positions, strict=True)
+    ]
+
+
+def _run_row(name: str, position: str, run: RunView, now: float) -> list[str]:
     epoch, epochs = run.progress.get("epoch"), run.progress.get("epochs")
     return [
         name,
+        position,
         run.state + (" (stalled)" if run.stalled else ""),
         run.job_id or "",
         run.node or "",

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
 
+from ..gpus.node_slots import NodeShare
 from ..launchers.slurm.batch_script import WARNING_S
 from ..launchers.slurm.commands import SlurmCommands
 from ..launchers.slurm.errors import SettingsError, SlurmError
@@ -37,6 +38,17 @@ class AllocationWatch:
         self._begun = (self._allocation.begun if self._allocation else None) or time.time()
         self._signal_s = _signal_s(plan)
         self._problem = ""
+        self._shares: tuple[NodeShare, ...] | None = None
+
+    @property
+    def node(self) -> str:
+        """Slurm's name of this machine; "" outside of an allocation."""
+        return "" if self._allocation is None else self._allocation.node
+
+    @property
+    def shares(self) -> tuple[NodeShare, ...] | None:
+        """What the allocation has on each node; empty where that stays unknown, None until Slurm has answered."""
+        return () if self._allocation is None else self._shares
 
     @property
     def view(self) -> AllocationView | None:
@@ -49,9 +61,10 @@ class AllocationWatch:
         """Yield what a user should know about it."""
         if self._allocation is None:
             return
-        if self._allocation.nodes > 1:
-            count, node = self._allocation.nodes, self._allocation.node
-            yield f"allocation {self._allocation.job_id} has {count} nodes; only {node} is used"
+        if self._shares == () and self._allocation.nodes != 1:
+            job_id, node = self._allocation.job_id, self._allocation.node
+            reason = self._problem or "Slurm does not tell"
+            yield f"the nodes of allocation {job_id} are not known, so only {node} is used: {reason}"
         if self._problem and self._ends is None:
             yield f"when allocation {self._allocation.job_id} ends is not known: {self._problem}"
 
@@ -82,11 +95,13 @@ class AllocationWatch:
 
     async def _learn(self, job_id: int) -> None:
         try:
-            job = await self._commands.job(job_id)
+            job, shares = await self._commands.job_with_nodes(job_id)
         except SlurmError as error:
             self._problem = str(error)
+            self._shares = self._shares or ()  # the runs do not wait for a better answer
         else:
             self._problem = ""
+            self._shares = self._shares or shares  # a later answer may lack a node that has failed
             self._ends = job.must_end
             self._begun = job.started or self._begun
         self._on_change()

@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..formatting import table
-
 GroupMetrics = dict[str, dict[str, float | int]]
 """`mean`, `deviation` and `count` of each metric."""
 
@@ -44,14 +42,3 @@ def _number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if math.isfinite(value) and abs(value) < 1e100 else None
-
-
-def groups_table(groups: Mapping[str, GroupMetrics]) -> list[str]:
-    """Return the lines of a table with one row per metric and one column per group; none without groups."""
-    keys = dict.fromkeys(key for metrics in groups.values() for key in metrics)
-    rows = [[key.replace("_", " "), *(_cell(metrics.get(key)) for metrics in groups.values())] for key in keys]
-    return table(["mean ± deviation", *groups], rows) if rows else []
-
-
-def _cell(metric: Mapping[str, float | int] | None) -> str:
-    return "" if metric is None else f"{metric['mean']:.4g} ± {metric['deviation']:.2g} ({metric['count']})"

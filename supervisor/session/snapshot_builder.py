@@ -110,7 +110,7 @@ class SnapshotBuilder:
             "blocked_by": blockers(plan, states, name) if states[name] is RunState.BLOCKED else (),
             "reason": explain_queue(observation, reason) if is_pending else reason,
             "attempts": tuple(_attempt_view(attempt) for attempt in run.attempts),
-            "launcher": plan.runs[name].launcher or LOCAL,
+            "launcher": (last.launcher if last is not None else plan.runs[name].launcher) or LOCAL,
             "continuations": run.continuations,
         }
         if last is not None:
@@ -137,7 +137,7 @@ def _attempt_fields(last: Attempt, observation: Observation, reading: GpuReading
         "attempt": last.number,
         "pid": last.pid if alive else None,
         "gpu": _gpu_index(last.slot, reading) if last.slot else None,
-        "cuda_visible_devices": cuda_environment(last.slot)["CUDA_VISIBLE_DEVICES"] if last.is_local else None,
+        "cuda_visible_devices": cuda_environment(last.slot).get("CUDA_VISIBLE_DEVICES") if last.is_local else None,
         "job_id": last.job_id,
         "node": last.node or observation.node or None,
         "pending_reason": observation.waits_because if pending else "",

@@ -1,4 +1,4 @@
-"""Summary of a session: summary.json, and the same as tables."""
+"""Summary of a session: summary.json. `summary_tables` shows it to people."""
 
 from __future__ import annotations
 
@@ -6,24 +6,19 @@ import json
 import math
 import stat
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from ..files import read_object, write_atomic
-from ..formatting import duration, table
 from ..logs.sanitize import sanitize_line
 from ..plan.schema import Plan
 from .folder import SessionFolder
-from .groups import group_metrics, groups_table
+from .groups import group_metrics
 from .state import Run, RunState, SessionState, run_states
 
 RESULT_FILE = "result.json"  # a flat JSON object that a run may write to its output folder
-PAGE_FILE = "report.html"  # an HTML page that a run may write there
 MAX_RESULT_BYTES = 1 << 16
 MAX_RESULT_KEYS = 64
-MAX_COLUMNS = 4  # runs side by side in the table of results
 BLOCK = 64  # runs whose text `SummaryWriter` keeps together
-TERMINAL_WIDTH = 80  # characters; the table of the three built-in trainings fits
 
 Scalar = str | int | float | bool | None
 
@@ -47,6 +42,7 @@ def summary_of_run(
     return {
         "state": run_state,
         "group": plan.runs[name].group,
+        "line": plan.runs[name].line,
         **_resources(state.runs[name]),
         "result": _result(folder, name),
     }
@@ -153,53 +149,3 @@ def _sanitize(text: str) -> str:
 def read_summary(folder: SessionFolder) -> Mapping[str, Any]:
     """Read summary.json; it has no runs before the first one has ended."""
     return read_object(folder.summary) or {"runs": {}}
-
-
-def page_lines(summary: Mapping[str, Any], folder: Path) -> list[str]:
-    """Return a line for each HTML page that a run of the session in `folder` has written."""
-    succeeded = [name for name, run in summary["runs"].items() if run["state"] == RunState.SUCCEEDED]
-    pages = {name: folder / name / PAGE_FILE for name in succeeded}
-    return [f"{name}: {page}" for name, page in pages.items() if page.is_file()]
-
-
-def runs_table(summary: Mapping[str, Any]) -> list[str]:
-    """Return the lines of a table of how each run ended."""
-    head = ["run", "state", "exit", "attempts", "gpu", "wall time", "peak memory"]
-    body = [
-        [
-            name,
-            run["state"],
-            _exit(run),
-            str(run["attempts"]),
-            "" if run["gpu"] is None else str(run["gpu"]),
-            ("" if run.get("wall_time_measured", True) else "~") + duration(run["wall_time_s"]),
-            "" if run["peak_rss_mib"] is None else f"{run['peak_rss_mib']:.0f} MiB",
-        ]
-        for name, run in summary["runs"].items()
-    ]
-    return table(head, body)
-
-
-def results_table(summary: Mapping[str, Any]) -> list[str]:
-    """Return the lines of a table of results, run beside run, and of groups of runs; none without results."""
-    results = {name: run["result"] for name, run in summary["runs"].items() if run["result"]}
-    lines: list[str] = []
-    for first in range(0, len(results), MAX_COLUMNS):
-        names = list(results)[first : first + MAX_COLUMNS]
-        keys = dict.fromkeys(key for name in names for key in results[name])
-        rows = [[key.replace("_", " "), *(_cell(results[name].get(key)) for name in names)] for key in keys]
-        lines += ([""] if lines else []) + table(["", *names], rows, within=TERMINAL_WIDTH)
-    groups = groups_table(summary.get("groups", {}))
-    return [*lines, "", *groups] if groups else lines
-
-
-def _exit(run: Mapping[str, Any]) -> str:
-    return f"signal {run['signal']}" if run["signal"] else "" if run["exit_code"] is None else str(run["exit_code"])
-
-
-def _cell(value: Scalar) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.1f}"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    return "" if value is None else str(value)

@@ -8,8 +8,8 @@ from pathlib import Path
 from ...plan.errors import PlanError
 from ...plan.loader import load_plan
 from ...plan.schema import Plan, RunPlan
+from ...session.round_lines import lines_of_rounds
 from ...session.snapshot import RunView, Snapshot
-from .rounds import lines_of_rounds
 
 
 class CurrentSession:

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pmssm.supervisor.session.groups import group_metrics, groups_table
+from pmssm.supervisor.session.groups import group_metrics
 
 
 def run(group: str | None, **result: object) -> dict[str, object]:
@@ -23,13 +23,6 @@ def test_a_group_has_mean_deviation_and_count_of_every_measurement() -> None:
     assert list(metrics) == ["g"]
     assert metrics["g"]["r2"] == {"mean": pytest.approx(0.6), "deviation": pytest.approx(0.2 / 2**0.5), "count": 2}
     assert list(metrics["g"]) == ["r2", "best_epoch"]
-    assert groups_table(metrics) == [
-        "mean ± deviation  g",
-        "────────────────  ──────────────",
-        "r2                0.6 ± 0.14 (2)",
-        "best epoch        4 ± 1.4 (2)",
-    ]
-    assert groups_table({}) == []
 
 
 @given(

@@ -12,7 +12,7 @@ from pmssm.supervisor.logs.sanitize import MAX_LINE
 from pmssm.supervisor.plan.schema import Plan, RunPlan
 from pmssm.supervisor.session.events import EngineStarted, Event, SlotsChosen
 from pmssm.supervisor.session.folder import SessionFolder
-from pmssm.supervisor.session.reducer import initial_state, replay
+from pmssm.supervisor.session.reducer import replay
 from pmssm.supervisor.session.state import run_states
 from pmssm.supervisor.session.summary import (
     BLOCK,
@@ -20,10 +20,9 @@ from pmssm.supervisor.session.summary import (
     SummaryWriter,
     build_summary,
     read_summary,
-    results_table,
-    runs_table,
     write_summary,
 )
+from pmssm.supervisor.session.summary_tables import results_table, runs_table
 from support.events import ended, starting
 from support.simulation import plan_of
 
@@ -69,6 +68,7 @@ def test_the_summary_says_what_became_of_each_run(folder: SessionFolder) -> None
     assert summary["runs"]["a"] == {
         "state": "succeeded",
         "group": None,
+        "line": None,
         "attempts": 2,
         "exit_code": 0,
         "signal": None,
@@ -157,60 +157,6 @@ def test_whatever_a_run_leaves_the_tables_are_printable(
     leave(folder, json.dumps(found))
     summary = summary_of(folder)
     assert all(line.isprintable() for line in [*runs_table(summary), *results_table(summary)])
-
-
-# Tables
-
-
-def test_the_table_of_runs(folder: SessionFolder) -> None:
-    assert runs_table(summary_of(folder)) == [
-        "run  state      exit  attempts  gpu  wall time  peak memory",
-        "───  ─────────  ────  ────────  ───  ─────────  ───────────",
-        "a    succeeded  0     2         2    1:02:10    700 MiB",
-        "b    queued           0              0.0 s",
-    ]
-
-
-def test_a_signal_is_named_in_the_table(folder: SessionFolder) -> None:
-    assert "signal 9" in runs_table(summary_of(folder, EVENTS[:4]))[2]
-
-
-def test_the_table_of_results_sets_runs_side_by_side(folder: SessionFolder) -> None:
-    leave(folder, '{"model": "T", "parameters": 795777, "val_mse": 0.000123456, "time": 12345.678, "early": true}')
-    leave(folder, '{"model": "M", "extra": "only here"}', "b")
-    assert results_table(summary_of(folder)) == [
-        "            a          b",
-        "──────────  ─────────  ─────────",
-        "model       T          M",
-        "parameters  795,777",
-        "val mse     0.0001235",
-        "time        12,345.7",
-        "early       True",
-        "extra                  only here",
-    ]
-
-
-def test_a_table_of_results_that_is_a_little_too_wide_for_a_terminal_is_set_closer(folder: SessionFolder) -> None:
-    leave(folder, json.dumps({"model": "T" * 40}))
-    leave(folder, json.dumps({"model": "M" * 32}), "b")
-    assert results_table(summary_of(folder))[2] == f"model {'T' * 40} {'M' * 32}"
-    leave(folder, json.dumps({"model": "T" * 39}))
-    assert results_table(summary_of(folder))[2] == f"model  {'T' * 39}  {'M' * 32}"
-
-
-def test_without_results_there_is_no_table(folder: SessionFolder) -> None:
-    assert results_table(summary_of(folder)) == []
-
-
-def test_many_results_are_set_below_each_other(tmp_path: Path) -> None:
-    plan = plan_of(**{f"r{number}": ((), 0) for number in range(6)})
-    folder = SessionFolder(tmp_path, "20260122_153100")
-    for run in plan.runs:
-        folder.run_folder(run).mkdir(parents=True)
-        leave(folder, '{"x": 1}', run)
-    write_summary(folder, plan, initial_state(plan))
-    lines = results_table(read_summary(folder))
-    assert [line.split() for line in lines if "r" in line] == [["r0", "r1", "r2", "r3"], ["r4", "r5"]]
 
 
 def test_a_summary_written_after_each_event_is_the_one_written_at_once(folder: SessionFolder) -> None:

@@ -1,12 +1,12 @@
-"""Rounds of a run as one line of the runs table. Pure."""
+"""Rounds of a run as one line of a table of runs. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ...plan.schema import Plan
-from ...session.snapshot import RunView
-from ...session.state import ALIVE, ENDED, ENDED_BADLY, RunState
+from ..plan.schema import Plan
+from .snapshot import RunView
+from .state import ALIVE, ENDED, ENDED_BADLY, RunState
 
 
 def lines_of_rounds(plan: Plan | None) -> dict[str, tuple[str, ...]]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 import pytest
-from pmssm.supervisor.dashboard.data.rounds import current_round, fold, lines_of_rounds
 from pmssm.supervisor.dashboard.rendering.rounds_line import rounds_line
 from pmssm.supervisor.plan.loader import parse_plan
+from pmssm.supervisor.session.round_lines import current_round, fold, lines_of_rounds
 from pmssm.supervisor.session.snapshot import RunView
 from pmssm.supervisor.session.state import ENDED, RunState
 
