@@ -211,7 +211,8 @@ def _short(name: str, width: int) -> str:
 
 def _live_text(run: RunView, bar: int, brief: bool) -> str:
     place = f"{run.node} " if run.node else ""
-    device = f"{place}GPU {run.gpu}" if run.gpu is not None else "CPU  " if run.launcher == LOCAL else run.node or "job"
+    slot = "CPU  " if run.gpu is None else f"GPU {run.gpu}"
+    device = f"{place}{slot}" if run.launcher == LOCAL else run.node or "job"
     epoch, epochs = run.progress.get("epoch"), run.progress.get("epochs")
     filled = round(bar * min(1.0, epoch / epochs)) if epoch is not None and epochs else 0
     drawn = f" [{'#' * filled}{'.' * (bar - filled)}]" if bar else ""

@@ -1,4 +1,4 @@
-"""When the allocation ends in which the engine runs; asked of Slurm, which may change it at any time."""
+"""What Slurm says of the allocation in which the engine runs: its nodes, and its end, which may change at any time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ASK_S, ASK_NEAR_S = 300.0, 30.0  # between two questions to Slurm
 
 
 class AllocationWatch:
-    """The end of the allocation, which bounds all runs of the session. Outside of one nothing is asked.
+    """The nodes of the allocation, and its end, which bounds all runs. Outside of one nothing is asked.
 
     Args:
         plan: Plan of the session; `signal_s` of its table `[slurm]` is how long before the end its runs are stopped.
@@ -87,7 +87,7 @@ class AllocationWatch:
 
     def _ask(self, job_id: int, now: float) -> None:
         is_near = self._ends is not None and self._ends - now < NEAR_S
-        pause_s = ASK_NEAR_S if is_near else ASK_S
+        pause_s = ASK_NEAR_S if is_near or self._shares == () else ASK_S
         is_due = self._asked_at is None or time.monotonic() - self._asked_at >= pause_s
         if is_due and (self._task is None or self._task.done()):
             self._asked_at = time.monotonic()

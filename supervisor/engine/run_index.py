@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ..plan.schema import Plan, RunPlan
 from ..session.chains import ChainEnds, chain_ends, skipped_because_of
-from ..session.native_dependencies import AttemptNumbers, attempts_to_follow
+from ..session.native_dependencies import can_be_followed, has_native_dependencies
 from ..session.state import DONE, ENDED_BADLY, SETTLED, Run, RunState, SessionState, is_continued
 
 SHORT_JOB_S = 30.0
@@ -58,7 +58,7 @@ class RunIndex:
         wanting: Number of runs that want to start on this machine.
         retriable: Runs that crashed, and whose plan allows a retry.
         continued: Runs that were interrupted, and of which a new attempt is due.
-        following: Runs that wait, and whose jobs Slurm can start after other jobs: the attempts before each.
+        following: Runs that wait, and whose jobs can be submitted behind other jobs.
     """
 
     def __init__(self, plan: Plan, state: SessionState) -> None:
@@ -68,7 +68,7 @@ class RunIndex:
         self.wanting = 0
         self.retriable: set[str] = set()
         self.continued: set[str] = set()
-        self.following: dict[str, AttemptNumbers] = {}
+        self.following: set[str] = set()
         self._changed: set[str] = set()
         self._plan = plan
         self._position = {name: position for position, name in enumerate(self.names)}
@@ -84,6 +84,9 @@ class RunIndex:
             for dependency in after | after_end:
                 edge = _Dependent(name, dependency in after, dependency in after_end)
                 self._dependents[dependency].append(edge)
+        self._native = {name for name in self.names if has_native_dependencies(plan, name)}
+        self._ahead: set[str] = set()  # runs that have succeeded, or whose jobs can be followed
+        self._behind = {name: len(set(plan.runs[name].after)) for name in self._native}  # how many others are not ahead
         self._newest_order = dict.fromkeys(self.names, -1)  # of the attempts of the runs in `after_end`
         for name in plan.dependencies_first:
             self.update(state, name)
@@ -197,16 +200,20 @@ class RunIndex:
             del self.queued[need]
 
     def _update_following(self, changed: Sequence[str]) -> None:
-        """Find out anew which jobs may follow others, after runs have changed."""
-        if not self._plan.session.native_dependencies:
-            return
-        dependents = {each.name for run in changed for each in self._dependents[run]}
-        for name in dependents.union(changed) & self._runs.keys():
-            follows = attempts_to_follow(self._plan, self._runs, self.states, name)
-            if follows is None:
-                self.following.pop(name, None)
-            else:
-                self.following[name] = follows
+        """Find out anew which jobs can be submitted behind others, after runs have changed."""
+        concerned = set(changed) & self._native
+        for name in changed:
+            is_ahead = self.states[name] in DONE or can_be_followed(self._runs[name])
+            if is_ahead == (name in self._ahead):
+                continue
+            self._sort_in(self._ahead, name, belongs=is_ahead)
+            for dependent in self._dependents[name]:
+                if dependent.name in self._native:
+                    self._behind[dependent.name] += -1 if is_ahead else 1
+                    concerned.add(dependent.name)
+        for name in concerned & self._runs.keys():
+            waits = self.states[name] is RunState.WAITING and not self._behind[name]
+            self._sort_in(self.following, name, belongs=waits)
 
     @staticmethod
     def _need(plan: RunPlan) -> Need:

@@ -11,7 +11,7 @@ from ..gpus.slots import Slot
 from ..plan.schema import Plan
 from ..session.events import StopKind
 from ..session.folder import MAX_JOBS
-from ..session.native_dependencies import AttemptNumbers, is_to_be_withdrawn
+from ..session.native_dependencies import AttemptNumbers, attempts_to_follow, is_to_be_withdrawn
 from ..session.state import Run, RunState, SessionState
 from .run_index import Need, RunIndex, continuation_delay, retry_delay
 
@@ -136,7 +136,8 @@ def decide(
     if any(isinstance(action, Retry | Continue) for action in actions):
         return actions  # runs that depend on a crashed run must not start before its retry is recorded
     uses = _slot_uses(plan, state.slots or (), alive, free_mib)
-    actions += _starts(index, state.runs, now, uses, _JobRoom(plan, alive.values(), max_jobs))
+    jobs = _submissions(plan, index, state.runs, now, _JobRoom(plan, alive.values(), max_jobs))
+    actions += _starts(index, state.runs, now, uses, jobs)
     return [FinishSession()] if not actions and index.is_idle else actions
 
 
@@ -210,9 +211,32 @@ class _JobRoom:
         return True
 
 
-def _starts(index: RunIndex, runs: Mapping[str, Run], now: float, uses: list[_SlotUse], jobs: _JobRoom) -> list[Action]:
-    """Return the starts of all queued runs that get a slot or may be submitted, or need neither, in plan order."""
-    chosen: dict[int, Slot | None] = {}
+def _submissions(
+    plan: Plan, index: RunIndex, runs: Mapping[str, Run], now: float, room: _JobRoom
+) -> dict[int, AttemptNumbers]:
+    """Return the places of the runs to submit, each with the attempts that its job follows."""
+    chosen: dict[int, AttemptNumbers] = {}
+    for position in _jobs_to_submit(index):
+        if room.is_full:
+            break
+        name = index.names[position]
+        if seconds_to_retry(runs[name], now) > 0:
+            continue
+        follows = attempts_to_follow(plan, runs, index.states, name) if name in index.following else ()
+        if room.admit(name, follows):
+            chosen[position] = follows
+    return chosen
+
+
+def _starts(
+    index: RunIndex,
+    runs: Mapping[str, Run],
+    now: float,
+    uses: list[_SlotUse],
+    jobs: Mapping[int, AttemptNumbers],
+) -> list[Action]:
+    """Return the starts of the jobs and of all queued runs that get a slot or need none, in the order of the plan."""
+    chosen: dict[int, Slot | None] = dict.fromkeys(jobs)
 
     def is_due(position: int) -> bool:
         return position not in chosen and seconds_to_retry(runs[index.names[position]], now) == 0
@@ -225,11 +249,6 @@ def _starts(index: RunIndex, runs: Mapping[str, Run], now: float, uses: list[_Sl
         with_room = [use for use in uses if use.has_room(need.memory_mib)]
         return min(with_room, key=lambda use: len(use.expected), default=None)
 
-    for position in filter(is_due, _jobs_to_submit(index)):
-        if jobs.is_full:
-            break
-        if jobs.admit(index.names[position], index.following.get(index.names[position], ())):
-            chosen[position] = None
     for need, positions in index.queued.items():
         if not (need.is_job or need.takes_slot):
             chosen.update(dict.fromkeys(filter(is_due, positions)))
@@ -249,8 +268,10 @@ def _starts(index: RunIndex, runs: Mapping[str, Run], now: float, uses: list[_Sl
             use.expected.append(need.memory_mib)
             if (head := next(queue, None)) is not None:
                 heappush(heads, (head, number))
-    names = [(index.names[position], slot) for position, slot in sorted(chosen.items(), key=itemgetter(0))]
-    return [StartAttempt(name, slot, runs[name].fresh_next, index.following.get(name, ())) for name, slot in names]
+    return [
+        StartAttempt(index.names[position], slot, runs[index.names[position]].fresh_next, jobs.get(position, ()))
+        for position, slot in sorted(chosen.items(), key=itemgetter(0))
+    ]
 
 
 def _jobs_to_submit(index: RunIndex) -> Iterator[int]:

@@ -16,7 +16,7 @@ from .session_store import SessionStore
 
 
 class SlotAllocator:
-    """Selects slots once per engine, while no run occupies a slot selected earlier.
+    """Selects slots once per engine, and when Slurm tells of nodes, while no run occupies a slot selected earlier.
 
     Attributes:
         problem: Why no slots could be selected; "" if there is no problem.
@@ -25,7 +25,7 @@ class SlotAllocator:
     def __init__(self, session: SessionStore, allocation: AllocationWatch) -> None:
         self._session = session
         self._allocation = allocation
-        self._outdated = True  # selected by an earlier engine
+        self._selected_for: tuple[NodeShare, ...] | None = None  # None: by an earlier engine
         runs = session.plan.runs.values()
         self._is_needed = any(run.takes_slot for run in runs) or all(run.is_local for run in runs)
         self.problem = ""
@@ -38,7 +38,7 @@ class SlotAllocator:
             own_pids: Processes of this session, which do not make a GPU busy.
         """
         state, shares = self._session.state, self._allocation.shares
-        if not self._is_needed or shares is None or (state.slots is not None and not self._outdated):
+        if not self._is_needed or shares is None or (state.slots is not None and self._selected_for == shares):
             return
         alive = (state.runs[name].last for name in self._session.index.alive())
         if any(attempt is not None and attempt.slot for attempt in alive):
@@ -48,7 +48,7 @@ class SlotAllocator:
         except (GpuRequestError, OSError) as error:
             self.problem = str(error)
         else:
-            self._outdated, self.problem = False, ""
+            self._selected_for, self.problem = shares, ""
 
     def usable(self, reading: GpuReading | None, avoided: Collection[str]) -> tuple[Slot, ...] | None:
         """Return the slots whose GPU works, and whose node belongs to the allocation and is not avoided.

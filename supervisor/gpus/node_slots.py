@@ -58,6 +58,8 @@ def select_node_slots(
     else:
         here = select_slots(reading, request, own_pids)
     has_gpu = here.slots[0].gpu_index is not None
+    if not (others or has_gpu):
+        return here
     if not request.parallel and (has_gpu or not any(share.gpus for share in others)):
         return _joined(here.slots[:1], here.notes, "--no-parallel asks for one run at a time")
     if _asks_for_cpu(request):
@@ -74,6 +76,8 @@ def _with_gpus_of_others(
     """Return the selection with the GPUs of the other nodes; some node has one."""
     slots = [slot for slot in here.slots if slot.gpu_index is not None]
     notes = [*here.notes, *([] if slots else [f"no run trains on {own.node}: {here.reason}"])]
+    if slots and not own.gpus:
+        notes.append(f"Slurm has granted no GPU on {own.node}: those that NVML shows may belong to others")
     if _positions(request) is None and request.gpus is not None:
         notes.append(f"--gpus names GPUs of {own.node} by their UUIDs, so no run trains on the other nodes")
         return _joined(slots, notes, here.reason)
@@ -117,11 +121,13 @@ def _gpu_slots(share: NodeShare, request: SlotRequest, room: int, place: str) ->
         place: Its name, or "" for this machine.
 
     Raises:
-        GpuRequestError: The request names a GPU that it does not have.
+        GpuRequestError: The request names a GPU twice, or one that it does not have.
     """
     positions = _positions(request)
     if positions is None:
         positions = list(range(min(max(0, room), len(share.gpus))))
+    if len(set(positions)) < len(positions):
+        raise GpuRequestError(f"--gpus {request.gpus}: a GPU is named twice")
     missing = [position for position in positions if position >= len(share.gpus)]
     if missing and share.gpus:
         exists = "0" if len(share.gpus) == 1 else f"0-{len(share.gpus) - 1}"

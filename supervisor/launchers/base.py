@@ -1,7 +1,8 @@
 """Protocol between the engine and the ways to start an attempt.
 
 The engine decides *that* an attempt starts, and in which folder. A launcher knows *how*: as a process of this
-machine, or as a job of a batch system. The engine sees two interfaces only, `Launcher` and `RunningAttempt`.
+machine, as a job of a batch system, or as a step on another node of the allocation that the engine is in. The engine
+sees two interfaces only, `Launcher` and `RunningAttempt`.
 
 **Files are the truth.** Every launcher runs `shim.py` beside the command, here or on another machine that sees the
 folder. The shim writes `process.json` (the command has started) and `exit.json` (how it ended). What a batch system

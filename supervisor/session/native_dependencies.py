@@ -19,8 +19,7 @@ def has_native_dependencies(plan: Plan, name: str) -> bool:
     """Return whether Slurm itself can keep all dependencies of a run.
 
     It cannot for runs of this machine, for `after_end`, and where an exit code other than 0 counts as success
-    (`stop_when`), in which case later rounds are skipped. Of a job that several runs share, it only sees the end of
-    all.
+    (`stop_when`), in which case later rounds are skipped. Of a job that runs share, it only sees the end of all.
     """
     run = plan.runs[name]
     if not plan.session.native_dependencies or run.is_local or not run.after or run.after_end:
@@ -31,31 +30,18 @@ def has_native_dependencies(plan: Plan, name: str) -> bool:
     return all(other.launcher == run.launcher and other.bundle == 1 and not other.stop_when for other in others)
 
 
+def can_be_followed(run: Run) -> bool:
+    """Return whether the newest attempt of a run has a job that may still succeed."""
+    last = run.last
+    return last is not None and last.job_id is not None and last.exit is None and last.stop is None
+
+
 def attempts_to_follow(
     plan: Plan, runs: Mapping[str, Run], states: Mapping[str, RunState], name: str
-) -> AttemptNumbers | None:
-    """Return the attempts behind which a run that waits can be submitted now.
-
-    Args:
-        plan: Plan of the session.
-        runs: All runs.
-        states: Their states.
-        name: The run.
-
-    Returns:
-        None if the run does not wait, or one of the jobs before it is not submitted.
-    """
-    if states[name] is not RunState.WAITING or not has_native_dependencies(plan, name):
-        return None
-    following = []
-    for other in plan.runs[name].after:
-        if states[other] in DONE:
-            continue
-        last = runs[other].last
-        if last is None or last.job_id is None or last.exit is not None or last.stop is not None:
-            return None
-        following.append((other, last.number))
-    return tuple(following)
+) -> AttemptNumbers:
+    """Return the attempts behind which a run is submitted whose dependencies have succeeded or can be followed."""
+    others = ((other, runs[other].last) for other in plan.runs[name].after if states[other] not in DONE)
+    return tuple((other, last.number) for other, last in others if last is not None)
 
 
 def is_to_be_withdrawn(runs: Mapping[str, Run], attempt: Attempt) -> bool:

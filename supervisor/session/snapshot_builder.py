@@ -110,7 +110,7 @@ class SnapshotBuilder:
             "blocked_by": blockers(plan, states, name) if states[name] is RunState.BLOCKED else (),
             "reason": explain_queue(observation, reason) if is_pending else reason,
             "attempts": tuple(_attempt_view(attempt) for attempt in run.attempts),
-            "launcher": (last.launcher if last is not None else plan.runs[name].launcher) or LOCAL,
+            "launcher": plan.runs[name].launcher or LOCAL,
             "continuations": run.continuations,
         }
         if last is not None:
@@ -139,7 +139,7 @@ def _attempt_fields(last: Attempt, observation: Observation, reading: GpuReading
         "gpu": _gpu_index(last.slot, reading) if last.slot else None,
         "cuda_visible_devices": cuda_environment(last.slot).get("CUDA_VISIBLE_DEVICES") if last.is_local else None,
         "job_id": last.job_id,
-        "node": last.node or observation.node or None,
+        "node": last.node or observation.node or (last.slot.node if last.slot else "") or None,
         "pending_reason": observation.waits_because if pending else "",
         "expected_start": observation.expected_start if pending else None,
         "exit_code": ended.exit_code,

@@ -11,7 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from ..evaluation.plots import png_file
+from ..evaluation.plots import DPI
+from ..png import png_file
 from .figures import ArmFigures
 
 Values = NDArray[np.float64]
@@ -51,7 +52,7 @@ def curves_by_round(arms: Sequence[ArmFigures], attribute: str, label: str) -> b
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small", title="mean and range of the seeds", title_fontsize="small")
-    return png_file(figure)
+    return png_file(figure, DPI)
 
 
 def corner_plot(accepted: Mapping[str, Values], names: Sequence[str]) -> bytes:
@@ -83,7 +84,7 @@ def corner_plot(accepted: Mapping[str, Values], names: Sequence[str]) -> bytes:
     handles = [Line2D([], [], color=f"C{number}", marker=".", linestyle="", label=name)
                for number, name in enumerate(accepted)]  # fmt: skip
     figure.legend(handles=handles, loc="upper right", fontsize="small")
-    return png_file(figure)
+    return png_file(figure, DPI)
 
 
 def _draw_pair(axes: Axes, accepted: Mapping[str, Values], everything: Values, x: int, y: int) -> None:

@@ -109,7 +109,7 @@ def unused_columns(plan: Plan | None, runs: Mapping[str, RunView]) -> frozenset[
     unused = {key for key, reported in _REPORTED_BY.items() if not groups & reported}
     if groups <= {"epoch", "epochs"}:
         unused.add("trend")
-    if all(run.launcher == LOCAL for run in runs.values()):
+    if all(run.launcher == LOCAL and run.node is None for run in runs.values()):
         unused |= {"node", "job"}
     if all(run.gpu is None for run in runs.values()):
         unused.add("gpu_memory")

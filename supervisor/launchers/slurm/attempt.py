@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
-from enum import Enum, auto
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -22,29 +21,15 @@ from ..base import CommandStart, Outcome, Placement, QueueWait
 from . import attempt_folder
 from .attempt_folder import Files, Submission
 from .batch_script import JobRequest
-from .conclusion import SILENT_S, Conclusion, Facts
-from .dependencies import describe, has_succeeded
+from .conclusion import SILENT_S, Conclusion
+from .dependencies import describe
+from .facts import Facts, Stage
 from .job_status import JobStatus
 from .known_job import KnownJob
-from .pending_reasons import explain_pending
+from .placement import placement
 from .samples import Sample, SampleFile
 from .stop_request import StopCall, StopRequest
 from .tokens import JobToken
-
-
-class Stage(Enum):
-    """What is known of an attempt's job."""
-
-    UNSUBMITTED = auto()  # sbatch was not called
-    SUBMITTING = auto()  # sbatch runs
-    SEARCHED = auto()  # sbatch was called, by us or an earlier engine, and nobody knows with what result
-    SUBMITTED = auto()  # it has a number
-
-
-_BEFORE = {  # why an attempt without a known job waits
-    Stage.SUBMITTING: "is being submitted",
-    Stage.SEARCHED: "Slurm is asked whether it has the job",
-}
 
 
 class SlurmAttempt:
@@ -58,7 +43,7 @@ class SlurmAttempt:
         job_id: The job's number; None until it is known.
         hold_reason: Why it is not submitted yet.
         follows: Folders of the attempts that must succeed before its job starts.
-        has_companions: Whether other attempts of its job are to go on when this one is stopped.
+        others_go_on: Whether other attempts of its job go on when this one is stopped.
     """
 
     def __init__(
@@ -77,7 +62,7 @@ class SlurmAttempt:
         self.hold_reason = "waits to be submitted"
         self.follows = follows
         self._waits_for = describe(follows)
-        self.has_companions = False
+        self.others_go_on = False
         self._submission: Submission | None = None
         self._job = KnownJob()
         self._files = Files()
@@ -202,7 +187,7 @@ class SlurmAttempt:
         """Return what Slurm has to be told about its job now."""
         if self._outcome is not None or self.stage is not Stage.SUBMITTED:
             return None
-        if self._job.is_unknown or self._job.has_ended or self.has_companions:
+        if self._job.is_unknown or self._job.has_ended or self.others_go_on:
             return None
         call = self._stop.due_call(now, is_running=self._is_running, is_stopping=self._files.is_stopping)
         return None if self._is_bundled and self._files.is_claimed and call != "end" else call
@@ -215,24 +200,6 @@ class SlurmAttempt:
         """Return whether Slurm surely has its job, which has not ended."""
         is_open = self.stage is Stage.SUBMITTED and self._outcome is None and self._files.exit is None
         return is_open and not (self._job.has_ended or self._job.is_missing) and self.is_confirmed(now)
-
-    def jobs_before(self, others: Mapping[Path, SlurmAttempt], now: float) -> tuple[int, ...] | None:
-        """Return the jobs that must succeed before its own; None while Slurm may not know one of them.
-
-        Slurm starts a job at once that depends on an unknown one.
-
-        Args:
-            others: The attempts that have not ended, by their folders.
-            now: Monotonic time, s.
-        """
-        jobs = []
-        for folder in self.follows:
-            other = others.get(folder)
-            if other is not None and other.job_id is not None and other.can_be_followed(now):
-                jobs.append(other.job_id)
-            elif not has_succeeded(folder):
-                return None
-        return tuple(dict.fromkeys(jobs))
 
     # What the launcher has brought.
 
@@ -299,11 +266,12 @@ class SlurmAttempt:
             with contextlib.suppress(OSError):  # a full disk: the next time there may be room
                 self._stop_alone(now)
         self._outcome = self._conclusion.draw(self._facts(), now)
-        self._placement = self._place()
+        is_over = self._outcome is not None
+        self._placement = placement(self._facts(), self.hold_reason, self._waits_for, is_over=is_over)
 
     @property
     def _is_running(self) -> bool:
-        return self._files.is_claimed or self._files.job_id is not None or self._job.is_running
+        return self._facts().is_running
 
     @property
     def _is_bundled(self) -> bool:
@@ -320,32 +288,12 @@ class SlurmAttempt:
             if call in ("TERM", "QUIT"):
                 attempt_folder.request_stop(self.folder, "stop" if call == "TERM" else "kill")
                 self._stop.note_call(call, now)
-        elif self.has_companions:
+        elif self.others_go_on:
             claim_if_unclaimed(self.folder)
             self._files = attempt_folder.read_files(self.folder, self._files)
 
     def _facts(self) -> Facts:
-        is_submitted = self.stage is not Stage.UNSUBMITTED
-        return Facts(self._files, self._job, self.job_id, self._stop.kind, is_submitted, self._is_bundled)
-
-    def _place(self) -> Placement:
-        job_id = "" if self.job_id is None else str(self.job_id)
-        node = self._files.node or (self._job.status.nodes if self._job.status is not None else "")
-        if self._outcome is not None or self._is_running or self._job.has_ended:
-            return Placement(job_id, node)
-        if self.stage is Stage.SUBMITTED:
-            return Placement(job_id, node, self._queue_wait())
-        return Placement(job_id, waiting=QueueWait(_BEFORE.get(self.stage, self.hold_reason)))
-
-    def _queue_wait(self) -> QueueWait:
-        job = self._job.status
-        if job is None:
-            return QueueWait(self._waits_for)
-        if job.reason == "Dependency" and self._waits_for:
-            return QueueWait(self._waits_for, job.expected_start)
-        waiting = explain_pending(job)
-        reason = f"{waiting.sentence}; {waiting.remedy}" if waiting.remedy else waiting.sentence
-        return QueueWait(reason, job.expected_start)
+        return Facts(self._files, self._job, self.job_id, self._stop.kind, self.stage, self._is_bundled)
 
     def _set_job_id(self, job_id: int, now: float) -> None:
         self.job_id, self.stage = job_id, Stage.SUBMITTED

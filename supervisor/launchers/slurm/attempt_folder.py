@@ -208,14 +208,20 @@ def read_files(folder: Path, known: Files) -> Files:
     )
 
 
-def output_tail(folder: Path) -> str:
-    """Return the last line that the job itself wrote: a failed setup line, or what kept the shim from starting."""
+def output_tail(folder: Path, containing: str = "") -> str:
+    """Return the last line that the job itself wrote: a failed setup line, or what kept the shim from starting.
+
+    Args:
+        folder: Folder of the attempt.
+        containing: A text without which lines do not count.
+    """
     submission = Submission.read(folder)
     output = OUTPUT if submission is None else submission.output
     try:
         with (folder / output).open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - MAX_OUTPUT_TAIL))
             lines = [line for line in file.read(MAX_OUTPUT_TAIL).splitlines() if line.strip()]
+            lines = [line for line in lines if containing.encode() in line]
     except OSError:
         return ""
     return sanitize_line(lines[-1])[:300] if lines else ""

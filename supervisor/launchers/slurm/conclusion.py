@@ -1,4 +1,4 @@
-"""Whether an attempt is over, and how it ended: from its files, from what is known of its job, and from patience.
+"""Whether an attempt is over, and how it ended, from its files and from what is known of its job.
 
 Files of another machine become visible late, and Slurm may explain an end later than the files record it. So each of
 them is waited for, up to a limit.
@@ -7,45 +7,22 @@ them is waited for, up to a limit.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
-from ...session.events import Exit, StopKind
+from ...session.events import Exit
 from ..attempt_files import claim_if_unclaimed, read_exit_record
 from ..base import NeverStarted, Outcome
 from . import attempt_folder
-from .attempt_folder import Files
 from .dependencies import UNMET, has_succeeded
 from .endings import end_without_record, explained_end, needs_explanation
+from .facts import Facts, Stage
 from .job_status import JobStatus
-from .known_job import KnownJob
 
 RECORD_WAIT_S = 10.0  # after the end of a job, until its exit record is visible here
 EXPLANATION_WAIT_S = 30.0  # after an exit record, until Slurm says why the command was told to stop
 COMPLETING_WAIT_S = 300.0  # for the end of the last processes of a job; a lost node may never tell
 SILENT_S = 120.0  # a job that Slurm has forgotten, and that has written nothing for so long, has ended
 NEVER_SATISFIED = "DependencyNeverSatisfied"  # Slurm's reason for the end of a job that can never start
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What is known of an attempt.
-
-    Attributes:
-        files: What its job has written.
-        job: What Slurm says of the job.
-        job_id: The job's number; None while it is not known.
-        stop: The stop that was requested.
-        is_submitted: Whether sbatch was called.
-        is_bundled: Whether other attempts share its job.
-    """
-
-    files: Files
-    job: KnownJob
-    job_id: int | None
-    stop: StopKind | None
-    is_submitted: bool
-    is_bundled: bool
 
 
 class Conclusion:
@@ -79,7 +56,7 @@ class Conclusion:
         if facts.files.is_void:
             is_stopped = facts.stop is not None
             return _stopped(facts, "stopped before it started") if is_stopped else self._never_started(facts)
-        if not facts.is_submitted and facts.stop is not None:
+        if facts.stage is Stage.UNSUBMITTED and facts.stop is not None:
             return _stopped(facts, "stopped before it was submitted")
         if facts.files.exit is not None:
             return self._draw_from_record(facts.files.exit, facts, now)
@@ -130,7 +107,7 @@ class Conclusion:
         return read_exit_record(self._folder) or Exit(ended=time.time(), unseen=reason)
 
     def _never_started(self, facts: Facts) -> NeverStarted:
-        is_known = facts.job_id is not None or not facts.is_submitted
+        is_known = facts.job_id is not None or facts.stage is Stage.UNSUBMITTED
         return NeverStarted(UNMET) if self._follows and is_known else NeverStarted()
 
     def _waited(self, what: str, value: object, now: float) -> float:

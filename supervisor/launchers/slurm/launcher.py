@@ -11,7 +11,7 @@ import asyncio
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,13 +20,14 @@ from ...gpus.models import GpuReading
 from ...session.observation import ResourceUsage
 from ..attempt_files import AttemptSpec
 from ..base import RunningAttempt
-from .attempt import SlurmAttempt, Stage
+from .attempt import SlurmAttempt
 from .attempt_folder import Submission
 from .batch_script import JobRequest, batch_script, sbatch_options
 from .bundles import bundled, take_bundle
 from .call_budget import CallBudget
 from .call_plan import POLL_FOR_STOP, STOP, SUBMIT, Demand, Pace, next_call
 from .commands import SlurmCommands
+from .dependencies import jobs_before
 from .errors import (
     RefusalKind,
     SlurmError,
@@ -35,6 +36,7 @@ from .errors import (
     SlurmUnavailable,
     SubmissionRefused,
 )
+from .facts import Stage
 from .job_status import JobStatus
 from .samples import sampled_gpus, sampled_usage
 from .states import Phase, explain
@@ -72,7 +74,7 @@ class SlurmLauncher:
         self._pace = pace or Pace()
         self._commands = SlurmCommands(environment, budget=self._budget)
         self._python = python or Path(sys.executable)
-        self._attempts: list[SlurmAttempt] = []
+        self._attempts: dict[Path, SlurmAttempt] = {}  # those that have not ended, by their folders
         self._task: asyncio.Task[None] | None = None
         self._polled_at: float | None = None  # monotonic times
         self._no_submissions_before = 0.0
@@ -90,7 +92,7 @@ class SlurmLauncher:
             OSError: The folder cannot be written.
         """
         attempt = SlurmAttempt.prepare(folder, spec, self._python)
-        self._attempts.append(attempt)
+        self._attempts[folder] = attempt
         self._work()
         return attempt
 
@@ -106,21 +108,21 @@ class SlurmLauncher:
         """
         attempt = SlurmAttempt.adopt(folder)
         if attempt.outcome is None:
-            self._attempts.append(attempt)
+            self._attempts[folder] = attempt
             self._work()
         return attempt
 
     def advance(self) -> None:
         """Bring all attempts up to date, and make the next call to Slurm if one is due."""
         now = time.monotonic()
-        self._note_companions()
-        for attempt in self._attempts:
+        self._note_who_goes_on()
+        for attempt in self._attempts.values():
             attempt.advance(now)
             if attempt.outcome is not None:
                 self._no_submissions_before = 0.0  # the job that ended may have been one too many
                 if attempt.token is not None:
                     self._ended[attempt.token] = now
-        self._attempts = [attempt for attempt in self._attempts if attempt.outcome is None]
+        self._attempts = {attempt.folder: attempt for attempt in self._attempts.values() if attempt.outcome is None}
         self._work()
 
     def measure_usage(self, attempts: Mapping[str, RunningAttempt]) -> dict[str, ResourceUsage]:
@@ -148,7 +150,7 @@ class SlurmLauncher:
         """Leave everything as it is; the jobs go on."""
         if self._task is not None:
             self._task.cancel()
-        self._attempts = []
+        self._attempts = {}
 
     def _work(self) -> None:
         """Begin the next call to Slurm if one is due and none is being made."""
@@ -173,23 +175,23 @@ class SlurmLauncher:
             self._task = None
             self._on_change()
 
-    def _note_companions(self) -> None:
+    def _note_who_goes_on(self) -> None:
         """Tell each attempt that is to be stopped whether others in its job go on."""
-        living = [attempt for attempt in self._attempts if attempt.outcome is None]
+        living = [attempt for attempt in self._attempts.values() if attempt.outcome is None]
         going_on = Counter(attempt.token for attempt in living if not attempt.is_stop_requested)
         for attempt in living:
-            attempt.has_companions = attempt.is_stop_requested and going_on[attempt.token] > 0
+            attempt.others_go_on = attempt.is_stop_requested and going_on[attempt.token] > 0
 
     def _choose(self, now: float) -> Callable[[], Awaitable[None]] | None:
-        self._note_companions()  # a stop may have been requested since the last `advance`
-        living = [attempt for attempt in self._attempts if attempt.outcome is None]
+        self._note_who_goes_on()  # a stop may have been requested since the last `advance`
+        living = [attempt for attempt in self._attempts.values() if attempt.outcome is None]
         stops = {attempt: call for attempt in living if (call := attempt.due_call(now)) is not None}
         if now < self._no_stops_before:
             stops = {}
         confirmed = {attempt: call for attempt, call in stops.items() if attempt.is_confirmed(now)}
         unsubmitted = [attempt for attempt in living if attempt.stage is Stage.UNSUBMITTED]
         may_submit = bool(unsubmitted) and now >= self._no_submissions_before
-        has_due = may_submit and bool(self._due_requests(now))
+        has_due = may_submit and next(self._due(now), None) is not None
         is_held = may_submit and not has_due and self._budget.wait_s(now, "submit") <= 0
         demand = Demand(
             has_stops=bool(confirmed),
@@ -209,21 +211,18 @@ class SlurmLauncher:
             return self._submit
         return partial(self._poll, for_stop=chosen is POLL_FOR_STOP)
 
-    def _due_requests(self, now: float) -> dict[JobRequest, SlurmAttempt]:
-        """Return what may be submitted now; not attempts after jobs that Slurm may not know."""
-        by_folder = {attempt.folder: attempt for attempt in self._attempts}
-        due = {}
-        for attempt in self._attempts:
+    def _due(self, now: float) -> Iterator[tuple[JobRequest, SlurmAttempt]]:
+        """Yield what may be submitted now; not attempts after jobs that Slurm may not know."""
+        for attempt in self._attempts.values():
             if attempt.request is None or attempt.stage is not Stage.UNSUBMITTED or attempt.is_stop_requested:
                 continue
-            after = attempt.jobs_before(by_folder, now)
+            after = jobs_before(attempt.follows, self._attempts, now)
             if after is not None:
-                due[replace(attempt.request, after=after)] = attempt
-        return due
+                yield replace(attempt.request, after=after) if after else attempt.request, attempt
 
     async def _submit(self) -> None:
         """Submit the attempt that waits longest, and in the same job those that are like it."""
-        unsubmitted = self._due_requests(time.monotonic())
+        unsubmitted = dict(self._due(time.monotonic()))
         if not unsubmitted:
             return
         requests = take_bundle(tuple(unsubmitted))
@@ -251,9 +250,9 @@ class SlurmLauncher:
         asked_at = self._polled_at = time.monotonic()
         jobs = await self._commands.queue(kind="command" if for_stop else "poll")
         by_token = _jobs_by_token(jobs)
-        for attempt in self._attempts:
+        for attempt in self._attempts.values():
             attempt.observe(by_token.get(attempt.token), asked_at)
-        forgotten = [attempt for attempt in self._attempts if attempt.needs_accounting]
+        forgotten = [attempt for attempt in self._attempts.values() if attempt.needs_accounting]
         if forgotten:
             found = _jobs_by_token(await self._commands.accounting(_job_ids(forgotten)))
             for attempt in forgotten:
@@ -279,7 +278,7 @@ class SlurmLauncher:
 
     def _is_stray(self, token: JobToken | None, job: JobStatus, now: float) -> bool:
         """Return whether a job goes on although its attempt is over, as one that was thought lost."""
-        if any(attempt.token == token for attempt in self._attempts):
+        if any(attempt.token == token for attempt in self._attempts.values()):
             return False
         ended = None if token is None else self._ended.get(token)
         phase = explain(job).phase

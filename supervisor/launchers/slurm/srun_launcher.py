@@ -21,7 +21,8 @@ from . import bundle_runner
 from .bundle_runner import OUTPUT
 from .samples import sampled_gpus, sampled_usage
 from .srun_command import srun_command, srun_environment
-from .step_attempt import StepAttempt, StepNote
+from .step_attempt import StepAttempt
+from .step_note import StepNote
 
 STARTS_PER_MINUTE = 30  # each is a call to Slurm's controller
 AVOID_S = 120.0  # after a step that its node has failed, until the next run starts there
@@ -50,7 +51,7 @@ class SrunLauncher:
         """Do nothing: a step needs nothing that could be acquired before."""
 
     def start(self, folder: Path, spec: AttemptSpec) -> StepAttempt:
-        """Start an attempt on the node that its slot names.
+        """Start an attempt on the node that its slot names, in the next `advance`.
 
         Raises:
             OSError: The folder cannot be written.
@@ -58,7 +59,7 @@ class SrunLauncher:
         attempt = StepAttempt.prepare(folder.absolute(), spec, self._job_id)
         self._attempts.append(attempt)
         self._waiting[attempt] = spec
-        self._start_waiting(time.monotonic())
+        self._on_change()
         return attempt
 
     def was_started(self, folder: Path) -> bool:
@@ -116,16 +117,19 @@ class SrunLauncher:
         self._attempts, self._waiting, self._watched = [], {}, {}
 
     def _start_waiting(self, now: float) -> None:
-        """Start srun for the attempts that wait, as many as a minute allows."""
-        for attempt in list(self._waiting):
-            if not attempt.is_waiting:  # it was stopped before
-                del self._waiting[attempt]
-                continue
-            if len(self._started_at) == STARTS_PER_MINUTE and now - self._started_at[0] < 60.0:
-                return
-            self._started_at.append(now)
-            attempt.run_srun(partial(self._run_srun, attempt, self._waiting.pop(attempt)))
-            self._watch(attempt)
+        """Start srun for the attempts that wait, as many as a minute allows.
+
+        Raises:
+            OSError: A folder cannot be written; the next call tries again.
+        """
+        for attempt, spec in tuple(self._waiting.items()):
+            if attempt.is_waiting:  # not stopped meanwhile
+                if len(self._started_at) == STARTS_PER_MINUTE and now - self._started_at[0] < 60.0:
+                    return
+                attempt.run_srun(partial(self._run_srun, attempt, spec))
+                self._started_at.append(now)
+                self._watch(attempt)
+            del self._waiting[attempt]
 
     def _run_srun(self, attempt: StepAttempt, spec: AttemptSpec) -> subprocess.Popen[bytes]:
         command = srun_command(

@@ -18,9 +18,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from ...files import read_object, write_atomic
 from ...session.events import Exit, StopKind
 from ..attempt_files import AttemptSpec, claim_if_unclaimed, read_exit_record
 from ..base import CommandStart, NeverStarted, Outcome, Placement, QueueWait
@@ -31,45 +28,12 @@ from .batch_script import NODE_DECIDES
 from .bundle_runner import DEVICES
 from .endings import explained_end, needs_explanation
 from .samples import Sample, SampleFile
+from .step_note import StepNote
 
-STEP = "step.json"
 RECORD_WAIT_S = 10.0  # after the end of srun, until the exit record is visible here
-SILENT_S = 60.0  # a step without srun that has written nothing for so long has ended
+SILENT_S = 30.0  # a step without srun that has written nothing for so long has ended
 AFTER_GRACE_S = 10.0  # after the grace period, until srun is told to end the step by force
 END_WAIT_S = 30.0  # for srun to do so
-NO_CPU_BINDING = "lacks support for cpu binding"  # what srun always says on some clusters
-
-
-class StepNote(BaseModel):
-    """Contents of step.json, which is written before srun is started, and again with its identity.
-
-    Attributes:
-        job_id: The allocation.
-        node: The other node.
-        srun: The process of srun on this machine; None until it is started.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    job_id: str
-    node: str
-    srun: ProcessIdentity | None = None
-
-    def write(self, folder: Path) -> None:
-        """Write the note into the attempt's folder.
-
-        Raises:
-            OSError: It cannot be written.
-        """
-        write_atomic(folder / STEP, self.model_dump_json())
-
-    @classmethod
-    def read(cls, folder: Path) -> StepNote | None:
-        """Return the note, or None where srun was never started."""
-        try:
-            return cls.model_validate(read_object(folder / STEP))
-        except ValidationError:
-            return None
 
 
 class StepAttempt:
@@ -222,7 +186,7 @@ class StepAttempt:
         self._outcome = self._conclude(now)
 
     def has_srun_ended(self) -> bool:
-        """Return whether srun is not running, or no more, and reap it."""
+        """Return whether srun does not run; reap it if it has ended."""
         if self.descriptor < 0:
             return True
         poller = select.poll()
@@ -265,8 +229,8 @@ class StepAttempt:
             return None if self._stop is None else self._stopped("stopped before it started")
         record = self._files.exit
         if record is not None:
-            is_explained = not needs_explanation(record, self._stop) or record.stop is None
-            return record if is_explained else explained_end(record, None, None, self.note.node)
+            is_clear = not needs_explanation(record, self._stop)
+            return record if is_clear else explained_end(record, None, None, self.note.node)
         if not self.has_srun_ended():
             return None
         if self._files.is_void:
@@ -313,8 +277,7 @@ class StepAttempt:
         return Exit(ended=time.time(), stop=self._stop, error=sentence)
 
     def _last_words(self) -> str:
-        words = attempt_folder.output_tail(self.folder)
-        return "" if words.endswith(NO_CPU_BINDING) else words
+        return attempt_folder.output_tail(self.folder, containing="error: ")
 
     def _waited(self, what: str, value: object, now: float) -> float:
         """Return how long something has been waited for, s; the wait begins again when `value` changes."""

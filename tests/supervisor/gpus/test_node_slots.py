@@ -55,6 +55,16 @@ def test_an_index_that_a_node_does_not_have_is_named_with_the_node() -> None:
         select(nvml(2), NodeShare("n1", (0, 1)), NodeShare("n2", (0,)), gpus="1")
 
 
+def test_a_gpu_that_is_named_twice_is_refused() -> None:
+    with pytest.raises(GpuRequestError, match="--gpus 1,01: a GPU is named twice"):
+        select(NO_NVML, *TWO_WITH_TWO, gpus="1,01")
+
+
+def test_one_node_without_gpu_says_why_its_runs_train_one_after_the_other() -> None:
+    selection = select(NO_NVML, NodeShare("n1"))
+    assert names(selection) == ["CPU"] and selection.reason == "GPUs cannot be read: no driver"
+
+
 def test_uuids_name_gpus_of_this_machine_alone() -> None:
     selection = select(nvml(2), *TWO_WITH_TWO, gpus="GPU-1")
     assert names(selection) == ["GPU 1"] and "by their UUIDs" in selection.notes[-1]
@@ -66,6 +76,12 @@ def test_a_node_without_gpu_is_left_out_where_another_has_one() -> None:
     selection = select(NO_NVML, NodeShare("n1"), NodeShare("n2", (0,)), NodeShare("n3"))
     assert names(selection) == ["n2 GPU 0"] and selection.mode == "sequential"
     assert [note.partition(":")[0] for note in selection.notes] == ["no run trains on n1", "no run trains on n3"]
+
+
+def test_gpus_that_slurm_has_not_granted_get_a_note() -> None:
+    selection = select(nvml(2), NodeShare("n1"))
+    assert names(selection) == ["GPU 0", "GPU 1"] and "granted no GPU on n1" in selection.notes[-1]
+    assert not select(nvml(2), *TWO_WITH_TWO).notes
 
 
 def test_without_any_gpu_each_node_has_one_slot_on_its_cpu() -> None:

@@ -16,7 +16,7 @@ from pmssm.supervisor.launchers.shim_files import identity
 from pmssm.supervisor.launchers.slurm import job_shim
 from pmssm.supervisor.launchers.slurm.attempt import SlurmAttempt
 from pmssm.supervisor.launchers.slurm.attempt_folder import Submission
-from pmssm.supervisor.launchers.slurm.dependencies import UNMET, describe
+from pmssm.supervisor.launchers.slurm.dependencies import UNMET, describe, jobs_before
 from pmssm.supervisor.launchers.slurm.job_status import JobStatus
 from pmssm.supervisor.launchers.slurm.known_job import FRESH_S, SECOND_LOOK_S
 from pmssm.supervisor.session.events import Exit
@@ -71,12 +71,12 @@ def outcome(attempt: SlurmAttempt) -> Outcome | None:
 def test_a_job_follows_the_jobs_that_slurm_surely_has(first: SlurmAttempt, tmp_path: Path) -> None:
     third = prepare(tmp_path / "c" / "attempt_1", first.folder)
     others = {first.folder: first}
-    assert third.jobs_before(others, FRESH_S - 1) == (7,)
-    assert third.jobs_before(others, FRESH_S) is None  # Slurm may have lost it, and would start the third at once
+    assert jobs_before(third.follows, others, FRESH_S - 1) == (7,)
+    assert jobs_before(third.follows, others, FRESH_S) is None  # Slurm may have lost it
     first.observe(RUNNING, FRESH_S)
-    assert third.jobs_before(others, FRESH_S) == (8,)  # the number that Slurm names
+    assert jobs_before(third.follows, others, FRESH_S) == (8,)  # the number that Slurm names
     first.observe(None, FRESH_S + 1)
-    assert third.jobs_before(others, FRESH_S + 1) is None
+    assert jobs_before(third.follows, others, FRESH_S + 1) is None
 
 
 @pytest.mark.parametrize(("record", "jobs"), [(SUCCESS, ()), (FAILURE, None), (STOPPED, None)])
@@ -86,7 +86,7 @@ def test_a_job_is_free_once_those_before_it_have_succeeded(
     third = prepare(tmp_path / "c" / "attempt_1", first.folder)
     end(first, record)
     first.advance(0.0)
-    assert third.jobs_before({first.folder: first}, 0.0) == third.jobs_before({}, 0.0) == jobs
+    assert jobs_before(third.follows, {first.folder: first}, 0.0) == jobs_before(third.follows, {}, 0.0) == jobs
 
 
 def test_a_job_that_waits_names_the_jobs_before_it(first: SlurmAttempt, second: SlurmAttempt) -> None:

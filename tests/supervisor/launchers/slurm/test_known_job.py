@@ -10,9 +10,10 @@ import pytest
 from pmssm.supervisor.launchers.attempt_files import AttemptSpec
 from pmssm.supervisor.launchers.base import NeverStarted
 from pmssm.supervisor.launchers.shim_files import identity
-from pmssm.supervisor.launchers.slurm.attempt import SlurmAttempt, Stage
+from pmssm.supervisor.launchers.slurm.attempt import SlurmAttempt
 from pmssm.supervisor.launchers.slurm.attempt_folder import Submission, output_tail
 from pmssm.supervisor.launchers.slurm.conclusion import SILENT_S
+from pmssm.supervisor.launchers.slurm.facts import Stage
 from pmssm.supervisor.launchers.slurm.job_status import JobStatus
 from pmssm.supervisor.launchers.slurm.known_job import FRESH_S, SECOND_LOOK_S, KnownJob
 from pmssm.supervisor.session.events import Exit

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from pmssm.supervisor.launchers.base import NeverStarted
 from pmssm.supervisor.launchers.slurm import call_budget, conclusion, known_job
-from pmssm.supervisor.launchers.slurm.attempt import SlurmAttempt, Stage
+from pmssm.supervisor.launchers.slurm.attempt import SlurmAttempt
 from pmssm.supervisor.launchers.slurm.attempt_folder import Submission
+from pmssm.supervisor.launchers.slurm.facts import Stage
 from pmssm.supervisor.session.events import Exit
 from support.fake_nvml import FakeNvml
 from support.slurm_attempts import ClusterSession
