@@ -87,7 +87,8 @@ def _higgsino(p: Parameters, c: Constants, q: Tensor, sin_2beta: Tensor) -> Tens
     relative = (
         1
         + c["higgsino_shift"]
-        + c["higgsino_top"] * top
+        + (c["higgsino_top"] + c["higgsino_top_low"] / (p.tanb * p.tanb)) * top
+        + c["higgsino_gauge"] * _log(q, p.mu)
         + c["higgsino_bottom"] * down * bottom
         + c["higgsino_wino"] * wino.diagonal
         + c["higgsino_bino"] * bino.diagonal
@@ -96,7 +97,10 @@ def _higgsino(p: Parameters, c: Constants, q: Tensor, sin_2beta: Tensor) -> Tens
     ratio = p.mu.abs() / q
     detuning = (ratio / c["higgsino_cusp_position"]) ** 2 - 1
     cusp = torch.log(detuning * detuning + c["higgsino_cusp_width"] ** 2) / 2
-    offset = q * (c["higgsino_offset"] + (c["higgsino_cusp"] + c["higgsino_cusp_slope"] * ratio) * cusp)
+    squared = (ratio / c["higgsino_cusp_position"]) ** 2
+    soft = c["higgsino_offset_wino"] * p.M_2 * p.M_2 + c["higgsino_offset_top"] * p.At * p.At
+    soft = (soft / (q * q) + c["higgsino_offset_low"] / (p.tanb * p.tanb)) * (1 - squared) / (1 + squared)
+    offset = q * (c["higgsino_offset"] + soft + (c["higgsino_cusp"] + c["higgsino_cusp_slope"] * ratio) * cusp)
     return p.mu * relative + sin_2beta * mixed + torch.sign(p.mu) * offset
 
 
