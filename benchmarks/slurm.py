@@ -3,8 +3,9 @@
 It starts a loopback cluster, where everything shares this machine, and prints a table:
 
 - from the moment at which a run may start to the job's number (`sbatch` has returned);
-- from the end of a job's command to the submission of its successor, in a chain of runs; the same for a chain that a
-  user submits by hand with `sbatch --dependency=afterok`, where it is the time to the start of the next command;
+- from the end of a job's command to the submission of its successor, in a chain of runs, and to the start of the next
+  command; the latter also with `--native-dependencies`, and for a chain that a user submits by hand with
+  `sbatch --dependency=afterok`;
 - calls of Slurm's programs in the busiest minute, with many runs and `--max-jobs`.
 """
 
@@ -65,11 +66,11 @@ def times(journal: list[dict[str, Any]], kind: str, key: str = "at") -> dict[str
     return {event["run"]: event[key] for event in journal if event["kind"] == kind}
 
 
-def measure_chain(bench: Bench) -> tuple[list[float], list[float], list[float]]:
+def measure_chain(bench: Bench, *options: str) -> tuple[list[float], list[float], list[float]]:
     """Return submission times, ends to submissions, and ends to starts, of a chain of runs, s."""
     runs = [f"[runs.r{number}]\ncommand = ['sleep', '1']\n" for number in range(CHAIN)]
     after = [f"{run}after = ['r{number - 1}']\n" if number else run for number, run in enumerate(runs)]
-    journal = bench.session(f"[session]\n{SETTINGS}{''.join(after)}")
+    journal = bench.session(f"[session]\n{SETTINGS}{''.join(after)}", *options)
     starting, submitted = times(journal, "attempt_starting"), times(journal, "attempt_submitted")
     started = times(journal, "attempt_started", "started")
     ended = {event["run"]: event["exit"]["ended"] for event in journal if event["kind"] == "attempt_ended"}
@@ -133,6 +134,7 @@ def main() -> None:
             print(row("a run may start → sbatch has returned", submission))
             print(row("end of a command → its successor is submitted", resubmission))
             print(row("end of a command → the next command runs", restart))
+            print(row("the same, `--native-dependencies`", measure_chain(bench, "--native-dependencies")[2]))
             print(row("the same, `sbatch --dependency` by hand", measure_by_hand(bench)))
             print("\n" + measure_many(bench, arguments.runs, arguments.max_jobs))
     finally:

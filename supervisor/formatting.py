@@ -48,8 +48,8 @@ def table(head: Sequence[str], body: Sequence[Sequence[str]], *, within: int | N
 
 
 def filled_columns(head: Sequence[str], body: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
-    """Return headings and rows without the columns that no row fills."""
-    filled = [column for column in range(len(head)) if any(row[column] for row in body)]
+    """Return headings and rows without the columns that no row fills; without rows, all columns."""
+    filled = [column for column in range(len(head)) if not body or any(row[column] for row in body)]
     return [head[column] for column in filled], [[row[column] for column in filled] for row in body]
 
 

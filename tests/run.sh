@@ -26,10 +26,29 @@ python3 -m venv .venv
 .venv/bin/pip install --quiet --no-compile -c constraints.txt -e '.[dev]'
 wait "$system_packages"
 
+# Runs commands at the same time, and shows the output of each as a whole; fails if one of them fails.
+run_together() {
+    local outputs pids=() failed=() number
+    outputs=$(mktemp -d)
+    for number in $(seq $#); do
+        bash -c "${!number}" >"$outputs/$number" 2>&1 &
+        pids+=($!)
+    done
+    for number in $(seq $#); do
+        wait "${pids[number - 1]}" || failed+=("${!number}")
+        echo "+ ${!number}"
+        cat "$outputs/$number"
+    done
+    rm -r "$outputs"
+    [ ${#failed[@]} = 0 ] && return
+    printf 'failed: %s\n' "${failed[@]}" >&2
+    return 1
+}
+
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
-.venv/bin/mypy supervisor trainers benchmarks docs examples
-.venv/bin/lint-imports
-.venv/bin/sphinx-build -q -W --keep-going -b html docs build/docs
+run_together \
+    ".venv/bin/mypy supervisor trainers benchmarks docs examples" \
+    ".venv/bin/lint-imports && .venv/bin/sphinx-build -q -W --keep-going -b html docs build/docs"
 
 .venv/bin/python tests/run_tests.py "$@"

@@ -7,7 +7,7 @@ from typing import get_args
 import click
 import pytest
 from pmssm.supervisor.cli.main import main as supervise
-from pmssm.supervisor.launchers.registry import LAUNCHERS
+from pmssm.supervisor.launchers.registry import LAUNCHERS, SRUN
 from pmssm.supervisor.plan.schema import LauncherName
 from pmssm.trainers.cli.main import commands as surrogate
 from pmssm.trainers.data.reading import FORMATS
@@ -43,7 +43,8 @@ def test_the_help_of_a_session_names_all_targets_and_data_formats() -> None:
 
 
 def test_plans_and_sessions_can_name_every_launcher() -> None:
-    assert list(get_args(LauncherName)) == _choices(supervise, "--launcher") == list(LAUNCHERS)
+    assert list(get_args(LauncherName)) == _choices(supervise, "--launcher")
+    assert [*get_args(LauncherName), SRUN] == list(LAUNCHERS)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -11,11 +11,11 @@ from typing import Literal
 
 from ..gpus.models import Gpu, GpuReading
 from ..gpus.poller import read_gpus
-from ..gpus.slot_selection import SlotSelection, is_memory_held, select_slots
+from ..gpus.slot_selection import SlotSelection, is_memory_held
 from ..plan.loader import builtin_plan, load_plan
 from ..session.allocation import Allocation
 from .launcher_choice import choose_launchers, describe_job, keep_inside
-from .new_session import slot_request
+from .new_session import choose_slots
 from .output import echo, echo_error
 from .session_options import PREPARE_OPTIONS, SessionOptions
 
@@ -62,7 +62,7 @@ def run_check(options: SessionOptions, logs: Path, histogram: Path | None) -> in
     if changed:
         echo_error(f"pmssm-supervise: {changed}")
     reading = read_gpus()
-    selection = select_slots(reading, slot_request(options, plan, os.environ))
+    selection = choose_slots(reading, options, plan, os.environ)
     placements = [(name, run.slot) for name, run in plan.runs.items() if run.is_local]
     jobs = [(name, describe_job(run.slurm)) for name, run in plan.runs.items() if not run.is_local]
     echo("\n".join(report(reading, selection, placements, jobs)))

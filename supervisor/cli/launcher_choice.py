@@ -31,6 +31,9 @@ def choose_launchers(plan: Plan, options: SessionOptions, source: str) -> Plan:
         plan = without_jobs(plan)
     elif options.launcher == SLURM:
         plan = with_launcher(plan, SLURM)
+    if options.native_dependencies:
+        session = plan.session.model_copy(update={"native_dependencies": True})
+        plan = plan.model_copy(update={"session": session})
     _reject_unused(plan, options)
     if not (plan.slurm or any(run.slurm or not run.is_local for run in plan.runs.values())):
         return plan
@@ -75,7 +78,7 @@ def keep_inside(plan: Plan, allocation: Allocation | None) -> tuple[Plan, str]:
     plan = without_jobs(plan)
     runs = {name: run.model_copy(update={"slurm": {}}) for name, run in plan.runs.items()}
     return plan.model_copy(update={"runs": runs, "slurm": settings}), (
-        f"inside allocation {allocation.job_id} nothing is submitted: all runs use {allocation.node}; "
+        f"inside allocation {allocation.job_id} nothing is submitted: all runs start on its nodes; "
         f"to submit jobs from here, `{SUBMIT_ANYWAY}`"
     )
 
@@ -89,6 +92,7 @@ def describe_job(settings: Mapping[str, object]) -> str:
 def _reject_unused(plan: Plan, options: SessionOptions) -> None:
     given = [f"--slurm {value}" for value in options.slurm]
     given += [f"--slurm-profile {options.slurm_profile}"] if options.slurm_profile is not None else []
+    given += ["--native-dependencies"] if options.native_dependencies else []
     if given and all(run.is_local for run in plan.runs.values()):
         raise PlanError(f"{given[0]}: no run is submitted to Slurm, so it would have no effect; add --launcher slurm")
 

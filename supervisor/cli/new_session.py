@@ -9,8 +9,10 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ..gpus.models import GpuReading
+from ..gpus.node_slots import select_node_slots
 from ..gpus.poller import read_gpus
-from ..gpus.slot_selection import SlotRequest, select_slots
+from ..gpus.slot_selection import SlotRequest, SlotSelection, select_slots
 from ..ipc.connection import stop_idle_engine
 from ..ipc.engine_lock import EngineLock
 from ..ipc.socket_path import socket_path
@@ -46,7 +48,7 @@ def create_session(logs: Path, options: SessionOptions) -> tuple[SessionFolder, 
     _check_data(options.data)
     settings = session_settings(options)
     if options.gpus is not None:
-        select_slots(read_gpus(), slot_request(options, plan, settings.environment))
+        choose_slots(read_gpus(), options, plan, settings.environment)
     if any(not run.is_local for run in plan.runs.values()):
         from .slurm import ask_cluster  # noqa: PLC0415 - only where a plan submits jobs
 
@@ -77,9 +79,15 @@ def session_settings(options: SessionOptions) -> SessionSettings:
     return SessionSettings(**kept, owner=os.getuid(), environment=dict(os.environ))
 
 
-def slot_request(options: SessionOptions, plan: Plan, environment: Mapping[str, str]) -> SlotRequest:
-    """Return the slots that a session with these options asks for."""
-    return SlotRequest.for_plan(
+def choose_slots(
+    reading: GpuReading, options: SessionOptions, plan: Plan, environment: Mapping[str, str]
+) -> SlotSelection:
+    """Return the slots that a session with these options would have now.
+
+    Raises:
+        GpuRequestError: `--gpus` names a GPU that cannot be used.
+    """
+    request = SlotRequest.for_plan(
         plan,
         gpus=options.gpus,
         inherited=environment.get("CUDA_VISIBLE_DEVICES"),
@@ -87,6 +95,13 @@ def slot_request(options: SessionOptions, plan: Plan, environment: Mapping[str, 
         share=options.share_gpu,
         cpu_slots=options.cpu_slots,
     )
+    allocation = Allocation.around(environment)
+    if allocation is None:
+        return select_slots(reading, request)
+    from .slurm import ask_node_shares  # noqa: PLC0415 - only inside an allocation of Slurm
+
+    shares = ask_node_shares(allocation, environment)
+    return select_node_slots(reading, request, frozenset(), allocation.node, shares)
 
 
 def _check_options(plan: Plan, options: SessionOptions, source: str) -> None:

@@ -210,7 +210,9 @@ def _short(name: str, width: int) -> str:
 
 
 def _live_text(run: RunView, bar: int, brief: bool) -> str:
-    device = f"GPU {run.gpu}" if run.gpu is not None else "CPU  " if run.launcher == LOCAL else run.node or "job"
+    place = f"{run.node} " if run.node else ""
+    slot = "CPU  " if run.gpu is None else f"GPU {run.gpu}"
+    device = f"{place}{slot}" if run.launcher == LOCAL else run.node or "job"
     epoch, epochs = run.progress.get("epoch"), run.progress.get("epochs")
     filled = round(bar * min(1.0, epoch / epochs)) if epoch is not None and epochs else 0
     drawn = f" [{'#' * filled}{'.' * (bar - filled)}]" if bar else ""
@@ -221,11 +223,12 @@ def _live_text(run: RunView, bar: int, brief: bool) -> str:
 def progress_text(run: RunView, *, brief: bool = False) -> str:
     """Return `epoch 12/2000, train_loss 0.123, val_loss 0.234, 1:02:03 to go`.
 
-    If brief, `val_loss` is the only loss.
+    A run that reports no losses is no training: `progress 2/3`. If brief, `val_loss` is the only loss.
     """
     values = dict(run.progress)
     epoch, epochs = values.pop("epoch", None), values.pop("epochs", None)
-    parts = [f"epoch {epoch}" + (f"/{epochs}" if epochs is not None else "")] if epoch is not None else []
+    unit = "epoch" if values else "progress"
+    parts = [f"{unit} {epoch}" + (f"/{epochs}" if epochs is not None else "")] if epoch is not None else []
     parts += [f"{key} {value:.6g}" for key, value in values.items() if key == "val_loss" or not brief]
     parts += [f"{duration(run.eta_s)} to go"] if run.eta_s is not None else []
     return ", ".join(parts)

@@ -122,6 +122,10 @@ class SessionOptions:
         "--max-jobs", group=SLURM_GROUP, default=64, metavar="N", type=click.IntRange(1, MAX_MAX_JOBS),
         help="Submit at most N jobs at one time. [default: 64]",
     )  # fmt: skip
+    native_dependencies: bool = option_field(
+        "--native-dependencies", group=SLURM_GROUP, default=False, is_flag=True,
+        help="Submit a run as soon as the jobs that it needs are submitted; Slurm starts it after them.",
+    )  # fmt: skip
     no_probe: bool = option_field(
         "--no-probe", group=SLURM_GROUP, default=False, is_flag=True,
         help="Do not submit the job of a second that finds out whether the nodes see the logs folder.",

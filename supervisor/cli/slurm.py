@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..formatting import table
+from ..gpus.node_slots import NodeShare
+from ..launchers.slurm.commands import SlurmCommands
+from ..launchers.slurm.errors import SlurmError
 from ..launchers.slurm.preflight import ClusterReport, JobNeeds, check_cluster
 from ..launchers.slurm.session_jobs import find_jobs
 from ..launchers.slurm.settings import SlurmSettings
 from ..plan.schema import Plan
+from ..session.allocation import Allocation
 from ..session.folder import list_sessions
-from .output import echo
+from .output import echo, echo_error
 
 
 def ask_cluster(plan: Plan, logs: Path, *, probe: bool) -> ClusterReport:
@@ -25,6 +31,15 @@ def ask_cluster(plan: Plan, logs: Path, *, probe: bool) -> ClusterReport:
         if not run.is_local
     }
     return check_cluster(needs, logs, probe=probe)
+
+
+def ask_node_shares(allocation: Allocation, environment: Mapping[str, str]) -> tuple[NodeShare, ...]:
+    """Return what an allocation has on each of its nodes; empty, with a warning, where Slurm does not answer."""
+    try:
+        return asyncio.run(SlurmCommands(environment).job_with_nodes(int(allocation.job_id)))[1]
+    except SlurmError as error:
+        echo_error(f"pmssm-supervise: the nodes of allocation {allocation.job_id} are not known: {error}")
+        return ()
 
 
 def print_jobs(logs: Path) -> None:

@@ -103,7 +103,7 @@ def status_lines(snapshot: Snapshot, rounds: Mapping[str, Sequence[str]] | None 
         rounds: Lines of rounds, see `lines_of_rounds`, of which the current round alone is listed.
     """
     owner = f"engine {snapshot.engine_pid}" if snapshot.engine_pid else "no engine"
-    mode = snapshot.mode or ("jobs of a batch system" if snapshot.has_jobs else "slots not chosen yet")
+    mode = "jobs of a batch system" if snapshot.has_jobs else snapshot.mode or "slots not chosen yet"
     facts = [snapshot.state, mode, *_allocation(snapshot), owner]
     lines = [f"session {snapshot.session} ({printable_line(snapshot.name)}): {', '.join(facts)}"]
     lines += [f"note: {printable_line(note)}" for note in snapshot.notes]
@@ -111,7 +111,7 @@ def status_lines(snapshot: Snapshot, rounds: Mapping[str, Sequence[str]] | None 
     if snapshot.gpus:
         lines += ["", *table(_GPU_HEAD, [_gpu_row(gpu) for gpu in snapshot.gpus])]
     elif snapshot.engine_pid and snapshot.gpu_error and not any(snapshot.gpu_error in note for note in snapshot.notes):
-        lines += ["", f"no GPU readings: {snapshot.gpu_error}"]
+        lines += ["", f"no GPU readings{' here' if snapshot.has_jobs else ''}: {snapshot.gpu_error}"]
     return [*lines, "", f"files: {snapshot.folder}"]
 
 
@@ -119,7 +119,7 @@ def _allocation(snapshot: Snapshot) -> list[str]:
     return [snapshot.allocation.describe(snapshot.taken_at)] if snapshot.allocation is not None else []
 
 
-_HEAD = ("run", "round", "state", "job", "node", "gpu", "epoch", "train", "val", "elapsed", "to go", "why")
+_HEAD = ("run", "round", "state", "job", "node", "gpu", "progress", "train", "val", "elapsed", "to go", "why")
 _GPU_HEAD = ("gpu", "name", "use", "memory", "temperature", "power", "")
 
 

@@ -12,7 +12,7 @@ from ..plan.schema import Plan
 from ..session.snapshot import Snapshot
 from ..session.state import ALIVE, DONE, ENDED, RunState
 from .rendering.format import plain_text
-from .rendering.run_columns import fraction_done
+from .rendering.run_cells import fraction_done
 
 BELL = "\x07"
 SAVE_TITLE, RESTORE_TITLE = "\x1b[22;0t", "\x1b[23;0t"

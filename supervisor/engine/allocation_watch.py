@@ -1,4 +1,4 @@
-"""When the allocation ends in which the engine runs; asked of Slurm, which may change it at any time."""
+"""What Slurm says of the allocation in which the engine runs: its nodes, and its end, which may change at any time."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
 
+from ..gpus.node_slots import NodeShare
 from ..launchers.slurm.batch_script import WARNING_S
 from ..launchers.slurm.commands import SlurmCommands
 from ..launchers.slurm.errors import SettingsError, SlurmError
@@ -19,7 +20,7 @@ ASK_S, ASK_NEAR_S = 300.0, 30.0  # between two questions to Slurm
 
 
 class AllocationWatch:
-    """The end of the allocation, which bounds all runs of the session. Outside of one nothing is asked.
+    """The nodes of the allocation, and its end, which bounds all runs. Outside of one nothing is asked.
 
     Args:
         plan: Plan of the session; `signal_s` of its table `[slurm]` is how long before the end its runs are stopped.
@@ -37,6 +38,17 @@ class AllocationWatch:
         self._begun = (self._allocation.begun if self._allocation else None) or time.time()
         self._signal_s = _signal_s(plan)
         self._problem = ""
+        self._shares: tuple[NodeShare, ...] | None = None
+
+    @property
+    def node(self) -> str:
+        """Slurm's name of this machine; "" outside of an allocation."""
+        return "" if self._allocation is None else self._allocation.node
+
+    @property
+    def shares(self) -> tuple[NodeShare, ...] | None:
+        """What the allocation has on each node; empty where that stays unknown, None until Slurm has answered."""
+        return () if self._allocation is None else self._shares
 
     @property
     def view(self) -> AllocationView | None:
@@ -49,9 +61,10 @@ class AllocationWatch:
         """Yield what a user should know about it."""
         if self._allocation is None:
             return
-        if self._allocation.nodes > 1:
-            count, node = self._allocation.nodes, self._allocation.node
-            yield f"allocation {self._allocation.job_id} has {count} nodes; only {node} is used"
+        if self._shares == () and self._allocation.nodes != 1:
+            job_id, node = self._allocation.job_id, self._allocation.node
+            reason = self._problem or "Slurm does not tell"
+            yield f"the nodes of allocation {job_id} are not known, so only {node} is used: {reason}"
         if self._problem and self._ends is None:
             yield f"when allocation {self._allocation.job_id} ends is not known: {self._problem}"
 
@@ -74,7 +87,7 @@ class AllocationWatch:
 
     def _ask(self, job_id: int, now: float) -> None:
         is_near = self._ends is not None and self._ends - now < NEAR_S
-        pause_s = ASK_NEAR_S if is_near else ASK_S
+        pause_s = ASK_NEAR_S if is_near or self._shares == () else ASK_S
         is_due = self._asked_at is None or time.monotonic() - self._asked_at >= pause_s
         if is_due and (self._task is None or self._task.done()):
             self._asked_at = time.monotonic()
@@ -82,11 +95,13 @@ class AllocationWatch:
 
     async def _learn(self, job_id: int) -> None:
         try:
-            job = await self._commands.job(job_id)
+            job, shares = await self._commands.job_with_nodes(job_id)
         except SlurmError as error:
             self._problem = str(error)
+            self._shares = self._shares or ()  # the runs do not wait for a better answer
         else:
             self._problem = ""
+            self._shares = self._shares or shares  # a later answer may lack a node that has failed
             self._ends = job.must_end
             self._begun = job.started or self._begun
         self._on_change()

@@ -30,6 +30,7 @@ class RunningAttempts:
         self._attempts: dict[str, RunningAttempt] = {}
         self._launcher_of: dict[str, str] = {}  # the launcher of each attempt, by run
         self._stops: dict[str, StopKind] = {}  # what was requested last
+        self._withdrawn: set[str] = set()  # runs whose jobs must not start
         self._ended: list[RunningAttempt] = []  # recorded, but not yet on the disk
 
     def __contains__(self, run: str) -> bool:
@@ -77,6 +78,19 @@ class RunningAttempts:
         """Return whether that, or a kill, was requested of the run's attempt."""
         return self._stops.get(run) in (kind, "kill")
 
+    def withdraw(self, run: str) -> None:
+        """Keep the run's attempt, which waits in a queue, from starting.
+
+        Raises:
+            OSError: The folder of the attempt cannot be written.
+        """
+        self._attempts[run].withdraw()
+        self._withdrawn.add(run)
+
+    def is_in_queue(self, run: str) -> bool:
+        """Return whether the run has an attempt that was not withdrawn."""
+        return run in self._attempts and run not in self._withdrawn
+
     def warnings(self) -> Iterator[str]:
         """Yield present problems of the launchers and of the attempts."""
         for launcher in self._launchers.values():
@@ -84,6 +98,10 @@ class RunningAttempts:
         for run, attempt in self._attempts.items():
             for warning in attempt.warnings():
                 yield f"{run}: {warning}"
+
+    def avoided_nodes(self) -> frozenset[str]:
+        """Return the nodes on whose slots nothing should start now."""
+        return frozenset().union(*(launcher.avoided_nodes() for launcher in self._launchers.values()))
 
     def measure_usage(self) -> dict[str, ResourceUsage]:
         """Return the resource usage of all attempts that can be measured, by run."""
@@ -119,12 +137,11 @@ class RunningAttempts:
         for run in session.index.alive():
             last = session.state.runs[run].last
             assert last is not None
-            if run in self._attempts:
-                self._record_start(session, run, last)
-            elif session.is_deleted():
-                continue
-            else:
+            if run not in self._attempts:
+                if session.is_deleted():
+                    continue
                 self._adopt(session, run, last)
+            self._record_start(session, run, last)
             if self._record_end(session, run, last):
                 yield run
 
@@ -146,6 +163,7 @@ class RunningAttempts:
         self._attempts[run] = attempt
         self._launcher_of[run] = launcher
         self._stops.pop(run, None)
+        self._withdrawn.discard(run)
 
     def _adopt(self, session: SessionStore, run: str, last: Attempt) -> None:
         """Take over an attempt that an earlier engine started, or that we failed to start."""
@@ -190,7 +208,7 @@ class RunningAttempts:
 
 def _end_event(session: SessionStore, run: str, last: Attempt, outcome: Outcome) -> AttemptEnded | AttemptVoided:
     if isinstance(outcome, NeverStarted):
-        return AttemptVoided(at=time.time(), run=run, attempt=last.number)
+        return AttemptVoided(at=time.time(), run=run, attempt=last.number, reason=outcome.reason)
     if last.stop is None and outcome.exit_code in session.plan.runs[run].stop_when:
         outcome = outcome.model_copy(update={"ends_chain": True})
     elif last.stop is None and outcome.exit_code != 0:

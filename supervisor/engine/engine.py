@@ -14,12 +14,11 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..gpus.models import GpuReading
-from ..gpus.slots import available_slots, free_memory, lost_slot_warnings
+from ..gpus.slots import free_memory, lost_slot_warnings
 from ..ipc.engine_lock import EngineLock
 from ..ipc.messages import Command, Down, Reply, Stop
 from ..ipc.server import Server
-from ..launchers.registry import create_launcher
+from ..launchers.registry import SRUN, create_launcher
 from ..plan.schema import LOCAL
 from ..session.events import (
     ClockStepped,
@@ -87,11 +86,13 @@ class Engine:
         self.plan = self._session.plan
         self._lock = lock or EngineLock(folder.logs)
         self._wake = asyncio.Event()
-        names = {run.launcher or LOCAL for run in self.plan.runs.values()}
+        self._allocation = AllocationWatch(self.plan, self._session.settings.environment, self._wake.set)
+        names: set[str] = {run.launcher or LOCAL for run in self.plan.runs.values()}
+        names |= {run.last.launcher for run in self.state.runs.values() if run.alive and run.last is not None}
+        names |= {SRUN} if self._allocation.shares != () else set()
         self._attempts = RunningAttempts({name: create_launcher(name, self._wake.set) for name in sorted(names)})
         self._monitor = Monitor(self.plan, folder, self._attempts)
-        self._slots = SlotAllocator(self._session)
-        self._allocation = AllocationWatch(self.plan, self._session.settings.environment, self._wake.set)
+        self._slots = SlotAllocator(self._session, self._allocation)
         self._server = Server(self.snapshot, self.handle, self._lock)
         self._snapshots = SnapshotBuilder(self.plan, folder)
         self._executor = ActionExecutor(folder, self._session, self._attempts, on_failed_start=self._wake.set)
@@ -120,7 +121,7 @@ class Engine:
         if not self._lock.acquire():
             raise EngineBusy(f"{self.folder.logs}: another engine serves this folder")
         loop = asyncio.get_running_loop()
-        self._monitor.start(lambda reading: loop.call_soon_threadsafe(self._on_reading, reading))
+        self._monitor.start(lambda _: loop.call_soon_threadsafe(self._wake.set))
         try:
             self._session.open()
             await self._server.open()
@@ -223,6 +224,8 @@ class Engine:
                 self._monitor.read_log(run, self.state)
                 self._prune(run)
             self._resume_runs()
+            if self._monitor.reading is not None:
+                self._slots.update(self._monitor.reading, self._monitor.own_pids)
             while actions := list(filter(self._executor.is_new, self._decide())):
                 self._executor.execute(actions, may_wait=not self._is_down)
             self._executor.commit()
@@ -268,7 +271,7 @@ class Engine:
         reading = self._monitor.reading
         actions = decide(
             self.plan,
-            replace(self.state, slots=available_slots(self.state.slots, reading)),
+            replace(self.state, slots=self._slots.usable(reading, self._attempts.avoided_nodes())),
             time.time(),
             stalled=self._monitor.stalled(self.state) if restarts else [],
             stall_restarts=restarts,
@@ -279,10 +282,6 @@ class Engine:
         if self._session.is_deleted():
             return [action for action in actions if isinstance(action, SendSignal)]
         return actions
-
-    def _on_reading(self, reading: GpuReading) -> None:
-        self._slots.update(reading, self._monitor.own_pids)
-        self._wake.set()
 
     async def _close(self) -> None:
         await self._server.close()

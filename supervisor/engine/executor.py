@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..files import RoomProbe
 from ..launchers.attempt_files import AttemptSpec
+from ..launchers.registry import SRUN
 from ..plan.schema import LOCAL
 from ..session.events import (
     AttemptStarting,
@@ -19,7 +20,7 @@ from ..session.events import (
 from ..session.folder import SessionFolder
 from .attempt_spec import attempt_spec, concurrent_runs
 from .attempts import RunningAttempts
-from .scheduler import Action, Continue, FinishSession, RestartStalled, Retry, SendSignal, StartAttempt
+from .scheduler import Action, Continue, FinishSession, RestartStalled, Retry, SendSignal, StartAttempt, Withdraw
 from .session_store import SessionStore
 
 
@@ -48,7 +49,9 @@ class ActionExecutor:
         self._room = RoomProbe(folder.path)
 
     def is_new(self, action: Action) -> bool:
-        """Return whether an action is still to be executed: the scheduler repeats signals."""
+        """Return whether an action is still to be executed: the scheduler repeats signals and withdrawals."""
+        if isinstance(action, Withdraw):
+            return self._attempts.is_in_queue(action.run)
         if not isinstance(action, SendSignal):
             return True
         return action.run in self._attempts and not self._attempts.is_stop_requested(action.run, action.how)
@@ -88,15 +91,17 @@ class ActionExecutor:
         self._room.close()
 
     def _execute_one(
-        self, action: SendSignal | Retry | Continue | RestartStalled | FinishSession, may_wait: bool
+        self, action: SendSignal | Withdraw | Retry | Continue | RestartStalled | FinishSession, may_wait: bool
     ) -> None:
         match action:
             case SendSignal():
                 self._attempts.request_stop(action.run, action.how, self._plan.runs[action.run].stop_grace_s)
+            case Withdraw():
+                self._attempts.withdraw(action.run)
             case Retry():
                 self._session.record(RetryScheduled(at=time.time(), run=action.run, delay_s=action.delay_s))
             case Continue():
-                self._session.record(ContinuationScheduled(at=time.time(), run=action.run))
+                self._session.record(ContinuationScheduled(at=time.time(), run=action.run, delay_s=action.delay_s))
             case RestartStalled():
                 self._session.record(RestartRequested(at=time.time(), run=action.run, fresh=False, cause="stall"))
             case FinishSession():
@@ -115,7 +120,7 @@ class ActionExecutor:
             offset = log.stat().st_size
         except FileNotFoundError:
             offset = 0
-        launcher = plan.runs[action.run].launcher or LOCAL
+        launcher = SRUN if action.slot and action.slot.node else plan.runs[action.run].launcher or LOCAL
         starting = AttemptStarting(
             at=time.time(),
             run=action.run,
@@ -124,9 +129,16 @@ class ActionExecutor:
             fresh=action.fresh,
             log_offset=offset,
             launcher=launcher,
+            follows=action.follows,
         )
-        concurrent = concurrent_runs(plan, state.slots or ())
-        spec = attempt_spec(plan, self._session.settings, starting, self._folder, concurrent=concurrent)
+        spec = attempt_spec(
+            plan,
+            self._session.settings,
+            starting,
+            self._folder,
+            concurrent=concurrent_runs(plan, state.slots or ()),
+            is_fenced=any(not attempt.is_local for attempt in state.runs[action.run].attempts),
+        )
         folder = self._folder.attempt_folder(action.run, number)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._room.check()

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import NamedTuple
 
 from ..plan.schema import Plan, RunPlan
 from ..session.chains import ChainEnds, chain_ends, skipped_because_of
+from ..session.native_dependencies import can_be_followed, has_native_dependencies
 from ..session.state import DONE, ENDED_BADLY, SETTLED, Run, RunState, SessionState, is_continued
+
+SHORT_JOB_S = 30.0
+FIRST_CONTINUATION_DELAY_S, MAX_CONTINUATION_DELAY_S = 30.0, 3600.0
 
 
 class Need(NamedTuple):
@@ -53,6 +58,7 @@ class RunIndex:
         wanting: Number of runs that want to start on this machine.
         retriable: Runs that crashed, and whose plan allows a retry.
         continued: Runs that were interrupted, and of which a new attempt is due.
+        following: Runs that wait, and whose jobs can be submitted behind other jobs.
     """
 
     def __init__(self, plan: Plan, state: SessionState) -> None:
@@ -62,6 +68,7 @@ class RunIndex:
         self.wanting = 0
         self.retriable: set[str] = set()
         self.continued: set[str] = set()
+        self.following: set[str] = set()
         self._changed: set[str] = set()
         self._plan = plan
         self._position = {name: position for position, name in enumerate(self.names)}
@@ -77,6 +84,9 @@ class RunIndex:
             for dependency in after | after_end:
                 edge = _Dependent(name, dependency in after, dependency in after_end)
                 self._dependents[dependency].append(edge)
+        self._native = {name for name in self.names if has_native_dependencies(plan, name)}
+        self._ahead: set[str] = set()  # runs that have succeeded, or whose jobs can be followed
+        self._behind = {name: len(set(plan.runs[name].after)) for name in self._native}  # how many others are not ahead
         self._newest_order = dict.fromkeys(self.names, -1)  # of the attempts of the runs in `after_end`
         for name in plan.dependencies_first:
             self.update(state, name)
@@ -100,6 +110,7 @@ class RunIndex:
         if name in self._plan.chain_enders:
             self._update_chains(state)
         self._refresh(name)
+        self._update_following([name])
         if run.last is not None and (before is None or before.last is None or before.last.order != run.last.order):
             for dependent in self._dependents[name]:
                 if dependent.after_end:
@@ -135,7 +146,7 @@ class RunIndex:
 
     def _refresh(self, changed: str) -> None:
         """Compute the state of a run anew, and of all runs for which that makes a difference."""
-        pending = [changed]
+        pending, others = [changed], []
         while pending:
             name = pending.pop()
             if name not in self._runs:
@@ -145,10 +156,12 @@ class RunIndex:
                 continue
             self.states[name] = now
             self._changed.add(name)
+            others.append(name)
             self._note_queued(name, was=before is RunState.QUEUED, is_now=now is RunState.QUEUED)
             for dependent in self._dependents[name]:
                 self._count(dependent, before, now)
                 pending.append(dependent.name)
+        self._update_following(others)
 
     def _state(self, name: str) -> RunState:
         run = self._runs[name]
@@ -186,6 +199,22 @@ class RunIndex:
         if not positions:
             del self.queued[need]
 
+    def _update_following(self, changed: Sequence[str]) -> None:
+        """Find out anew which jobs can be submitted behind others, after runs have changed."""
+        concerned = set(changed) & self._native
+        for name in changed:
+            is_ahead = self.states[name] in DONE or can_be_followed(self._runs[name])
+            if is_ahead == (name in self._ahead):
+                continue
+            self._sort_in(self._ahead, name, belongs=is_ahead)
+            for dependent in self._dependents[name]:
+                if dependent.name in self._native:
+                    self._behind[dependent.name] += -1 if is_ahead else 1
+                    concerned.add(dependent.name)
+        for name in concerned & self._runs.keys():
+            waits = self.states[name] is RunState.WAITING and not self._behind[name]
+            self._sort_in(self.following, name, belongs=waits)
+
     @staticmethod
     def _need(plan: RunPlan) -> Need:
         if not plan.takes_slot:
@@ -210,3 +239,14 @@ def retry_delay(plan: RunPlan, run: Run) -> float | None:
     killed, lost = attempt.exit.signal is not None, run.attempt_state is RunState.LOST
     crashed = killed or lost or attempt.exit.exit_code in plan.retry_exit_codes
     return plan.retry_delay_s * 2**run.retries if crashed else None
+
+
+def continuation_delay(run: Run) -> float:
+    """Return the seconds to wait before an interrupted run continues.
+
+    A job that is interrupted within seconds of its start makes no progress, and the next one may not either. The first
+    such job is continued at once; after each further one in a row the delay doubles.
+    """
+    latest = reversed(run.attempts[-1 - run.continuations :])  # those before the last restart by a user do not count
+    short = sum(1 for _ in takewhile(lambda attempt: (attempt.duration_s or 0.0) < SHORT_JOB_S, latest))
+    return min(MAX_CONTINUATION_DELAY_S, FIRST_CONTINUATION_DELAY_S * 2 ** (short - 2)) if short > 1 else 0.0

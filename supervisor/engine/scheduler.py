@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
-from itertools import islice
 from operator import itemgetter
 
 from ..gpus.slots import Slot
 from ..plan.schema import Plan
 from ..session.events import StopKind
 from ..session.folder import MAX_JOBS
+from ..session.native_dependencies import AttemptNumbers, attempts_to_follow, is_to_be_withdrawn
 from ..session.state import Run, RunState, SessionState
-from .run_index import Need, RunIndex, retry_delay
+from .run_index import Need, RunIndex, continuation_delay, retry_delay
 
 UNKNOWN_MEMORY: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True)
 class StartAttempt:
-    """Start of a new attempt of `run` on `slot`."""
+    """Start of a new attempt of `run` on `slot`; as a job, after the attempts in `follows`."""
 
     run: str
     slot: Slot | None
     fresh: bool
+    follows: AttemptNumbers = ()
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,13 @@ class SendSignal:
 
     run: str
     how: StopKind
+
+
+@dataclass(frozen=True)
+class Withdraw:
+    """Removal of the job of `run` from the queue: one before it did not succeed. Repeating it does no harm."""
+
+    run: str
 
 
 @dataclass(frozen=True)
@@ -45,9 +53,10 @@ class Retry:
 
 @dataclass(frozen=True)
 class Continue:
-    """New attempt of `run`, which was interrupted from outside; no retry is used up."""
+    """New attempt of `run` after `delay_s`: it was interrupted from outside; no retry is used up."""
 
     run: str
+    delay_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,7 @@ class FinishSession:
     """End of the session: nothing runs, and nothing will start by itself."""
 
 
-Action = StartAttempt | SendSignal | Retry | Continue | RestartStalled | FinishSession
+Action = StartAttempt | SendSignal | Withdraw | Retry | Continue | RestartStalled | FinishSession
 
 
 def decide(
@@ -78,13 +87,14 @@ def decide(
 ) -> list[Action]:
     """Return all actions that are due, in order.
 
-    An action that was executed is not returned again, except signals.
+    An action that was executed is not returned again, except signals and withdrawals.
 
     A run gets its preferred slot (modulo the number of slots) if that is free, else any free slot. Among runs that
     prefer the same slot, the order of the plan decides. A shared slot takes another run while all its runs together
     expect no more memory than the slot offers, and the new run no more than is free now. Without known slots
     (`state.slots is None`), only runs that need none are started. Runs of a batch system start in the order of the
-    plan, while at most `max_jobs` jobs are submitted.
+    plan, while at most `max_jobs` jobs are submitted; of runs that start together, several may share a job. Those that
+    Slurm starts after other jobs come last.
 
     Args:
         plan: Plan of the session.
@@ -93,7 +103,7 @@ def decide(
         stalled: Runs without progress for too long.
         stall_restarts: How often each stalled run may be restarted.
         free_mib: Memory that is free now, in MiB, by the UUID of the GPU.
-        max_jobs: Most attempts in batch systems at one time.
+        max_jobs: Most jobs in batch systems at one time.
         index: The index of `state`, so that nothing here walks over all runs; by default it is made.
     """
     if state.finished:
@@ -106,11 +116,18 @@ def decide(
         if run.last is not None and run.last.stop is not None
     ]
     actions += [
+        Withdraw(name)
+        for name, run in alive.items()
+        if run.last is not None and run.last.follows and is_to_be_withdrawn(state.runs, run.last)
+    ]
+    actions += [
         Retry(name, delay)
         for name in sorted(index.retriable, key=index.position)
         if (delay := retry_delay(plan.runs[name], state.runs[name])) is not None
     ]
-    actions += [Continue(name) for name in sorted(index.continued, key=index.position)]
+    actions += [
+        Continue(name, continuation_delay(state.runs[name])) for name in sorted(index.continued, key=index.position)
+    ]
     actions += [
         RestartStalled(name)
         for name in stalled
@@ -118,8 +135,9 @@ def decide(
     ]
     if any(isinstance(action, Retry | Continue) for action in actions):
         return actions  # runs that depend on a crashed run must not start before its retry is recorded
-    free_jobs = max_jobs - sum(run.last is not None and not run.last.is_local for run in alive.values())
-    actions += _starts(index, state.runs, now, _slot_uses(plan, state.slots or (), alive, free_mib), free_jobs)
+    uses = _slot_uses(plan, state.slots or (), alive, free_mib)
+    jobs = _submissions(plan, index, state.runs, now, _JobRoom(plan, alive.values(), max_jobs))
+    actions += _starts(index, state.runs, now, uses, jobs)
     return [FinishSession()] if not actions and index.is_idle else actions
 
 
@@ -162,9 +180,63 @@ def _slot_uses(
     return uses
 
 
-def _starts(index: RunIndex, runs: Mapping[str, Run], now: float, uses: list[_SlotUse], free_jobs: int) -> list[Action]:
-    """Return the starts of all queued runs that get a slot or may be submitted, or need neither, in plan order."""
-    chosen: dict[int, Slot | None] = {}
+class _JobRoom:
+    """How many more jobs may be submitted, and which runs may share them.
+
+    The launcher decides who shares a job. If it takes runs of equal settings in order, it needs no more jobs than are
+    counted here. An attempt whose job has no number yet counts as one job.
+    """
+
+    def __init__(self, plan: Plan, alive: Iterable[Run], max_jobs: int) -> None:
+        job_ids = [run.last.job_id for run in alive if run.last is not None and not run.last.is_local]
+        self._plan = plan
+        self._free_jobs = max_jobs - len(set(filter(None, job_ids))) - sum(not job_id for job_id in job_ids)
+        self._places: dict[object, int] = {}  # how many more runs the newest job takes, by what they must share
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no run at all may be submitted."""
+        return self._free_jobs <= 0 and not any(self._places.values())
+
+    def admit(self, name: str, follows: AttemptNumbers) -> bool:
+        """Return whether a run, whose job follows those of some attempts, may be submitted; count it."""
+        run = self._plan.runs[name]
+        shared = (run.job_settings, follows)
+        if not self._places.get(shared):
+            if self._free_jobs <= 0:
+                return False
+            self._free_jobs -= 1
+            self._places[shared] = run.bundle
+        self._places[shared] -= 1
+        return True
+
+
+def _submissions(
+    plan: Plan, index: RunIndex, runs: Mapping[str, Run], now: float, room: _JobRoom
+) -> dict[int, AttemptNumbers]:
+    """Return the places of the runs to submit, each with the attempts that its job follows."""
+    chosen: dict[int, AttemptNumbers] = {}
+    for position in _jobs_to_submit(index):
+        if room.is_full:
+            break
+        name = index.names[position]
+        if seconds_to_retry(runs[name], now) > 0:
+            continue
+        follows = attempts_to_follow(plan, runs, index.states, name) if name in index.following else ()
+        if room.admit(name, follows):
+            chosen[position] = follows
+    return chosen
+
+
+def _starts(
+    index: RunIndex,
+    runs: Mapping[str, Run],
+    now: float,
+    uses: list[_SlotUse],
+    jobs: Mapping[int, AttemptNumbers],
+) -> list[Action]:
+    """Return the starts of the jobs and of all queued runs that get a slot or need none, in the order of the plan."""
+    chosen: dict[int, Slot | None] = dict.fromkeys(jobs)
 
     def is_due(position: int) -> bool:
         return position not in chosen and seconds_to_retry(runs[index.names[position]], now) == 0
@@ -178,9 +250,7 @@ def _starts(index: RunIndex, runs: Mapping[str, Run], now: float, uses: list[_Sl
         return min(with_room, key=lambda use: len(use.expected), default=None)
 
     for need, positions in index.queued.items():
-        if need.is_job:  # all have equal needs: they are one list
-            chosen.update(dict.fromkeys(islice(filter(is_due, positions), max(0, free_jobs))))
-        elif not need.takes_slot:
+        if not (need.is_job or need.takes_slot):
             chosen.update(dict.fromkeys(filter(is_due, positions)))
     for find_slot in (preferred, any_free):
         # There may be thousands of runs that wait. Room only shrinks: where one finds no slot, no later one of equal
@@ -198,5 +268,15 @@ def _starts(index: RunIndex, runs: Mapping[str, Run], now: float, uses: list[_Sl
             use.expected.append(need.memory_mib)
             if (head := next(queue, None)) is not None:
                 heappush(heads, (head, number))
-    names = [(index.names[position], slot) for position, slot in sorted(chosen.items(), key=itemgetter(0))]
-    return [StartAttempt(name, slot, runs[name].fresh_next) for name, slot in names]
+    return [
+        StartAttempt(index.names[position], slot, runs[index.names[position]].fresh_next, jobs.get(position, ()))
+        for position, slot in sorted(chosen.items(), key=itemgetter(0))
+    ]
+
+
+def _jobs_to_submit(index: RunIndex) -> Iterator[int]:
+    """Yield the places of the runs that may be submitted: the ready ones, then those whose jobs follow other jobs."""
+    for need, positions in index.queued.items():
+        if need.is_job:
+            yield from positions
+    yield from sorted(map(index.position, index.following))

@@ -12,10 +12,14 @@ class Slot(BaseModel):
 
     Attributes:
         index: Number of the slot, from 0.
-        gpu_index: NVML index; None for the CPU.
+        gpu_index: NVML index; None for the CPU. On another machine it is the index that Slurm names.
         gpu_uuid: UUID of the GPU; None for the CPU, or if it could not be read.
         name: Name on screens: `GPU 1`, `CPU`; `CPU slot 3` if the CPU has several slots.
         shared_mib: If set, the slot holds several runs whose expected memory sums up to at most this many MiB.
+        node: The machine, another node of the allocation of Slurm; "" for this one.
+        granted: Position of the GPU among those that Slurm has granted on its machine, from 0, and their number; None
+            for a GPU that NVML names.
+        cores: Cores of another machine for one run; None where that is not known, and for this machine.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -25,10 +29,18 @@ class Slot(BaseModel):
     gpu_uuid: str | None = None
     name: str
     shared_mib: int | None = None
+    node: str = ""
+    granted: tuple[int, int] | None = None
+    cores: int | None = None
 
 
 def cuda_environment(slot: Slot | None) -> dict[str, str]:
-    """Return the variables that limit a run to the GPU of its slot; a CPU slot, or no slot, sees no GPU."""
+    """Return the variables that limit a run to the GPU of its slot; a CPU slot, or no slot, sees no GPU.
+
+    Those for a GPU that Slurm has granted depend on the variables that Slurm has set: see `device_variables`.
+    """
+    if slot is not None and slot.granted is not None:
+        return {}
     if slot is None or slot.gpu_index is None:
         return {"CUDA_VISIBLE_DEVICES": ""}
     # Without a UUID the index must do; with PCI_BUS_ID, CUDA counts as NVML does.

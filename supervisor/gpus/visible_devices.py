@@ -103,7 +103,7 @@ def _is_index(name: str) -> bool:
     return name.isascii() and name.isdigit() and len(name) < 10
 
 
-def _hides_all(inherited: str | None) -> bool:
+def hides_all(inherited: str | None) -> bool:
     """Return whether CUDA_VISIBLE_DEVICES hides every GPU on purpose."""
     return inherited is not None and inherited.split(",")[0].strip() in _HIDDEN
 
@@ -114,7 +114,7 @@ def no_gpu_reason(reading: GpuReading, inherited: str | None) -> str:
         return f"GPUs cannot be read: {reading.error}"
     if not reading.gpus:
         return "the NVIDIA driver reports no GPU"
-    if _hides_all(inherited):
+    if hides_all(inherited):
         return f"CUDA_VISIBLE_DEVICES={inherited!r} hides every GPU"
     if inherited is not None:
         return f"CUDA_VISIBLE_DEVICES={inherited!r} leaves no working GPU"

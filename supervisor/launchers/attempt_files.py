@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..files import read_object, write_atomic
 from ..session.events import Exit
-from .process_identity import ProcessIdentity
+from .process_identity import ProcessIdentity, seconds_since_start
 from .shim_files import boot_id
 
 READINGS, READING_INTERVAL_S = 20, 0.001  # of process.json, until it is complete
@@ -38,9 +38,12 @@ class AttemptSpec:
         run: Name of the run.
         session: Token of the session, 12 hexadecimal digits.
         attempt: Number of the attempt, from 1.
+        follows: Folders of the attempts that must succeed before the command starts.
         cpus: Cores that the command uses; None if that is not known.
         gpus: GPUs that the command uses.
         slurm: The run's settings for Slurm, by the keys of `[slurm]`; for the Slurm launcher alone.
+        node: Another node of the allocation of Slurm; for the srun launcher alone.
+        granted: Position of its GPU among those that Slurm has granted there, and their number; None for the CPU.
     """
 
     command: tuple[str, ...]
@@ -53,9 +56,12 @@ class AttemptSpec:
     run: str = ""
     session: str = ""
     attempt: int = 1
+    follows: tuple[Path, ...] = ()
     cpus: int | None = None
     gpus: int = 0
     slurm: Mapping[str, object] = field(default_factory=dict)
+    node: str = ""
+    granted: tuple[int, int] | None = None
 
     @property
     def env(self) -> dict[str, str]:
@@ -192,3 +198,23 @@ def read_exit_record(folder: Path) -> Exit | None:
         return Exit.model_validate(record) if record is not None else None
     except ValidationError:
         return None
+
+
+def unseen_exit(folder: Path, command: CommandProcess | None) -> Exit:
+    """Return an exit without status, for an attempt whose end nobody has seen.
+
+    After a reboot, its time is that of the last write to the log.
+
+    Args:
+        folder: Folder of the attempt.
+        command: Process of its command; None if that is unknown.
+    """
+    identity = read_identity(read_process_record(folder), "shim")
+    if identity is None or identity.boot_id == boot_id():
+        return Exit(ended=time.time(), duration_s=seconds_since_start(command.identity) if command else None)
+    spec = read_object(folder / "spec.json") or {}
+    try:
+        ended = Path(str(spec.get("log"))).stat().st_mtime
+    except OSError:
+        ended = time.time()
+    return Exit(ended=ended, unseen="the machine was restarted while it ran")

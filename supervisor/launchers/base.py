@@ -1,7 +1,8 @@
 """Protocol between the engine and the ways to start an attempt.
 
 The engine decides *that* an attempt starts, and in which folder. A launcher knows *how*: as a process of this
-machine, or as a job of a batch system. The engine sees two interfaces only, `Launcher` and `RunningAttempt`.
+machine, as a job of a batch system, or as a step on another node of the allocation that the engine is in. The engine
+sees two interfaces only, `Launcher` and `RunningAttempt`.
 
 **Files are the truth.** Every launcher runs `shim.py` beside the command, here or on another machine that sees the
 folder. The shim writes `process.json` (the command has started) and `exit.json` (how it ended). What a batch system
@@ -34,6 +35,10 @@ and sets `outcome` to `NeverStarted`. It must not start twice: a launcher marks 
 The engine writes the number of the newest attempt to the run's fence before it calls `start()`, and `given` names that
 file: an old attempt that comes back with its node finds a newer number there, and ends without writing a result.
 
+**Dependencies.** A batch system may start an attempt after others, while no engine lives: `follows` in its
+specification names their folders. It must not start before all of them have exited with code 0 without being told to
+stop. If that becomes impossible, its outcome is `NeverStarted`; the engine then decides about the run anew.
+
 To add a launcher, write the two classes and add a line to `registry.py`.
 """
 
@@ -45,7 +50,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..gpus.models import GpuReading
-from ..session.events import Exit, StopKind
+from ..session.events import ENGINE_DIED, Exit, StopKind
 from ..session.observation import ResourceUsage
 from .attempt_files import AttemptSpec
 
@@ -95,7 +100,13 @@ class Placement:
 
 @dataclass(frozen=True)
 class NeverStarted:
-    """Outcome of an attempt that did not start and never will."""
+    """Outcome of an attempt that did not start and never will.
+
+    Attributes:
+        reason: Why, in words.
+    """
+
+    reason: str = ENGINE_DIED
 
 
 Outcome = Exit | NeverStarted
@@ -133,6 +144,15 @@ class RunningAttempt(Protocol):
         Args:
             kind: `stop` ends it gently and kills it after the grace period, `kill` kills it at once.
             grace_s: Length of the grace period, in seconds.
+        """
+
+    def withdraw(self) -> None:
+        """Keep an attempt with `follows` from starting; its outcome becomes `NeverStarted`, unless its command runs.
+
+        A repeated request does no harm.
+
+        Raises:
+            OSError: The folder of the attempt cannot be written.
         """
 
 
@@ -181,6 +201,9 @@ class Launcher(Protocol):
 
         Attempts without a reading are left out, and so are the GPUs of this machine, which the engine reads itself.
         """
+
+    def avoided_nodes(self) -> frozenset[str]:
+        """Return the nodes of the slots on which nothing should start now."""
 
     def warnings(self) -> Sequence[str]:
         """Return present problems of the launcher itself, one sentence each."""

@@ -90,6 +90,10 @@ class LocalLauncher:
         """Return nothing: the engine reads the GPUs of this machine itself."""
         return {}
 
+    def avoided_nodes(self) -> frozenset[str]:
+        """Return nothing: its slots are on this machine."""
+        return frozenset()
+
     def warnings(self) -> Sequence[str]:
         """Return nothing: a machine always answers."""
         return ()

@@ -12,9 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from ..files import read_object
 from ..session.events import Exit, StopKind
-from . import shim
 from .attempt_files import (
     ATTEMPT_VARIABLE,
     AttemptSpec,
@@ -23,12 +21,12 @@ from .attempt_files import (
     read_exit_record,
     read_identity,
     read_process_record,
+    unseen_exit,
 )
 from .base import CommandStart, NeverStarted, Outcome, Placement
 from .orphans import Orphans
-from .process_identity import seconds_since_start
 from .process_tree import KnownProcesses, descendants
-from .shim_files import boot_id
+from .shim_channel import ENDED, JOURNALED
 from .shim_pool import ShimPool
 
 SIGNALS: Mapping[StopKind, signal.Signals] = {"stop": signal.SIGTERM, "kill": signal.SIGQUIT}
@@ -161,6 +159,9 @@ class LocalAttempt:
         process = "its shim" if self._command is None else f"pid {self._command.identity.pid}"
         return (f"{process} survives SIGKILL; its slot stays occupied",)
 
+    def withdraw(self) -> None:
+        """Do nothing: a process of this machine follows no job."""
+
     def take_messages(self) -> Sequence[str]:
         """Return what happened since the last call."""
         messages, self._messages = self._messages, []
@@ -182,13 +183,13 @@ class LocalAttempt:
     def receive(self) -> None:
         """Read what the shim says; `advance` then knows it."""
         with contextlib.suppress(OSError):  # it is dead
-            self._told_end |= os.read(self.channel, len(shim.ENDED)) == shim.ENDED
+            self._told_end |= os.read(self.channel, len(ENDED)) == ENDED
 
     def confirm_end(self) -> None:
         """Tell the shim that the journal has its record on the disk, so that it need not wait for the disk, too."""
         if self.channel >= 0:
             with contextlib.suppress(OSError):  # it is dead
-                os.write(self.channel, shim.JOURNALED)
+                os.write(self.channel, JOURNALED)
 
     def take_ready(self) -> list[int]:
         """Return descriptors that reach their end of file once a later shim has started the command, or ends."""
@@ -269,24 +270,11 @@ class LocalAttempt:
         survivor = self._orphans.survivor_fd()
         if survivor is None:
             # The shim may have died between writing its record and our first attempt to read it.
-            return read_exit_record(self.folder) or self._unseen_end()
+            return read_exit_record(self.folder) or unseen_exit(self.folder, self._command)
         self._replace_descriptor(survivor)
         if watched_shim:
             self._messages.append("its shim was killed; watching the remaining processes directly")
         return None
-
-    def _unseen_end(self) -> Exit:
-        """Return an exit without status; after a reboot, its time is that of the last write to the log."""
-        identity = read_identity(read_process_record(self.folder), "shim")
-        if identity is None or identity.boot_id == boot_id():
-            command = self._command and self._command.identity
-            return Exit(ended=time.time(), duration_s=seconds_since_start(command) if command else None)
-        spec = read_object(self.folder / "spec.json") or {}
-        try:
-            ended = Path(str(spec.get("log"))).stat().st_mtime
-        except OSError:
-            ended = time.time()
-        return Exit(ended=ended, unseen="the machine was restarted while it ran")
 
     def _replace_descriptor(self, descriptor: int) -> None:
         if self.descriptor >= 0:

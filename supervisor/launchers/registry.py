@@ -7,10 +7,13 @@ from collections.abc import Callable, Mapping
 from .base import Launcher
 from .local import LocalLauncher
 from .slurm.launcher import SlurmLauncher
+from .slurm.srun_launcher import SrunLauncher
 
+SRUN = "srun"  # never named in a plan: a slot on another node of the allocation stands for it
 LAUNCHERS: Mapping[str, Callable[[Callable[[], None]], Launcher]] = {
     "local": LocalLauncher,
     "slurm": SlurmLauncher,
+    SRUN: SrunLauncher,
 }
 
 

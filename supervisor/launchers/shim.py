@@ -20,23 +20,22 @@ The exit is recorded once all have ended.
 
 from __future__ import annotations
 
-import _socket  # not socket, which takes ten times as long to import
 import ctypes
 import errno
 import json
 import os
 import resource  # noqa: F401 - os.wait4 imports it; shims that are cloned from this interpreter then have it
 import signal
-import stat
 import sys
 import time
 
 TYPE_CHECKING = False  # typing itself would cost milliseconds
 if __package__ or TYPE_CHECKING:
-    from .shim_files import boot_id, descendants, end_last_line, group_of, identity, quietly, read, write
-else:  # run as a file, beside which the other one lies
+    from . import shim_channel, shim_files
+else:  # run as a file, beside which the other ones lie
     sys.path.append(os.path.dirname(os.path.abspath(__file__)))
-    from shim_files import boot_id, descendants, end_last_line, group_of, identity, quietly, read, write
+    import shim_channel
+    import shim_files
 
 PR_SET_CHILD_SUBREAPER = 36
 LEFTOVER_GRACE_S = 5.0
@@ -46,16 +45,14 @@ NO_PROCESS = {errno.EAGAIN, errno.ENOMEM}
 PROCESS_SIZE = 512  # bytes of process.json, so that a shorter record covers a longer one
 RECORD_SIZE = 4096  # bytes reserved for the exit record, so that a full disk cannot lose it
 if TYPE_CHECKING:
+    from _socket import socket
     from resource import struct_rusage
 
 GENTLE = {signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU}
 HANDLED = GENTLE | {signal.SIGCHLD, signal.SIGQUIT}
 IGNORED = {signal.SIGHUP, signal.SIGINT}
 RESET = {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGQUIT} | IGNORED  # to default in the command
-ENDED, JOURNALED = b"ended", b"journaled"  # the messages between shim and engine about the exit
-JOURNAL_DEADLINE_S = 0.2  # for the engine to record an exit, after which the shim syncs it to the disk
 READY = 3  # descriptor that is closed once process.json is complete
-MAX_PATH = 4096
 NOT_STARTED = 127  # the shell's exit code for a command that cannot be started
 
 
@@ -64,10 +61,10 @@ class Shim:
 
     def __init__(self, folder: str) -> None:
         self.folder = os.path.abspath(folder)  # we change to the command's folder
-        self.spec = json.loads(read(os.path.join(folder, "spec.json")))
+        self.spec = json.loads(shim_files.read(os.path.join(folder, "spec.json")))
         self.reserved = os.path.join(self.folder, f"exit.json.{os.getpid()}")
-        self.identity = identity(os.getpid())
-        self.channel: _socket.socket | None = None  # to the engine that started us, see `_is_journaled`
+        self.identity = shim_files.identity(os.getpid())
+        self.channel: socket | None = None  # to the engine that started us
         self.record = -1  # descriptor of that file: a user may close or move the folder meanwhile
         self.process = -1  # descriptor of process.json
         self.started = 0.0  # seconds since boot: nobody sets this clock, and it counts while the machine sleeps
@@ -122,7 +119,7 @@ class Shim:
 
     def _start(self) -> None:
         spec = self.spec
-        end_last_line(spec["log"])
+        shim_files.end_last_line(spec["log"])
         log = self._open_log()
         os.write(log, spec["header"].encode("utf-8", "backslashreplace"))
         os.chdir(spec["cwd"])
@@ -132,27 +129,14 @@ class Shim:
         if not self.pid:
             return
         try:
-            self._write_process(command=identity(self.pid), started=time.time())
+            self._write_process(command=shim_files.identity(self.pid), started=time.time())
         except OSError:
             pass  # a full disk: the pid stays unknown, but the command runs and its exit is recorded
         os.close(READY)
 
     def _open_log(self) -> int:
-        """Open the log for appending.
-
-        Raises:
-            OSError: It cannot be written; or it is a link, another user's, or no regular file, which could block.
-        """
-        path = self.spec["log"]
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
-        log = os.open(path, flags, 0o600)
-        status = os.fstat(log)
-        # Our record tells which owner the disk gives to files of ours.
-        if not stat.S_ISREG(status.st_mode) or status.st_uid not in (os.geteuid(), os.fstat(self.record).st_uid):
-            os.close(log)
-            raise OSError(22, "Not a regular file of this user", path)
-        os.set_blocking(log, True)
-        return log
+        # Our record shows which owner the disk gives to files of ours.
+        return shim_files.open_log(self.spec["log"], {os.geteuid(), os.fstat(self.record).st_uid})
 
     def _spawn(self, log: int) -> None:
         """Create the command's process; where the machine has none to give, wait and try again, unless we are stopped.
@@ -260,13 +244,15 @@ class Shim:
         kill_at = time.monotonic() + grace_s
         self.kill_at = kill_at if self.kill_at is None else min(kill_at, self.kill_at)
         if self.exit is None:  # the whole group in one step: a process that forks meanwhile does not escape
-            self.signalled.update(pid for pid in descendants(os.getpid()) if group_of(pid) == self.pid)
-            quietly(os.killpg, self.pid, signal.SIGTERM)
-            quietly(os.killpg, self.pid, signal.SIGCONT)  # a stopped process would sleep through its SIGTERM
+            self.signalled.update(
+                pid for pid in shim_files.descendants(os.getpid()) if shim_files.group_of(pid) == self.pid
+            )
+            shim_files.quietly(os.killpg, self.pid, signal.SIGTERM)
+            shim_files.quietly(os.killpg, self.pid, signal.SIGCONT)  # a stopped process would sleep through its SIGTERM
         else:
             for pid in self._unsignalled():
-                quietly(os.kill, pid, signal.SIGTERM)
-                quietly(os.kill, pid, signal.SIGCONT)
+                shim_files.quietly(os.kill, pid, signal.SIGTERM)
+                shim_files.quietly(os.kill, pid, signal.SIGCONT)
                 self.signalled.add(pid)
 
     def _unsignalled(self) -> set[int]:
@@ -275,18 +261,14 @@ class Shim:
         After a stop these are outside the command's group: that has had its SIGTERM, and what it starts since then may
         belong to a checkpoint.
         """
-        living = set(descendants(os.getpid())) - self.signalled
-        return living if self.stop is None else {pid for pid in living if group_of(pid) != self.pid}
+        living = set(shim_files.descendants(os.getpid())) - self.signalled
+        return living if self.stop is None else {pid for pid in living if shim_files.group_of(pid) != self.pid}
 
     def _note_stop(self) -> None:
-        signalled = []
-        for pid in self.signalled:
-            try:
-                signalled.append(identity(pid))
-            except (OSError, IndexError):
-                pass  # it has ended already
+        signalled = shim_files.identities(self.signalled)
+        record = {"kill_at": self.kill_at, "signalled": signalled, "boot_id": shim_files.boot_id()}
         try:
-            write(self.folder, "stop.json", {"kill_at": self.kill_at, "signalled": signalled, "boot_id": boot_id()})
+            shim_files.write(self.folder, "stop.json", record)
         except OSError:
             pass  # a full disk: if we are killed as well, the processes get a second SIGTERM
 
@@ -294,9 +276,9 @@ class Shim:
         """Send SIGKILL to the command's group and to every descendant."""
         self.kill_at = time.monotonic() + RESEND_S
         if self.exit is None:
-            quietly(os.killpg, self.pid, signal.SIGKILL)
-        for pid in descendants(os.getpid()):
-            quietly(os.kill, pid, signal.SIGKILL)
+            shim_files.quietly(os.killpg, self.pid, signal.SIGKILL)
+        for pid in shim_files.descendants(os.getpid()):
+            shim_files.quietly(os.kill, pid, signal.SIGKILL)
 
     def _reserve_record(self) -> None:
         self.record = os.open(self.reserved, os.O_WRONLY | os.O_CREAT, 0o600)
@@ -304,44 +286,21 @@ class Shim:
 
     def _record_exit(self) -> None:
         assert self.exit is not None
-        end_last_line(self.spec["log"])
+        shim_files.end_last_line(self.spec["log"])
         record = {**self.exit, "leftovers": len(self.leftovers or ())}
         os.write(self.record, json.dumps(record).encode().ljust(RECORD_SIZE))
         # If the shim is killed here, the engine finds the record under this name, too.
         os.rename(self.reserved, os.path.join(self.folder, "exit.json"))
-        if not self._is_journaled():
+        if not shim_channel.is_journaled(self.channel):
             os.fsync(self.record)
             folder = os.open(self.folder, os.O_RDONLY)
             os.fsync(folder)  # the name, too
             os.close(folder)
 
-    def _is_journaled(self) -> bool:
-        """Tell the engine that the exit is recorded, and return whether its journal has it on the disk.
-
-        The record then survives a power cut twice, so it need not be synced here. Without an answer, because the engine
-        is dead, stopped or busy, it must be.
-        """
-        if self.channel is None:
-            return False
-        try:
-            self.channel.settimeout(JOURNAL_DEADLINE_S)
-            self.channel.send(ENDED)
-            return self.channel.recv(len(JOURNALED)) == JOURNALED
-        except OSError:
-            return False
-
 
 def main() -> None:
-    """Read the attempt's folder from standard input and run the attempt; exit if there is no folder.
-
-    Standard input is a pipe, or a SOCK_SEQPACKET socket over which shim and engine also speak of the exit.
-    """
-    channel = None
-    if stat.S_ISSOCK(os.fstat(0).st_mode):
-        channel = _socket.socket(fileno=0)
-        folder = os.fsdecode(channel.recv(MAX_PATH))
-    else:
-        folder = os.fsdecode(sys.stdin.buffer.read())
+    """Read the attempt's folder from standard input and run the attempt; exit if there is no folder."""
+    folder, channel = shim_channel.receive_folder()
     if not folder:
         return
     try:

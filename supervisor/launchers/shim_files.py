@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 
 TYPE_CHECKING = False  # typing itself would cost milliseconds
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 _boot_ids: list[str] = []  # read once, also for all shims that are cloned from one interpreter
 
@@ -18,6 +19,17 @@ _boot_ids: list[str] = []  # read once, also for all shims that are cloned from 
 def identity(pid: int) -> dict[str, object]:
     """Return what distinguishes the process `pid` from all others that have had or will have that number."""
     return {"pid": pid, "start_ticks": start_ticks(pid), "boot_id": boot_id()}
+
+
+def identities(pids: Iterable[int]) -> list[dict[str, object]]:
+    """Return the identities of those of the processes that have not ended."""
+    found = []
+    for pid in pids:
+        try:
+            found.append(identity(pid))
+        except (OSError, IndexError):
+            pass
+    return found
 
 
 def start_ticks(pid: int) -> int:
@@ -100,6 +112,26 @@ def write(folder: str, name: str, record: Mapping[str, object]) -> None:
     finally:
         os.close(descriptor)
     os.rename(temporary, os.path.join(folder, name))
+
+
+def open_log(path: str, owners: set[int]) -> int:
+    """Open a log for appending, and return its descriptor.
+
+    Args:
+        path: The log, which is created if need be.
+        owners: Users to whom it may belong.
+
+    Raises:
+        OSError: It cannot be written; or it is a link, another user's, or no regular file, which could block.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+    log = os.open(path, flags, 0o600)
+    status = os.fstat(log)
+    if not stat.S_ISREG(status.st_mode) or status.st_uid not in owners:
+        os.close(log)
+        raise OSError(22, "Not a regular file of this user", path)
+    os.set_blocking(log, True)
+    return log
 
 
 def end_last_line(path: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from importlib import resources
 from pathlib import Path
@@ -157,7 +157,16 @@ def _check_order(plan: Plan, source: str) -> None:
 
 
 def dump_plan(plan: Plan) -> str:
-    """Return the plan as TOML, from which `load_plan` reads an equal plan."""
+    """Return the plan as TOML, from which `load_plan` reads an equal plan.
+
+    Empty lists and tables are left out: with thousands of runs, they would be half of what each client parses.
+    """
     import tomli_w  # noqa: PLC0415 - only the start of a session needs it
 
-    return tomli_w.dumps(plan.model_dump(mode="json", exclude_none=True), multiline_strings=False)
+    content = plan.model_dump(mode="json", exclude_none=True)
+    content["runs"] = {name: _without_empty(run) for name, run in content["runs"].items()}
+    return tomli_w.dumps(content, multiline_strings=False)
+
+
+def _without_empty(run: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in run.items() if value is not False and value not in ([], {})}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -231,6 +232,17 @@ class RunPlan(BaseModel):
         return self.slot != "none"
 
     @property
+    def bundle(self) -> int:
+        """How many runs of equal settings may share one job of a batch system."""
+        bundle = self.slurm.get("bundle")
+        return bundle if isinstance(bundle, int) else 1
+
+    @property
+    def job_settings(self) -> str:
+        """What a job is asked for; runs that differ in this never share one."""
+        return json.dumps((self.wants_gpu, self.slurm), sort_keys=True)
+
+    @property
     def takes_slot(self) -> bool:
         """True if the run occupies a slot of this machine; a local run that does not starts at once and sees no GPU."""
         return self.wants_gpu and self.is_local
@@ -274,6 +286,12 @@ class SessionPlan(BaseModel):
         le=MAX_CONTINUATIONS,
         strict=True,
         description="New jobs of each run after interruptions: a time limit, a preemption, a lost node.",
+    )
+    native_dependencies: bool = Field(
+        default=False,
+        strict=True,
+        description="Whether a job is submitted as soon as the jobs that it needs are, and Slurm starts it after them. "
+        "`--native-dependencies` sets it.",
     )
 
 

@@ -17,14 +17,14 @@ class Allocation:
     Attributes:
         job_id: Number of the job.
         node: Slurm's name of this node; "" on a machine that is no node of the job, as in a login node's `salloc`.
-        nodes: How many nodes the job has.
+        nodes: How many nodes the job has; None where the variables do not tell: in a step they are those of the step.
         begun: Unix time, s; None if Slurm's version does not tell.
         ends: Unix time at which Slurm expected it to end when it began, s; None if it does not tell.
     """
 
     job_id: str
     node: str = ""
-    nodes: int = 1
+    nodes: int | None = None
     begun: float | None = None
     ends: float | None = None
 
@@ -37,7 +37,7 @@ class Allocation:
         return cls(
             job_id,
             node=environment.get("SLURMD_NODENAME", ""),
-            nodes=_number(environment.get("SLURM_JOB_NUM_NODES")) or 1,
+            nodes=None if "SLURM_STEP_ID" in environment else _number(environment.get("SLURM_JOB_NUM_NODES")),
             begun=_number(environment.get("SLURM_JOB_START_TIME")),
             ends=_number(environment.get("SLURM_JOB_END_TIME")),
         )

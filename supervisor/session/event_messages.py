@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from ..formatting import duration, state_counts
 from ..plan.schema import LOCAL, Plan
 from .events import (
+    ENGINE_DIED,
     AttemptEnded,
     AttemptStarted,
     AttemptStarting,
@@ -53,7 +54,7 @@ def event_messages(
         case AttemptStarting() | AttemptSubmitted() | AttemptStarted():
             yield f"{event.run}: {_start_message(event)}", "info"
         case AttemptVoided():
-            yield f"{event.run}: attempt {event.attempt} was not started; starting it again", "warning"
+            yield _void_message(event)
         case AttemptEnded():
             yield from _end_message(event, plan, state, states or run_states(plan, state))
         case StopRequested():
@@ -64,20 +65,27 @@ def event_messages(
             tries = f"retry {state.runs[event.run].retries} of {plan.runs[event.run].retries}"
             yield f"{event.run}: crashed; {tries} in {event.delay_s:g} s", "warning"
         case ContinuationScheduled():
-            yield f"{event.run}: continues; {job_number(state.runs[event.run])}", "info"
+            delay = f" in {event.delay_s:g} s, since the last jobs ended early" if event.delay_s else ""
+            yield f"{event.run}: continues{delay}; {job_number(state.runs[event.run])}", "info"
         case SessionFinished():
             yield f"session finished: {state_counts(run_states(plan, state).values())}", "info"
 
 
 def _start_message(event: AttemptStarting | AttemptSubmitted | AttemptStarted) -> str:
     if isinstance(event, AttemptSubmitted):
-        return f"submitted as job {event.job_id}"
+        return f"{'started as step' if '.' in event.job_id else 'submitted as job'} {event.job_id}"
     if isinstance(event, AttemptStarted):
         return f"running{'' if event.node is None else f' on {event.node}'} as pid {event.pid}"
     again = " from the beginning" if event.fresh else ""
-    if event.launcher != LOCAL:
+    if event.launcher != LOCAL and event.slot is None:
         return f"submitting attempt {event.attempt}{again}"
     return f"starting attempt {event.attempt}{f' on {event.slot.name}' if event.slot else ''}{again}"
+
+
+def _void_message(event: AttemptVoided) -> Line:
+    if event.reason == ENGINE_DIED:
+        return f"{event.run}: attempt {event.attempt} was not started; starting it again", "warning"
+    return f"{event.run}: attempt {event.attempt} was not started: {event.reason}", "info"
 
 
 def _restart_message(event: RestartRequested, plan: Plan) -> Line:

@@ -11,6 +11,7 @@ from ..plan.schema import LOCAL
 
 StopKind = Literal["stop", "kill"]
 Mode = Literal["parallel", "sequential"]
+ENGINE_DIED = "its engine died first"  # why an attempt was not started
 
 
 class Exit(BaseModel):
@@ -91,10 +92,11 @@ class AttemptStarting(_Event):
     """The decision to start an attempt; on disk before its shim is spawned, so that no start is forgotten.
 
     Attributes:
-        slot: Where it runs on this machine; None for a run without slot.
+        slot: Where it runs; None for a run without slot.
         fresh: Whether it starts from scratch.
         log_offset: Bytes of the run's log that belong to earlier attempts.
         launcher: The launcher that starts it.
+        follows: Attempts that must succeed before its job starts, each as the name of its run and its number.
     """
 
     kind: Literal["attempt_starting"] = "attempt_starting"
@@ -104,6 +106,7 @@ class AttemptStarting(_Event):
     fresh: bool
     log_offset: int
     launcher: str = LOCAL
+    follows: tuple[tuple[str, int], ...] = ()
 
 
 class AttemptSubmitted(_Event):
@@ -133,11 +136,16 @@ class AttemptStarted(_Event):
 
 
 class AttemptVoided(_Event):
-    """A start that was decided but not carried out, because the engine died first."""
+    """A start that was decided but not carried out, and never will be.
+
+    Attributes:
+        reason: Why, in words.
+    """
 
     kind: Literal["attempt_voided"] = "attempt_voided"
     run: str
     attempt: int
+    reason: str = ENGINE_DIED
 
 
 class AttemptEnded(_Event):
@@ -175,10 +183,11 @@ class RetryScheduled(_Event):
 
 
 class ContinuationScheduled(_Event):
-    """The interruption of a run that goes on in a new attempt; this is no retry."""
+    """The interruption of a run that goes on in a new attempt, `delay_s` seconds after this event; this is no retry."""
 
     kind: Literal["continuation_scheduled"] = "continuation_scheduled"
     run: str
+    delay_s: float = 0.0
 
 
 class SessionFinished(_Event):

@@ -11,6 +11,7 @@ from ..gpus.slots import Slot
 from ..logs.sanitize import sanitize_line
 from ..plan.schema import Plan, RunPlan
 from .chains import chain_ends, skipped_because_of
+from .events import RetryScheduled
 from .observation import Observation
 from .state import Run, RunState, SessionState, blockers, unfinished_dependencies
 
@@ -54,11 +55,11 @@ def explain_skipped(run: RunPlan, plan: Plan, state: SessionState) -> str:
 
 
 def _explain_queued(run: Run, plan: RunPlan, slots: tuple[Slot, ...] | None) -> str:
-    if run.retry is not None:
-        due = time.strftime("%H:%M:%S", time.localtime(run.retry.at + run.retry.delay_s))
+    due = "" if run.retry is None else time.strftime("%H:%M:%S", time.localtime(run.retry.at + run.retry.delay_s))
+    if isinstance(run.retry, RetryScheduled):
         return f"{describe_exit(run)}; retry {run.retries} of {plan.retries} not before {due}"
     if run.is_interrupted:
-        return f"{describe_exit(run)}; {job_number(run)} follows"
+        return f"{describe_exit(run)}; {job_number(run)} follows" + (f" not before {due}" if due else "")
     return _missing_resource(plan, slots)
 
 

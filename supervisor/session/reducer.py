@@ -129,7 +129,8 @@ def _reduce_run(run: Run, event: RunEvent, attempts_started: int) -> Run:
         case RetryScheduled():
             return replace(run, wants_start=True, retry=event, retries=run.retries + 1)
         case ContinuationScheduled():
-            return replace(run, wants_start=True, continuations=run.continuations + 1)
+            delayed = event if event.delay_s > 0 else None
+            return replace(run, wants_start=True, retry=delayed, continuations=run.continuations + 1)
 
 
 def _reduce_attempt(run: Run, event: AttemptEvent, attempts_started: int) -> Run:
@@ -143,6 +144,7 @@ def _reduce_attempt(run: Run, event: AttemptEvent, attempts_started: int) -> Run
                 event.log_offset,
                 attempts_started,
                 launcher=event.launcher,
+                follows=event.follows,
             )
             return replace(run, attempts=(*run.attempts, attempt), wants_start=False, fresh_next=False, retry=None)
         case AttemptSubmitted():
@@ -152,7 +154,7 @@ def _reduce_attempt(run: Run, event: AttemptEvent, attempts_started: int) -> Run
         case AttemptVoided():
             # It keeps its number: its folder is claimed against a late shim, so no other attempt can use it.
             attempt = run.attempts[-1]
-            ended = _with_last(run, exit=Exit(ended=event.at, error="not started: its engine died first"))
+            ended = _with_last(run, exit=Exit(ended=event.at, error=f"not started: {event.reason}"))
             wants_start = run.wants_start or attempt.stop is None
             return replace(ended, wants_start=wants_start, fresh_next=run.fresh_next or attempt.fresh)
         case AttemptEnded():

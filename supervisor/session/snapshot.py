@@ -36,7 +36,7 @@ class RunView(_View):
     state: RunState
     attempt: int = 0  # number of the latest attempt; 0 before the first
     pid: int | None = None  # of the command, on `node`; None unless alive
-    launcher: str = LOCAL  # of the latest attempt, or else of the plan
+    launcher: str = LOCAL  # of the plan
     job_id: str | None = None  # of the latest attempt in a batch system
     node: str | None = None  # the machine, or machines, of the latest attempt; None for this one
     pending_reason: str = ""  # why it waits in the queue of a batch system

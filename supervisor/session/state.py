@@ -10,7 +10,7 @@ from functools import cached_property
 from ..gpus.slots import Slot
 from ..plan.schema import LOCAL, Plan, RunPlan
 from .chains import chain_ends, skipped_because_of
-from .events import Exit, Mode, RetryScheduled, StopKind
+from .events import ContinuationScheduled, Exit, Mode, RetryScheduled, StopKind
 
 
 class RunState(StrEnum):
@@ -53,6 +53,7 @@ class Attempt:
         launcher: The launcher that started it.
         job_id: Its job in a batch system; None until it is submitted there.
         node: The machine to which `pid` belongs; None for this one.
+        follows: Attempts that must succeed before its job starts, each as the name of its run and its number.
     """
 
     number: int
@@ -67,6 +68,7 @@ class Attempt:
     launcher: str = LOCAL
     job_id: str | None = None
     node: str | None = None
+    follows: tuple[tuple[str, int], ...] = ()
 
     @property
     def is_local(self) -> bool:
@@ -77,6 +79,11 @@ class Attempt:
     def is_pending(self) -> bool:
         """True while it waits in the queue of a batch system."""
         return not self.is_local and self.pid is None and self.exit is None
+
+    @property
+    def has_exited_cleanly(self) -> bool:
+        """True if it ended with exit code 0 and was not told to stop: only then does its job succeed."""
+        return self.exit is not None and self.exit.exit_code == 0 and self.exit.stop is None
 
     @property
     def duration_s(self) -> float | None:
@@ -108,7 +115,7 @@ class Run:
         retries: Retries after crashes since the last restart by the user.
         stall_restarts: Restarts after stalls since the last restart by the user.
         continuations: New attempts after interruptions since the last restart by the user.
-        retry: The retry that it waits for.
+        retry: The retry, or the delayed continuation, that it waits for.
     """
 
     attempts: tuple[Attempt, ...] = ()
@@ -118,7 +125,7 @@ class Run:
     retries: int = 0
     stall_restarts: int = 0
     continuations: int = 0
-    retry: RetryScheduled | None = None
+    retry: RetryScheduled | ContinuationScheduled | None = None
 
     @cached_property
     def last(self) -> Attempt | None:

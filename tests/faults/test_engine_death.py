@@ -6,8 +6,6 @@ import os
 import random
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -17,6 +15,7 @@ from typing import Any
 
 import pytest
 from support.cli_sandbox import CliSandbox
+from support.engine_server import EngineServer
 from support.process_table import (
     LONG_S,
     POLITE,
@@ -247,9 +246,10 @@ class World:
 
     def live(self) -> None:
         """All the kills, then peace, then the end."""
-        while self.kills < KILLS:
-            self._kill_after_a_while(self._bring_back())
-            self._tear_journal()
+        with EngineServer(self.box.logs, self.box.env, self.box.folder) as self.server:
+            while self.kills < KILLS:
+                self._kill_after_a_while(self._bring_back())
+                self._tear_journal()
         self.box.ok("status")
         wait_until(lambda: len(self._ended()) == len(self.codes), 120, f"the ladder of world {self.seed}")
         self.box.ok("down")
@@ -261,14 +261,10 @@ class World:
             self.box.ok("restart", VICTIMS[0])  # unlike `status` also on a session that has finished meanwhile
             return engine_of(self.box)
         (session,) = self.box.logs.glob("session_*")
-        words = [sys.executable, "-P", "-m", "pmssm.supervisor.engine", str(self.box.logs), session.name[8:]]
-        engine = subprocess.Popen(words, env=self.box.env, cwd=self.box.folder)
+        engine = self.server.start(session.name.removeprefix("session_"))
         if self.rng.random() < 0.85:  # else it is killed while it starts up
-            wait_until(
-                lambda: self._holder().get("pid") == engine.pid or engine.poll() is not None, LONG_S, "an engine"
-            )
-        self._process = engine
-        return engine.pid
+            wait_until(lambda: self._holder().get("pid") == engine or not is_alive(engine), LONG_S, "an engine")
+        return engine
 
     def _kill_after_a_while(self, engine: int) -> None:
         for _ in range(self.rng.choice((0, 0, 1, 2))):
@@ -277,8 +273,7 @@ class World:
         with contextlib.suppress(ProcessLookupError):
             os.kill(engine, signal.SIGKILL)
             self.kills += 1
-        if hasattr(self, "_process"):
-            self._process.wait()
+        wait_until_gone(engine)
 
     def _send(self, command: dict[str, str]) -> None:
         """Says it and does not wait to hear whether it was done."""

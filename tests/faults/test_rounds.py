@@ -43,7 +43,7 @@ retry_delay_s = 0
 """
 
 
-@pytest.mark.parametrize("victim", ["engine", "run", "shim", "all"])
+@pytest.mark.parametrize("victim", ["engine", "run", "shim"])
 def test_a_campaign_that_is_killed_in_round_7_of_20_simulates_each_point_once(victim: str, box: CliSandbox) -> None:
     box.ok("--detach", "--plan", box.plan(PLAN))
     pid = pid_of(box, "simulate-r07")

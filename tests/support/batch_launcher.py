@@ -23,6 +23,7 @@ class Job:
     notes: list[str] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
     stops: list[tuple[StopKind, float]] = field(default_factory=list)
+    is_withdrawn: bool = False
 
     def wait(self, job_id: str, reason: str = "", expected_start: float | None = None) -> None:
         """Put the job into the queue."""
@@ -49,6 +50,9 @@ class Job:
 
     def request_stop(self, kind: StopKind, grace_s: float) -> None:
         self.stops.append((kind, grace_s))
+
+    def withdraw(self) -> None:
+        self.is_withdrawn = True
 
 
 @dataclass
@@ -85,6 +89,9 @@ class BatchLauncher:
     def read_gpus(self, attempts: Mapping[str, RunningAttempt]) -> dict[str, GpuReading]:
         reading = GpuReading(gpus=(Gpu(index=0),), taken_at=1.0)
         return {run: reading for run, attempt in attempts.items() if attempt.started}
+
+    def avoided_nodes(self) -> frozenset[str]:
+        return frozenset()
 
     def warnings(self) -> Sequence[str]:
         return self.notes

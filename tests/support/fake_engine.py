@@ -50,12 +50,14 @@ def epoch_line(epoch: int, train: float, val: float) -> str:
     return f"Epoch {epoch}/2000 | train {train:.6f} | val {val:.6f}"
 
 
+def losses(epochs: int) -> list[tuple[float, float]]:
+    """Return decreasing losses of training and validation, by epoch."""
+    return [(0.8 * math.exp(-epoch / 60) + 0.02, 0.9 * math.exp(-epoch / 80) + 0.03) for epoch in range(1, epochs + 1)]
+
+
 def training_log(epochs: int) -> str:
     """Return the log of a training with decreasing losses."""
-    losses = [
-        (0.8 * math.exp(-epoch / 60) + 0.02, 0.9 * math.exp(-epoch / 80) + 0.03) for epoch in range(1, epochs + 1)
-    ]
-    return "".join(f"{epoch_line(epoch, *pair)}\n" for epoch, pair in enumerate(losses, 1))
+    return "".join(f"{epoch_line(epoch, *pair)}\n" for epoch, pair in enumerate(losses(epochs), 1))
 
 
 class FakeEngine:

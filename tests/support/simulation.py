@@ -17,6 +17,7 @@ from pmssm.supervisor.engine.scheduler import (
     Retry,
     SendSignal,
     StartAttempt,
+    Withdraw,
     decide,
 )
 from pmssm.supervisor.gpus.slots import Slot
@@ -26,6 +27,7 @@ from pmssm.supervisor.session.events import (
     AttemptEnded,
     AttemptStarted,
     AttemptStarting,
+    AttemptSubmitted,
     AttemptVoided,
     ContinuationScheduled,
     EngineStarted,
@@ -36,6 +38,7 @@ from pmssm.supervisor.session.events import (
     SessionFinished,
     SlotsChosen,
 )
+from pmssm.supervisor.session.native_dependencies import AttemptNumbers
 from pmssm.supervisor.session.reducer import initial_state, reduce, replay
 from pmssm.supervisor.session.state import RunState, SessionState, run_states
 
@@ -79,6 +82,8 @@ class Simulation:
     started: list[str] = field(
         default_factory=list
     )  # every process ever made: "run@slot", "+fresh" if from the beginning
+    in_queue: dict[str, AttemptNumbers] = field(default_factory=dict)  # jobs of Slurm that wait for others
+    withdrawn: set[str] = field(default_factory=set)
     stalled: set[str] = field(default_factory=set)
     stall_restarts: int = 0  # allowed for each run
     max_jobs: int = 64
@@ -106,7 +111,7 @@ class Simulation:
         assert self.index.states == anew.states == self.states()
         assert (self.index.queued, self.index.alive()) == (anew.queued, anew.alive())
         assert (self.index.wanting, self.index.retriable) == (anew.wanting, anew.retriable)
-        assert self.index.continued == anew.continued
+        assert (self.index.continued, self.index.following) == (anew.continued, anew.following)
 
     def choose_slots(self, slots: tuple[Slot, ...]) -> None:
         self.record(SlotsChosen(at=self.now(), slots=slots, mode="parallel" if len(slots) > 1 else "sequential"))
@@ -137,6 +142,8 @@ class Simulation:
         raise AssertionError("the scheduler never comes to rest")
 
     def _is_old(self, action: Action) -> bool:
+        if isinstance(action, Withdraw):
+            return action.run in self.withdrawn
         return isinstance(action, SendSignal) and self.signalled.get(action.run) in (action.how, "kill")
 
     def execute(self, action: Action) -> None:
@@ -147,10 +154,13 @@ class Simulation:
             case SendSignal():
                 assert action.run in self.living, f"signal for {action.run}, which is not running"
                 self.signalled[action.run] = action.how
+            case Withdraw():
+                assert action.run in self.in_queue, f"{action.run} withdrawn, which runs"
+                self.withdrawn.add(action.run)
             case Retry():
                 self.record(RetryScheduled(at=self.now(), run=action.run, delay_s=action.delay_s))
             case Continue():
-                self.record(ContinuationScheduled(at=self.now(), run=action.run))
+                self.record(ContinuationScheduled(at=self.now(), run=action.run, delay_s=action.delay_s))
             case RestartStalled():
                 self.record(RestartRequested(at=self.now(), run=action.run, fresh=False, cause="stall"))
             case FinishSession():
@@ -170,6 +180,7 @@ class Simulation:
                 fresh=action.fresh,
                 log_offset=0,
                 launcher=self.plan.runs[action.run].launcher or "local",
+                follows=action.follows,
             )
         )
 
@@ -178,10 +189,35 @@ class Simulation:
         assert last is not None
         self.living[action.run] = last.number
         self.signalled.pop(action.run, None)
+        self.withdrawn.discard(action.run)
         self.stalled.discard(action.run)
         where = action.slot.name if action.slot else "none"
         self.started.append(f"{action.run}@{where}" + ("+fresh" if action.fresh else ""))
-        self.record(AttemptStarted(at=self.now(), run=action.run, attempt=last.number, pid=4242, started=self.clock))
+        if not last.is_local:
+            job_id = f"{action.run}{last.number}"
+            self.record(AttemptSubmitted(at=self.now(), run=action.run, attempt=last.number, job_id=job_id))
+        if action.follows:
+            self.in_queue[action.run] = action.follows
+        else:
+            self.note_running(action.run)
+
+    def note_running(self, run: str) -> None:
+        """Record that the command of an attempt runs."""
+        number = self.living[run]
+        self.record(AttemptStarted(at=self.now(), run=run, attempt=number, pid=4242, started=self.clock))
+
+    def advance_queue(self) -> None:
+        """Do what Slurm does with jobs that wait for others: start them, or drop them."""
+        for run, follows in list(self.in_queue.items()):
+            others = [self.state.runs[name].attempts[number - 1] for name, number in follows]
+            if run in self.signalled:
+                continue
+            if all(other.has_exited_cleanly for other in others) and run not in self.withdrawn:
+                del self.in_queue[run]
+                self.note_running(run)
+            elif run in self.withdrawn or any(other.exit and not other.has_exited_cleanly for other in others):
+                del self.in_queue[run]
+                self.record(AttemptVoided(at=self.now(), run=run, attempt=self.living.pop(run), reason="no success"))
 
     def check_start(self, action: StartAttempt) -> None:
         """Check what must hold whenever a run is started."""
@@ -189,12 +225,15 @@ class Simulation:
         if run.retry is not None:
             assert self.clock >= run.retry.at + run.retry.delay_s, f"{action.run} retried too early"
         assert action.run not in self.living, f"{action.run} started while its attempt {run.last} lives"
-        for dependency in plan.after:
+        for dependency, number in action.follows:
+            job = self.state.runs[dependency].attempts[number - 1]
+            assert dependency in self.living and job.job_id is not None, f"{action.run} follows no job"
+        for dependency in set(plan.after).difference(name for name, _ in action.follows):
             last = self.state.runs[dependency].last
             ended = last.exit if last else None
             assert ended is not None and ended.exit_code == 0, f"{action.run} started before {dependency} succeeded"
         if plan.launcher == "slurm":
-            jobs = [name for name in self.living if self.plan.runs[name].launcher == "slurm"]
+            jobs = [name for name in self.living if self.plan.runs[name].launcher == "slurm" and plan.bundle == 1]
             assert len(jobs) < self.max_jobs, f"{action.run} submitted beside {jobs}"
         if not plan.takes_slot:
             assert action.slot is None
@@ -214,6 +253,7 @@ class Simulation:
             self.note_start(starts[0])
         self.state = replay(self.plan, self.events)
         self.signalled.clear()
+        self.withdrawn.clear()
         self.record(EngineStarted(at=self.now(), pid=2))
         for name, run in list(self.state.runs.items()):
             if run.alive and name not in self.living:
@@ -225,6 +265,7 @@ class Simulation:
     def end(self, run: str, outcome: Outcome = "succeeds") -> None:
         """End the process of `run`, with that outcome or as requested."""
         attempt = self.living.pop(run)
+        assert self.in_queue.pop(run, None) is None or run in self.signalled, f"{run} ends before it starts"
         requested = self.signalled.pop(run, None)
         exits = {
             "succeeds": Exit(ended=self.now(), exit_code=0),

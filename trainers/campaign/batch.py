@@ -55,6 +55,26 @@ def shortlist(
     return np.asarray(accepted[:wanted])
 
 
+def equal_shares(classes: NDArray[np.int8], count: int, choose: Callable[[Indices, int, Indices], Indices]) -> Indices:
+    """Choose about as many candidates of each class; a class that has too few leaves its share to the others.
+
+    Args:
+        classes: Class of each candidate, shape (n,).
+        count: Number of candidates to choose.
+        choose: Return at most so many of some candidates, as indices: its arguments are the candidates of a class,
+            their number to choose, and what was chosen of other classes.
+
+    Returns:
+        Indices; fewer than `count` if the last class has too few.
+    """
+    kinds, sizes = np.unique(classes, return_counts=True)
+    chosen = np.empty(0, dtype=np.int64)
+    for done, kind in enumerate(kinds[np.argsort(sizes, kind="stable")]):
+        share = (count - len(chosen)) // (len(kinds) - done)
+        chosen = np.concatenate([chosen, choose(np.flatnonzero(classes == kind), share, chosen)])
+    return chosen
+
+
 def diverse_batch(candidates: Points, count: int, taken: Points) -> Indices:
     """Return the candidates that are farthest from each other and from the points in `taken`.
 

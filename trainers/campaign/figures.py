@@ -34,9 +34,11 @@ class ArmFigures:
         yields: Hits per call of each chain, shape (seeds,).
         rates: Hits per call by chain and round, shape (seeds, rounds); nan for a round that is missing.
         accuracy: Median relative error by chain and round; nan for a round that is missing.
+        accuracy_near: The same on those points of the fixed holdout that are hits.
         spacing: Median distance of a hit to the nearest other hit of its chain, in units of the ranges; nan if there
             are fewer than two.
         classes: Hits by class of the lightest sparticle.
+        seconds: Mean duration of each run of a round, s, by its name without round and chain.
     """
 
     name: str
@@ -48,8 +50,10 @@ class ArmFigures:
     yields: Values
     rates: Values
     accuracy: Values
+    accuracy_near: Values
     spacing: float
     classes: dict[str, int]
+    seconds: dict[str, float]
 
     @property
     def mean_yield(self) -> float:
@@ -78,7 +82,7 @@ def arm_figures(chains: Sequence[Chain], goal: Goal) -> list[ArmFigures]:
 
 
 def _figures(name: str, chains: Sequence[Chain], rounds: int, spans: Values, goal: Goal) -> ArmFigures:
-    rates, accuracy = (np.full((len(chains), rounds), np.nan) for _ in range(2))
+    rates, accuracy, near = (np.full((len(chains), rounds), np.nan) for _ in range(3))
     yields, spacings = np.empty(len(chains)), []
     counts, duplicates = np.zeros(len(LSP_CLASSES), dtype=np.int64), 0
     for row, chain in enumerate(chains):
@@ -87,6 +91,7 @@ def _figures(name: str, chains: Sequence[Chain], rounds: int, spans: Values, goa
         for number, error in chain.accuracy.items():
             if number <= rounds:
                 accuracy[row, number - 1] = error
+                near[row, number - 1] = chain.error_near(number, goal)
         everything = merged(chain)
         hit = goal.hits(everything.omega)
         yields[row] = hit.mean()
@@ -105,9 +110,18 @@ def _figures(name: str, chains: Sequence[Chain], rounds: int, spans: Values, goa
         yields=yields,
         rates=rates,
         accuracy=accuracy,
+        accuracy_near=near,
         spacing=float(np.median(distances)) if len(distances) else np.nan,
         classes={kind: int(count) for kind, count in zip(LSP_CLASSES, counts, strict=True) if count},
+        seconds=_mean_seconds(chains),
     )
+
+
+def _mean_seconds(chains: Sequence[Chain]) -> dict[str, float]:
+    phases = dict.fromkeys(phase for chain in chains for phase in chain.seconds)
+    return {
+        phase: float(np.mean([one for chain in chains for one in chain.seconds.get(phase, [])])) for phase in phases
+    }
 
 
 def merged(chain: Chain) -> Simulated:

@@ -8,9 +8,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from ..evaluation.plots import png_file
+from ..evaluation.plots import DPI
+from ..png import png_file
 from .figures import ArmFigures
 
 Values = NDArray[np.float64]
@@ -27,7 +29,7 @@ def curves_by_round(arms: Sequence[ArmFigures], attribute: str, label: str) -> b
 
     Args:
         arms: Figures.
-        attribute: `rates` or `accuracy`, of shape (seeds, rounds).
+        attribute: `rates`, `accuracy` or `accuracy_near`, of shape (seeds, rounds).
         label: Label of the vertical axis.
 
     Returns:
@@ -46,9 +48,11 @@ def curves_by_round(arms: Sequence[ArmFigures], attribute: str, label: str) -> b
             rounds, np.nanmin(values, axis=0), np.nanmax(values, axis=0), alpha=0.2, color=line.get_color()
         )
     axes.set(xlabel="round", ylabel=label, ylim=(0, None))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
-    return png_file(figure)
+    return png_file(figure, DPI)
 
 
 def corner_plot(accepted: Mapping[str, Values], names: Sequence[str]) -> bytes:
@@ -80,15 +84,17 @@ def corner_plot(accepted: Mapping[str, Values], names: Sequence[str]) -> bytes:
     handles = [Line2D([], [], color=f"C{number}", marker=".", linestyle="", label=name)
                for number, name in enumerate(accepted)]  # fmt: skip
     figure.legend(handles=handles, loc="upper right", fontsize="small")
-    return png_file(figure)
+    return png_file(figure, DPI)
 
 
 def _draw_pair(axes: Axes, accepted: Mapping[str, Values], everything: Values, x: int, y: int) -> None:
-    for number, points in enumerate(accepted.values()):
+    largest_first = sorted(enumerate(accepted.values()), key=lambda item: -len(item[1]))
+    for number, points in largest_first:  # so that the few points of an arm are not hidden
         if x == y:
             edges = np.linspace(everything[:, x].min(), everything[:, x].max(), 21)
             axes.hist(points[:, x], bins=edges.tolist(), density=len(points) > 0, histtype="step",
                       color=f"C{number}")  # fmt: skip
+            axes.set_ylim(bottom=0)
         else:
             axes.plot(points[:CORNER_POINTS, x], points[:CORNER_POINTS, y], ".", markersize=1.2, alpha=0.6,
                       color=f"C{number}")  # fmt: skip

@@ -1,4 +1,4 @@
-"""Candidates among which the next points are chosen: a Latin hypercube, or the points of a file."""
+"""Candidates among which the next points are chosen: a Latin hypercube, a Markov chain, or the points of a file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..errors import OptionError
 Points = NDArray[np.float64]
 
 MAX_POOL = 100_000_000
-LHS = re.compile(r"lhs:(\d[\d_]*)", re.ASCII)
+MADE = re.compile(r"(lhs|chain):(\d[\d_]*)", re.ASCII)
 
 
 class Ranges(NamedTuple):
@@ -38,38 +38,34 @@ class Pool(NamedTuple):
     """Where candidates come from.
 
     Attributes:
-        size: Points of the Latin hypercube; 0 for a file.
-        path: File of candidates; None for a Latin hypercube.
+        size: Points of the Latin hypercube or states of the Markov chain; 0 for a file.
+        path: File of candidates; None for the others.
+        is_chain: Whether it is a Markov chain.
     """
 
     size: int
     path: Path | None
+    is_chain: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Pool:
         """Return the pool that a value of `--pool` describes.
 
         Raises:
-            OptionError: It is neither `lhs:N` nor a file that exists.
+            OptionError: It is neither `lhs:N` nor `chain:N` nor a file that exists.
         """
-        if match := LHS.fullmatch(text):
-            count = int(match[1])
+        if match := MADE.fullmatch(text):
+            count = int(match[2])
             if not 0 < count <= MAX_POOL:
                 raise OptionError(f"--pool {text}: must have 1 to {MAX_POOL:,} points")
-            return cls(count, None)
+            return cls(count, None, match[1] == "chain")
         path = Path(text)
-        if text.startswith("lhs") or path.suffix.lower() not in SUFFIXES:
-            raise OptionError(f"--pool {text}: use lhs:1000000 for a Latin hypercube, or a file whose name ends in one "
-                              f"of {', '.join(SUFFIXES)}")  # fmt: skip
+        if text.startswith(("lhs:", "chain:")) or path.suffix.lower() not in SUFFIXES:
+            raise OptionError(f"--pool {text}: use lhs:1000000 for a Latin hypercube, chain:100000 for a Markov chain, "
+                              f"or a file whose name ends in one of {', '.join(SUFFIXES)}")  # fmt: skip
         if not path.is_file():
             raise OptionError(f"--pool {text}: no such file")
         return cls(0, path)
-
-    def points(self, ranges: Ranges, random: np.random.Generator, *, tree: str) -> Points:
-        """Return the candidates, shape (n, 19)."""
-        if self.path is not None:
-            return np.concatenate(list(read_chunks(self.path, parameter_columns(), tree=tree)))
-        return latin_hypercube(self.size, ranges, random)
 
 
 def latin_hypercube(count: int, ranges: Ranges, random: np.random.Generator) -> Points:

@@ -12,21 +12,24 @@ import torch
 from numpy.typing import NDArray
 
 from ..data.columns import PARAMETERS, TREE, parameter_columns
+from ..data.lsp import LSP_CLASSES
 from ..data.reading import read_chunks
-from ..data.scan_files import find_files, sample_files
+from ..data.scan_files import before_round, find_files, sample_files
 from ..data.writing import table_writer
 from ..device import choose_device
 from ..errors import OptionError
 from ..inference.model_file import load_surrogate
+from ..inference.predicted_lsp import predict_lsp
 from ..inference.surrogate import Surrogate
 from ..log import LOGGER
 from ..progress import log_progress
-from .batch import diverse_batch, is_simulated, shortlist
+from .batch import Indices, diverse_batch, equal_shares, is_simulated, shortlist
+from .chain import markov_chain
 from .hits import Goal
-from .pool import Points, Pool, Ranges, ranges_of_files
+from .pool import Points, Pool, Ranges, latin_hypercube, ranges_of_files
 from .predictions import Predictions, predict_pool
 from .slha import write_slha
-from .strategies import STRATEGIES, hit_probability
+from .strategies import STRATEGIES, hit_probability, log_likelihood
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,7 @@ class Proposal:
         pool: Value of `--pool`.
         strategy: `random`, or a key of STRATEGIES.
         count: Number of points.
+        balanced: Whether each class of lightest sparticle, as the tree level predicts it, gets an equal share.
         goal: Interval to find.
         model: model.pt; None only for `random`.
         ranges: Scan files with the ranges of a Latin hypercube; empty: the training range of the model, without a
@@ -45,6 +49,7 @@ class Proposal:
         min_usable: Smallest probability of a usable result, if the model predicts it.
         seed: Seed of the pool.
         round: Number of the round; each round has a pool of its own.
+        before_round: Leave out simulated files of this round and of later ones; None: none.
         tree: Tree of ROOT files.
         device: `auto`, `cpu` or `cuda`.
         threads: CPU threads.
@@ -54,12 +59,14 @@ class Proposal:
     strategy: str
     count: int
     goal: Goal
+    balanced: bool = False
     model: Path | None = None
     ranges: tuple[str, ...] = ()
     simulated: tuple[str, ...] = ()
     min_usable: float = 0.5
     seed: int = 42
     round: int = 0
+    before_round: int | None = None
     tree: str = TREE
     device: str = "auto"
     threads: int = 1
@@ -78,20 +85,20 @@ def propose(proposal: Proposal, output: Path) -> None:
     """
     torch.set_num_threads(proposal.threads)
     pool = Pool.parse(proposal.pool)
-    surrogate = _load_model(proposal)
+    surrogate = _load_model(proposal, pool)
     random = np.random.default_rng([proposal.seed, proposal.round])
     start = time.monotonic()
     with log_progress() as progress:
         progress.task = "Reading the simulated points"
-        simulated = read_simulated(proposal.simulated, tree=proposal.tree)
+        files = before_round(find_files(proposal.simulated), proposal.before_round)
+        simulated = read_simulated(files, tree=proposal.tree)
         ranges = _ranges(proposal, surrogate)
         progress.task = f"Making the pool {proposal.pool}"
-        candidates = pool.points(ranges, random, tree=proposal.tree)
-        candidates = _without(candidates, simulated)
+        candidates = _without(_candidates(pool, surrogate, ranges, random, proposal), simulated)
         _check_count(len(candidates), proposal, "that have not been simulated")
         progress.task = f"Scoring {len(candidates):,} candidates"
-        if surrogate is None:
-            points, predictions = candidates[random.permutation(len(candidates))[: proposal.count]], None
+        if surrogate is None or proposal.strategy == "random":
+            points, predictions = choose_random(candidates, random, proposal), None
         else:
             points, predictions = choose_points(surrogate, candidates, simulated, ranges, proposal)
     _write(output, points, predictions, proposal.goal)
@@ -101,7 +108,15 @@ def propose(proposal: Proposal, output: Path) -> None:
     LOGGER.info("Proposed %s of %s candidates by '%s' in %.1f s, away from %s simulated points%s", f"{len(points):,}",
                 f"{len(candidates):,}", proposal.strategy, time.monotonic() - start, f"{len(simulated):,}",
                 expected)  # fmt: skip
+    LOGGER.info("Lightest sparticle by the tree-level spectrum: %s", _class_text(points))
     LOGGER.info("Points in %s", output)
+
+
+def choose_random(candidates: Points, random: np.random.Generator, proposal: Proposal) -> Points:
+    """Return a random batch, shape (count, 19)."""
+    order = random.permutation(len(candidates))
+    classes = _classes(candidates[order], proposal)
+    return np.asarray(candidates[order[equal_shares(classes, proposal.count, lambda members, n, _: members[:n])]])
 
 
 def choose_points(
@@ -126,27 +141,42 @@ def choose_points(
         return np.asarray(surrogate.p_usable(candidates[chosen]) >= proposal.min_usable)
 
     asks = surrogate.usability is not None and proposal.min_usable > 0
-    best = shortlist(scores, proposal.count, is_usable if asks else None)
-    _check_count(len(best), proposal, f"that are usable with a probability of {proposal.min_usable:g}")
     varies = ranges.varies
     unit = np.where(varies, ranges.high - ranges.low, 1.0)[varies]
-    scaled, taken = candidates[best][:, varies] / unit, simulated[:, varies] / unit
-    chosen = best[diverse_batch(scaled, proposal.count, taken)]
+
+    def choose(members: Indices, count: int, chosen: Indices) -> Indices:
+        usable = (lambda rows: is_usable(members[rows])) if asks else None
+        best = members[shortlist(scores[members], count, usable)]
+        taken = np.concatenate([simulated, candidates[chosen]])[:, varies] / unit
+        return best[diverse_batch(candidates[best][:, varies] / unit, min(count, len(best)), taken)]
+
+    chosen = equal_shares(_classes(candidates, proposal), proposal.count, choose)
+    _check_count(len(chosen), proposal, f"that are usable with a probability of {proposal.min_usable:g}")
     return candidates[chosen], predictions.rows(chosen)
 
 
-def read_simulated(patterns: Sequence[str], *, tree: str) -> Points:
+def read_simulated(files: Sequence[Path], *, tree: str) -> Points:
     """Return all points of the files, also those that failed, shape (m, 19)."""
-    files = find_files(patterns)
     parts = [rows for path in files for rows in read_chunks(path, parameter_columns(), tree=tree)]
     return np.concatenate([np.empty((0, len(PARAMETERS))), *parts])
 
 
-def _load_model(proposal: Proposal) -> Surrogate | None:
-    if proposal.strategy == "random":
+def _classes(candidates: Points, proposal: Proposal) -> NDArray[np.int8]:
+    """Return the classes that share the batch, shape (n,): those of the lightest sparticle, or a single one."""
+    return predict_lsp(candidates) if proposal.balanced else np.zeros(len(candidates), dtype=np.int8)
+
+
+def _class_text(points: Points) -> str:
+    counts = np.bincount(predict_lsp(points), minlength=len(LSP_CLASSES))
+    return ", ".join(f"{name} {count:,}" for name, count in zip(LSP_CLASSES, counts, strict=True) if count)
+
+
+def _load_model(proposal: Proposal, pool: Pool) -> Surrogate | None:
+    if proposal.strategy == "random" and not pool.is_chain:
         return None
     if proposal.model is None:
-        raise OptionError(f"--strategy {proposal.strategy}: needs a MODEL; give a model.pt, or use --strategy random")
+        option = f"--pool {proposal.pool}" if pool.is_chain else f"--strategy {proposal.strategy}"
+        raise OptionError(f"{option}: needs a MODEL; give a model.pt, or use --pool lhs:N with --strategy random")
     return load_surrogate(proposal.model).to(choose_device(proposal.device))
 
 
@@ -159,6 +189,21 @@ def _ranges(proposal: Proposal, surrogate: Surrogate | None) -> Ranges:
         with sample_files() as files:
             return ranges_of_files([str(path) for path in files], tree=TREE)
     return Ranges(surrogate.scaling.minimum[:-1], surrogate.scaling.maximum[:-1])
+
+
+def _candidates(
+    pool: Pool, surrogate: Surrogate | None, ranges: Ranges, random: np.random.Generator, proposal: Proposal
+) -> Points:
+    """Return the points of the pool, shape (n, 19)."""
+    if pool.path is not None:
+        return np.concatenate(list(read_chunks(pool.path, parameter_columns(), tree=proposal.tree)))
+    if surrogate is None or not pool.is_chain:
+        return latin_hypercube(pool.size, ranges, random)
+
+    def likelihood(points: Points) -> NDArray[np.float64]:
+        return log_likelihood(*predict_pool(surrogate, points, uncertain=False), proposal.goal)
+
+    return markov_chain(likelihood, ranges, pool.size, random)
 
 
 def _without(candidates: Points, simulated: Points) -> Points:

@@ -18,13 +18,17 @@ from ..log import LOGGER
 from .figures import ArmFigures, arm_figures, merged, random_arm
 from .history import Chain, read_chains
 from .hits import Goal
-from .plots import corner_plot, curves_by_round
+from .plots import CORNER_POINTS, corner_plot, curves_by_round
 
 Values = NDArray[np.float64]
 
 PAGE, FIGURES, SUMMARY = "report.html", "campaign.json", "result.json"
-SHOWN_ROUNDS = 12
+SHOWN_ROUNDS = 10
 """Largest number of columns of a table by round; of more rounds, some are left out."""
+
+SEEDS_NOTE = "Mean over the seeds ± standard deviation."
+ONE_SIDED = 0.9
+"""Share of the hits with one class of lightest sparticle from which on the page says so first."""
 
 
 def build_campaign_report(session: Path, output: Path, goal: Goal) -> list[Table]:
@@ -46,14 +50,20 @@ def build_campaign_report(session: Path, output: Path, goal: Goal) -> list[Table
         LOGGER.warning("%s", problem)
     arms = arm_figures(chains, goal)
     sentence = conclusion(arms, goal)
-    tables = [yield_table(arms), *round_tables(arms), class_table(arms)]
+    tables = [yield_table(arms), *round_tables(arms, goal), class_table(arms)]
+    if any(arm.seconds for arm in arms):
+        tables.append(time_table(arms))
     plots = {
         "Hit rate by round": {"hit_rate": curves_by_round(arms, "rates", "hits per simulator call")},
-        "Accuracy by round": {"accuracy": curves_by_round(arms, "accuracy", "median relative error, validation")},
-        "Accepted points": {"corner": corner_plot(_accepted(chains, goal), _short_names())},
+        **{
+            title: {attribute: curves_by_round(arms, attribute, "median relative error")}
+            for title, attribute, _ in error_tables(goal)
+            if any(np.isfinite(getattr(arm, attribute)).any() for arm in arms)
+        },
+        f"Hits, at most {CORNER_POINTS:,} of each strategy": {
+            "corner": corner_plot(_accepted(chains, goal), _short_names())
+        },
     }
-    if all(np.isnan(arm.accuracy).all() for arm in arms):
-        del plots["Accuracy by round"]
     html = render_page(
         title="Active learning",
         subtitle=f"{session.name}: {sum(arm.calls for arm in arms):,} simulator calls in {len(chains)} chains",
@@ -78,10 +88,15 @@ def conclusion(arms: Sequence[ArmFigures], goal: Goal) -> str:
     )
     share += f"of {goal.center:g}"
     if random is None or random is best:
-        return f"{share}."
-    if not random.hits:
-        return f"{share}, and none of the random points."
-    return f"{share}, {best.mean_yield / random.mean_yield:.1f} times as many as with random points."
+        share += "."
+    elif not random.hits:
+        share += ", and none of the random points."
+    else:
+        share += f", {best.mean_yield / random.mean_yield:.1f} times as many as with random points."
+    kind, count = max(best.classes.items(), key=lambda item: item[1], default=("", 0))
+    if count >= ONE_SIDED * best.hits > 0:
+        share += f" {percent(count / best.hits)} of these hits have the same kind of lightest sparticle: {kind}."
+    return share
 
 
 def yield_table(arms: Sequence[ArmFigures]) -> Table:
@@ -104,14 +119,21 @@ def yield_table(arms: Sequence[ArmFigures]) -> Table:
     return {"title": "Yield", "heads": heads, "rows": rows, "note": note}
 
 
-def round_tables(arms: Sequence[ArmFigures]) -> list[Table]:
-    """Return hit rate and accuracy by round: mean over the seeds ± half their range."""
+def error_tables(goal: Goal) -> tuple[tuple[str, str, str], ...]:
+    """Return title, attribute of ArmFigures and note of the figures on how good the models are."""
+    near = f"within {percent(goal.tolerance, 0)} of {goal.center:g}"
+    return (
+        ("Error of the model by round", "accuracy", "Median relative error, %, on the points of --fixed-holdout, else "
+         "on the validation part."),
+        (f"Error of the model {near}", "accuracy_near", "Median relative error, %, on those points of --fixed-holdout "
+         f"whose true value is {near}."),
+    )  # fmt: skip
+
+
+def round_tables(arms: Sequence[ArmFigures], goal: Goal) -> list[Table]:
+    """Return hit rate and errors by round: mean over the seeds ± their standard deviation."""
     tables: list[Table] = []
-    for title, attribute, note in (
-        ("Hit rate by round", "rates", "Hits per call; mean over the seeds ± standard deviation."),
-        ("Accuracy by round", "accuracy", "Median relative error of the model on the validation part, which is the "
-         "same in all rounds with --fixed-holdout; mean over the seeds ± standard deviation."),
-    ):  # fmt: skip
+    for title, attribute, note in (("Hit rate by round", "rates", "Hits per call, %."), *error_tables(goal)):
         values = [getattr(arm, attribute) for arm in arms]
         if all(np.isnan(one).all() for one in values):
             continue
@@ -121,7 +143,7 @@ def round_tables(arms: Sequence[ArmFigures]) -> list[Table]:
             for arm, one in zip(arms, values, strict=True)
         ]
         heads = ["strategy", *(f"r{number:02d}" for number in shown)]
-        tables.append({"title": title, "heads": heads, "rows": rows, "note": note})
+        tables.append({"title": title, "heads": heads, "rows": rows, "note": f"{note} {SEEDS_NOTE}"})
     return tables
 
 
@@ -135,7 +157,7 @@ def _mean_and_std(values: Values) -> str:
     if not len(present):
         return "n/a"
     spread = f" ± {100 * present.std(ddof=1):.1f}" if len(present) > 1 else ""
-    return f"{100 * present.mean():.1f}{spread} %"
+    return f"{100 * present.mean():.1f}{spread}"
 
 
 def class_table(arms: Sequence[ArmFigures]) -> Table:
@@ -147,7 +169,21 @@ def class_table(arms: Sequence[ArmFigures]) -> Table:
     ]
     return {
         "title": "Lightest sparticle of the hits", "heads": ["strategy", *kinds], "rows": rows,
-        "note": "Shares of the hits.",
+        "note": "Shares of the hits. No neutralino: a slepton, a sneutrino or a chargino is lightest.",
+    }  # fmt: skip
+
+
+def time_table(arms: Sequence[ArmFigures]) -> Table:
+    """Return the mean time of each run of a round."""
+    phases = list(dict.fromkeys(phase for arm in arms for phase in arm.seconds))
+    rows = []
+    for arm in arms:
+        cells = [f"{arm.seconds[phase]:.1f}" if phase in arm.seconds else "n/a" for phase in phases]
+        rows.append({"kind": "", "cells": [arm.name, *cells, f"{sum(arm.seconds.values()):.1f}"]})
+    return {
+        "title": "Time of a round", "heads": ["strategy", *phases, "all"], "rows": rows,
+        "note": "Wall time of each run of a chain, s, all attempts together; mean over rounds and seeds. Runs of "
+        "several chains run at the same time.",
     }  # fmt: skip
 
 
@@ -170,6 +206,7 @@ def _as_dict(arm: ArmFigures) -> dict[str, Any]:
     return {
         "seeds": arm.seeds, "calls": arm.calls, "failed": arm.failed, "duplicates": arm.duplicates, "hits": arm.hits,
         "yields": arm.yields.tolist(), "hit_rate_by_round": rows(arm.rates), "accuracy_by_round": rows(arm.accuracy),
+        "accuracy_near_by_round": rows(arm.accuracy_near), "seconds": arm.seconds,
         "spacing": None if np.isnan(arm.spacing) else arm.spacing, "lsp": arm.classes,
     }  # fmt: skip
 

@@ -32,6 +32,15 @@ def hit_probability(log_mean: Values, sigma: Values, goal: Goal) -> Values:
     return np.asarray(ndtr((high - log_mean) / sigma) - ndtr((low - log_mean) / sigma))
 
 
+def log_likelihood(log_mean: Values, sigma: Values, goal: Goal) -> Values:
+    """Return the logarithm of the likelihood of the wanted value, up to a constant, shape (n,).
+
+    A Gaussian in ln Ωh² with the variances of the model and of the tolerance, which is half the length of its interval.
+    """
+    low, high = goal.log_ends
+    return np.asarray(-0.5 * (log_mean - np.log(goal.center)) ** 2 / (sigma**2 + ((high - low) / 2) ** 2))
+
+
 def contour_entropy(log_mean: Values, sigma: Values, goal: Goal) -> Values:
     """Return the entropy of the answer to "is it above the wanted value?", bits, shape (n,).
 

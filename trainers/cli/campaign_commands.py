@@ -52,8 +52,9 @@ def simulate(*, source: Path, output: Path, failure_rate: float, delay: float, s
 
 @click.command()
 @click.argument("model", type=FILE, required=False)
-@click.option("--pool", default="lhs:1000000", show_default=True, metavar="lhs:N|FILE",
-              help="Candidates: a Latin hypercube of N points, or the points of a file.")  # fmt: skip
+@click.option("--pool", default="lhs:1000000", show_default=True, metavar="lhs:N|chain:N|FILE",
+              help="Candidates: a Latin hypercube of N points, N states of a Markov chain in the likelihood of the "
+                   "wanted value by MODEL, or the points of a file.")  # fmt: skip
 @click.option("--ranges", multiple=True, metavar="PATTERN",
               help="Scan files whose ranges the Latin hypercube fills.  [default: the training range of MODEL, else "
                    "the embedded sample]")  # fmt: skip
@@ -61,6 +62,9 @@ def simulate(*, source: Path, output: Path, failure_rate: float, delay: float, s
 @click.option("--strategy", type=click.Choice(STRATEGIES), default="tolerance", show_default=True,
               help="tolerance: probability of a hit.  entropy: on which side of the wanted value?  disagreement: "
                    "uncertainty.  expected-improvement: of the contour.  random: no model needed.")  # fmt: skip
+@click.option("--balance", type=click.Choice(["lsp"]),
+              help="lsp: equal shares of the batch for bino, wino, higgsino, mixed neutralino and no neutralino as "
+                   "lightest sparticle of the tree-level spectrum, as far as the pool has them.")  # fmt: skip
 @click.option("--center", type=click.FloatRange(min=0, min_open=True), default=0.12, show_default=True,
               callback=require_finite, metavar="Y", help="Wanted value of the target.")  # fmt: skip
 @click.option("--tolerance", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.1, show_default=True,
@@ -74,12 +78,18 @@ def simulate(*, source: Path, output: Path, failure_rate: float, delay: float, s
 @click.option("--seed", type=click.IntRange(min=0), default=42, show_default=True, help="Seed of the pool.")
 @click.option("--round", "number", type=click.IntRange(min=0), default=0, show_default=True,
               help="Number of the round; each has a pool of its own.")  # fmt: skip
+@click.option(
+    "--before-round",
+    type=POSITIVE,
+    metavar="N",
+    help="Leave out simulated files in folders of round N of a plan and later: -rN ends their names.",
+)
 @click.option("--tree", default=TREE, show_default=True, help="Tree of ROOT files.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--threads", type=POSITIVE, help="CPU threads.  [default: OMP_NUM_THREADS, or all cores]")
-def propose(*, model: Path | None, pool: str, ranges: tuple[str, ...], count: int, strategy: str, center: float,
-            tolerance: float, simulated: tuple[str, ...], min_usable: float, output: Path, seed: int, number: int,
-            tree: str, device: str, threads: int | None) -> None:  # fmt: skip
+def propose(*, model: Path | None, pool: str, ranges: tuple[str, ...], count: int, strategy: str, balance: str | None,
+            center: float, tolerance: float, simulated: tuple[str, ...], min_usable: float, output: Path, seed: int,
+            number: int, before_round: int | None, tree: str, device: str, threads: int | None) -> None:  # fmt: skip
     """Choose the points whose simulation is worth most, according to MODEL, the model.pt of a training.
 
     The candidates are scored with the prediction of the model and its uncertainty: calibrated intervals, else the
@@ -96,9 +106,9 @@ def propose(*, model: Path | None, pool: str, ranges: tuple[str, ...], count: in
         raise OptionError(f"--output {output}: the folder {output.parent} does not exist; create it")
     propose(
         Proposal(
-            pool=pool, strategy=strategy, count=count, goal=Goal(center, tolerance), model=model, ranges=ranges,
-            simulated=simulated, min_usable=min_usable, seed=seed, round=number, tree=tree, device=device,
-            threads=threads or default_threads(),
+            pool=pool, strategy=strategy, count=count, balanced=balance is not None, goal=Goal(center, tolerance),
+            model=model, ranges=ranges, simulated=simulated, min_usable=min_usable, seed=seed, round=number,
+            before_round=before_round, tree=tree, device=device, threads=threads or default_threads(),
         ),
         output,
     )  # fmt: skip

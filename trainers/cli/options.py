@@ -58,7 +58,9 @@ SCAN_OPTIONS = [
                  callback=require_finite, metavar="SHARE",
                  help="Set aside this share of the rows to calibrate intervals, such as 0.1."),
     click.option("--fixed-holdout", multiple=True, metavar="PATTERN",
-                 help="Scan files whose points are for validation, and no others; may be repeated."),
+                 help="Scan files whose points only measure how good a model is; may be repeated."),
+    click.option("--before-round", type=POSITIVE, metavar="N",
+                 help="Leave out files in folders of round N of a plan and later: -rN ends their names."),
     click.option("--testing", is_flag=True, help="Smoke test: a few rows only."),
 ]  # fmt: skip
 SCAN_HELP = f"""\
@@ -111,6 +113,7 @@ def scan_selection(options: dict[str, Any]) -> ScanSelection:
                 "features",
                 "calibration",
                 "fixed_holdout",
+                "before_round",
             )
         },
     )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files import write_atomic
+from ..png import png_file
 from .columns import HIGGS_MASS
 from .lsp import LSP_CLASSES, UNKNOWN
 from .targets import FAILED, TARGETS, Target
@@ -76,6 +77,7 @@ def report_lines(meta: Mapping[str, Any]) -> list[str]:
     files = len(meta["files"])
     cuts = ", ".join(f"{count:,} {cut}" for cut, count in meta["cuts"].items())
     aside = f", {counts['calibration']:,} to calibrate intervals" if "calibration" in counts else ""
+    aside += f", {counts['holdout']:,} of the fixed holdout" if "holdout" in counts else ""
     lines = [
         f"Rows: {counts['read']:,} read from {files} file{'s' if files > 1 else ''}, {counts['usable']:,} usable "
         f"({share:.1f} %); pruned {cuts}",
@@ -161,15 +163,13 @@ def draw_histogram(path: Path, meta: Mapping[str, Any]) -> None:
         path: PNG file to write.
         meta: Contents of meta.json.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 (500 ms)
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415 (500 ms)
 
     target, counts = Target.from_dict(meta["target"]), meta["target_figures"]["counts"]
     edges = np.array(meta["target_figures"]["edges"])
     figure = Figure(figsize=(7, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.stairs(counts, edges, fill=True)
     scale = "log" if edges[0] > 0 and edges[-1] > 10 * edges[0] else "linear"
     axes.set(xscale=scale, xlabel=target.label, ylabel="points", title=f"{sum(counts):,} usable points")
-    write_atomic(path, lambda file: figure.savefig(file, format="png", dpi=120))
+    write_atomic(path, lambda file: file.write(png_file(figure, dpi=120)))

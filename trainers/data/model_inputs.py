@@ -124,10 +124,14 @@ class ModelInputs(nn.Module):
             z-scores, shape (n, width), float32, and the semi-analytic ln Ωh², shape (n,), float64; None without
             physics.
         """
+        physics = None if self.layer is None else self.layer(points)
+        return self.from_physics(points, physics)
+
+    def from_physics(self, points: Tensor, physics: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Return what `forward` returns, for physics columns that `layer` has computed, shape (n, len(FEATURES))."""
         inputs = (points - self.points_mean) * self.points_inverse_std
-        if self.layer is None:
+        if physics is None:
             return inputs.float(), None
-        physics = self.layer(points)
         features = (physics.index_select(1, self.numbers) - self.features_mean) * self.features_inverse_std
         features = features.clamp(-FEATURE_LIMIT, FEATURE_LIMIT)
         return torch.cat([inputs, features], dim=1).float(), physics[:, LOG_OMEGA]

@@ -23,7 +23,7 @@ class CutRows(NamedTuple):
     Attributes:
         points: Physical parameters, shape (n, 19), float32.
         outcomes: Index into OUTCOMES, shape (n,).
-        part: TRAIN, VAL or CALIBRATION of `scan`, in the same shares as the usable rows, shape (n,).
+        part: TRAIN, VAL, CALIBRATION or HOLDOUT of `scan`, in the same shares as the usable rows, shape (n,).
     """
 
     points: NDArray[np.float32]

@@ -15,7 +15,7 @@ from ..files import atomic_folder, write_atomic
 from ..log import LOGGER
 from .columns import PARAMETERS
 from .data_report import draw_histogram, report_lines, warning_lines
-from .prepared import ARRAYS, CALIBRATION_ARRAYS, META, is_complete, read_meta
+from .prepared import ARRAYS, CALIBRATION_ARRAYS, HOLDOUT_ARRAYS, META, is_complete, read_meta
 from .scan_files import FEATURE_LIMIT, FORMAT, ScanSelection, fingerprint, sample_files, with_holdout
 from .standardize import Standardizer
 from .survey import Subset, select_files, survey
@@ -95,13 +95,15 @@ def _build(folder: Path, files: list[Path], selection: ScanSelection, key: str) 
         subsets = {"train": result.train, "val": result.val}
         if selection.calibration:
             subsets["calibration"] = result.calibration
+        if selection.fixed_holdout:
+            subsets["holdout"] = result.holdout
         for name, values in result.cut._asdict().items():
             np.save(folder / f"cut_{name}.npy", values)
         for name, subset in subsets.items():
             _write_subset(folder, name, subset, result.scaling)
             if subset.reference is not None:
                 np.save(folder / f"{name}_reference.npy", np.concatenate(list(subset.references())))
-    arrays = (*ARRAYS, *CALIBRATION_ARRAYS) if selection.calibration else ARRAYS
+    arrays = [name for name in (*ARRAYS, *CALIBRATION_ARRAYS, *HOLDOUT_ARRAYS) if name.partition("_")[0] in subsets]
     draw_histogram(folder / HISTOGRAM, result.meta)
     meta = result.meta | {
         "format": FORMAT,

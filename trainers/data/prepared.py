@@ -11,9 +11,10 @@ DIR/<fingerprint>/train_reference.npy, val_reference.npy  (n,), (m,) float64: ln
 The width is 19, or more with physics features.
 
 DIR/<fingerprint>/cut_points.npy    (k, 19) float32, GeV  cut_outcomes.npy   (k,) int8, indices into OUTCOMES
-DIR/<fingerprint>/cut_part.npy      (k,) int8: 0 train, 1 validation, 3 calibration
+DIR/<fingerprint>/cut_part.npy      (k,) int8: 0 train, 1 validation, 3 calibration, 4 holdout
 
-With `--calibration` also calibration_inputs.npy, calibration_targets.npy and calibration_lsp.npy.
+With `--calibration` also calibration_inputs.npy, calibration_targets.npy and calibration_lsp.npy; with
+`--fixed-holdout` the same arrays named holdout_*.npy, and holdout_reference.npy where there are references.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ ARRAYS = ("train_inputs", "train_targets", "val_inputs", "val_targets", "train_l
 CALIBRATION_ARRAYS = ("calibration_inputs", "calibration_targets", "calibration_lsp")
 """Arrays of the rows set aside by `--calibration`."""
 
+HOLDOUT_ARRAYS = ("holdout_inputs", "holdout_targets", "holdout_lsp")
+"""Arrays of the rows of `--fixed-holdout`."""
+
 CUT_ARRAYS = tuple(f"cut_{field}" for field in CutRows._fields)
 """Arrays of the rows that were cut; folders of earlier versions do not have them."""
 
@@ -66,6 +70,10 @@ class PreparedData(NamedTuple):
         calibration_inputs: Shape (k, 19); None if no rows were set aside.
         calibration_targets: Shape (k,), or None.
         calibration_lsp: Index into LSP_CLASSES, shape (k,), or None.
+        holdout_inputs: Shape (h, width); None without a fixed holdout.
+        holdout_targets: Shape (h,), or None.
+        holdout_lsp: Index into LSP_CLASSES, shape (h,), or None.
+        holdout_reference: Reference of the target, shape (h,), or None.
         cut: Rows that were cut; None in folders of earlier versions.
     """
 
@@ -83,6 +91,10 @@ class PreparedData(NamedTuple):
     calibration_inputs: Floats | None = None
     calibration_targets: Floats | None = None
     calibration_lsp: Classes | None = None
+    holdout_inputs: Floats | None = None
+    holdout_targets: Floats | None = None
+    holdout_lsp: Classes | None = None
+    holdout_reference: NDArray[np.float64] | None = None
     cut: CutRows | None = None
 
 
@@ -131,9 +143,9 @@ def load_prepared(folder: Path) -> PreparedData:
         raise NotPreparedError(
             f"--data {folder}: the arrays in {arrays_folder.name} are incomplete; remove the folder, then {remedy}"
         )
-    names = [name for name in (*ARRAYS, *CALIBRATION_ARRAYS) if name in ARRAYS or name in meta["bytes"]]
+    optional = (*CALIBRATION_ARRAYS, *HOLDOUT_ARRAYS, "val_reference", "holdout_reference")
+    names = [*ARRAYS, *(name for name in optional if name in meta["bytes"])]
     arrays = {name: np.load(arrays_folder / f"{name}.npy", mmap_mode="r") for name in names}
-    reference = arrays_folder / "val_reference.npy"
     cut = [np.load(arrays_folder / f"{name}.npy", mmap_mode="r") for name in CUT_ARRAYS if name in meta["bytes"]]
     if tuple(meta["parameters"]) != PARAMETERS:
         raise NotPreparedError(f"--data {folder}: its parameters are not the 19 of this version; {remedy}")
@@ -143,7 +155,6 @@ def load_prepared(folder: Path) -> PreparedData:
         target=Target.from_dict(meta["target"]),
         meta=meta,
         physics=_physics_columns(meta, f"--data {folder}", remedy),
-        val_reference=np.load(reference, mmap_mode="r") if reference.exists() else None,
         cut=CutRows(*cut) if len(cut) == len(CUT_ARRAYS) else None,
     )
 

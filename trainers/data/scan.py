@@ -34,7 +34,7 @@ PHYSICS = WIDTH
 """First of the physics columns, which a spool has behind the others if the selection needs them."""
 
 NO_PHYSICS = "physics features not finite"
-TRAIN, VAL, DUPLICATE, CALIBRATION = 0, 1, 2, 3
+TRAIN, VAL, DUPLICATE, CALIBRATION, HOLDOUT = 0, 1, 2, 3, 4
 
 
 @dataclass
@@ -49,7 +49,7 @@ class FileCount:
         dropped: Dropped rows by cut.
         not_finite: By column, rows whose number is nan, infinite or too large for float32.
         failed_higgs: Rows whose Higgs mass could not be calculated: `read`, and of them `usable`.
-        is_holdout: Whether the rows are the validation part.
+        is_holdout: Whether the rows are those of the fixed holdout.
     """
 
     path: Path
@@ -76,7 +76,7 @@ class Scan:
 
     Attributes:
         spool: The rows: 19 parameters, target and class.
-        part: TRAIN, VAL, DUPLICATE or CALIBRATION for each row, shape (n,).
+        part: TRAIN, VAL, DUPLICATE, CALIBRATION or HOLDOUT for each row, shape (n,).
         targets: Physical values, shape (n,).
         classes: Index into LSP_CLASSES, shape (n,).
         files: Counts of each file.
@@ -119,7 +119,7 @@ def _sum(counters: Iterable[Counter[str]]) -> Counter[str]:
     return total
 
 
-def split(rows: int, seed: int, calibration: float = 0.0, validation: float = VALIDATION_SHARE) -> NDArray[np.int8]:
+def split(rows: int, seed: int, calibration: float = 0.0) -> NDArray[np.int8]:
     """Assign rows at random to validation, calibration and training.
 
     Each part that is asked for gets at least one row if there are enough. The validation rows do not depend on
@@ -129,13 +129,12 @@ def split(rows: int, seed: int, calibration: float = 0.0, validation: float = VA
         rows: Number of rows; with fewer than 2, or 3 with `calibration`, some parts are empty.
         seed: Seed of the permutation.
         calibration: Share of the calibration part.
-        validation: Share of the validation part.
 
     Returns:
         TRAIN, VAL or CALIBRATION, shape (rows,).
     """
     order = np.random.default_rng(seed).permutation(rows)
-    val = max(1, round(rows * validation)) if validation else 0
+    val = max(1, round(rows * VALIDATION_SHARE))
     aside = max(1, round(rows * calibration)) if calibration else 0
     part = np.full(rows, TRAIN, dtype=np.int8)
     part[order[:val]] = VAL
@@ -228,10 +227,9 @@ def _split_cut(
 
 
 def _parts(is_holdout: NDArray[np.bool_], selection: ScanSelection) -> NDArray[np.int8]:
-    """Return the part of each row; with a fixed holdout, its rows are the validation part, and no others."""
-    part = np.full(len(is_holdout), VAL, dtype=np.int8)
-    share = 0.0 if selection.fixed_holdout else VALIDATION_SHARE
-    part[~is_holdout] = split(int((~is_holdout).sum()), selection.seed, selection.calibration, share)
+    """Return the part of each row: no training sees those of the fixed holdout."""
+    part = np.full(len(is_holdout), HOLDOUT, dtype=np.int8)
+    part[~is_holdout] = split(int((~is_holdout).sum()), selection.seed, selection.calibration)
     return part
 
 
@@ -289,7 +287,7 @@ def _split_scan(
                         f"{_drop_summary(counts, len(first) - kept)}; provide more rows")  # fmt: skip
     is_holdout = np.repeat([count.is_holdout for count in counts], [count.usable for count in counts])
     part[~is_duplicate] = _parts(is_holdout[~is_duplicate], selection)
-    for name, number in (("training", TRAIN), ("validation", VAL)):
+    for name, number in (("training", TRAIN), ("validation", VAL), ("holdout", HOLDOUT)):
         if selection.fixed_holdout and not (part == number).any():
             raise DataError(f"--fixed-holdout {selection.fixed_holdout[0]}: leaves no usable {name} row; "
                             "use points that are not in --data, and a usable scan for each")  # fmt: skip

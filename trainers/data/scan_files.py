@@ -48,7 +48,8 @@ class ScanSelection:
         features: `physics` adds the physics features to the 19 inputs.
         require: Conditions that usable rows satisfy.
         calibration: Share of the rows that is set aside to calibrate intervals, from 0 to 0.5.
-        fixed_holdout: Files, folders and globs whose rows are the validation part; empty: a tenth of all rows.
+        fixed_holdout: Files, folders and globs whose rows only measure how good a model is; empty: none.
+        before_round: Leave out the files of this round of a plan and of later ones; None: none.
     """
 
     target: Target = TARGETS["relic_density"]
@@ -63,6 +64,7 @@ class ScanSelection:
     require: tuple[Requirement, ...] = ()
     calibration: float = 0.0
     fixed_holdout: tuple[str, ...] = ()
+    before_round: int | None = None
 
     @property
     def uses_physics(self) -> bool:
@@ -135,6 +137,11 @@ def round_of(path: Path) -> int | None:
     return int(match[1]) if match else None
 
 
+def before_round(files: Sequence[Path], number: int | None) -> list[Path]:
+    """Return the files of the rounds before `number`, and those of no round; all if it is None."""
+    return [path for path in files if number is None or (round_of(path) or 0) < number]
+
+
 def with_holdout(files: Sequence[Path], selection: ScanSelection) -> list[Path]:
     """Return the files of the fixed holdout, then all other files.
 
@@ -161,11 +168,14 @@ def fingerprint(files: Sequence[Path], selection: ScanSelection) -> str:
     """
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     choice = asdict(selection)
+    del choice["before_round"]  # it only selects files
     if not selection.calibration:  # as in folders that were prepared before this option existed
         del choice["calibration"]
     if choice["features"] == "none":
         del choice["features"]  # such arrays are the same as before there were features
-    if not selection.fixed_holdout:
+    if selection.fixed_holdout:
+        choice["holdout_arrays"] = True  # it was the validation part before it had arrays of its own
+    else:
         del choice["fixed_holdout"]  # such arrays are the same as before there was a fixed holdout
     if not selection.require:
         del choice["require"]  # such arrays are the same as before there were conditions

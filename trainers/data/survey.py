@@ -18,19 +18,19 @@ from .columns import PARAMETERS
 from .data_report import class_counts, target_statistics
 from .outcomes import CutRows
 from .row_spool import Rows, RowSpool
-from .scan import CALIBRATION, CLASS, DUPLICATE, PHYSICS, TARGET, TRAIN, VAL, WIDTH, Scan, read_scan
-from .scan_files import ScanSelection, find_files, sample_files, with_holdout
+from .scan import CALIBRATION, CLASS, DUPLICATE, HOLDOUT, PHYSICS, TARGET, TRAIN, VAL, WIDTH, Scan, read_scan
+from .scan_files import ScanSelection, before_round, find_files, sample_files, with_holdout
 from .standardize import Standardizer, fit_standardizer
 from .targets import FAILED, Target
 
 
 @dataclass(frozen=True)
 class Subset:
-    """The training, validation or calibration rows of a scan.
+    """The training, validation, calibration or holdout rows of a scan.
 
     Attributes:
         scan: All usable rows.
-        number: TRAIN, VAL or CALIBRATION.
+        number: TRAIN, VAL, CALIBRATION or HOLDOUT.
         target: Target to learn.
         features: Physics columns that are inputs.
         reference: Physics column of the reference of the target; None: the target has none.
@@ -80,6 +80,7 @@ class Survey:
         train: Training rows.
         val: Validation rows.
         calibration: Rows set aside for intervals; may be empty.
+        holdout: Rows of the fixed holdout; may be empty.
         scaling: Standardizer of `learned_rows` of the training rows.
         cut: Rows that were cut.
         meta: Description for meta.json.
@@ -88,6 +89,7 @@ class Survey:
     train: Subset
     val: Subset
     calibration: Subset
+    holdout: Subset
     scaling: Standardizer
     cut: CutRows
     meta: dict[str, Any]
@@ -99,7 +101,11 @@ def select_files(patterns: Sequence[str], selection: ScanSelection) -> list[Path
     Raises:
         DataError: No file matches.
     """
-    return with_holdout(find_files(patterns)[: selection.n_datasets], selection)
+    files = before_round(find_files(patterns), selection.before_round)
+    if not files:
+        raise DataError(f"--before-round {selection.before_round}: leaves no file of {patterns[0]}; add a scan of an "
+                        "earlier round, or from before the first")  # fmt: skip
+    return with_holdout(files[: selection.n_datasets], selection)
 
 
 def check(patterns: Sequence[str], selection: ScanSelection) -> dict[str, Any]:
@@ -140,8 +146,8 @@ def survey(folder: Path, files: Sequence[Path], selection: ScanSelection) -> Ite
     with log_progress() as progress, RowSpool(folder, WIDTH + physics_width) as spool:
         scan = read_scan(files, selection, spool, progress)
         progress.task = f"Describing {spool.rows:,} points"
-        train, val, calibration = (
-            Subset(scan, part, selection.target, features, reference) for part in (TRAIN, VAL, CALIBRATION)
+        train, val, calibration, holdout = (
+            Subset(scan, part, selection.target, features, reference) for part in (TRAIN, VAL, CALIBRATION, HOLDOUT)
         )
         scaling = fit_standardizer(train.learned_rows)
         if scaling.std[-1] == 0:
@@ -150,7 +156,7 @@ def survey(folder: Path, files: Sequence[Path], selection: ScanSelection) -> Ite
                             "rows, so there is nothing to learn; provide more rows")  # fmt: skip
         description = _describe(scan, scaling, selection)
         progress.task = f"Writing the arrays of {spool.rows:,} points"
-        yield Survey(train, val, calibration, scaling, scan.cut, description)
+        yield Survey(train, val, calibration, holdout, scaling, scan.cut, description)
 
 
 def _physics_choice(selection: ScanSelection) -> tuple[list[int], int | None, int]:
@@ -182,6 +188,7 @@ def _describe(scan: Scan, scaling: Standardizer, selection: ScanSelection) -> di
             "train": scan.count(TRAIN),
             "val": scan.count(VAL),
             **({"calibration": scan.count(CALIBRATION)} if selection.calibration else {}),
+            **({"holdout": scan.count(HOLDOUT)} if selection.fixed_holdout else {}),
         },
         "conflicts": scan.conflicts,
         "minus_ones": int((scan.targets[kept] == FAILED).sum()),

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ..data.targets import Target
+from ..png import png_file
 from .calibration import LEVELS
 from .outcome_scores import OutcomeScores
 from .threshold import Verdicts
@@ -51,7 +50,7 @@ def true_against_predicted(name: str, predicted: Values, true: Values, target: T
         axes.set(xscale=scale, yscale=scale, xlabel=f"true {target.label}", ylabel=f"predicted {target.label}",
                  xlim=(low, high), ylim=(low, high), aspect="equal")  # fmt: skip
     figure.suptitle(name)
-    return png_file(figure)
+    return png_file(figure, DPI)
 
 
 def coverage_plot(curves: Mapping[str, Values]) -> bytes:
@@ -68,7 +67,7 @@ def coverage_plot(curves: Mapping[str, Values]) -> bytes:
     axes.set(xlabel="level of the interval", ylabel="share of true values inside", aspect="equal")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
-    return png_file(figure)
+    return png_file(figure, DPI)
 
 
 def confusion_plot(name: str, verdicts: Verdicts) -> bytes:
@@ -91,7 +90,7 @@ def confusion_plot(name: str, verdicts: Verdicts) -> bytes:
     words = ["allowed", "excluded"]
     axes.set(xticks=[0, 1], yticks=[0, 1], xticklabels=words, yticklabels=words, xlabel="predicted", ylabel="true",
              title=f"{name}: threshold {verdicts.threshold:g}")  # fmt: skip
-    return png_file(figure)
+    return png_file(figure, DPI)
 
 
 def reliability_plot(name: str, outcomes: Mapping[str, OutcomeScores]) -> bytes:
@@ -113,7 +112,7 @@ def reliability_plot(name: str, outcomes: Mapping[str, OutcomeScores]) -> bytes:
     axes.set(xlabel="probability", ylabel="share of rows", aspect="equal", title=f"{name}: all rows")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
-    return png_file(figure)
+    return png_file(figure, DPI)
 
 
 def importance_plot(name: str, importance: Mapping[str, float], target: Target) -> bytes:
@@ -128,17 +127,9 @@ def importance_plot(name: str, importance: Mapping[str, float], target: Target) 
     axes.invert_yaxis()
     axes.set(xlabel=f"growth of the mean absolute error of {error_label(target)}", title=f"{name}: which inputs matter")
     axes.grid(alpha=0.3, axis="x")
-    return png_file(figure)
+    return png_file(figure, DPI)
 
 
 def error_label(target: Target) -> str:
     """Return the name of the scale of `learned_difference`, on which the reference of a logarithm cancels."""
     return f"ln {target.label}" if target.is_logarithmic else target.label
-
-
-def png_file(figure: Figure) -> bytes:
-    """Return the contents of a PNG file."""
-    FigureCanvasAgg(figure)
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=DPI)
-    return file.getvalue()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from .physical_model import IntervalModel, PhysicalModel
 from .surrogate import Surrogate
 
 Values = NDArray[np.float64]
+Run = Callable[[Values], list[Values]]
+"""An exported function: maps points of shape (n, 19) to its outputs, each of shape (n,)."""
 
 TOLERANCE = 1e-6
 """Largest error of an exported function: in z-scores of the learned values, relative to 1 + |z|."""
@@ -46,10 +49,8 @@ def export_model(model: Path, output: Path) -> None:
     Raises:
         TrainerError: A file cannot be used, a package is missing, or the values differ.
     """
-    write, run = {".onnx": (_write_onnx, _run_onnx), ".pt2": (_write_program, _run_program)}.get(
-        output.suffix.lower(), (None, None)
-    )
-    if write is None or run is None:
+    write = {".onnx": _write_onnx, ".pt2": _write_program}.get(output.suffix.lower())
+    if write is None:
         raise OptionError(f"--output {output}: its name must end in .onnx (ONNX) or .pt2 (torch.export)")
     if not output.parent.is_dir():
         raise OptionError(
@@ -65,8 +66,8 @@ def export_model(model: Path, output: Path) -> None:
         names += PredictionIntervals._fields
         expected += surrogate.intervals_of(points, surrogate.predict_members(points, warn=False))
     with atomic_file(output) as temporary:
-        write(exported.eval(), torch.from_numpy(points[:8]), temporary, names if uses_physics else None)
-        found = run(temporary, points)
+        run = write(exported.eval(), torch.from_numpy(points[:8]), temporary, names if uses_physics else None)
+        found = run(points)
         worst, *of_bounds = (_difference(surrogate, points, *pair) for pair in zip(expected, found, strict=True))
         if not (worst <= TOLERANCE and all(one <= BOUND_TOLERANCE for one in of_bounds)):
             raise TrainingError(f"{output}: the export differs from the model by {worst:.1e}, more than {TOLERANCE:g}, "
@@ -106,26 +107,28 @@ def traced(module: nn.Module, points: Tensor) -> torch.export.ExportedProgram:
     return torch.export.export(module, (points,), dynamic_shapes=({0: rows},), strict=True)
 
 
-def _write_program(module: nn.Module, points: Tensor, path: Path, physics_outputs: Sequence[str] | None) -> None:
+def _write_program(module: nn.Module, points: Tensor, path: Path, physics_outputs: Sequence[str] | None) -> Run:
     if physics_outputs is None:
         program = traced(module, points)
     else:  # strict mode cannot follow the physics layer; the other mode wants at least two rows
         rows = torch.export.Dim("rows", min=2)
         program = torch.export.export(module, (points,), dynamic_shapes=({0: rows},), strict=False)
     torch.export.save(program, path)
+    return partial(_run_program, program)
 
 
-def _run_program(path: Path, points: Values) -> list[Values]:
+def _run_program(program: torch.export.ExportedProgram, points: Values) -> list[Values]:
+    """Apply what was written; to read it from the file would take as long as the export."""
     with torch.no_grad():
-        result: Tensor | tuple[Tensor, ...] = torch.export.load(path).module()(torch.from_numpy(points))
+        result: Tensor | tuple[Tensor, ...] = program.module()(torch.from_numpy(points))
     return [each.numpy() for each in (result if isinstance(result, tuple) else (result,))]
 
 
-def _write_onnx(module: nn.Module, points: Tensor, path: Path, physics_outputs: Sequence[str] | None) -> None:
+def _write_onnx(module: nn.Module, points: Tensor, path: Path, physics_outputs: Sequence[str] | None) -> Run:
     _require_onnx()
     if physics_outputs is not None:
         write_traced_onnx(module, points, path, physics_outputs)
-        return
+        return partial(_run_onnx, path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter about itself; its logger repeats them
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -138,6 +141,7 @@ def _write_onnx(module: nn.Module, points: Tensor, path: Path, physics_outputs: 
             external_data=False,
             verbose=False,
         )
+    return partial(_run_onnx, path)
 
 
 def write_traced_onnx(module: nn.Module, points: Tensor, path: Path, outputs: Sequence[str] = ("target",)) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..data.lsp import MIXED, OTHER, PURE
 from ..physics.annihilation import masses_by_species
 from ..physics.constants import Constants
-from ..physics.features import BATCH, PhysicsFeatures
+from ..physics.features import BATCH, FRACTIONS, GAPS, PhysicsFeatures
 from ..physics.parameters import split_parameters
 from ..physics.species import CHARGINOS, NEUTRALINOS, SLEPTONS
 from ..physics.spectrum import spectrum
@@ -46,9 +46,25 @@ def lsp_classes(points: Tensor, constants: Constants) -> Tensor:
         Shape (n,), int64.
     """
     masses = spectrum(split_parameters(points), constants)
-    mass = masses_by_species(masses)  # (species, n)
     mixing = masses.neutralino_mixing[0] ** 2  # (4, n): bino, wino, two higgsinos
-    fractions = torch.stack([mixing[0], mixing[1], mixing[2] + mixing[3]])
+    return _classes(masses_by_species(masses), torch.stack([mixing[0], mixing[1], mixing[2] + mixing[3]]))
+
+
+def lsp_classes_from_features(features: Tensor) -> Tensor:
+    """Return what `lsp_classes` returns, without another spectrum.
+
+    Args:
+        features: Output of the physics layer with the constants of this version, shape (n, len(FEATURES)).
+
+    Returns:
+        Shape (n,), int64.
+    """
+    gaps, fractions = features.T[GAPS], features.T[FRACTIONS]  # the lightest has the smallest gap
+    return _classes(gaps, fractions)
+
+
+def _classes(mass: Tensor, fractions: Tensor) -> Tensor:
+    """Return the class from masses, shape (species, n), and contents of the lightest neutralino, shape (3, n)."""
     pure = torch.where(torch.amax(fractions, 0) >= PURE, 1 + torch.argmax(fractions, 0), MIXED)
     slepton = torch.amin(mass[list(SLEPTONS)], 0) < torch.amin(mass[[*NEUTRALINOS, *CHARGINOS]], 0)
     return torch.where(slepton, OTHER, pure)

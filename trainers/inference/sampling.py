@@ -17,6 +17,39 @@ GRADIENT_ROWS = 1024
 """Points per pass: autograd keeps all intermediate results."""
 
 
+def log_likelihood(surrogate: Surrogate, points: Values, observed: float, sigma: float) -> Values:
+    """Return the logarithm of the likelihood of a measured value, as `Surrogate.log_likelihood` describes it.
+
+    Args:
+        surrogate: Trained models.
+        points: Physical parameters, shape (n, 19).
+        observed: Measured value.
+        sigma: Standard deviation of experiment and theory, positive.
+
+    Returns:
+        Shape (n,); -inf outside the training range.
+
+    Raises:
+        ValueError: `sigma` is not positive.
+    """
+    if not sigma > 0:
+        raise ValueError(f"sigma must be positive, not {sigma:g}")
+    result = np.full(len(points), -np.inf)
+    inside = ~surrogate.outside_training_range(points).any(axis=1)
+    if inside.any():
+        members = surrogate.predict_members(points[inside], warn=False)
+        error = _standard_deviation(surrogate, points[inside], members)
+        result[inside] = gaussian_log_likelihood(members.mean(axis=0), error, observed, sigma)
+    return result
+
+
+def _standard_deviation(surrogate: Surrogate, points: Values, members: Values) -> Values:
+    if surrogate.calibrated is None:
+        return np.asarray(members.std(axis=0))
+    intervals = surrogate.intervals_of(points, members)
+    return (intervals.upper_68 - intervals.lower_68) / 2
+
+
 def gaussian_log_likelihood(predicted: Values, model_error: Values, observed: float, sigma: float) -> Values:
     """Return ln p(observed | predicted) of a Gaussian with both errors in quadrature.
 

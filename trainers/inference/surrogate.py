@@ -181,24 +181,9 @@ class Surrogate:
             >>> surrogate.log_likelihood(np.linspace(low, high, 5), observed=0.12, sigma=0.012).shape
             (5,)
         """
-        from .sampling import gaussian_log_likelihood  # noqa: PLC0415 (it imports this module)
+        from .sampling import log_likelihood  # noqa: PLC0415 (it imports this module)
 
-        if not sigma > 0:
-            raise ValueError(f"sigma must be positive, not {sigma:g}")
-        rows = validated_points(points, self.parameters)
-        result = np.full(len(rows), -np.inf)
-        inside = ~self.outside_training_range(rows).any(axis=1)
-        if inside.any():
-            members = self._predict(rows[inside])
-            error = self._standard_deviation(rows[inside], members)
-            result[inside] = gaussian_log_likelihood(members.mean(axis=0), error, observed, sigma)
-        return result
-
-    def _standard_deviation(self, rows: NDArray[np.float64], members: NDArray[np.float64]) -> NDArray[np.float64]:
-        if self.calibrated is None:
-            return np.asarray(members.std(axis=0))
-        intervals = self.intervals_of(rows, members)
-        return (intervals.upper_68 - intervals.lower_68) / 2
+        return log_likelihood(self, validated_points(points, self.parameters), observed, sigma)
 
     def gradient(self, points: ArrayLike) -> NDArray[np.float64]:
         """Return the derivatives of the prediction with respect to the 19 parameters, by automatic differentiation.

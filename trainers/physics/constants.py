@@ -103,9 +103,16 @@ MASS_SHIFTS = (
     Constant("left_higgsino_log", 0.000131, "squared left-handed slepton mass, times μ² ln Q²/μ²"),
     Constant("left_bino", 0.00205, "squared left-handed slepton mass, times M_1²"),
     Constant("left_bino_log", 0.000307, "squared left-handed slepton mass, times M_1² ln Q²/(m² + M_1²)"),
-    Constant("stau_scalars", -0.0019417, "squared stau mass at tan β = 50, times A_0 of staus and A"),
-    Constant("stau_trilinear", -0.002034, "squared stau mass at tan β = 50, times A_τ² ln Q²/m²"),
-    Constant("stau_higgsino", 0.0029393, "squared stau mass at tan β = 50, times μ² ln Q²/μ²"),
+    Constant("tau_running", 0.030675, "relative correction of the τ mass in the mixing of staus"),
+    Constant("tau_wino", 0.0073667, "wino loops in it, times tan β μ M_2/(sum of squares)"),
+    Constant("tau_bino", -0.0074673, "bino loops in it, times tan β μ M_1/(sum of squares)"),
+    Constant("stau_left_own", -0.0081551, "squared left-handed stau mass at tan β = 50, times m² ln Q²/(m² + μ²)"),
+    Constant("stau_right_own", -0.0070344, "squared right-handed stau mass at tan β = 50, times m² ln Q²/(m² + μ²)"),
+    Constant("stau_right_light_higgs", -0.0038726, "squared right-handed stau mass at tan β = 50, times μ² ln Q²/m²"),
+    Constant("stau_right_higgsino", 0.0067328, "squared right-handed stau mass at tan β = 50, times μ²"),
+    Constant("stau_scalars", -0.0019195, "squared stau mass at tan β = 50, times A_0 of staus and A"),
+    Constant("stau_trilinear", -0.0018935, "squared stau mass at tan β = 50, times A_τ² ln Q²/m²"),
+    Constant("stau_higgsino", 0.0030116, "squared stau mass at tan β = 50, times μ² ln Q²/μ²"),
 )
 """Coefficients of the loop corrections in `mass_shifts`.
 

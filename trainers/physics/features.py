@@ -43,6 +43,12 @@ LOG_OMEGA = FEATURES.index("log_omega")
 POLE_WIDTH = 0.02
 """Relative distance from a pole at which its features change from linear to logarithmic."""
 
+GAPS = slice(FEATURES.index("gap_chi_10"), FEATURES.index("gap_chi_10") + len(_MASSES))
+"""Columns of the mass gaps, in the order of `Species`."""
+
+FRACTIONS = slice(FEATURES.index("bino_1"), FEATURES.index("higgsino_1") + 1)
+"""Columns of the bino, wino and higgsino content of the lightest neutralino."""
+
 GAP_LIMIT = 3.0
 """Relative mass gaps are cut here: particles so heavy do not coannihilate."""
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .constants import COS_W, M_TAU, M_W, M_Z, SIN2_W, SIN_W, Constants
+from .constants import COS_W, M_W, M_Z, SIN2_W, SIN_W, Constants
 from .linear_algebra import symmetric_eigen_2, symmetric_eigen_4
 from .mass_shifts import shifted_masses
 from .parameters import Parameters
@@ -66,7 +66,7 @@ def spectrum(parameters: Parameters, constants: Constants) -> Spectrum:
     d_term = M_Z**2 * (cos_beta * cos_beta - sin_beta * sin_beta)
     left = (SIN2_W - 0.5) * d_term
     right = -SIN2_W * d_term
-    stau_mixing = M_TAU * (parameters.Atau - masses.higgsino * parameters.tanb)
+    stau_mixing = masses.tau * (parameters.Atau - masses.higgsino * parameters.tanb)
     stau = symmetric_eigen_2(masses.stau_left_squared + left, masses.stau_right_squared + right, stau_mixing)
     return Spectrum(
         neutralino=neutralino,

@@ -32,6 +32,9 @@ from .spectrum import Spectrum
 G2, G4 = G_WEAK**2, G_WEAK**4
 GP2 = G_HYPERCHARGE**2
 
+NODES = 10
+"""Gauss-Legendre nodes of the integral after freeze-out."""
+
 
 def has_its_constants(c: Constants) -> bool:
     """Return whether the constants are those of version 1."""

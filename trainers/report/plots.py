@@ -10,7 +10,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from ..data.targets import Target
-from ..evaluation.plots import png_file
+from ..evaluation.plots import DPI
+from ..png import png_file
 from .trainings import TrainedRun
 
 Values = NDArray[np.float64]
@@ -33,7 +34,7 @@ def loss_curves(runs: Sequence[TrainedRun]) -> bytes:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend(title="validation; dotted: training", fontsize="small", title_fontsize="small")
-    return png_file(figure)
+    return png_file(figure, DPI)
 
 
 def residuals(run: TrainedRun, true: Values, points: Values, names: Sequence[str], target: Target) -> bytes:
@@ -77,4 +78,4 @@ def residuals(run: TrainedRun, true: Values, points: Values, names: Sequence[str
     panels[0].set_yscale("log" if is_log else "linear")
     quantity = f"predicted / true {target.label}" if is_log else f"predicted - true {target.label}"
     figure.suptitle(f"{run.name}: {quantity}, median and central 68 %")
-    return png_file(figure)
+    return png_file(figure, DPI)

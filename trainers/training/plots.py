@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..data.targets import Target
 from ..files import write_atomic
+from ..png import png_file
 from .epoch_metrics import EpochMetrics
 from .evaluation import Scores
+
+DPI = 120
 
 
 def loss_curve(path: Path, title: str, rows: Sequence[EpochMetrics], best_epoch: int, target: Target) -> None:
@@ -77,5 +79,4 @@ def true_vs_predicted(path: Path, title: str, scores: Scores, target: Target) ->
 
 
 def _write(figure: Figure, path: Path) -> None:
-    FigureCanvasAgg(figure)
-    write_atomic(path, lambda file: figure.savefig(file, format="png", dpi=120))
+    write_atomic(path, lambda file: file.write(png_file(figure, DPI)))

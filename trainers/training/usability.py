@@ -18,6 +18,8 @@ from ..data.scan import TRAIN, VAL
 from ..data.standardize import fit_standardizer
 from ..inference.scan_rows import scan_rows
 from ..inference.usability import OutcomeClassifier, Usability
+from .adamw import FlatAdamW
+from .flat_parameters import FlatParameters
 
 MIN_OUTCOME_ROWS = 20
 """An outcome with fewer training rows is not learned."""
@@ -82,14 +84,17 @@ def fit_classifier(
         epochs: Number of epochs.
     """
     batch_rows = max(64, min(BATCH_ROWS, len(inputs) // 32))
-    optimizer = torch.optim.AdamW(classifier.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * math.ceil(len(inputs) / batch_rows))
+    # Not `torch.optim`, which imports a compiler for a second.
+    weights = FlatParameters([classifier])
+    optimizer = FlatAdamW(weights, learning_rate=LEARNING_RATE, weight_decay=WEIGHT_DECAY, clip_norm=None)
+    steps, step = epochs * math.ceil(len(inputs) / batch_rows), 0
     for _ in range(epochs):
         for batch in torch.split(torch.from_numpy(random.permutation(len(inputs))), batch_rows):
-            optimizer.zero_grad()
-            F.cross_entropy(classifier(inputs[batch]), labels[batch]).backward()  # type: ignore[no-untyped-call]
+            optimizer.learning_rate.fill_(LEARNING_RATE * (1 + math.cos(math.pi * step / steps)) / 2)
+            loss = F.cross_entropy(classifier(inputs[batch]), labels[batch])
+            weights.backward_into(optimizer.gradient, loss)
             optimizer.step()
-            schedule.step()
+            step += 1
     classifier.eval()
 
 

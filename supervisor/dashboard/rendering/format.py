@@ -42,6 +42,16 @@ def fit(text: str, width: int, right: bool = False) -> str:
     return " " * (width - cells) + text if right else text + " " * (width - cells)
 
 
+def fit_middle(text: str, width: int) -> str:
+    """Return the text in exactly `width` cells, cut in its middle or padded: names of runs differ at both ends."""
+    cells = cell_len(text)
+    if cells <= width or width < 3:
+        return fit(text, width)
+    tail = (width - 1) // 2
+    head, end = set_cell_size(text, width - 1 - tail), text[-tail:]
+    return set_cell_size(f"{head}…{end}", width)
+
+
 def duration(seconds: float | None) -> str:
     """Format a duration in at most 6 characters: `45s`, `12m30s`, `3h05m`, `2d07h`."""
     if seconds is None or not math.isfinite(seconds) or seconds < 0:

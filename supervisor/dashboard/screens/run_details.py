@@ -36,7 +36,7 @@ from ..rendering.format import (
     plain_text,
     stopwatch,
 )
-from ..rendering.run_columns import fraction_done, state_span
+from ..rendering.run_cells import fraction_done, state_span
 from ..widgets.key_bar import KeyBar
 from ..widgets.run_summary import state_line
 

@@ -89,7 +89,8 @@ def gpu_lines(snapshot: Snapshot, width: int, now: float, samples: TimeSeries | 
     if age > STALE_S and any(not gpu.node for gpu in snapshot.gpus):
         lines.append([(f"stale: this data is {duration(age)} old", WARN)])
     if snapshot.gpu_error is not None:
-        lines.append([("no GPU: ", BOLD), (plain_text(snapshot.gpu_error), "")])
+        where = " here" if snapshot.has_jobs else ""  # the GPUs of jobs are on their nodes
+        lines.append([(f"no GPU{where}: ", BOLD), (plain_text(snapshot.gpu_error), "")])
     elif not snapshot.gpus and snapshot.has_jobs:
         lines.append([("no reading of a job's GPUs", DIM)])
     elif not snapshot.gpus:

@@ -12,7 +12,7 @@ from ...plan.schema import LOCAL, RunPlan
 from ...session.snapshot import RunView
 from ...session.state import ALIVE, RunState
 from ..rendering.format import BAD, BOLD, DIM, WARN, Line, cell_content, duration, memory, plain_text
-from ..rendering.run_columns import is_misplaced, state_span
+from ..rendering.run_cells import is_misplaced, state_span
 
 
 class RunSummary(Static):

@@ -22,7 +22,8 @@ from ..data.run_order import next_order, sort_and_filter
 from ..rendering.component_style import component_style
 from ..rendering.format import DIM, WARN, Span, cell_content, fit
 from ..rendering.rounds_line import rounds_line
-from ..rendering.run_columns import Column, Row, choose_columns, format_header, format_row
+from ..rendering.run_cells import Row
+from ..rendering.run_columns import Column, choose_columns, format_header, format_row
 
 HEADER = 1  # lines
 MARK = "*"

@@ -12,7 +12,7 @@ from textual.widgets import Static
 from ...session.snapshot import Snapshot
 from ...session.state import ALIVE, ENDED_BADLY, RunState
 from ..rendering.format import BAD, BOLD, DIM, GOOD, WARN, Line, cell_content, plain_text, stopwatch
-from ..rendering.run_columns import STATE_SIGNS
+from ..rendering.run_cells import STATE_SIGNS
 
 _COUNT_ORDER = (
     *(RunState.FAILED, RunState.LOST, RunState.BLOCKED, RunState.STOPPED),
@@ -70,7 +70,7 @@ def header_lines(snapshot: Snapshot | None, unreachable: str | None, now: float,
         return [[("pmssm-supervise", BOLD), (f" · {status}", "")]]
     end = snapshot.ended if snapshot.state == "finished" and snapshot.ended else now
     facts: Line = [(plain_text(snapshot.name), BOLD), (f" {plain_text(snapshot.session)}", "")]
-    mode = snapshot.mode or ("jobs" if snapshot.has_jobs else "selecting slots")
+    mode = "jobs" if snapshot.has_jobs else snapshot.mode or "selecting slots"
     allocation = [snapshot.allocation.describe(now)] if snapshot.allocation is not None else []
     for fact in (mode, stopwatch(end - (snapshot.started or end)), *map(plain_text, allocation)):
         facts.append((f" · {fact}", ""))

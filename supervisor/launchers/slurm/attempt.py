@@ -1,50 +1,35 @@
 """An attempt as a job of Slurm: what is known of it, and what has to be asked or told next.
 
-The launcher makes all calls, see `launcher`. It tells the attempt what they brought (`note_submitted`, `observe`, …);
-the attempt draws its conclusions in `advance`.
+The launcher makes all calls, see `launcher`. It notes in the attempt what they brought (`note_submitted`, `observe`, …)
+and the attempt draws its conclusions in `advance`, see `conclusion`.
+
+Attempts that share a job stop one by one: before the shim has begun the attempt is made void, later a file asks the
+job's batch process. Slurm is told only when no other attempt of the job is to go on.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
-from enum import Enum, auto
 from pathlib import Path
 from typing import Self
 
 from ...session.events import Exit, StopKind
-from ..attempt_files import AttemptSpec, claim_if_unclaimed, read_exit_record
-from ..base import CommandStart, NeverStarted, Outcome, Placement, QueueWait
+from ..attempt_files import AttemptSpec, claim_if_unclaimed
+from ..base import CommandStart, Outcome, Placement, QueueWait
 from . import attempt_folder
 from .attempt_folder import Files, Submission
 from .batch_script import JobRequest
-from .endings import end_without_record, explained_end, needs_explanation
+from .conclusion import SILENT_S, Conclusion
+from .dependencies import describe
+from .facts import Facts, Stage
 from .job_status import JobStatus
 from .known_job import KnownJob
-from .pending_reasons import explain_pending
-from .samples import Sample
+from .placement import placement
+from .samples import Sample, SampleFile
 from .stop_request import StopCall, StopRequest
 from .tokens import JobToken
-
-RECORD_WAIT_S = 10.0  # after the end of a job, until its exit record is visible here
-EXPLANATION_WAIT_S = 30.0  # after an exit record, until Slurm says why the command was told to stop
-COMPLETING_WAIT_S = 300.0  # for the end of the last processes of a job; a lost node may never tell
-SILENT_S = 120.0  # a job that Slurm has forgotten, and that has written nothing for so long, has ended
-
-
-class Stage(Enum):
-    """What is known of an attempt's job."""
-
-    UNSUBMITTED = auto()  # sbatch was not called
-    SUBMITTING = auto()  # sbatch runs
-    SEARCHED = auto()  # sbatch was called, by us or an earlier engine, and nobody knows with what result
-    SUBMITTED = auto()  # it has a number
-
-
-_BEFORE = {  # why an attempt without a known job waits
-    Stage.SUBMITTING: "is being submitted",
-    Stage.SEARCHED: "Slurm is asked whether it has the job",
-}
 
 
 class SlurmAttempt:
@@ -52,24 +37,37 @@ class SlurmAttempt:
 
     Attributes:
         folder: Folder of the attempt.
-        token: What its job is found by; None if the folder does not tell.
+        token: What its job is found by, which other attempts may share; None if the folder does not tell.
         request: What to ask of Slurm; None for an attempt of an earlier engine.
         stage: What is known of its job.
         job_id: The job's number; None until it is known.
         hold_reason: Why it is not submitted yet.
+        follows: Folders of the attempts that must succeed before its job starts.
+        others_go_on: Whether other attempts of its job go on when this one is stopped.
     """
 
-    def __init__(self, folder: Path, token: JobToken | None, request: JobRequest | None, stage: Stage) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        token: JobToken | None,
+        request: JobRequest | None,
+        stage: Stage,
+        follows: tuple[Path, ...] = (),
+    ) -> None:
         self.folder = folder
         self.token = token
         self.request = request
         self.stage = stage
         self.job_id: int | None = None
         self.hold_reason = "waits to be submitted"
+        self.follows = follows
+        self._waits_for = describe(follows)
+        self.others_go_on = False
+        self._submission: Submission | None = None
         self._job = KnownJob()
         self._files = Files()
-        self._sample: tuple[int, Sample | None] = (0, None)  # with the time of its file
-        self._since: dict[str, tuple[object, float]] = {}  # see `_waited`
+        self._samples = SampleFile(folder)
+        self._conclusion = Conclusion(folder, follows)
         self._stop = StopRequest()
         self._started: CommandStart | None = None
         self._placement = Placement(waiting=QueueWait(self.hold_reason))
@@ -89,7 +87,7 @@ class SlurmAttempt:
             attempt = cls(folder, None, None, Stage.UNSUBMITTED)
             attempt.note_refused(f"cannot be submitted: {error}")
             return attempt
-        return cls(folder, request.token, request, Stage.UNSUBMITTED)
+        return cls(folder, request.token, request, Stage.UNSUBMITTED, spec.follows)
 
     @classmethod
     def adopt(cls, folder: Path) -> Self:
@@ -99,10 +97,11 @@ class SlurmAttempt:
             OSError: The folder cannot be written.
         """
         submission = Submission.read(folder)
-        token = attempt_folder.read_token(folder)
-        if submission is None or token is None:
+        token = None if submission is None else JobToken.parse(submission.token)
+        if token is None:
             claim_if_unclaimed(folder)
-        attempt = cls(folder, token, None, Stage.SEARCHED)
+        attempt = cls(folder, token, None, Stage.SEARCHED, attempt_folder.read_follows(folder))
+        attempt._submission = submission
         if submission is not None and submission.job_id is not None:
             attempt.stage, attempt.job_id = Stage.SUBMITTED, submission.job_id
         attempt.advance(time.monotonic())
@@ -145,14 +144,24 @@ class SlurmAttempt:
         """Request the end of the attempt: gently within `grace_s` seconds, or at once."""
         self._stop.update(kind, grace_s)
 
+    def withdraw(self) -> None:
+        """Keep the command from starting: its shim finds the folder claimed. Slurm drops the job by itself.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        claim_if_unclaimed(self.folder)
+
     def sample(self) -> Sample | None:
         """Return the newest measurement in the job; None without one."""
-        heartbeat = self._files.heartbeat
-        if heartbeat and heartbeat != self._sample[0]:
-            self._sample = heartbeat, Sample.read(self.folder)
-        return self._sample[1]
+        return self._samples.newest(self._files.heartbeat)
 
     # What the launcher asks.
+
+    @property
+    def is_stop_requested(self) -> bool:
+        """Whether its end was requested."""
+        return self._stop.kind is not None
 
     @property
     def is_urgent(self) -> bool:
@@ -161,8 +170,7 @@ class SlurmAttempt:
             return False
         if self._stop.kind is not None and not self._is_running:
             return True
-        is_asked = {"explanation", "completing"} & self._since.keys()
-        return self.stage is Stage.SEARCHED or self._job.is_missing or bool(is_asked)
+        return self.stage is Stage.SEARCHED or self._job.is_missing or self._conclusion.waits_for_slurm
 
     @property
     def is_waiting(self) -> bool:
@@ -179,24 +187,31 @@ class SlurmAttempt:
         """Return what Slurm has to be told about its job now."""
         if self._outcome is not None or self.stage is not Stage.SUBMITTED:
             return None
-        if self._job.is_unknown or self._job.has_ended:
+        if self._job.is_unknown or self._job.has_ended or self.others_go_on:
             return None
-        return self._stop.due_call(now, is_running=self._is_running, is_stopping=self._files.is_stopping)
+        call = self._stop.due_call(now, is_running=self._is_running, is_stopping=self._files.is_stopping)
+        return None if self._is_bundled and self._files.is_claimed and call != "end" else call
 
     def is_confirmed(self, now: float) -> bool:
         """Return whether its job surely has its number now."""
         return self._job.is_confirmed(now)
 
-    # What the launcher tells.
+    def can_be_followed(self, now: float) -> bool:
+        """Return whether Slurm surely has its job, which has not ended."""
+        is_open = self.stage is Stage.SUBMITTED and self._outcome is None and self._files.exit is None
+        return is_open and not (self._job.has_ended or self._job.is_missing) and self.is_confirmed(now)
 
-    def note_submitting(self) -> None:
-        """Record that sbatch is about to be called.
+    # What the launcher has brought.
+
+    def note_submitting(self, job: JobRequest) -> None:
+        """Record that sbatch is about to be called for a job.
 
         Raises:
             OSError: The folder cannot be written.
         """
-        self._write_submission(None)
-        self.stage = Stage.SUBMITTING
+        self._submission = attempt_folder.submission_of(job, self.folder)
+        self._submission.write(self.folder)
+        self.token, self.stage = job.token, Stage.SUBMITTING
 
     def note_submitted(self, job_id: int, now: float) -> None:
         """Note the number that sbatch has returned."""
@@ -231,6 +246,8 @@ class SlurmAttempt:
             self._job.observe_missing(asked_at)
             return
         self._job.observe(job, asked_at)
+        if job.reason == "Dependency":
+            self._waits_for = describe(self.follows)
         self.stage = Stage.SUBMITTED
         if job.job_id != self.job_id:
             self._set_job_id(job.job_id, asked_at)
@@ -243,87 +260,48 @@ class SlurmAttempt:
         """Read what the job has written, and draw the conclusions."""
         if self._outcome is not None:
             return
-        self._files = attempt_folder.look(self.folder, self._files)
+        self._files = attempt_folder.read_files(self.folder, self._files)
         self._started = self._started or self._files.started
-        self._outcome = self._conclude(now)
-        self._placement = self._place()
+        if self._is_bundled and self.is_stop_requested:
+            with contextlib.suppress(OSError):  # a full disk: the next time there may be room
+                self._stop_alone(now)
+        self._outcome = self._conclusion.draw(self._facts(), now)
+        is_over = self._outcome is not None
+        self._placement = placement(self._facts(), self.hold_reason, self._waits_for, is_over=is_over)
 
     @property
     def _is_running(self) -> bool:
-        return self._files.is_claimed or self._files.job_id is not None or self._job.is_running
+        return self._facts().is_running
 
-    def _conclude(self, now: float) -> Outcome | None:
-        if self._files.is_void:
-            return NeverStarted()
-        if self.stage is Stage.UNSUBMITTED and self._stop.kind is not None:
-            return Exit(ended=time.time(), stop=self._stop.kind, error="stopped before it was submitted")
-        if self._files.exit is not None:
-            return self._conclude_with(self._files.exit, now)
-        if self._job.status is not None and self._job.has_ended:
-            return self._conclude_without_record(self._job.status, now)
-        return self._conclude_unknown(now) if self._job.is_unknown else None
+    @property
+    def _is_bundled(self) -> bool:
+        return self._submission is not None and self._submission.attempts > 1
 
-    def _conclude_with(self, record: Exit, now: float) -> Outcome | None:
-        if not needs_explanation(record, self._stop.kind):
-            return record
-        waited = self._waited("explanation", None, now)
-        if not (self._job.has_ended or self._job.is_unknown) and waited < EXPLANATION_WAIT_S:
-            return None
-        job = self._job.status if self._job.has_ended else None
-        return explained_end(record, job, self._job.must_end, self._files.node)
+    def _stop_alone(self, now: float) -> None:
+        """Do what can be done for a stop without ending the whole job.
 
-    def _conclude_without_record(self, job: JobStatus, now: float) -> Outcome | None:
-        if "COMPLETING" in job.flags and self._waited("completing", None, now) < COMPLETING_WAIT_S:
-            return None
-        if job.started is not None and job.nodes and self._waited("record", None, now) < RECORD_WAIT_S:
-            return None
-        record = read_exit_record(self.folder)  # also under the name that it has until it is complete
-        if record is not None:
-            return self._conclude_with(record, now)
-        return end_without_record(job, self._stop.kind, attempt_folder.output_tail(self.folder), time.time())
-
-    def _conclude_unknown(self, now: float) -> Outcome | None:
-        """Conclude from the files alone: Slurm has no record of the job."""
-        if not self._files.is_claimed:
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        if self._files.is_claimed:
+            call = self._stop.due_call(now, is_running=True, is_stopping=self._files.is_stopping)
+            if call in ("TERM", "QUIT"):
+                attempt_folder.request_stop(self.folder, "stop" if call == "TERM" else "kill")
+                self._stop.note_call(call, now)
+        elif self.others_go_on:
             claim_if_unclaimed(self.folder)
-            self._files = attempt_folder.look(self.folder, self._files)
-            return NeverStarted() if self._files.is_void else None
-        if self._waited("heartbeat", self._files.heartbeat, now) < SILENT_S:
-            return None
-        reason = f"Slurm has no record of its job {self.job_id}, which left no exit record"
-        return read_exit_record(self.folder) or Exit(ended=time.time(), unseen=reason)
+            self._files = attempt_folder.read_files(self.folder, self._files)
 
-    def _place(self) -> Placement:
-        job_id = "" if self.job_id is None else str(self.job_id)
-        node = self._files.node or (self._job.status.nodes if self._job.status is not None else "")
-        if self._outcome is not None or self._is_running or self._job.has_ended:
-            return Placement(job_id, node)
-        if self.stage is Stage.SUBMITTED:
-            return Placement(job_id, node, _queue_wait(self._job.status))
-        return Placement(job_id, waiting=QueueWait(_BEFORE.get(self.stage, self.hold_reason)))
-
-    def _waited(self, what: str, value: object, now: float) -> float:
-        """Return how long something has been waited for, s; the wait begins again when `value` changes."""
-        known = self._since.get(what)
-        if known is None or known[0] != value:
-            known = self._since[what] = (value, now)
-        return now - known[1]
+    def _facts(self) -> Facts:
+        return Facts(self._files, self._job, self.job_id, self._stop.kind, self.stage, self._is_bundled)
 
     def _set_job_id(self, job_id: int, now: float) -> None:
         self.job_id, self.stage = job_id, Stage.SUBMITTED
         self._job.confirm(now)
+        if self._submission is None:
+            return
+        self._submission = self._submission.model_copy(update={"job_id": job_id})
         try:
-            self._write_submission(job_id)
+            self._submission.write(self.folder)
         except OSError as error:  # the token finds the job again
             self._messages.append(f"cannot note the number of job {job_id}: {error.strerror}")
-
-    def _write_submission(self, job_id: int | None) -> None:
-        Submission(token=str(self.token), job_id=job_id, at=time.time()).write(self.folder)
-
-
-def _queue_wait(job: JobStatus | None) -> QueueWait:
-    if job is None:
-        return QueueWait()
-    waiting = explain_pending(job)
-    reason = f"{waiting.sentence}; {waiting.remedy}" if waiting.remedy else waiting.sentence
-    return QueueWait(reason, job.expected_start)

@@ -1,7 +1,8 @@
-"""Build the options of sbatch and the batch script of one attempt. Pure.
+"""Build the options of sbatch and the batch script of one job. Pure.
 
 The script runs the setup lines and then becomes the shim (`exec`). So the shim is Slurm's batch process, the one that
-`--signal=B:` and `scancel --batch` reach; the command below it hears of a stop from the shim alone.
+`--signal=B:` and `scancel --batch` reach; the command below it hears of a stop from the shim alone. A job of several
+attempts becomes bundle_runner instead, which passes signals on to their shims.
 
 The session's environment goes by a file (`--export-file`): a comma would cut a value in `--export`, and `--export=NONE`
 replaces the user's PATH by that of a login shell. The setup lines see it and may change it. The plan's own variables
@@ -13,22 +14,20 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from .bundle_runner import DEVICES, OUTPUT
 from .settings import SlurmSettings
 from .tokens import JobToken
 
 SETUP_FAILED = 126  # exit code of a job whose setup line failed
-OUTPUT = "job.log"  # in the attempt's folder: output of setup lines, and complaints of Slurm and shim
+BUNDLE_RUNNER = "bundle_runner.py"
 ENVIRONMENT = "environment"  # in the attempt's folder: NAME=value, each ended by NUL
 WARNING_S = 120  # before the time limit
 MAX_WARNING_S = 65_535
 # Variables that the node or Slurm decides. A job without GPU has none of the first; it must not inherit them either.
-NODE_DECIDES = (
-    *("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ZE_AFFINITY_MASK"),
-    *("TMPDIR", "HOSTNAME", "XDG_RUNTIME_DIR", "DISPLAY"),
-)
+NODE_DECIDES = (*DEVICES, "TMPDIR", "HOSTNAME", "XDG_RUNTIME_DIR", "DISPLAY")
 _NOT_SENT = re.compile(r"(SLURM|SLURMD|SBATCH|SRUN|SALLOC|SQUEUE|SACCT|SINFO|PMI|PMIX)_|_$|(PWD|OLDPWD|SHLVL)$")
 
 
@@ -38,17 +37,19 @@ class UnusablePath(ValueError):
 
 @dataclass(frozen=True)
 class JobRequest:
-    """One attempt as a job.
+    """One attempt as a job, or several.
 
     Attributes:
-        token: What the job is found by.
-        folder: The attempt's folder, absolute, which nodes see under the same path.
+        token: What the job is found by: the token of its first attempt.
+        folder: The first attempt's folder, absolute, which nodes see under the same path.
         python: Interpreter on the nodes.
-        job_shim: Path of job_shim.py on the nodes.
+        job_shim: Path of job_shim.py on the nodes, beside which bundle_runner.py lies.
         settings: What to ask of Slurm.
         warning_s: How long before the time limit the shim is told to stop, s; 0 sends no warning.
         after: Numbers of jobs that must end with exit code 0 before this one starts.
         takes_gpu: Whether one GPU is asked for where the settings name no `gres`.
+        environment: Content of ENVIRONMENT, by which attempts are compared.
+        others: Folders of the further attempts in the same job.
     """
 
     token: JobToken
@@ -59,6 +60,8 @@ class JobRequest:
     warning_s: int = WARNING_S
     after: tuple[int, ...] = ()
     takes_gpu: bool = True
+    environment: bytes = field(default=b"", repr=False)
+    others: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         """Check paths and times.
@@ -67,11 +70,16 @@ class JobRequest:
             UnusablePath: A path is relative or holds a line break or NUL.
             ValueError: `warning_s` is out of range.
         """
-        for path in (self.folder, self.python, self.job_shim):
+        for path in (*self.folders, self.python, self.job_shim):
             if not path.is_absolute() or any(char in str(path) for char in "\n\r\0"):
                 raise UnusablePath(f"{str(path)!r}: must be an absolute path without line breaks")
         if not 0 <= self.warning_s <= MAX_WARNING_S:
             raise ValueError(f"warning_s must be 0 to {MAX_WARNING_S}, not {self.warning_s}")
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folders of all attempts in the job."""
+        return (self.folder, *self.others)
 
 
 def sbatch_options(request: JobRequest) -> tuple[str, ...]:
@@ -85,6 +93,7 @@ def sbatch_options(request: JobRequest) -> tuple[str, ...]:
         "qos": settings.qos,
         "time": settings.time,
         "gres": None if gres == "none" else gres,
+        "ntasks": len(request.folders),
         "cpus-per-task": settings.cpus,
         "mem": settings.mem,
         "constraint": settings.constraint,
@@ -96,7 +105,6 @@ def sbatch_options(request: JobRequest) -> tuple[str, ...]:
         *(f"--{name}={value}" for name, value in asked.items() if value is not None),
         f"--job-name={request.token}",
         f"--comment={request.token}",
-        "--ntasks=1",
         "--nodes=1",
         "--no-requeue",
         "--open-mode=append",
@@ -169,5 +177,6 @@ def batch_script(request: JobRequest) -> str:
     for number, line in enumerate(request.settings.setup, 1):
         complaint = shlex.quote(f"setup line {number} failed: {line}")
         lines.append(f"eval {shlex.quote(line)} || {{ printf '%s\\n' {complaint} >&2; exit {SETUP_FAILED}; }}")
-    command = [str(request.python), "-I", "-S", str(request.job_shim), str(request.folder)]
+    program = request.job_shim.with_name(BUNDLE_RUNNER) if request.others else request.job_shim
+    command = [str(request.python), "-I", "-S", str(program), *map(str, request.folders)]
     return "\n".join([*lines, f"exec {shlex.join(command)}", ""])

@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
+from ...gpus.node_slots import NodeShare
 from .call_budget import CallBudget, CallKind
 from .cluster_info import PARTITION_FORMAT, Partition, PlannedStart, parse_partitions, parse_planned_start
 from .errors import JobNotOurs, JobUnknown, SlurmError, SlurmOutputError, SlurmUnavailable
 from .job_status import JobStatus
+from .node_shares import parse_node_shares
 from .programs import Answer, clean_environment, run_program
 from .queue import (
     ACCOUNTING_FIELDS,
@@ -142,12 +144,21 @@ class SlurmCommands:
             JobUnknown: Slurm has no record of it.
             SlurmUnavailable, SlurmOutputError: No answer, or none that can be read.
         """
-        answer = await self._query("scontrol", ["-o", "show", "job", str(job_id)])
+        return (await self.job_with_nodes(job_id))[0]
+
+    async def job_with_nodes(self, job_id: int) -> tuple[JobStatus, tuple[NodeShare, ...]]:
+        """Return one job, and what it has on each of its nodes.
+
+        Raises:
+            JobUnknown: Slurm has no record of it.
+            SlurmUnavailable, SlurmOutputError: No answer, or none that can be read.
+        """
+        answer = await self._query("scontrol", ["-o", "-d", "show", "job", str(job_id)])
         _check(answer, "scontrol")
         jobs = parse_job(answer.stdout)
         if not jobs:
             raise JobUnknown(f"Slurm has no record of job {job_id}")
-        return jobs[0]
+        return jobs[0], parse_node_shares(answer.stdout)
 
     async def accounting(self, job_ids: Sequence[int]) -> tuple[JobStatus, ...]:
         """Return ended jobs from the accounting database; empty where the site has none.

@@ -5,6 +5,8 @@ The exit record is the truth. Slurm's word adds why a command was told to stop, 
 
 from __future__ import annotations
 
+from signal import SIGKILL
+
 from ...session.events import Exit, StopKind
 from .batch_script import SETUP_FAILED
 from .job_status import JobStatus
@@ -37,9 +39,10 @@ def explained_end(record: Exit, job: JobStatus | None, must_end: float | None, n
         return record.model_copy(update={"error": _cancelled(meaning)})
     if job is not None and job.state == "OUT_OF_MEMORY" and record.stop is None:
         return record.model_copy(update={"error": _with_remedy(explain(job))})
-    if record.stop is None:
-        return record
     where = f" on {node}" if node else ""
+    if record.stop is None:
+        killed = f"was killed{where} (signal 9); too little memory is the usual cause: ask for more `mem`"
+        return record if record.signal != SIGKILL or job is not None else record.model_copy(update={"error": killed})
     if must_end is not None and must_end - record.ended < NEAR_LIMIT_S:
         sentence = f"was stopped{where} because its time limit was near"
     else:

@@ -52,6 +52,7 @@ class RefusalKind(StrEnum):
     LIMIT = "limit"  # a limit on jobs that are submitted at once: wait until one has ended
     POLICY = "policy"  # a limit on the size of a job, or on whom a partition admits
     BUSY = "busy"  # the controller is overloaded or the partition is down: try again later
+    DEPENDENCY = "dependency"  # a job that it should follow has ended or is not known
     OPTION = "option"  # an option that this sbatch does not have
     SCRIPT = "script"  # the batch script could not be read
     OTHER = "other"
@@ -72,4 +73,4 @@ class SubmissionRefused(SlurmError):
     @property
     def passes(self) -> bool:
         """Whether the same submission may be accepted later, without any change."""
-        return self.kind in (RefusalKind.LIMIT, RefusalKind.BUSY)
+        return self.kind in (RefusalKind.LIMIT, RefusalKind.BUSY, RefusalKind.DEPENDENCY)

@@ -52,6 +52,11 @@ class KnownJob:
         """Return whether its number is surely that of our job."""
         return self._confirmed_at is not None and now - self._confirmed_at < FRESH_S
 
+    def was_running_after(self, at: float) -> bool:
+        """Return whether a question that began later than `at` found that it runs, and is not being ended."""
+        is_newer = self._confirmed_at is not None and self._confirmed_at > at
+        return is_newer and self.is_running and self.status is not None and "COMPLETING" not in self.status.flags
+
     def observe(self, status: JobStatus, asked_at: float) -> None:
         """Note an answer."""
         self.status = status

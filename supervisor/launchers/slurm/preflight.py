@@ -10,20 +10,22 @@ import asyncio
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...errors import UserError
 from . import job_shim
 from .batch_script import JobRequest, batch_script, sbatch_options, time_limit_minutes
+from .bundles import NoBundle, bundled
 from .call_budget import CallBudget
 from .cluster_info import Partition, PlannedStart
 from .commands import SlurmCommands
-from .errors import SlurmError, SubmissionRefused
+from .errors import RefusalKind, SlurmError, SubmissionRefused
 from .probe import ProbeRecord, run_probe
 from .settings import SlurmSettings
 from .tokens import JobToken
 
+TOO_LARGE = (RefusalKind.RESOURCES, RefusalKind.GRES, RefusalKind.MEMORY, RefusalKind.CPUS)
 _ABOUT_FOLDERS = ("--export-file=", "--output=", "--chdir=")  # options that name files which do not exist yet
 
 
@@ -61,12 +63,14 @@ class JobAnswer:
         options: Options of sbatch that the settings make.
         start: When it would start; None if it would not.
         error: Why it would not start, with the remedy.
+        bundle: How many of the runs share one job at most.
     """
 
     runs: tuple[str, ...]
     options: tuple[str, ...]
     start: PlannedStart | None = None
     error: str = ""
+    bundle: int = 1
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,8 @@ class ClusterReport:
         lines += ["", "Jobs:"]
         for job in self.jobs:
             lines.append(f"  {', '.join(job.runs)}: sbatch {' '.join(job.options)}".rstrip())
+            if job.bundle > 1:
+                lines.append(f"    up to {job.bundle} runs that start at the same time share one job")
             lines.append(f"    {'✗ ' + job.error if job.error else _start_line(job.start)}")
         if self.probe or self.probe_error:
             lines += ["", "Nodes:", f"  {'✗ ' + self.probe_error if self.probe_error else self.probe}"]
@@ -172,6 +178,7 @@ def _kinds(needs: Mapping[str, JobNeeds]) -> list[tuple[tuple[str, ...], JobNeed
 async def _ask(
     commands: SlurmCommands, runs: tuple[str, ...], need: JobNeeds, logs: Path, partitions: Sequence[Partition]
 ) -> JobAnswer:
+    size = min(need.settings.bundle or 1, len(runs))
     request = JobRequest(
         token=JobToken("0" * 12, runs[0], 1),
         folder=logs,
@@ -180,17 +187,23 @@ async def _ask(
         settings=need.final_settings,
         takes_gpu=need.takes_gpu,
     )
-    options = [option for option in sbatch_options(request) if not option.startswith(_ABOUT_FOLDERS)]
-    shown = tuple(options[: options.index(f"--job-name={request.token}")])
+    try:
+        job = bundled([request] * size)
+    except NoBundle as problem:
+        return JobAnswer(runs, (), error=str(problem), bundle=size)
+    options = [option for option in sbatch_options(job) if not option.startswith(_ABOUT_FOLDERS)]
+    shown = tuple(option for option in options[: options.index(f"--job-name={job.token}")] if option != "--ntasks=1")
+    answer = JobAnswer(runs, shown, bundle=size)
     error = time_error(need.settings, partitions)
     if error:
-        return JobAnswer(runs, shown, error=error)
+        return replace(answer, error=error)
     try:
-        return JobAnswer(runs, shown, await commands.try_submission(options, batch_script(request)))
+        return replace(answer, start=await commands.try_submission(options, batch_script(job)))
     except SubmissionRefused as refused:
         if refused.passes:
-            return JobAnswer(runs, shown, PlannedStart(None, ""))
-        return JobAnswer(runs, shown, error=str(refused))
+            return answer
+        is_too_large = size > 1 and refused.kind in TOO_LARGE
+        return replace(answer, error=f"{refused}{', or a smaller `bundle`' if is_too_large else ''}")
 
 
 def time_error(settings: SlurmSettings, partitions: Sequence[Partition]) -> str:

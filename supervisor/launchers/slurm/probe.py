@@ -22,6 +22,7 @@ from .launcher import SlurmLauncher
 from .settings import SlurmSettings
 
 PROBE_S = 90.0  # until it has ended; a longer queue proves nothing
+END_S = 30.0  # for the end of a job that is cancelled
 PROBE_PACE = Pace(urgent_s=5.0, waiting_s=5.0, quiet_s=5.0)
 
 
@@ -61,7 +62,7 @@ async def run_probe(
     launcher = SlurmLauncher(lambda: None, environment=environment, budget=budget, pace=PROBE_PACE)
     created = [folder for folder in (logs, *logs.parents) if not folder.exists()]
     folder = logs / f".slurm_probe_{secrets.token_hex(4)}"
-    settings = settings.model_copy(update={"gres": "none", "time": "2", "cpus": 1, "signal_s": 0})
+    settings = settings.model_copy(update={"gres": "none", "time": "2", "cpus": 1, "signal_s": 0, "bundle": 1})
     spec = AttemptSpec(
         command=("/bin/sh", "-c", "exit 0"),
         cwd=str(folder),
@@ -78,6 +79,9 @@ async def run_probe(
         folder.mkdir(parents=True, mode=0o700)
         attempt = launcher.start(folder / "attempt_1", spec)
         return await _watch(launcher, attempt, logs)
+    except asyncio.CancelledError:  # Ctrl-C: the job must not outlive us
+        await _end(launcher, attempt)
+        raise
     except OSError as error:
         return f"{error.filename or logs}: cannot be written: {error.strerror}"
     finally:
@@ -88,15 +92,22 @@ async def run_probe(
                 each.rmdir()
 
 
-async def _watch(launcher: SlurmLauncher, attempt: SlurmAttempt, logs: Path) -> str:
-    give_up = time.monotonic() + PROBE_S
-    while attempt.outcome is None:
+async def _until_over(launcher: SlurmLauncher, attempt: SlurmAttempt, deadline_s: float) -> None:
+    deadline = time.monotonic() + deadline_s
+    while attempt.outcome is None and time.monotonic() < deadline:
         launcher.advance()
-        if time.monotonic() > give_up:
-            attempt.request_stop("kill", 0.0)
-        if time.monotonic() > 2 * PROBE_S + give_up:
-            break
         await asyncio.sleep(0.1)
+
+
+async def _end(launcher: SlurmLauncher, attempt: SlurmAttempt) -> None:
+    attempt.request_stop("kill", 0.0)
+    await _until_over(launcher, attempt, END_S)
+
+
+async def _watch(launcher: SlurmLauncher, attempt: SlurmAttempt, logs: Path) -> str:
+    await _until_over(launcher, attempt, PROBE_S)
+    if attempt.outcome is None:
+        await _end(launcher, attempt)
     outcome = attempt.outcome
     if outcome is None or isinstance(outcome, NeverStarted) or outcome.stop is not None:
         waiting = attempt.placement.waiting

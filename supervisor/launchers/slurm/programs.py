@@ -34,10 +34,14 @@ class Answer:
     stderr: str
 
 
+def without_options(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment without variables that change what Slurm's programs do."""
+    return {name: text for name, text in environment.items() if name in _KEPT or not _FOREIGN.match(name)}
+
+
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the environment for Slurm's programs: English messages, times in UTC, no hidden options."""
-    kept = {name: text for name, text in environment.items() if name in _KEPT or not _FOREIGN.match(name)}
-    return {**kept, "LC_ALL": "C", "TZ": "UTC", "SLURM_TIME_FORMAT": "standard"}
+    return {**without_options(environment), "LC_ALL": "C", "TZ": "UTC", "SLURM_TIME_FORMAT": "standard"}
 
 
 async def run_program(command: Sequence[str], text: str, environment: Mapping[str, str], deadline_s: float) -> Answer:

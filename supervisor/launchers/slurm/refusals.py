@@ -15,6 +15,7 @@ _PATTERNS: tuple[tuple[RefusalKind, str], ...] = (
         r"job count limit|too many jobs|reached (its|the) maximum (number of )?jobs|MaxJobCount|"
         r"Slurm temporarily unable to accept job",
     ),
+    (RefusalKind.DEPENDENCY, r"job dependency"),
     (RefusalKind.BUSY, r"Required partition not available|temporarily unavailable|System submissions disabled"),
     (RefusalKind.ACCOUNT, r"Invalid account|account/partition combination"),
     (RefusalKind.QOS, r"Invalid qos|QOS usage threshold"),
@@ -47,9 +48,10 @@ _REMEDIES = {
     RefusalKind.CPUS: "ask for fewer `cpus`",
     RefusalKind.CONSTRAINT: 'correct `constraint`; `sinfo -o "%P %f"` lists the features of the nodes',
     RefusalKind.RESOURCES: "no node has that much; ask for less `gres`, `cpus` or `mem`, or name another `partition`",
-    RefusalKind.LIMIT: "it waits until one of your jobs has ended",
+    RefusalKind.LIMIT: "waits until one of your jobs has ended: Slurm accepts no more now",
     RefusalKind.POLICY: "ask for less, or for another `partition`, `account` or `qos`",
-    RefusalKind.BUSY: "it is submitted again later",
+    RefusalKind.BUSY: "is submitted again later: Slurm does not accept it now",
+    RefusalKind.DEPENDENCY: "is submitted again when the end of the job before it is known",
     RefusalKind.OPTION: "this version of Slurm does not know it; correct `extra`",
     RefusalKind.SCRIPT: "the job's script must be on a disk that this machine can read",
     RefusalKind.OTHER: "Slurm gives no more detail",
@@ -70,5 +72,6 @@ def refusal(stderr: str) -> SubmissionRefused:
     lines = [
         re.sub(r"^(sbatch: (error: |fatal: )?|allocation failure: )", "", line).strip() for line in stderr.splitlines()
     ]
-    said = "; ".join(dict.fromkeys(line for line in lines if line and not line.startswith("Try ")))
-    return SubmissionRefused(kind, f"Slurm refused the job: {said or 'no reason given'}; {_REMEDIES[kind]}")
+    said = list(dict.fromkeys(line for line in lines if line and not line.startswith("Try "))) or ["no reason given"]
+    refused = SubmissionRefused(kind, f"Slurm refused the job: {'; '.join(said)}; {_REMEDIES[kind]}")
+    return SubmissionRefused(kind, f"{_REMEDIES[kind]} ({said[0]})") if refused.passes else refused

@@ -16,7 +16,8 @@ from .errors import SettingsError
 
 MAX_FILE = 1 << 20  # bytes
 MAX_SIGNAL_S = 65_535  # Slurm's own limit
-NUMBERS = ("cpus", "signal_s")  # all other settings are texts
+MAX_BUNDLE = 64  # runs in one job
+NUMBERS = ("bundle", "cpus", "signal_s")  # all other settings are texts
 _TIME = re.compile(
     r"\d{1,7}|\d{1,7}:[0-5]?\d(:[0-5]?\d)?|\d{1,5}-\d{1,2}(:[0-5]?\d){0,2}|infinite|unlimited", re.IGNORECASE
 )
@@ -113,6 +114,12 @@ class SlurmSettings(BaseModel):
     signal_s: Annotated[int, Field(ge=0, le=MAX_SIGNAL_S, strict=True)] | None = Field(
         default=None,
         description="How long before the time limit the command is told to stop, s; 0 sends no warning. Left out: 120.",
+    )
+
+    bundle: Annotated[int, Field(ge=1, le=MAX_BUNDLE, strict=True)] | None = Field(
+        default=None,
+        description="How many runs of equal settings may share one job, each with GPUs of its own. The other settings "
+        "describe one run. Left out: 1.",
     )
 
     def updated(self, over: Self) -> Self:

@@ -1,7 +1,8 @@
 """Names by which a job is found again, whatever its number.
 
 Job numbers do not identify a job: a controller that was killed hands the newest numbers out again. So each job carries
-a token of session, run and attempt, once as its name and once as its comment.
+a token of run, session and attempt, once as its name and once as its comment. It begins with the run, the only part
+that squeue's narrow column of names shows.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ from dataclasses import dataclass
 from typing import Self
 
 PREFIX = "pmssm"
-_TOKEN = re.compile(r"pmssm\.([0-9a-f]{12})\.([1-9][0-9]{0,8})\.([A-Za-z0-9][A-Za-z0-9_.-]{0,63})", re.ASCII)
+_RUN = r"(?P<run>[A-Za-z0-9][A-Za-z0-9_.-]{0,63})"
+_ATTEMPT = rf"{PREFIX}\.(?P<session>[0-9a-f]{{12}})\.(?P<attempt>[1-9][0-9]{{0,8}})"
+_TOKEN = re.compile(rf"{_RUN}\.{_ATTEMPT}", re.ASCII)
+_OLD_TOKEN = re.compile(rf"{_ATTEMPT}\.{_RUN}", re.ASCII)  # of jobs submitted before the run came first
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,10 @@ class JobToken:
             raise ValueError(f"not a job token: {str(self)!r}")
 
     def __str__(self) -> str:
-        return f"{PREFIX}.{self.session}.{self.attempt}.{self.run}"
+        return f"{self.run}.{PREFIX}.{self.session}.{self.attempt}"
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
         """Return the token in a job's name or comment, or None if it is not one of ours."""
-        match = _TOKEN.fullmatch(text)
-        return cls(session=match[1], run=match[3], attempt=int(match[2])) if match else None
+        match = _TOKEN.fullmatch(text) or _OLD_TOKEN.fullmatch(text)
+        return cls(match["session"], match["run"], int(match["attempt"])) if match else None

@@ -99,12 +99,23 @@ def test_a_sessions_plan_keeps_launchers_and_settings() -> None:
             {"slurm_profile": "raven"},
             "--slurm-profile raven: no run is submitted to Slurm, so it would have no effect; add --launcher slurm",
         ),
+        (
+            '[runs.a]\ncommand = ["true"]\n',
+            {"native_dependencies": True},
+            "--native-dependencies: no run is submitted to Slurm, so it would have no effect; add --launcher slurm",
+        ),
     ],
 )
 def test_an_error_is_one_line_with_its_place_and_remedy(plan: str, options: dict[str, object], message: str) -> None:
     with pytest.raises(PlanError) as caught:
         choose(plan, **options)
     assert str(caught.value).endswith(message)
+
+
+def test_the_option_for_native_dependencies_is_kept_in_the_sessions_plan() -> None:
+    assert not choose().session.native_dependencies
+    plan = choose(native_dependencies=True)
+    assert parse_plan(dump_plan(plan), "plan.toml").session.native_dependencies
 
 
 def test_a_wrong_profile_is_named_by_its_file(profiles: Path) -> None:
@@ -124,7 +135,9 @@ def test_a_session_without_jobs_stays_without_jobs_when_its_plan_is_read_again(i
     plan = choose('[session]\nlauncher = "slurm"\n' + PLAN, launcher=None if inside else "local")
     if inside:
         plan, line = keep_inside(plan, Allocation("123", node="n1"))
-        assert line.startswith("inside allocation 123 nothing is submitted: all runs use n1; to submit jobs from here")
+        assert line.startswith(
+            "inside allocation 123 nothing is submitted: all runs start on its nodes; to submit jobs from here"
+        )
     assert local_runs(parse_plan(dump_plan(plan), "session")) == ["prepare", "train", "job"]
 
 

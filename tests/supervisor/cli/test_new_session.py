@@ -246,7 +246,7 @@ def test_a_session_of_jobs_goes_on_inside_an_allocation_without_jobs(
     assert continued is not None
     continued[1].release()
     assert session_of_jobs.load_plan().runs["a"].is_local
-    assert "inside allocation 123 nothing is submitted: all runs use n1" in capsys.readouterr().err
+    assert "inside allocation 123 nothing is submitted: all runs start on its nodes" in capsys.readouterr().err
 
 
 def test_a_session_with_a_job_in_slurm_does_not_go_on_inside_an_allocation(session_of_jobs: SessionFolder) -> None:

@@ -36,7 +36,7 @@ def test_the_whole_status_reads_as_a_page() -> None:
         "session 20260122_153100 (pmssm): running, parallel, engine 42",
         "note: GPU 2 is in use",
         "",
-        "run          state    gpu  epoch     train     val      elapsed  to go    why",
+        "run          state    gpu  progress  train     val      elapsed  to go    why",
         "───────────  ───────  ───  ────────  ────────  ───────  ───────  ───────  ─────────────────────",
         "transformer  running  1    100/2000  0.123457  1.5e-05  1:15     1:02:03",
         "mlp          waiting                                                      waits for transformer",
@@ -99,11 +99,14 @@ def test_the_reason_for_no_gpu_is_said_once() -> None:
 def test_jobs_are_shown_with_number_node_and_the_reason_why_they_wait() -> None:
     running = RunView(state=RunState.RUNNING, launcher="slurm", job_id="314", node="n7", started=1000.0)
     pending = RunView(state=RunState.PENDING, launcher="slurm", job_id="315", reason="waits for a free GPU")
-    lines = status_lines(snapshot(mode=None, runs={"a": running, "b": pending}, gpus=()))
+    here = RunView(state=RunState.SUCCEEDED)  # it took a slot, which says nothing about the jobs
+    runs = {"a": running, "b": pending, "prepare": here}
+    lines = status_lines(snapshot(mode="sequential", runs=runs, gpus=(), gpu_error="no driver"))
     assert "running, jobs of a batch system, engine 42" in lines[0]
     assert lines[2].split() == ["run", "state", "job", "node", "elapsed", "why"]
     assert lines[4].split() == ["a", "running", "314", "n7", "1:15"]
     assert lines[5].split(maxsplit=3) == ["b", "pending", "315", "waits for a free GPU"]
+    assert "no GPU readings here: no driver" in lines
 
 
 def test_rounds_are_one_row_that_counts_them() -> None:

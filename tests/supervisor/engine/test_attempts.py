@@ -125,6 +125,17 @@ def test_another_engine_adopts_a_job_that_still_waits_and_starts_none_twice(
     assert list(attempts.collect_exits(session)) == ["a"]
 
 
+def test_of_a_job_that_ran_while_no_engine_lived_node_and_start_are_recorded_too(
+    session: SessionStore, launcher: BatchLauncher
+) -> None:
+    job = launcher.jobs[start(session, RunningAttempts({"slurm": launcher}))]
+    job.run(node="n7", at=100.0)
+    job.end(exit_code=0)
+    assert list(RunningAttempts({"slurm": launcher}).collect_exits(session)) == ["a"]
+    last = session.state.runs["a"].last
+    assert last is not None and (last.node, last.started, last.job_id) == ("n7", 100.0, "1")
+
+
 def test_an_adopted_attempt_may_turn_out_later_to_have_never_started(
     session: SessionStore, launcher: BatchLauncher
 ) -> None:

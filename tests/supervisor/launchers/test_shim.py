@@ -17,7 +17,8 @@ from pmssm.supervisor.launchers.attempt_files import ATTEMPT_VARIABLE
 from pmssm.supervisor.launchers.base import NeverStarted
 from pmssm.supervisor.launchers.local_attempt import LocalAttempt
 from pmssm.supervisor.launchers.process_identity import ProcessIdentity
-from pmssm.supervisor.launchers.shim import ENDED, JOURNALED, NOT_STARTED, Shim
+from pmssm.supervisor.launchers.shim import NOT_STARTED
+from pmssm.supervisor.launchers.shim_channel import ENDED, JOURNALED, is_journaled
 from pmssm.supervisor.launchers.shim_pool import IdleShim
 from pmssm.supervisor.session.events import Exit
 from support.shim_attempts import HEADER, Workplace, is_alive, is_stopped, poll
@@ -494,17 +495,13 @@ def test_the_pid_of_a_command_is_recorded_without_more_room_than_its_start_takes
 
 
 @pytest.mark.parametrize("engine", ["confirms", "is silent", "is dead"])
-def test_a_shim_leaves_the_sync_of_its_record_to_an_engine_that_confirms_it(place: Workplace, engine: str) -> None:
-    place.folder.mkdir()
-    (place.folder / "spec.json").write_text("{}")
+def test_a_shim_leaves_the_sync_of_its_record_to_an_engine_that_confirms_it(engine: str) -> None:
     ours, its_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, its_end:
-        shim = Shim(str(place.folder))
-        shim.channel = its_end
         if engine == "confirms":
             ours.send(JOURNALED)
         elif engine == "is dead":
             ours.close()
-        assert shim._is_journaled() == (engine == "confirms")
+        assert is_journaled(its_end) == (engine == "confirms")
         if engine != "is dead":
             assert ours.recv(16) == ENDED

@@ -319,3 +319,9 @@ def test_a_written_plan_reads_back_equal_and_in_the_same_order(plan: Plan) -> No
 def test_doubled_braces_stand_for_themselves_whatever_is_around_them(words: list[str]) -> None:
     doubled = [word.replace("{", "{{").replace("}", "}}") for word in words]
     assert filled(one_run(command=doubled)).runs["a"].command == tuple(words)
+
+
+def test_what_a_session_leaves_out_of_its_plan_is_empty_by_default() -> None:
+    defaults = {name: field.get_default(call_default_factory=True) for name, field in RunPlan.model_fields.items()}
+    assert all(default is not True for default in defaults.values())
+    assert not [name for name, default in defaults.items() if isinstance(default, tuple | dict) and default]

@@ -8,6 +8,8 @@ from pmssm.supervisor.session.snapshot import AllocationView
 def test_an_allocation_is_known_by_its_variables() -> None:
     inside = {"SLURM_JOB_ID": "123", "SLURMD_NODENAME": "n1", "SLURM_JOB_NUM_NODES": "2"}
     assert Allocation.around(inside) == Allocation("123", node="n1", nodes=2)
+    in_a_step = inside | {"SLURM_STEP_ID": "0"}
+    assert Allocation.around(in_a_step) == Allocation("123", node="n1")
     timed = {**inside, "SLURM_JOB_START_TIME": "1000", "SLURM_JOB_END_TIME": "4600"}
     assert Allocation.around(timed) == Allocation("123", node="n1", nodes=2, begun=1000, ends=4600)
 

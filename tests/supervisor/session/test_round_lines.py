@@ -28,14 +28,16 @@ def views(*states: str) -> dict[str, RunView]:
     [
         (("waiting",) * 4, "a-r01"),
         (("succeeded", "running", "waiting", "waiting"), "a-r02"),
-        (("succeeded", "succeeded", "waiting", "waiting"), "a-r03"),
+        (("succeeded", "succeeded", "waiting", "waiting"), "a-r02"),
+        (("succeeded", "succeeded", "queued", "waiting"), "a-r03"),
+        (("succeeded", "succeeded", "blocked", "blocked"), "a-r03"),
         (("succeeded", "failed", "blocked", "blocked"), "a-r02"),
         (("failed", "running", "waiting", "waiting"), "a-r02"),
         (("succeeded",) * 4, "a-r04"),
         (("succeeded", "succeeded", "skipped", "skipped"), "a-r02"),
     ],
 )
-def test_the_round_at_work_stands_for_all_then_a_failed_one_then_the_next(
+def test_the_round_at_work_stands_for_all_then_a_failed_one_then_one_that_is_due_then_the_last_one_that_ended(
     states: tuple[str, ...], current: str
 ) -> None:
     assert current_round(NAMES, views(*states)) == current
@@ -67,6 +69,13 @@ def test_rounds_are_listed_as_one_line_unless_opened_and_other_runs_stay() -> No
     lines = {"a": NAMES}
     assert fold(list(runs), runs, lines, frozenset()) == (["first", "a-r02", "last"], {"a-r02": "a"})
     assert fold(list(runs), runs, lines, frozenset({"a"})) == (list(runs), {})
+
+
+def test_the_rounds_of_an_opened_line_stand_together() -> None:
+    runs = {name: view("succeeded") for name in ("a-r01", "b-r01", "a-r02", "b-r02")}
+    lines = {"a": ("a-r01", "a-r02"), "b": ("b-r01", "b-r02")}
+    shown, _ = fold(list(runs), runs, lines, frozenset({"a"}))
+    assert shown == ["a-r01", "a-r02", "b-r02"]
 
 
 def test_lines_come_from_the_plan() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from pmssm.trainers.campaign.batch import SHORTLIST, diverse_batch, is_simulated, shortlist
+from numpy.typing import NDArray
+from pmssm.trainers.campaign.batch import SHORTLIST, diverse_batch, equal_shares, is_simulated, shortlist
 
 RANDOM = np.random.default_rng(4)
 
@@ -48,3 +49,26 @@ def test_a_point_is_known_again_after_it_was_written_as_float32() -> None:
     known = is_simulated(points, points[::2].astype(np.float32).astype(np.float64))
     assert known.tolist() == [True, False] * 25
     assert not is_simulated(points, np.empty((0, 19))).any()
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=5), st.integers(1, 60))
+def test_each_class_gets_an_equal_share_and_a_small_one_leaves_its_own_to_the_others(
+    sizes: list[int], count: int
+) -> None:
+    classes = RANDOM.permutation(np.repeat(np.arange(len(sizes), dtype=np.int8), sizes))
+    chosen = equal_shares(classes, count, lambda members, number, _: members[:number])
+    assert len(np.unique(chosen)) == len(chosen) == min(count, len(classes))
+    shares = np.bincount(classes[chosen], minlength=len(sizes))
+    whole = [share for share, size in zip(shares, sizes, strict=True) if share < size]
+    assert not whole or max(shares) - min(whole) <= 1
+
+
+def test_a_class_is_told_what_was_chosen_of_the_others() -> None:
+    told: list[list[int]] = []
+
+    def choose(members: NDArray[np.int64], number: int, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+        told.append(chosen.tolist())
+        return members[:number]
+
+    equal_shares(np.array([2, 1, 2, 2, 1, 3], dtype=np.int8), 6, choose)
+    assert told == [[], [5], [5, 1, 4]]

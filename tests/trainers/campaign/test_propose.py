@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ from pmssm.trainers.campaign.pool import Pool, Ranges, latin_hypercube
 from pmssm.trainers.campaign.predictions import predict_pool
 from pmssm.trainers.campaign.propose import Proposal, choose_points, propose, read_simulated
 from pmssm.trainers.campaign.slha import ENTRIES
-from pmssm.trainers.campaign.strategies import hit_probability
+from pmssm.trainers.campaign.strategies import hit_probability, log_likelihood
 from pmssm.trainers.data.columns import PARAMETERS, TREE
 from pmssm.trainers.data.model_inputs import physics_columns
 from pmssm.trainers.data.standardize import fit_standardizer
 from pmssm.trainers.data.writing import table_writer
 from pmssm.trainers.errors import OptionError
 from pmssm.trainers.inference.model_file import load_surrogate
+from pmssm.trainers.inference.predicted_lsp import predict_lsp
 from pmssm.trainers.inference.surrogate import Surrogate
 from pmssm.trainers.inference.usability import OutcomeClassifier, Usability
 from pmssm.trainers.training.usability import fit_classifier
@@ -36,7 +38,7 @@ def proposal(model: Path | None, **changes: Any) -> Proposal:  # noqa: ANN401
 
 
 def proposed(output: Path) -> Floats:
-    return read_simulated([str(output)], tree=TREE)
+    return read_simulated([output], tree=TREE)
 
 
 def write_points(path: Path, points: Floats) -> Path:
@@ -116,6 +118,29 @@ def test_points_that_would_give_no_usable_result_are_left_out(model: Path) -> No
         choose_points(surrogate, candidates, nothing, ranges, proposal(model, count=400))
 
 
+@pytest.mark.parametrize("strategy", ["random", "tolerance"])
+def test_a_balanced_batch_has_equal_shares_by_lightest_sparticle(strategy: str, model: Path, tmp_path: Path) -> None:
+    def counts(**changes: Any) -> list[int]:  # noqa: ANN401
+        propose(proposal(model, pool="lhs:6000", strategy=strategy, **changes), tmp_path / "out.csv")
+        return sorted(np.bincount(predict_lsp(proposed(tmp_path / "out.csv")), minlength=6)[1:].tolist())
+
+    assert counts(balanced=True) == [10, 10, 10, 10, 10]
+    assert counts()[0] < 8
+
+
+def test_a_chain_finds_more_hits_than_a_latin_hypercube_of_the_same_size(model: Path, tmp_path: Path) -> None:
+    surrogate, narrow = load_surrogate(model), Goal(0.5, 0.005)
+    settings = proposal(model, strategy="random", goal=narrow)
+    shares = []
+    for pool in ("lhs:2000", "chain:2000"):
+        propose(replace(settings, pool=pool), tmp_path / "out.csv")
+        predictions = predict_pool(surrogate, proposed(tmp_path / "out.csv"), uncertain=True)
+        shares.append(float(np.exp(log_likelihood(predictions.log_mean, predictions.sigma, narrow)).mean()))
+    assert shares[1] > 1.3 * shares[0]
+    with pytest.raises(OptionError, match=r"^--pool chain:2000: needs a MODEL; give a model.pt, or use --pool lhs:N"):
+        propose(proposal(None, strategy="random", pool="chain:2000"), tmp_path / "out.csv")
+
+
 def test_a_folder_gets_one_slha_file_a_point(model: Path, tmp_path: Path) -> None:
     propose(proposal(model, count=3), tmp_path / "points")
     propose(proposal(model, count=3), tmp_path / "points.csv")
@@ -144,7 +169,8 @@ def test_each_part_of_each_range_of_a_latin_hypercube_has_one_point() -> None:
     ("text", "message"),
     [
         ("lhs:0", "--pool lhs:0: must have 1 to 100,000,000 points"),
-        ("lhs:many", "--pool lhs:many: use lhs:1000000 for a Latin hypercube, or a file whose name ends in one of"),
+        ("chain:0", "--pool chain:0: must have 1 to 100,000,000 points"),
+        ("lhs:many", "--pool lhs:many: use lhs:1000000 for a Latin hypercube, chain:100000 for a Markov chain, or a"),
         ("points.txt", "--pool points.txt: use lhs:1000000 for a Latin hypercube"),
         ("nowhere.csv", "--pool nowhere.csv: no such file"),
     ],

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pmssm.trainers.campaign.figures import arm_figures, nearest_distances, random_arm
-from pmssm.trainers.campaign.history import Chain, Simulated, read_chains
+from pmssm.trainers.campaign.history import Chain, Holdout, Simulated, read_chains
 from pmssm.trainers.campaign.hits import Goal
-from pmssm.trainers.campaign.report import build_campaign_report, conclusion, shown_rounds
+from pmssm.trainers.campaign.report import build_campaign_report, conclusion, shown_rounds, time_table
 from pmssm.trainers.errors import DataError
 
 Floats = NDArray[np.float64]
@@ -54,8 +54,27 @@ def test_yield_is_hits_per_call_with_its_spread_over_the_seeds(chains: list[Chai
     assert random_arm([best, random]) is random
     assert conclusion([random, best], GOAL) == (
         "42.5 % of the points that strategy-best simulated are within 10 % of 0.12, 3.4 times as many as with random "
-        "points."
+        "points. 100.0 % of these hits have the same kind of lightest sparticle: higgsino."
     )
+
+
+def test_the_error_near_the_goal_is_that_of_the_hits_of_the_holdout(chains: list[Chain]) -> None:
+    true = np.array([0.12, 0.11, 0.13, 0.5])
+    chains[0].holdout[2] = Holdout(true, true * [1.1, 1.2, 0.7, 9.0])
+    figures = arm_figures(chains, GOAL)[0]
+    assert figures.accuracy_near[0, 1] == pytest.approx(0.2)
+    assert np.isnan(figures.accuracy_near[1]).all()
+    assert np.isnan(chains[0].error_near(2, Goal(0.3, 0.1)))
+
+
+def test_the_time_of_a_run_is_the_mean_over_rounds_and_seeds(chains: list[Chain]) -> None:
+    chains[0].seconds = {"train": [1.0, 2.0], "simulate": [5.0]}
+    chains[1].seconds = {"train": [6.0]}
+    figures = arm_figures(chains, GOAL)
+    assert figures[0].seconds == {"train": 3.0, "simulate": 5.0}
+    table = time_table(figures)
+    assert table["heads"] == ["strategy", "train", "simulate", "all"]
+    assert [row["cells"][1:] for row in table["rows"]] == [["3.0", "5.0", "8.0"], ["n/a", "n/a", "0.0"]]
 
 
 def test_a_point_that_a_chain_simulated_twice_is_counted(chains: list[Chain]) -> None:
@@ -81,8 +100,8 @@ def test_the_nearest_point_is_another_one() -> None:
     assert len(nearest_distances(np.zeros((1, 3)))) == 0
 
 
-@pytest.mark.parametrize(("rounds", "count"), [(1, 1), (12, 12), (40, 12), (200, 12)])
-def test_a_table_has_at_most_twelve_rounds_with_the_first_and_the_last(rounds: int, count: int) -> None:
+@pytest.mark.parametrize(("rounds", "count"), [(1, 1), (10, 10), (40, 10), (200, 10)])
+def test_a_table_has_at_most_ten_rounds_with_the_first_and_the_last(rounds: int, count: int) -> None:
     shown = shown_rounds(rounds)
     assert (len(shown), shown[0], shown[-1]) == (count, 1, rounds)
 
@@ -95,10 +114,18 @@ def session(tmp_path: Path, root_file: Write) -> Path:
         name = f"seed{seed}-strategy-{arm}-r{number:02d}"
         plan += f'[runs.sim-{name}]\nround = {number}\nchain = "seed{seed}-strategy-{arm}"\n'
         plan += f'[runs.train-{name}]\nround = {number}\nchain = "seed{seed}-strategy-{arm}"\n'
+        plan += f'line = "train-seed{seed}-strategy-{arm}"\n'
         (tmp_path / f"sim-{name}").mkdir()
         (tmp_path / f"train-{name}").mkdir()
         (tmp_path / f"train-{name}" / "model.pt").touch()
         (tmp_path / f"train-{name}" / "result.json").write_text('{"median_relative_error": 0.25}')
+        if arm == "best":
+            np.savez(tmp_path / f"train-{name}" / "holdout.npz", true=[0.12, 0.5], predicted=[0.15, 0.5])
+            events = [{"kind": "attempt_ended", "run": f"train-{name}", "exit": {"duration_s": s}} for s in (1.5, 2.5)]
+            with (tmp_path / "journal.jsonl").open("a") as journal:
+                journal.writelines(json.dumps(event) + "\n" for event in events)
+                journal.write('{"kind": "attempt_ended", "run": "half a')
+                journal.write("\n")
         data = simulated(number, HITS[arm])
         rows = np.column_stack([data.points, data.omega])
         if number == 1:
@@ -112,7 +139,8 @@ def session(tmp_path: Path, root_file: Write) -> Path:
 def test_the_page_shows_what_there_is_and_names_what_cannot_be_read(session: Path) -> None:
     tables = build_campaign_report(session, session / "campaign", GOAL)
     assert [table["title"] for table in tables] == [
-        "Yield", "Hit rate by round", "Accuracy by round", "Lightest sparticle of the hits",
+        "Yield", "Hit rate by round", "Error of the model by round", "Error of the model within 10 % of 0.12",
+        "Lightest sparticle of the hits", "Time of a round",
     ]  # fmt: skip
     page = (session / "campaign" / "report.html").read_text()
     assert "sim-seed1-strategy-best-r02: " in page
@@ -123,8 +151,11 @@ def test_the_page_shows_what_there_is_and_names_what_cannot_be_read(session: Pat
     }
     figures = json.loads((session / "campaign" / "campaign.json").read_text())
     assert figures["strategy-best"]["hit_rate_by_round"] == [[0.4]]
+    assert figures["strategy-best"]["accuracy_near_by_round"] == [[pytest.approx(0.25)]]
+    assert figures["strategy-best"]["seconds"] == {"train": 4.0}
     assert sorted(path.name for path in (session / "campaign").glob("*.png")) == [
         "accuracy.png",
+        "accuracy_near.png",
         "corner.png",
         "hit_rate.png",
     ]
@@ -150,7 +181,7 @@ def test_chains_come_from_the_plan_of_the_session(session: Path) -> None:
         (None, "contains no plan of a session; use the folder logs/session_<stamp>"),
         ("[runs.a]\n", "the plan of the session has no rounds; add rounds and each_round"),
         ("[runs.a]\nround = 1\n", "no run of a round has simulated points; a simulation writes points.root into"),
-        ('[runs.a]\nround = "x"\n', "plan.toml: round and chain of a run must be a number and a text"),
+        ('[runs.a]\nround = "x"\n', "plan.toml: round, chain and line of a run must be"),
         ("runs = 3\n", "contains no plan of a session"),
     ],
 )

@@ -230,7 +230,7 @@ def test_calibration_rows_are_prepared_and_their_absence_keeps_the_fingerprint(
     assert load_prepared(tmp_path / "plain").calibration_inputs is None
     stat = source.stat()
     choice = asdict(ScanSelection())
-    for name in ("calibration", "features", "require", "fixed_holdout"):  # as before these options existed
+    for name in ("calibration", "features", "require", "fixed_holdout", "before_round"):  # as before
         del choice[name]
     files = [(str(source), stat.st_size, stat.st_mtime_ns)]
     identity = {"format": 2, "files": files, "choice": choice, "keeps_cut_rows": True}

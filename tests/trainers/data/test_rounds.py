@@ -12,6 +12,7 @@ from pmssm.trainers.data.data_report import report_lines
 from pmssm.trainers.data.prepare import prepare
 from pmssm.trainers.data.prepared import PreparedData, load_prepared
 from pmssm.trainers.data.scan_files import ScanSelection, round_of
+from pmssm.trainers.data.survey import select_files
 from pmssm.trainers.errors import DataError
 
 Rows = NDArray[np.float64]
@@ -62,7 +63,18 @@ def test_a_round_is_read_from_the_folder_of_the_run() -> None:
     assert [round_of(Path("logs") / name) for name in names] == [7, 123, None, None, None]
 
 
-def test_a_fixed_holdout_is_the_validation_part_whatever_else_is_read(
+def test_later_rounds_can_be_left_out_so_that_a_round_that_is_done_again_sees_what_it_saw(rounds: Path) -> None:
+    def files_before(number: int) -> list[int | None]:
+        patterns = [str(rounds / name) for name in ("first", "simulate-r[0-9][0-9]")]
+        selection = ScanSelection(before_round=number)
+        return [round_of(path) for path in select_files([f"{one}/points.root" for one in patterns], selection)]
+
+    assert [files_before(number) for number in (1, 2, 3)] == [[None], [None, 1], [None, 1, 2]]
+    with pytest.raises(DataError, match=r"^--before-round 1: leaves no file of .*simulate-r01; add a scan of an"):
+        select_files([str(rounds / "simulate-r01")], ScanSelection(before_round=1))
+
+
+def test_a_fixed_holdout_is_the_same_whatever_else_is_read_and_no_training_sees_it(
     rounds: Path, root_file: Write, make_rows: Make
 ) -> None:
     rows = np.concatenate([make_rows(25, 9), make_rows(60, 1)[:5]])  # five of its points are also in the scan
@@ -70,15 +82,18 @@ def test_a_fixed_holdout_is_the_validation_part_whatever_else_is_read(
     wanted = {round(float(value), 1) for value in rows[:, 10]}
     for seed in (1, 2):
         data = prepared(rounds, holdout=holdout, seed=seed)
-        assert physical(data, data.val_inputs) == wanted
-        assert not physical(data, data.train_inputs) & wanted
-        assert data.meta["counts"]["val"] == 30
-        assert data.meta["counts"]["train"] == 58 + 28 + 28 - 5
+        assert data.holdout_inputs is not None
+        assert physical(data, data.holdout_inputs) == wanted
+        assert not physical(data, np.concatenate([data.train_inputs, data.val_inputs])) & wanted
+        counts = data.meta["counts"]
+        assert (counts["holdout"], counts["val"]) == (30, 11)
+        assert counts["train"] + counts["val"] == 58 + 28 + 28 - 5
+        assert ", 30 of the fixed holdout (seed" in report_lines(data.meta)[1]
 
 
 def test_testing_shortens_scan_and_holdout_alike(rounds: Path, root_file: Write, make_rows: Make) -> None:
     counts = prepared(rounds, holdout=root_file(rounds / "holdout.root", make_rows(25, 9)), testing=True).meta["counts"]
-    assert (counts["train"], counts["val"]) == (20, 20)
+    assert (counts["train"], counts["val"], counts["holdout"]) == (18, 2, 20)
 
 
 def test_a_holdout_that_cannot_be_used_is_named(rounds: Path, root_file: Write, make_rows: Make) -> None:
@@ -86,5 +101,5 @@ def test_a_holdout_that_cannot_be_used_is_named(rounds: Path, root_file: Write, 
         prepared(rounds, holdout=Path("/nowhere/*.root"))
     failed = make_rows(25, 9)
     failed[:, -1] = -1
-    with pytest.raises(DataError, match=r"^--fixed-holdout .*holdout\.root: leaves no usable validation row"):
+    with pytest.raises(DataError, match=r"^--fixed-holdout .*holdout\.root: leaves no usable holdout row"):
         prepared(rounds, holdout=root_file(rounds / "holdout.root", failed))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import zipfile
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -16,7 +17,8 @@ from pmssm.trainers.data.model_inputs import ModelInputs
 from pmssm.trainers.data.prepared import load_prepared
 from pmssm.trainers.inference.export import export_model
 from pmssm.trainers.inference.model_file import load_surrogate, read_model
-from pmssm.trainers.physics import FEATURES
+from pmssm.trainers.inference.predicted_lsp import lsp_classes, lsp_classes_from_features
+from pmssm.trainers.physics import FEATURES, PhysicsFeatures
 from pmssm.trainers.physics.features import LOG_OMEGA, SPECTRUM_FEATURES
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -55,13 +57,19 @@ def test_model_files_with_physics_have_their_own_format(physics_model: Path) -> 
     assert len(saved["physics"]["constants"]) > 70
 
 
+def test_the_class_of_a_point_follows_from_the_features_as_from_the_spectrum(physics_data: Path) -> None:
+    prepared, layer = load_prepared(physics_data), PhysicsFeatures()
+    points = np.array(prepared.train_inputs)[:, :19].astype(np.float64) * prepared.scaling.std[:-1]
+    points = torch.from_numpy(points + prepared.scaling.mean[:-1])
+    found = lsp_classes_from_features(layer(points))
+    assert torch.equal(found, lsp_classes(points, layer.constants()))
+    assert len(found.unique()) >= 5
+
+
 @pytest.mark.timeout(200)
 def test_a_program_takes_19_parameters_and_gives_the_same_numbers(physics_model: Path, tmp_path: Path) -> None:
-    saved = torch.load(physics_model, weights_only=True)
-    del saved["intervals"]  # tracing their spectrum takes half a minute more
-    torch.save(saved, tmp_path / "model.pt")
-    export_model(tmp_path / "model.pt", tmp_path / "model.pt2")  # compares 1,000 points
-    assert (tmp_path / "model.pt2").exists()
+    export_model(physics_model, tmp_path / "model.pt2")  # compares 1,000 points, also the bounds
+    assert zipfile.is_zipfile(tmp_path / "model.pt2")
 
 
 @pytest.mark.timeout(200)

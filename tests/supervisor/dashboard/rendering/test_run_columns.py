@@ -2,9 +2,9 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from pmssm.supervisor.dashboard.rendering.run_cells import Row
 from pmssm.supervisor.dashboard.rendering.run_columns import (
     COLUMNS,
-    Row,
     choose_columns,
     format_header,
     format_row,

@@ -63,6 +63,8 @@ def test_the_gpus_of_jobs_are_shown_with_machine_run_and_age(engine: FakeEngine)
     assert lines[1].startswith("n8 0 ") and lines[1].endswith("transformer, 1m30s ago")
     nothing = engine.make_snapshot(runs=runs, gpus=(), gpu_taken_at=None)
     assert "no reading of a job's GPUs" in text_of(gpu_lines(nothing, 100, NOW, None))
+    mixed = engine.make_snapshot(runs=runs, gpus=(gpu,), gpu_error="no driver")  # a run of this machine takes a slot
+    assert "no GPU here: no driver" in text_of(gpu_lines(mixed, 100, NOW, None))
 
 
 def test_gpus_of_two_machines_have_a_history_each(engine: FakeEngine) -> None:

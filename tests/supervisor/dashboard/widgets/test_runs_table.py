@@ -83,7 +83,7 @@ async def test_rounds_are_one_line_that_follows_the_current_one_until_O_lists_th
     engine.publish(rounds_session(engine, 7))
     app = engine.app()
     async with app.run_test(size=(120, 36)) as pilot:
-        shown = await until_shown(pilot, "train 7/12", "simulate 7/12", "0.16667 @ r6", "0.06 @ r6")
+        shown = await until_shown(pilot, "train 7/12", "simulate 6/12", "0.16667 @ r6", "0.06 @ r6")
         assert "train-r03" not in shown
         assert app.panes.runs.selected == "train-r07"
         engine.publish(rounds_session(engine, 8))

@@ -13,3 +13,10 @@ def test_the_header_counts_down_to_the_end_of_an_allocation(tmp_path: Path) -> N
     for now, left in ((NOW, "42 min"), (NOW + 600, "32 min")):
         first = "".join(text for text, _ in header_lines(snapshot, None, now, 120)[0])
         assert f" · allocation 123 ends in {left} · " in first
+
+
+def test_a_session_of_jobs_and_one_local_run_is_not_called_sequential(tmp_path: Path) -> None:
+    engine = FakeEngine(tmp_path)
+    snapshot = engine.make_snapshot(mode="sequential", runs=engine.runs(mlp={"launcher": "slurm"}))
+    first = "".join(text for text, _ in header_lines(snapshot, None, NOW, 120)[0])
+    assert " · jobs · " in first and "sequential" not in first

@@ -52,6 +52,11 @@ def test_memory_is_the_reason_where_slurm_says_so() -> None:
     assert exit_.error == "used more memory than it asked for; ask for more `mem`"
 
 
+def test_memory_is_suspected_where_slurm_has_said_nothing_yet() -> None:
+    exit_ = explained_end(Exit(ended=5000.0, signal=9), None, None, "n1")  # other attempts of its job go on
+    assert exit_.error == "was killed on n1 (signal 9); too little memory is the usual cause: ask for more `mem`"
+
+
 def test_a_plain_failure_stays_as_it_is() -> None:
     record = Exit(ended=5000.0, exit_code=1)
     assert explained_end(record, job("FAILED", exit_code=1), None, "n1") == record

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from pmssm.supervisor.launchers.attempt_files import AttemptSpec
 from pmssm.supervisor.launchers.base import NeverStarted
-from pmssm.supervisor.launchers.shim import identity
-from pmssm.supervisor.launchers.slurm.attempt import SILENT_S, SlurmAttempt, Stage
+from pmssm.supervisor.launchers.shim_files import identity
+from pmssm.supervisor.launchers.slurm.attempt import SlurmAttempt
 from pmssm.supervisor.launchers.slurm.attempt_folder import Submission, output_tail
+from pmssm.supervisor.launchers.slurm.conclusion import SILENT_S
+from pmssm.supervisor.launchers.slurm.facts import Stage
 from pmssm.supervisor.launchers.slurm.job_status import JobStatus
 from pmssm.supervisor.launchers.slurm.known_job import FRESH_S, SECOND_LOOK_S, KnownJob
 from pmssm.supervisor.session.events import Exit
@@ -40,7 +42,7 @@ def spec(path: Path, **slurm: object) -> AttemptSpec:
 @pytest.fixture
 def attempt(tmp_path: Path) -> SlurmAttempt:
     attempt = SlurmAttempt.prepare(tmp_path / "attempt_1", spec(tmp_path), Path("/usr/bin/python3"))
-    attempt.note_submitting()
+    attempt.note_submitting(attempt.request)
     attempt.note_submitted(7, now=0.0)
     return attempt
 
@@ -115,7 +117,7 @@ def test_another_number_of_the_same_job_is_noted(attempt: SlurmAttempt) -> None:
 
 def test_an_attempt_that_was_refused_for_a_while_can_be_submitted_again(tmp_path: Path) -> None:
     attempt = SlurmAttempt.prepare(tmp_path / "attempt_1", spec(tmp_path), Path("/usr/bin/python3"))
-    attempt.note_submitting()
+    attempt.note_submitting(attempt.request)
     attempt.note_postponed("Slurm refused the job: too many; it waits until one of your jobs has ended")
     attempt.advance(1.0)
     assert attempt.stage is Stage.UNSUBMITTED

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from pmssm.supervisor.launchers.base import NeverStarted
-from pmssm.supervisor.launchers.slurm import attempt as attempt_module
-from pmssm.supervisor.launchers.slurm import call_budget, known_job
-from pmssm.supervisor.launchers.slurm.attempt import Stage
+from pmssm.supervisor.launchers.slurm import call_budget, conclusion, known_job
+from pmssm.supervisor.launchers.slurm.attempt import SlurmAttempt
 from pmssm.supervisor.launchers.slurm.attempt_folder import Submission
+from pmssm.supervisor.launchers.slurm.facts import Stage
 from pmssm.supervisor.session.events import Exit
 from support.fake_nvml import FakeNvml
 from support.slurm_attempts import ClusterSession
@@ -35,7 +35,7 @@ exit 1
 async def session(
     cluster: SlurmCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[ClusterSession]:
-    monkeypatch.setattr(attempt_module, "RECORD_WAIT_S", 1.0)
+    monkeypatch.setattr(conclusion, "RECORD_WAIT_S", 1.0)
     session = ClusterSession(cluster, tmp_path)
     yield session
     session.launcher.close()
@@ -251,12 +251,12 @@ async def test_an_engine_that_died_before_sbatch_leaves_an_attempt_that_never_st
     monkeypatch.setattr(known_job, "SECOND_LOOK_S", 1.0)
     spec = session.spec("echo > $here/ready")
     folder = session.folder()
-    attempt_module.SlurmAttempt.prepare(folder, spec, Path("/usr/bin/python3"))
+    SlurmAttempt.prepare(folder, spec, Path("/usr/bin/python3"))
     adopted = session.launcher.adopt(folder)
     assert adopted.outcome == NeverStarted()  # no note: sbatch was not called
 
-    other = attempt_module.SlurmAttempt.prepare(session.folder("x"), session.spec("true", run="x"), Path("/bin/false"))
-    other.note_submitting()
+    other = SlurmAttempt.prepare(session.folder("x"), session.spec("true", run="x"), Path("/bin/false"))
+    other.note_submitting(other.request)
     adopted = session.launcher.adopt(other.folder)
     assert adopted.outcome is None
     assert await session.outcome(adopted) == NeverStarted()

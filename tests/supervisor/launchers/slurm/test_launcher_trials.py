@@ -1,5 +1,7 @@
 """Random faults on a real cluster: whatever dies, no attempt is lost, run twice or left over.
 
+With an even seed, attempts that start together share jobs.
+
 `PMSSM_SLURM_TRIALS=60` runs more trials than the few of CI, `PMSSM_SLURM_SEED=7` begins with that seed.
 """
 
@@ -15,10 +17,10 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 from pmssm.supervisor.launchers.base import NeverStarted, Outcome
-from pmssm.supervisor.launchers.slurm import attempt as attempt_module
-from pmssm.supervisor.launchers.slurm import call_budget
+from pmssm.supervisor.launchers.slurm import call_budget, conclusion
 from pmssm.supervisor.launchers.slurm.attempt import SlurmAttempt
 from pmssm.supervisor.session.events import Exit
 from support.slurm_attempts import ClusterSession
@@ -52,6 +54,7 @@ class Trial:
     def __init__(self, session: ClusterSession, seed: int) -> None:
         self.session = session
         self.random = random.Random(seed)
+        self.bundle = 1 if seed % 2 else 3
         self.history: list[str] = []
         self.runs = [self._new_run(f"r{number}") for number in range(RUNS)]
 
@@ -62,7 +65,7 @@ class Trial:
     def _start(self, name: str, number: int, seconds: float, exit_code: int) -> SlurmAttempt:
         mark = f"echo $$ >> $here/{name}.{number}.started"
         script = f"{mark}; sleep {seconds:.1f}; echo > $here/{name}.{number}.done; exit {exit_code}"
-        return self.session.start(script, run=name, attempt=number)
+        return self.session.start(script, run=name, attempt=number, bundle=self.bundle)
 
     def advance(self) -> bool:
         """Do what an engine does in a tick, and return whether all runs are over."""
@@ -102,6 +105,8 @@ class Trial:
             *(self.kill_engine, self.kill_engine, self.kill_shim, self.kill_command, self.kill_slurmd),
             *(self.restart_controller, self.kill_controller, self.stop_run, self.cancel_outside, self.fail_node),
         ]
+        if self.bundle > 1:
+            faults.append(self.kill_batch_process)
         fault = self.random.choice(faults)
         self.history.append(fault.__name__)
         await fault()
@@ -119,6 +124,14 @@ class Trial:
 
     async def kill_command(self) -> None:
         self._kill("command")
+
+    async def kill_batch_process(self) -> None:
+        record = read_json(self.random.choice(self.runs).attempt.folder / "process.json") or {}
+        if "shim" in record:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                parent = psutil.Process(int(record["shim"]["pid"])).parent()
+                if parent is not None and any(part.endswith("bundle_runner.py") for part in parent.cmdline()):
+                    parent.kill()
 
     def _kill(self, which: str) -> None:
         record = read_json(self.random.choice(self.runs).attempt.folder / "process.json") or {}
@@ -173,7 +186,7 @@ async def test_no_fault_loses_doubles_or_leaves_an_attempt(
     cluster: SlurmCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     for name, value in {"RECORD_WAIT_S": 2.0, "SILENT_S": 15.0, "EXPLANATION_WAIT_S": 10.0}.items():
-        monkeypatch.setattr(attempt_module, name, value)
+        monkeypatch.setattr(conclusion, name, value)
     monkeypatch.setattr(call_budget, "MAX_PAUSE_S", 0.5)
     session = ClusterSession(cluster, tmp_path)
     trial = Trial(session, seed)

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from pmssm.supervisor.launchers.slurm import attempt
+from pmssm.supervisor.launchers.slurm import conclusion
 from pmssm.supervisor.launchers.slurm.cluster_info import parse_partitions, parse_planned_start
 from pmssm.supervisor.launchers.slurm.errors import SlurmOutputError
 from pmssm.supervisor.launchers.slurm.preflight import (
@@ -44,6 +44,18 @@ def test_a_usable_cluster_is_described(cluster: SlurmCluster, tmp_path: Path) ->
     assert cluster.run("squeue", "-h") == ""
 
 
+def test_a_bundle_is_asked_for_as_one_job(cluster: SlurmCluster, tmp_path: Path) -> None:
+    report = check(cluster, tmp_path, bundle=4, mem="1G", cpus=2)
+    report.require_usable()
+    lines = "\n".join(report.lines())
+    assert "mlp, tabm: sbatch --gres=gpu:2 --ntasks=2 --cpus-per-task=2 --mem=2G" in lines
+    assert "up to 2 runs that start at the same time share one job" in lines
+    refused = check(cluster, tmp_path, bundle=2, gres="gpu:3").jobs[0].error
+    assert refused.endswith(", or a smaller `bundle`")
+    refused = check(cluster, tmp_path, bundle=2, extra=("--gpus=1",)).jobs[0].error
+    assert refused == "extra --gpus=1: a bundle cannot multiply it; use `gres`, `cpus` or `mem` instead"
+
+
 @pytest.mark.parametrize(
     ("settings", "word"),
     [({"partition": "nope"}, "`partition`"), ({"gres": "gpu:9"}, "`gres`"), ({"gres": "fpga:1"}, "`gres`")],
@@ -70,7 +82,7 @@ def test_a_probe_job_runs_once_and_leaves_nothing(cluster: SlurmCluster, tmp_pat
 def test_a_setup_line_that_fails_is_found_by_the_probe(
     cluster: SlurmCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempt, "RECORD_WAIT_S", 0.5)
+    monkeypatch.setattr(conclusion, "RECORD_WAIT_S", 0.5)
     with pytest.raises(PreflightError, match="setup line 1 failed: module load nothing"):
         check(cluster, tmp_path, probe=True, setup=("module load nothing",)).require_usable()
 

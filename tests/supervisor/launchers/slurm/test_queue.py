@@ -26,7 +26,7 @@ from pmssm.supervisor.launchers.slurm.tokens import JobToken
 
 RECORDED = Path(__file__).parent / "recorded"
 ODD = 55  # its name and comment hold what the formats use themselves
-TOKEN = "pmssm.0123456789ab.3.mlp"
+TOKEN = "mlp.pmssm.0123456789ab.3"
 
 
 def recorded(name: str) -> str:
@@ -45,7 +45,7 @@ def test_all_recorded_jobs_are_found(jobs: dict[int, JobStatus]) -> None:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        (TOKEN.replace(".3.mlp", ".1.done"), ("COMPLETED", "", 0, None)),
+        ("pmssm.0123456789ab.1.done", ("COMPLETED", "", 0, None)),
         ("exit7", ("FAILED", "NonZeroExitCode", 7, None)),
         ("sig9", ("FAILED", "JobLaunchFailure", None, 9)),
         ("nofolder", ("FAILED", "JobLaunchFailure", None, 53)),
@@ -85,7 +85,26 @@ def test_the_end_of_the_time_limit_is_no_end(jobs: dict[int, JobStatus]) -> None
 def test_the_token_is_read_from_the_name_and_the_comment(jobs: dict[int, JobStatus]) -> None:
     assert jobs[40].token == JobToken("0123456789ab", "done", 1)
     assert [job.job_id for job in jobs.values() if job.token] == [40]
+    assert JobStatus(1, "RUNNING", name=TOKEN, comment="of the site").token == JobToken("0123456789ab", "mlp", 3)
     assert JobStatus(1, "RUNNING", name="renamed", comment=TOKEN).token == JobToken("0123456789ab", "mlp", 3)
+
+
+@given(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", fullmatch=True), st.integers(1, 999_999_999))
+def test_a_token_begins_with_the_run_and_is_read_back_also_in_its_old_form(run: str, attempt: int) -> None:
+    token = JobToken("0123456789ab", run, attempt)
+    assert str(token).startswith(f"{run}.")
+    assert JobToken.parse(str(token)) == JobToken.parse(f"pmssm.0123456789ab.{attempt}.{run}") == token
+
+
+@pytest.mark.parametrize(
+    ("parse", "name"),
+    [(parse_queue, "squeue_22.05.txt"), (parse_queue_json, "squeue_22.05.json"), (parse_job, "scontrol_22.05.txt")],
+)
+def test_the_run_comes_first_in_the_name_and_jobs_with_the_old_name_are_still_ours(parse: Any, name: str) -> None:  # noqa: ANN401
+    old, new = recorded(name), recorded(name).replace("pmssm.0123456789ab.1.done", "done.pmssm.0123456789ab.1")
+    assert old != new
+    for text in (old, new):
+        assert [job.token for job in parse(text) if job.token] == [JobToken("0123456789ab", "done", 1)]
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ POLICY = "Job violates accounting/QOS policy (job submit limit, user's size and/
         (f"sbatch: error: QOSMaxWallDurationPerJobLimit\n{FAILED}{POLICY}", RefusalKind.TIME),
         (f"sbatch: error: QOSMaxGRESPerUser\n{FAILED}{POLICY}", RefusalKind.POLICY),
         (f"{FAILED}Slurm temporarily unable to accept job, sleeping and retrying", RefusalKind.LIMIT),
+        (f"{FAILED}Job dependency problem", RefusalKind.DEPENDENCY),
         ("sbatch: error: a site's own text", RefusalKind.OTHER),
     ],
 )
@@ -48,9 +49,15 @@ def test_each_refusal_names_the_part_to_change(stderr: str, kind: RefusalKind) -
     assert refusal(stderr).kind is kind
 
 
-def test_only_limits_and_a_busy_cluster_pass_by_themselves() -> None:
+def test_only_limits_a_busy_cluster_and_jobs_that_have_just_ended_pass_by_themselves() -> None:
     passing = {kind for kind in RefusalKind if SubmissionRefused(kind, "text").passes}
-    assert passing == {RefusalKind.LIMIT, RefusalKind.BUSY}
+    assert passing == {RefusalKind.LIMIT, RefusalKind.BUSY, RefusalKind.DEPENDENCY}
+
+
+def test_a_refusal_that_passes_says_first_that_the_run_waits() -> None:
+    limit = str(refusal(f"sbatch: error: AssocMaxSubmitJobLimit\n{FAILED}{POLICY}"))
+    assert limit == "waits until one of your jobs has ended: Slurm accepts no more now (AssocMaxSubmitJobLimit)"
+    assert "Job dependency problem" in str(refusal(f"{FAILED}Job dependency problem"))
 
 
 def test_the_message_says_what_slurm_said_and_what_to_do() -> None:
