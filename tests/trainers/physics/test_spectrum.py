@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from pmssm.trainers.physics.constants import COS_W, M_W, M_Z, SIN_W
 from pmssm.trainers.physics.linear_algebra import symmetric_eigen_2
@@ -111,6 +111,7 @@ def test_mixing_matrices_of_charginos_make_their_masses_diagonal_and_positive(
 ) -> None:
     *_, sin_b, cos_b = values = inputs(wino, higgsino, tanb)
     masses, *components = charginos(*values)
+    assume(masses.diff(dim=0).abs().item() > 1)  # of equal masses any basis is right
     minus, plus = (matrix[:, :, 0] for matrix in chargino_mixing(*values, (components[0], components[1])))
     up, down = (2**0.5 * M_W * one.item() for one in (sin_b, cos_b))
     matrix = torch.tensor([[wino, up], [down, higgsino]], dtype=torch.float64)
