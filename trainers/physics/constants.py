@@ -116,7 +116,7 @@ MASS_SHIFTS = (
 )
 """Coefficients of the loop corrections in `mass_shifts`.
 
-Fitted to pole masses of scan files 0 and 1 and of the wide scan.
+Fitted to pole masses of scan files 0 to 2 and of the wide scan; gauginos, higgsinos and staus to its even rows only.
 """
 
 HIGGS_MASS = (
