@@ -138,7 +138,7 @@ def physics_data(tmp_path_factory: pytest.TempPathFactory, cli: Run) -> Path:
     done = cli("prepare", "--output", folder, "--testing", "--features", "physics", "--y-transform", "ratio",
                "--calibration", 0.2)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "41 features join the 19 parameters" in done.stdout + done.stderr
+    assert "45 features join the 19 parameters" in done.stdout + done.stderr
     return folder
 
 

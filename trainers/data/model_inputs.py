@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..physics import FEATURES, PhysicsFeatures, compute_features
-from ..physics.constants import CROSS_SECTIONS, MASS_SHIFTS
+from ..physics.constants import CONSTANTS
 from ..physics.features import BATCH, LOG_OMEGA, SPECTRUM_FEATURES
 from ..physics.parameters import Parameters
 from .columns import PARAMETERS
@@ -21,7 +21,7 @@ from .scan_files import FEATURE_LIMIT
 from .standardize import Standardizer
 from .targets import RELIC_DENSITY, Target
 
-PHYSICS_VERSION = 1
+PHYSICS_VERSION = 2
 """Increase it if a formula of the features changes: prepared arrays of another version are computed again."""
 
 if tuple(name.removeprefix("IN_") for name in PARAMETERS) != Parameters._fields:
@@ -45,7 +45,7 @@ class PhysicsColumns:
 
 def physics_version() -> str:
     """Return a text that identifies formulas and constants of the features."""
-    constants = [(one.name, one.value) for one in (*MASS_SHIFTS, *CROSS_SECTIONS)]
+    constants = [(one.name, one.value) for one in CONSTANTS]
     content = json.dumps([PHYSICS_VERSION, FEATURES, constants])
     return hashlib.sha256(content.encode()).hexdigest()
 
@@ -107,9 +107,8 @@ class ModelInputs(nn.Module):
         self.width = len(self.points_mean)
         if physics is None:
             return
-        self.layer = PhysicsFeatures()
-        if physics.constants is not None:
-            self.layer.load_state_dict(physics.constants)
+        saved = physics.constants
+        self.layer = PhysicsFeatures() if saved is None else PhysicsFeatures.from_saved(saved)
         self.register_buffer("numbers", torch.tensor(feature_numbers(physics.names), dtype=torch.int64))
         self.register_buffer("features_mean", torch.from_numpy(physics.scaling.mean.copy()))
         self.register_buffer("features_inverse_std", torch.from_numpy(physics.scaling.inverse_std.copy()))

@@ -72,6 +72,7 @@ class Usability:
         scaling: Standardizer of the 19 parameters and all physics features.
         temperature: Divisor of the logits.
         constants: State of the physics layer; None: the constants of this version.
+        features: Physics features that are inputs.
     """
 
     classifier: OutcomeClassifier
@@ -79,9 +80,10 @@ class Usability:
     scaling: Standardizer
     temperature: float = 1.0
     constants: dict[str, Tensor] | None = None
+    features: tuple[str, ...] = FEATURES
 
     def __post_init__(self) -> None:
-        self.inputs = head_inputs(self.scaling, self.constants)
+        self.inputs = head_inputs(self.scaling, self.constants, self.features)
 
     def probabilities(self, points: Values) -> OutcomeProbabilities:
         """Return the probability of each outcome.
@@ -112,7 +114,7 @@ class Usability:
             "outcomes": [OUTCOMES[index] for index in self.outcomes],
             "weights": {key: value.detach().cpu().clone() for key, value in self.classifier.state_dict().items()},
             "scaling": self.scaling.as_dict(),
-            "features": list(FEATURES),
+            "features": list(self.features),
             "temperature": self.temperature,
             "constants": dict(self.inputs.layer.state_dict()) if self.inputs.layer is not None else {},
         }
@@ -122,27 +124,27 @@ class Usability:
         """Return the head that `to_saved` described.
 
         Raises:
-            KeyError: A part is missing.
-            TypeError: The features are those of another version.
+            KeyError: A part is missing, or a feature is that of another version.
             RuntimeError: The weights do not fit.
             ValueError: An outcome is unknown.
         """
-        if tuple(saved["features"]) != FEATURES:
-            raise TypeError("the features are those of another version")
-        scaling = Standardizer.from_dict(saved["scaling"])
+        scaling, features = Standardizer.from_dict(saved["scaling"]), tuple(saved["features"])
         outcomes = tuple(OUTCOMES.index(name) for name in saved["outcomes"])
         classifier = OutcomeClassifier(len(scaling.mean), len(outcomes))
         classifier.load_state_dict(saved["weights"])
-        return cls(classifier.eval(), outcomes, scaling, float(saved["temperature"]), saved["constants"])
+        return cls(classifier.eval(), outcomes, scaling, float(saved["temperature"]), saved["constants"], features)
 
 
-def head_inputs(scaling: Standardizer, constants: dict[str, Tensor] | None = None) -> ModelInputs:
-    """Return the function that computes the inputs of the head: the 19 parameters and all physics features.
+def head_inputs(
+    scaling: Standardizer, constants: dict[str, Tensor] | None = None, features: tuple[str, ...] = FEATURES
+) -> ModelInputs:
+    """Return the function that computes the inputs of the head: the 19 parameters and physics features.
 
     Args:
         scaling: Standardizer of the 19 parameters and the features.
         constants: State of the physics layer; None: the constants of this version.
+        features: Physics features that are inputs.
     """
     width = len(PARAMETERS)
-    columns = PhysicsColumns(FEATURES, scaling.select(slice(width, None)), constants)
+    columns = PhysicsColumns(features, scaling.select(slice(width, None)), constants)
     return ModelInputs(scaling.select(slice(0, width + 1)), columns)  # it leaves out the last column, as a target

@@ -1,9 +1,9 @@
 """Cross sections of all pairs of sparticles that coannihilate.
 
-Each pair has σv at threshold from the leading diagrams, in the basis of pure bino, wino, higgsino and chiral sleptons,
-weighted by the mixings. The prefactors are fitted (`constants.CROSS_SECTIONS`); couplings, propagators and masses are
-explicit. All cross sections are in GeV⁻². Squarks and the gluino only occur as exchanged particles: their
-coannihilation is left out, since the scans have them at 2 TeV and more.
+Each pair has σv at threshold from the leading diagrams. Most prefactors are fitted (`constants.CROSS_SECTIONS`);
+couplings, propagators and masses are explicit. Gauginos and higgsinos are in `currents`, `gauge_bosons` and
+`heavy_higgs`, sleptons in `slepton_annihilation`. All cross sections are in GeV⁻². Squarks and the gluino only occur as
+exchanged particles: their coannihilation is left out, since the scans have them at 2 TeV and more.
 
 Sources: Griest and Seckel, PRD 43 (1991) 3191 (coannihilation); Arkani-Hamed, Delgado and Giudice, NPB 741 (2006) 108,
 hep-ph/0601041 (winos, higgsinos, binos with sfermions); Ellis, Falk, Olive and Srednicki, Astropart. Phys. 13 (2000)
@@ -17,39 +17,26 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .constants import G_HYPERCHARGE, G_WEAK, M_W, TAN_W, Constants
+from . import gaugino_annihilation, version_1
+from .constants import G_HYPERCHARGE, Constants
+from .gaugino_rates import HeavyHiggs
 from .slepton_annihilation import slepton_gaugino_pairs, slepton_pairs
 from .species import (
-    CHARGED_PAIRS,
     CHARGINO_PAIRS,
-    CHARGINOS,
+    CHARGINO_SELF_PAIRS,
+    FIRST_CHARGED_PAIRS,
     GAUGINO_PAIRS,
-    NEUTRALINO_AND_SELF_PAIRS,
     NEUTRALINO_PAIRS,
+    OTHER_CHARGED_PAIRS,
     SLEPTON_GAUGINO_PAIRS,
     Channel,
     Content,
-    Pair,
-    Species,
     gaugino_content,
     make_channel,
-    mean_mass_squared,
-    sides,
 )
 from .spectrum import Spectrum
 
-G2, G4 = G_WEAK**2, G_WEAK**4
-GP2, GP4 = G_HYPERCHARGE**2, G_HYPERCHARGE**4
-
-THERMAL_ENERGY = 1.06
-"""s/4m² at freeze-out: 1 + 3/(2 x) at x = 25."""
-
-
-class HeavyHiggs(NamedTuple):
-    """Squared couplings of pairs to A, H and H±, dimensionless, by the wave in which the pair annihilates."""
-
-    s_wave: Channel
-    p_wave: Channel
+GP4 = G_HYPERCHARGE**4
 
 
 class Channels(NamedTuple):
@@ -58,9 +45,13 @@ class Channels(NamedTuple):
     constant: Channel
     """s-wave."""
     w_boson: Channel
-    """s-channel W: to be multiplied by <s²/|s - M_W² + i M_W Γ_W|²>."""
+    """s-channel W, lightest neutralino: to be multiplied by <s²/|s - M_W² + i M_W Γ_W|²>."""
+    w_boson_second: Channel
+    """The same for the heavier neutralinos."""
     z_charginos: Channel
-    """s-channel Z and photon, chargino pairs: the same with M_Z."""
+    """s-channel Z, chargino pairs: the same with M_Z."""
+    z_photon: Channel
+    """Interference of Z and photon, to be multiplied by <Re s/(s - M_Z² + i M_Z Γ_Z)>."""
     z_neutralinos: Channel
     """s-channel Z, neutralino pairs."""
     heavy_higgs: HeavyHiggs
@@ -97,24 +88,23 @@ def channels(s: Spectrum, mass: Tensor, squarks: Squarks, c: Constants) -> Chann
     """
     content = gaugino_content(s)
     doublets = _doublet_interference(s, squarks)
+    version = version_1 if version_1.has_its_constants(c) else gaugino_annihilation
+    gauginos = version.gaugino_rates(s, content, mass, doublets, c)
     sleptons = slepton_pairs(s, c)
+    mixed = slepton_gaugino_pairs(s, content, mass, c)
     constant = make_channel(
-        (*GAUGINO_PAIRS, *sleptons, *SLEPTON_GAUGINO_PAIRS),
-        torch.cat(
-            [
-                _gauge_bosons(content, mass, c),
-                torch.stack(list(sleptons.values())),
-                slepton_gaugino_pairs(s, content, mass, c),
-            ]
-        ),
+        (*GAUGINO_PAIRS, *sleptons, *SLEPTON_GAUGINO_PAIRS, *CHARGINO_SELF_PAIRS),
+        torch.cat([gauginos.gauge_bosons, torch.stack(list(sleptons.values())), mixed, gauginos.photons]),
     )
     return Channels(
         constant=constant,
-        w_boson=make_channel(CHARGED_PAIRS, _charged_currents(content, mass, doublets, c)),
-        z_charginos=make_channel(CHARGINO_PAIRS, _chargino_currents(content, mass, doublets, c)),
-        z_neutralinos=make_channel(NEUTRALINO_PAIRS, _neutralino_currents(content, mass, c)),
+        w_boson=make_channel(FIRST_CHARGED_PAIRS, gauginos.first_charged),
+        w_boson_second=make_channel(OTHER_CHARGED_PAIRS, gauginos.other_charged),
+        z_charginos=make_channel(CHARGINO_PAIRS, gauginos.charginos),
+        z_photon=make_channel(CHARGINO_SELF_PAIRS, gauginos.interference),
+        z_neutralinos=make_channel(NEUTRALINO_PAIRS, gauginos.neutralinos),
+        heavy_higgs=gauginos.heavy_higgs,
         bino_s_wave=_stau_mixing_exchange(s, content, c),
-        heavy_higgs=_heavy_higgs(s),
         bino_p_wave=c["bino_sfermion_exchange"] * GP4 * content.bino[0] ** 2 * _sfermion_exchange(s, mass[0], squarks),
     )
 
@@ -125,30 +115,6 @@ _SFERMION_WEIGHTS = (2, 1, 2 * _LEFT, 2 * _LEFT, _LEFT, _LEFT, 2 * 6 / 1296, 2 *
 
 The heavy stau counts as right-handed, the light one as left-handed.
 """
-
-
-def _gauge_bosons(content: Content, mass: Tensor, c: Constants) -> Tensor:
-    """Return σv of `GAUGINO_PAIRS` into gauge bosons, with the phase space of W pairs."""
-    first, second = sides(GAUGINO_PAIRS)
-    squared = mean_mass_squared(mass, GAUGINO_PAIRS)
-    y = torch.clamp(M_W**2 / (THERMAL_ENERGY * squared), max=0.999)
-    propagator = 1 - y / 2
-    massive = (1 - y) * torch.sqrt(1 - y) / (propagator * propagator)
-    photons = torch.tensor([_photons(pair) for pair in GAUGINO_PAIRS], dtype=mass.dtype, device=mass.device)
-    phase_space = massive + c["photon_pairs"] * photons[:, None] * (1 - massive)
-    wino, other_wino = content.wino[first], content.wino[second]
-    higgsino, other_higgsino = content.higgsino[first], content.higgsino[second]
-    couplings = (
-        c["wino_gauge_bosons"] * wino * other_wino
-        + c["higgsino_gauge_bosons"] * higgsino * other_higgsino
-        + c["wino_higgsino_gauge_bosons"] * (wino * other_higgsino + higgsino * other_wino)
-    )
-    return G4 * couplings * phase_space / squared
-
-
-def _photons(pair: Pair) -> float:
-    """Return 1 for pairs with a final state that is open below the W threshold: W γ."""
-    return float(sum(species in CHARGINOS for species in pair) == 1)
 
 
 def _doublet_interference(s: Spectrum, squarks: Squarks) -> Tensor:
@@ -163,66 +129,6 @@ def _doublet_interference(s: Spectrum, squarks: Squarks) -> Tensor:
     amplitude = (squared - wino) / (squared + wino)
     lepton, tau, quark, third = (amplitude * amplitude).unbind(0)
     return (2 * lepton + tau + 6 * quark + 3 * third) / 12
-
-
-def _charged_currents(content: Content, mass: Tensor, doublets: Tensor, c: Constants) -> Tensor:
-    """Return σv of `CHARGED_PAIRS` into fermions by a W, without its propagator."""
-    charged, neutral = sides(CHARGED_PAIRS)
-    couplings = (
-        c["wino_charged_current"] * G4 * doublets * content.wino[neutral] * content.wino[charged]
-        + c["higgsino_charged_current"] * G4 * content.higgsino[neutral] * content.higgsino[charged]
-        + c["bino_charged_current"] * GP2 * G2 * content.bino[neutral]
-    )
-    return couplings / mean_mass_squared(mass, CHARGED_PAIRS)
-
-
-def _chargino_currents(content: Content, mass: Tensor, doublets: Tensor, c: Constants) -> Tensor:
-    """Return σv of `CHARGINO_PAIRS` into fermions by a Z or photon, without the propagator."""
-    first, second = sides(CHARGINO_PAIRS)
-    couplings = (
-        c["wino_neutral_current"] * doublets * content.wino[first] * content.wino[second]
-        + c["higgsino_neutral_current"] * content.higgsino[first] * content.higgsino[second]
-    )
-    return G4 * couplings / mean_mass_squared(mass, CHARGINO_PAIRS)
-
-
-def _neutralino_currents(content: Content, mass: Tensor, c: Constants) -> Tensor:
-    """Return σv of `NEUTRALINO_PAIRS` into fermions by a Z, without the propagator."""
-    first, second = sides(NEUTRALINO_PAIRS)
-    couplings = c["higgsino_neutralino_current"] * content.higgsino[first] * content.higgsino[second]
-    return G4 * couplings / mean_mass_squared(mass, NEUTRALINO_PAIRS)
-
-
-def _heavy_higgs(s: Spectrum) -> HeavyHiggs:
-    """Return the squared couplings to the heavy Higgs doublet in the decoupling limit.
-
-    Source: Gunion and Haber, NPB 272 (1986) 1. Two neutralinos whose signed masses have the same sign couple to A in
-    the s-wave and to H in the p-wave, others the other way round. Interference in chargino couplings is neglected;
-    half of the chargino pairs have opposite charges.
-    """
-    bino, wino, down, up = s.neutralino_mixing.unbind(1)
-    gaugino = wino - TAN_W * bino
-    pseudoscalar, scalar = s.sin_beta * down - s.cos_beta * up, s.sin_beta * down + s.cos_beta * up
-    first, second = sides(NEUTRALINO_AND_SELF_PAIRS)
-    a_higgs = (gaugino[first] * pseudoscalar[second] + gaugino[second] * pseudoscalar[first]) / 2
-    h_higgs = (gaugino[first] * scalar[second] + gaugino[second] * scalar[first]) / 2
-    same = s.neutralino[first] * s.neutralino[second] > 0
-    s_wave, p_wave = torch.where(same, a_higgs, h_higgs), torch.where(same, h_higgs, a_higgs)
-    sin2, cos2 = s.sin_beta * s.sin_beta, s.cos_beta * s.cos_beta
-    minus, plus = s.wino_minus, s.wino_plus
-    first, second = sides(CHARGINO_PAIRS)
-    first, second = [k - Species.CHARGINO_1 for k in first], [k - Species.CHARGINO_1 for k in second]
-    charginos = sin2 * ((1 - minus[first]) * plus[second] + (1 - minus[second]) * plus[first])
-    charginos = charginos + cos2 * ((1 - plus[first]) * minus[second] + (1 - plus[second]) * minus[first])
-    other = wino + TAN_W * bino
-    right = sin2 * (down * down * minus[:, None] + other * other * (1 - minus[:, None]) / 2)
-    left = cos2 * (up * up * plus[:, None] + other * other * (1 - plus[:, None]) / 2)
-    charged = [charginos / 8, (right + left).flatten(0, 1) / 4]
-    pairs = (*NEUTRALINO_AND_SELF_PAIRS, *CHARGINO_PAIRS, *CHARGED_PAIRS)
-    return HeavyHiggs(
-        s_wave=make_channel(pairs, G2 * torch.cat([s_wave * s_wave, *charged])),
-        p_wave=make_channel(pairs, G2 * torch.cat([p_wave * p_wave, *charged])),
-    )
 
 
 def _stau_mixing_exchange(s: Spectrum, content: Content, c: Constants) -> Tensor:

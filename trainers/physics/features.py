@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
+from . import version_1
 from .annihilation import masses_by_species
-from .constants import CROSS_SECTIONS, MASS_SHIFTS, Constants
+from .constants import CROSS_SECTIONS, HIGGS_MASS, M_W, M_Z, MASS_SHIFTS, Constants
 from .parameters import split_parameters
 from .relic_density import RelicDensity, relic_density
 from .species import Species
@@ -27,6 +30,7 @@ SPECTRUM_FEATURES = (
 
 RELIC_FEATURES = (
     "log_omega", "x_freeze_out", "log_sigma_v", "share_resonant", *(f"share_{name}" for name in _MASSES),
+    "pole_W", "pole_Z", "pole_h", "pole_A",
 )  # fmt: skip
 """Features of the semi-analytic freeze-out, for the relic density."""
 
@@ -35,6 +39,9 @@ FEATURES = (*SPECTRUM_FEATURES, *RELIC_FEATURES)
 
 LOG_OMEGA = FEATURES.index("log_omega")
 """Column of the semi-analytic ln Ωh²."""
+
+POLE_WIDTH = 0.02
+"""Relative distance from a pole at which its features change from linear to logarithmic."""
 
 GAPS = slice(FEATURES.index("gap_chi_10"), FEATURES.index("gap_chi_10") + len(_MASSES))
 """Columns of the mass gaps, in the order of `Species`."""
@@ -62,6 +69,7 @@ class PhysicsFeatures(nn.Module):
 
     Attributes:
         mass_shifts: `constants.MASS_SHIFTS` by name.
+        higgs_mass: `constants.HIGGS_MASS` by name.
         log_cross_sections: Logarithms of `constants.CROSS_SECTIONS` by name.
 
     Example:
@@ -78,16 +86,40 @@ class PhysicsFeatures(nn.Module):
     def __init__(self, *, trainable: bool = False) -> None:
         super().__init__()
         self.mass_shifts = _parameters({one.name: one.value for one in MASS_SHIFTS}, trainable)
+        self.higgs_mass = _parameters({one.name: one.value for one in HIGGS_MASS}, trainable)
         logarithms = {one.name: torch.tensor(one.value, dtype=torch.float64).log().item() for one in CROSS_SECTIONS}
         self.log_cross_sections = _parameters(logarithms, trainable)
+
+    @classmethod
+    def from_saved(cls, state: Mapping[str, Tensor]) -> PhysicsFeatures:
+        """Return the layer with the constants of a saved model.
+
+        The names of the cross sections tell the version of the formula. Version 1 has fewer loop corrections than this
+        version; coefficients that it lacks are 0.
+
+        Args:
+            state: State of a layer of this version or of version 1.
+
+        Raises:
+            RuntimeError: The constants are those of another version.
+        """
+        layer = cls()
+        prefix = "log_cross_sections."
+        names = [key.removeprefix(prefix) for key in state if key.startswith(prefix)]
+        if version_1.has_its_constants(dict.fromkeys(names, torch.zeros(1))):
+            layer.log_cross_sections = _parameters(dict.fromkeys(names, 0.0), trainable=False)
+            state = {key: torch.zeros_like(value) for key, value in layer.state_dict().items()} | dict(state)
+        layer.load_state_dict(dict(state))
+        return layer
 
     def constants(self) -> Constants:
         """Return the fitted constants by name, in float64, each of shape (1,).
 
         An exporter by tracing would take the type of a number for that of a tensor without dimensions, float32.
         """
-        shifts = {name: value.double().reshape(1) for name, value in self.mass_shifts.items()}
-        return shifts | {name: value.double().exp().reshape(1) for name, value in self.log_cross_sections.items()}
+        linear = {**self.mass_shifts, **self.higgs_mass}
+        numbers = {name: value.double().reshape(1) for name, value in linear.items()}
+        return numbers | {name: value.double().exp().reshape(1) for name, value in self.log_cross_sections.items()}
 
     def physics(self, points: Tensor) -> tuple[Spectrum, RelicDensity]:
         """Return the spectrum and the freeze-out of `points`, shape (points, 19)."""
@@ -106,7 +138,8 @@ class PhysicsFeatures(nn.Module):
             Shape (points, len(FEATURES)), float64.
         """
         masses, relic = self.physics(points)
-        return torch.cat([spectrum_features(masses, points[:, 17].double()), relic_features(relic)]).T
+        m_a = points[:, 17].double()
+        return torch.cat([spectrum_features(masses, m_a), relic_features(masses, relic, m_a)]).T
 
 
 def compute_features(layer: PhysicsFeatures, points: Tensor) -> Tensor:
@@ -150,10 +183,18 @@ def spectrum_features(s: Spectrum, m_a: Tensor) -> Tensor:
     return torch.cat([torch.log(lightest), gaps, torch.stack(others)])
 
 
-def relic_features(r: RelicDensity) -> Tensor:
-    """Return the features of `RELIC_FEATURES`, shape (features, points)."""
+def relic_features(s: Spectrum, r: RelicDensity, m_a: Tensor) -> Tensor:
+    """Return the features of `RELIC_FEATURES`, shape (features, points); `m_a` is the mass of A in GeV."""
     scalars = torch.stack([r.log_omega, r.freeze_out, r.log_rate, r.resonant])
-    return torch.cat([scalars, r.abundance])
+    neutralino = s.neutralino[0].abs()
+    ratios = ((neutralino + s.chargino[0]) / M_W, *(2 * neutralino / mass for mass in (M_Z, r.higgs_mass, m_a)))
+    return torch.cat([scalars, r.abundance, torch.stack([_pole_distance(ratio) for ratio in ratios])])
+
+
+def _pole_distance(ratio: Tensor) -> Tensor:
+    """Return arsinh((ratio - 1)/POLE_WIDTH), by functions that all exporters know."""
+    distance = (ratio - 1) / POLE_WIDTH
+    return torch.sign(distance) * torch.log(distance.abs() + torch.sqrt(distance * distance + 1))
 
 
 if len(_MASSES) != len(Species):

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .constants import M_Z, Constants
+from .constants import M_TAU, M_Z, Constants
 from .parameters import Parameters
 
 _NODES = 6
@@ -35,6 +35,8 @@ class ShiftedMasses(NamedTuple):
     selectron_left_squared: Tensor
     stau_right_squared: Tensor
     stau_left_squared: Tensor
+    tau: Tensor
+    """Mass of the τ that belongs to its Yukawa coupling."""
 
 
 def shifted_masses(p: Parameters, c: Constants) -> ShiftedMasses:
@@ -46,8 +48,10 @@ def shifted_masses(p: Parameters, c: Constants) -> ShiftedMasses:
     hypercharge = c["hypercharge_trace"] * _hypercharge_trace(p, q)
     right = [_right_slepton(mass, p, c, q) - hypercharge for mass in (p.meR, p.mtauR)]
     left = [_left_slepton(mass, p, c, q) + hypercharge / 2 for mass in (p.meL, p.mtauL)]
-    yukawa = _tau_yukawa(p, c, q)
-    return ShiftedMasses(bino, wino, higgsino, right[0], left[0], right[1] + 2 * yukawa, left[1] + yukawa)
+    left_yukawa, right_yukawa = _tau_yukawa(p, c, q)
+    return ShiftedMasses(
+        bino, wino, higgsino, right[0], left[0], right[1] + right_yukawa, left[1] + left_yukawa, _tau_mass(p, c)
+    )
 
 
 def _bino(p: Parameters, c: Constants, q: Tensor, sin_2beta: Tensor) -> Tensor:
@@ -87,7 +91,8 @@ def _higgsino(p: Parameters, c: Constants, q: Tensor, sin_2beta: Tensor) -> Tens
     relative = (
         1
         + c["higgsino_shift"]
-        + c["higgsino_top"] * top
+        + (c["higgsino_top"] + c["higgsino_top_low"] / (p.tanb * p.tanb)) * top
+        + c["higgsino_gauge"] * _log(q, p.mu)
         + c["higgsino_bottom"] * down * bottom
         + c["higgsino_wino"] * wino.diagonal
         + c["higgsino_bino"] * bino.diagonal
@@ -96,7 +101,10 @@ def _higgsino(p: Parameters, c: Constants, q: Tensor, sin_2beta: Tensor) -> Tens
     ratio = p.mu.abs() / q
     detuning = (ratio / c["higgsino_cusp_position"]) ** 2 - 1
     cusp = torch.log(detuning * detuning + c["higgsino_cusp_width"] ** 2) / 2
-    offset = q * (c["higgsino_offset"] + (c["higgsino_cusp"] + c["higgsino_cusp_slope"] * ratio) * cusp)
+    squared = (ratio / c["higgsino_cusp_position"]) ** 2
+    soft = c["higgsino_offset_wino"] * p.M_2 * p.M_2 + c["higgsino_offset_top"] * p.At * p.At
+    soft = (soft / (q * q) + c["higgsino_offset_low"] / (p.tanb * p.tanb)) * (1 - squared) / (1 + squared)
+    offset = q * (c["higgsino_offset"] + soft + (c["higgsino_cusp"] + c["higgsino_cusp_slope"] * ratio) * cusp)
     return p.mu * relative + sin_2beta * mixed + torch.sign(p.mu) * offset
 
 
@@ -123,13 +131,29 @@ def _slepton(mass: Tensor, gaugino: Tensor, mu: Tensor, c: Constants, q: Tensor,
     )
 
 
-def _tau_yukawa(p: Parameters, c: Constants, q: Tensor) -> Tensor:
-    """Return the Higgs and higgsino loops of left-handed staus, twice as large for right-handed ones, GeV²."""
+def _tau_mass(p: Parameters, c: Constants) -> Tensor:
+    """Return the τ mass of the Yukawa coupling, GeV, with the wino and bino loops at large tan β.
+
+    Form of Carena, Garcia, Nierste and Wagner, NPB 577 (2000) 88, hep-ph/9912516, with the loop functions replaced by
+    1/(sum of squares).
+    """
+    wino = c["tau_wino"] * p.M_2 / (p.M_2 * p.M_2 + p.mu * p.mu + p.mtauL * p.mtauL)
+    bino = c["tau_bino"] * p.M_1 / (p.M_1 * p.M_1 + p.mtauR * p.mtauR + p.mtauL * p.mtauL)
+    return M_TAU * (1 + c["tau_running"] + p.tanb * p.mu * (wino + bino))
+
+
+def _tau_yukawa(p: Parameters, c: Constants, q: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the Higgs and higgsino loops of left- and of right-handed staus, GeV²."""
     scalars = _a0((p.mtauL + p.mtauR) / 2, q) + _a0(p.mA, q)
     trilinear = p.Atau * p.Atau * _log(q, p.mA, p.mtauL)
     higgsino = p.mu * p.mu * _log(q, p.mu, p.mtauL)
     loops = c["stau_scalars"] * scalars + c["stau_trilinear"] * trilinear + c["stau_higgsino"] * higgsino
-    return (p.tanb / 50) ** 2 * loops
+    own_left, own_right = (mass * mass * _log(q, mass, p.mu) for mass in (p.mtauL, p.mtauR))
+    light_higgs = p.mu * p.mu * (c["stau_right_light_higgs"] * _log(q, p.mtauL) + c["stau_right_higgsino"])
+    left = loops + c["stau_left_own"] * own_left
+    right = 2 * loops + c["stau_right_own"] * own_right + light_higgs
+    strength = (p.tanb / 50) ** 2
+    return strength * left, strength * right
 
 
 def _hypercharge_trace(p: Parameters, q: Tensor) -> Tensor:

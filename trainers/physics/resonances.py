@@ -31,6 +31,10 @@ class Pole(NamedTuple):
     width: Tensor
     """M Γ / 4m², positive."""
 
+    def first(self, count: int) -> Pole:
+        """Return the first of stacked poles."""
+        return Pole(self.position[:count], self.width[:count])
+
     def magnitude_squared(self) -> Tensor:
         """Return |z|²."""
         return self.position * self.position + self.width * self.width
@@ -59,9 +63,17 @@ class PoleAverage(NamedTuple):
         """Return the averages over one of stacked poles; the poles are on the second axis, after x."""
         return PoleAverage(self.lorentzian[:, index], self.dispersive[:, index])
 
+    def first(self, count: int) -> PoleAverage:
+        """Return the averages over the first of stacked poles."""
+        return PoleAverage(self.lorentzian[:, :count], self.dispersive[:, :count])
+
     def linear(self, at: Pole, constant: Tensor | float, slope: Tensor | float) -> Tensor:
         """Return <(constant + slope ε) L>."""
         return (constant + slope * at.position) * self.lorentzian + slope * self.dispersive
+
+    def s_linear(self, at: Pole) -> Tensor:
+        """Return <Re s / (s - M² + i M Γ)>, which tends to 1 far above the pole and to 0 far below it."""
+        return 1 - at.width * at.width * self.lorentzian + (1 + at.position) * self.dispersive
 
     def s_squared(self, at: Pole) -> Tensor:
         """Return <s² / ((s - M²)² + M² Γ²)>, which tends to 1 far above the pole."""

@@ -44,7 +44,10 @@ Pair = tuple[Species, Species]
 NEUTRALINO_AND_SELF_PAIRS = tuple(combinations_with_replacement(NEUTRALINOS, 2))
 GAUGINO_PAIRS = tuple(combinations_with_replacement(GAUGINOS, 2))
 CHARGED_PAIRS = tuple(product(CHARGINOS, NEUTRALINOS))
+FIRST_CHARGED_PAIRS = tuple(product(CHARGINOS, NEUTRALINOS[:1]))
+OTHER_CHARGED_PAIRS = tuple(product(CHARGINOS, NEUTRALINOS[1:]))
 CHARGINO_PAIRS = tuple(combinations_with_replacement(CHARGINOS, 2))
+CHARGINO_SELF_PAIRS = ((S.CHARGINO_1, S.CHARGINO_1), (S.CHARGINO_2, S.CHARGINO_2))
 NEUTRALINO_PAIRS = tuple(combinations(NEUTRALINOS, 2))
 SLEPTON_GAUGINO_PAIRS = tuple(product(SLEPTONS, GAUGINOS))
 

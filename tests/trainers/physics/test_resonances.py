@@ -35,6 +35,17 @@ def test_averages_agree_with_integration_for_poles_anywhere(position: float, wid
     assert result.dispersive.item() == pytest.approx(integrate((position, width), x, 1), rel=2e-6, abs=1e-6 * size)
 
 
+@pytest.mark.parametrize(("position", "width"), [(-0.3, 0.02), (0.1, 0.02), (3.0, 0.1)])
+def test_propagators_agree_with_integration(position: float, width: float) -> None:
+    at, x = Pole(scalar(position), scalar(width)), 25.0
+    moments = [integrate((position, width), x, power) for power in range(3)]  # of (ε - position)^power L(ε)
+    s = 1 + position
+    linear, squared = s * moments[1] + moments[2], s * s * moments[0] + 2 * s * moments[1] + moments[2]
+    result = average(at, scalar(x))
+    assert result.s_linear(at).item() == pytest.approx(linear, rel=1e-5, abs=1e-6)
+    assert result.s_squared(at).item() == pytest.approx(squared, rel=1e-5)
+
+
 def test_a_narrow_pole_has_the_area_of_a_delta_function() -> None:
     x, position, width = 25.0, 0.1, 1e-8
     expected = 2 / math.sqrt(math.pi) * x**1.5 * math.sqrt(position) * math.exp(-x * position) * math.pi / width

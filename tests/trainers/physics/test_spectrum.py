@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from pmssm.trainers.physics.constants import COS_W, M_W, M_Z, SIN_W
 from pmssm.trainers.physics.linear_algebra import symmetric_eigen_2
-from pmssm.trainers.physics.spectrum import charginos, neutralinos
+from pmssm.trainers.physics.spectrum import chargino_mixing, charginos, neutralinos
 from torch import Tensor
 
 mass = st.floats(50, 4000) | st.floats(-4000, -50)
@@ -103,6 +103,20 @@ def test_charginos_mix_as_their_singular_vectors_do() -> None:
     torch.testing.assert_close(masses[:, 0].flip(0), heavy_first)
     torch.testing.assert_close(minus[:, 0].flip(0), left[0] ** 2, rtol=0, atol=1e-8)
     torch.testing.assert_close(plus[:, 0].flip(0), right[:, 0] ** 2, rtol=0, atol=1e-8)
+
+
+@given(mass, mass, tan_beta)
+def test_mixing_matrices_of_charginos_make_their_masses_diagonal_and_positive(
+    wino: float, higgsino: float, tanb: float
+) -> None:
+    *_, sin_b, cos_b = values = inputs(wino, higgsino, tanb)
+    masses, *components = charginos(*values)
+    assume(masses.diff(dim=0).abs().item() > 1)  # of equal masses any basis is right
+    minus, plus = (matrix[:, :, 0] for matrix in chargino_mixing(*values, (components[0], components[1])))
+    up, down = (2**0.5 * M_W * one.item() for one in (sin_b, cos_b))
+    matrix = torch.tensor([[wino, up], [down, higgsino]], dtype=torch.float64)
+    # Components below 1e-6 are cut.
+    torch.testing.assert_close(minus @ matrix @ plus.T, torch.diag(masses[:, 0]), rtol=1e-5, atol=0.02)
 
 
 def test_a_neutralino_far_from_all_others_is_pure() -> None:
