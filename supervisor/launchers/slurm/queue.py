@@ -57,7 +57,8 @@ ACCOUNTING_FIELDS = (
 ENDED_STATES = frozenset(
     ("COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "DEADLINE", "OUT_OF_MEMORY")
 )
-BASE_STATES = ENDED_STATES | {"PENDING", "RUNNING", "SUSPENDED"}
+STARTED_STATES = frozenset(("RUNNING", "SUSPENDED"))
+BASE_STATES = ENDED_STATES | STARTED_STATES | {"PENDING"}
 
 
 def parse_queue(text: str) -> tuple[JobStatus, ...]:
@@ -247,6 +248,6 @@ def _status(
         started=None if is_pending else started,
         expected_start=started if is_pending else None,
         ended=ended if has_ended else None,
-        must_end=None if has_ended or is_pending else ended,
+        must_end=ended if base in STARTED_STATES and "COMPLETING" not in words else None,
         restarts=restarts or 0,
     )

@@ -177,6 +177,18 @@ def test_flags_of_later_versions_stand_beside_the_base_state() -> None:
     assert (read.state, read.flags, read.started) == ("RUNNING", {"COMPLETING"}, None)
 
 
+@pytest.mark.parametrize(
+    ("states", "must_end"),
+    [(["RUNNING"], 50.0), (["SUSPENDED"], 50.0), (["COMPLETING"], None), (["COMPLETING", "RUNNING"], None)],
+)
+def test_the_end_of_a_job_that_is_completing_is_not_that_of_its_time_limit(
+    states: list[str], must_end: float | None
+) -> None:
+    job = {"job_id": 1, "job_state": states, "end_time": number(50)}
+    (read,) = parse_queue_json(json.dumps({"jobs": [job]}))
+    assert read.must_end == must_end
+
+
 def test_a_signal_of_later_versions_takes_the_place_of_the_exit_code() -> None:
     status = {"status": ["SIGNALED"], "return_code": number(0), "signal": {"id": number(9), "name": "KILL"}}
     (read,) = parse_queue_json(json.dumps({"jobs": [{"job_id": 1, "job_state": ["FAILED"], "exit_code": status}]}))
