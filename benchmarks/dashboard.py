@@ -1,4 +1,4 @@
-"""Cost and latency of the dashboard: `python benchmarks/dashboard.py [--rest-seconds 60]`.
+"""Cost and latency of the dashboard: `python benchmarks/dashboard.py [--rest-seconds 60] [--rounds 200]`.
 
 It prints a table for four runs in a temporary folder, without NVML, in a pseudo-terminal of 120 × 36 cells:
 
@@ -6,6 +6,8 @@ It prints a table for four runs in a temporary folder, without NVML, in a pseudo
 - key to repaint: from `M` (mark all runs) to its message; with a quiet log, and with 100,000 lines per second;
 - at rest: CPU, memory and bytes to the terminal while no run prints; and while one prints an epoch every 2 s;
 - a log of 5 GB: from its selection to its last line on the screen.
+
+With `--rounds` it prints the first lines of the table for that many rounds of four chains of four runs.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ while True:
     due = max(due + 0.05, time.monotonic())
     time.sleep(max(0, due - time.monotonic()))
 """
+ROUND_3_WAITS = "echo Epoch 1/2 loss 0.5; echo Epoch 2/2 loss 0.4; case $0 in *-r03|*-r003) exec sleep 100000;; esac"
 KEYS = 60
 DEADLINE_S = 60.0
 
@@ -72,23 +75,23 @@ class Screen:
         self.received += len(data)
         return data
 
-    def key_latencies(self) -> list[float]:
-        """Press a key many times; return the milliseconds to each answer."""
+    def key_latencies(self, marked: bytes = b"4 runs marked") -> list[float]:
+        """Press a key many times; return the milliseconds to each answer, at first `marked`."""
         times = []
         for number in range(KEYS):
             self.read_for(0.25)
             self.process.send("M")
-            times.append(1000 * self.wait_for(b"no run is marked" if number % 2 else b"4 runs marked"))
+            times.append(1000 * self.wait_for(b"no run is marked" if number % 2 else marked))
         return times
 
 
-def first_paint(folder: Path, env: dict[str, str]) -> tuple[list[float], list[float]]:
+def first_paint(folder: Path, env: dict[str, str], run: bytes = b"calm") -> tuple[list[float], list[float]]:
     """Return the seconds to the first text and to the runs, a few times after one warm-up."""
     first_text, runs = [], []
     for number in range(6):
         screen = Screen(folder, env)
         text_seconds = screen.wait_for(b"contacting the engine")
-        runs_seconds = text_seconds + screen.wait_for(b"calm")
+        runs_seconds = text_seconds + screen.wait_for(run)
         if number:
             first_text.append(text_seconds)
             runs.append(runs_seconds)
@@ -135,7 +138,8 @@ def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rest-seconds", type=float, default=60.0)
-    seconds = parser.parse_args().rest_seconds
+    parser.add_argument("--rounds", type=int, help="measure a campaign of so many rounds")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench") as name:
         folder = Path(name)
         (folder / "flood.py").write_text(FLOOD)
@@ -148,15 +152,58 @@ def main() -> None:
         plan = "\n".join(
             f'[runs.{run}]\ncommand = {command!r}\nslot = "none"\n{PROGRESS}' for run, command in runs.items()
         )
-        (folder / "plan.toml").write_text(plan)
+        (folder / "plan.toml").write_text(plan if options.rounds is None else campaign_plan(options.rounds))
         env = {**os.environ, "TERM": "xterm-256color", "CUDA_VISIBLE_DEVICES": "", "XDG_CONFIG_HOME": name}
         subprocess.run(
             [COMMAND, "--detach", "--plan", "plan.toml"], cwd=folder, env=env, check=True, capture_output=True
         )
         try:
-            measure(folder, env, seconds)
+            if options.rounds is None:
+                measure(folder, env, options.rest_seconds)
+            else:
+                measure_campaign(folder, env, options.rest_seconds)
         finally:
             subprocess.run([COMMAND, "down"], cwd=folder, env=env, check=True, capture_output=True)
+
+
+def campaign_plan(rounds: int) -> str:
+    """Return a plan of four chains of four runs in each round; all chains stay in round 3."""
+    text = f"[session]\nrounds = {rounds}\n"
+    for run, after in (("prepare", "simulate@previous"), ("train", "prepare"), ("propose", "train"),
+                       ("simulate", "propose")):  # fmt: skip
+        command = ["sh", "-c", ROUND_3_WAITS] if run == "train" else ["true"]
+        text += f"""
+[runs.{run}]
+each_round = true
+matrix.seed = [1, 2, 3, 4]
+command = {[*command, "{run}", "{seed}"]!r}
+after = ["{after}"]
+slot = "none"
+{PROGRESS if run == "train" else ""}
+"""
+    return text
+
+
+def measure_campaign(folder: Path, env: dict[str, str], seconds: float) -> None:
+    """Print the first lines of the table, for a campaign that waits in its third round."""
+    deadline = time.monotonic() + DEADLINE_S
+    while len(list(folder.glob("logs/train-seed*-r*03_*.log"))) < 4:
+        assert time.monotonic() < deadline, "the chains never came to round 3"
+        time.sleep(0.1)
+    first_text, runs = first_paint(folder, env, b"train-seed1")
+    print(f"first text on the screen                  {statistics.median(first_text):8.2f} s")
+    print(f"runs on the screen                        {statistics.median(runs):8.2f} s")
+    screen = Screen(folder, env)
+    screen.wait_for(b"train-seed1")
+    print(f"CPU until then                            {cpu_seconds(int(screen.process.pid or 0)):8.2f} s")
+    share, resident, rate = at_rest(screen, seconds)
+    print(f"at rest: CPU                              {share:8.2f} % of a core")
+    print(f"at rest: memory                           {resident:8.1f} MiB")
+    print(f"at rest: output to the terminal           {rate:8.0f} B/s")
+    print(f"key to repaint: median / p95              {format_times(screen.key_latencies(b'runs marked')):>8} ms")
+    screen.process.send("q")
+    screen.process.expect(pexpect.EOF)
+    print(f"load average                              {os.getloadavg()[0]:8.1f}")
 
 
 def measure(folder: Path, env: dict[str, str], seconds: float) -> None:

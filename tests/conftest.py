@@ -11,6 +11,7 @@ from hypothesis import settings
 from support.cli_sandbox import CliSandbox
 from support.fake_nvml import FakeGpu, FakeNvml, build, fake_gpu
 from support.slurm_cluster import SlurmCluster, missing_reason
+from support.test_order import order_for_workers
 
 # Whoever runs us in the background ignores these, and every process that a test starts would inherit that.
 for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
@@ -19,6 +20,17 @@ for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHU
 
 settings.register_profile("unhurried", deadline=None)  # CI's cores are shared: slow is no failure
 settings.load_profile("unhurried")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let every worker begin with long tests, so that none is left alone with one at the end."""
+    items[:] = order_for_workers(items, duration_of, getattr(config, "workerinput", {}).get("workercount", 1))
+
+
+def duration_of(item: pytest.Item) -> float:
+    """Return the seconds of the marker `long`, or 0."""
+    mark = item.get_closest_marker("long")
+    return 0.0 if mark is None else float(mark.args[0])
 
 
 @pytest.fixture(scope="session")

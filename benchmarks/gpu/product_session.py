@@ -34,11 +34,11 @@ def require(condition: object, message: str) -> None:
         raise CheckFailed(message)
 
 
-def wait_until(what: str, look: Callable[[], T | None], seconds: float) -> T:
-    """Return the first true value that `look` gives; raise CheckFailed after `seconds`."""
+def wait_until(what: str, find: Callable[[], T | None], seconds: float) -> T:
+    """Return the first true value that `find` returns; raise CheckFailed after `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if found := look():
+        if found := find():
             return found
         time.sleep(0.1)
     raise CheckFailed(f"not within {seconds:g} s: {what}")
@@ -66,11 +66,11 @@ class Supervisor:
     def wait_for(self, what: str, condition: Callable[[Json], bool], seconds: float) -> Json:
         """Return the first snapshot that meets the condition; raise CheckFailed after `seconds`."""
 
-        def look() -> Json | None:
+        def find() -> Json | None:
             snapshot = self.status()
             return snapshot if condition(snapshot) else None
 
-        return wait_until(what, look, seconds)
+        return wait_until(what, find, seconds)
 
     def output(self, run: str) -> Path:
         """Return the newest session's folder of a run."""

@@ -67,9 +67,9 @@ def run_check(options: SessionOptions, logs: Path, histogram: Path | None) -> in
     jobs = [(name, describe_job(run.slurm)) for name, run in plan.runs.items() if not run.is_local]
     echo("\n".join(report(reading, selection, placements, jobs)))
     if jobs:
-        from .slurm import ask_cluster  # noqa: PLC0415 - only where a plan submits jobs
+        from .slurm import query_cluster  # noqa: PLC0415 - only where a plan submits jobs
 
-        cluster = ask_cluster(plan, logs, probe=False)
+        cluster = query_cluster(plan, logs, probe=False)
         echo("\n".join(["", *cluster.lines()]))
         if any(job.error for job in cluster.jobs):
             return 2

@@ -50,9 +50,9 @@ def create_session(logs: Path, options: SessionOptions) -> tuple[SessionFolder, 
     if options.gpus is not None:
         choose_slots(read_gpus(), options, plan, settings.environment)
     if any(not run.is_local for run in plan.runs.values()):
-        from .slurm import ask_cluster  # noqa: PLC0415 - only where a plan submits jobs
+        from .slurm import query_cluster  # noqa: PLC0415 - only where a plan submits jobs
 
-        ask_cluster(plan, logs, probe=not options.no_probe).require_usable()
+        query_cluster(plan, logs, probe=not options.no_probe).require_usable()
     socket_path(logs)
     folder = next_session(logs)
     resolved = resolve_plan(folder, plan, options.placeholders(), source=source)
@@ -98,9 +98,9 @@ def choose_slots(
     allocation = Allocation.around(environment)
     if allocation is None:
         return select_slots(reading, request)
-    from .slurm import ask_node_shares  # noqa: PLC0415 - only inside an allocation of Slurm
+    from .slurm import query_node_shares  # noqa: PLC0415 - only inside an allocation of Slurm
 
-    shares = ask_node_shares(allocation, environment)
+    shares = query_node_shares(allocation, environment)
     return select_node_slots(reading, request, frozenset(), allocation.node, shares)
 
 

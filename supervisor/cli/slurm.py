@@ -19,7 +19,7 @@ from ..session.folder import list_sessions
 from .output import echo, echo_error
 
 
-def ask_cluster(plan: Plan, logs: Path, *, probe: bool) -> ClusterReport:
+def query_cluster(plan: Plan, logs: Path, *, probe: bool) -> ClusterReport:
     """Ask the cluster about the jobs of a plan, with their merged settings.
 
     Raises:
@@ -33,7 +33,7 @@ def ask_cluster(plan: Plan, logs: Path, *, probe: bool) -> ClusterReport:
     return check_cluster(needs, logs, probe=probe)
 
 
-def ask_node_shares(allocation: Allocation, environment: Mapping[str, str]) -> tuple[NodeShare, ...]:
+def query_node_shares(allocation: Allocation, environment: Mapping[str, str]) -> tuple[NodeShare, ...]:
     """Return what an allocation has on each of its nodes; empty, with a warning, where Slurm does not answer."""
     try:
         return asyncio.run(SlurmCommands(environment).job_with_nodes(int(allocation.job_id)))[1]

@@ -76,7 +76,7 @@ class AllocationWatch:
         """
         if self._allocation is None:
             return False
-        self._ask(int(self._allocation.job_id), now)
+        self._query(int(self._allocation.job_id), now)
         due = stop_time(self._ends, self._begun, self._signal_s) if self._ends is not None else None
         return due is not None and now >= due
 
@@ -85,7 +85,7 @@ class AllocationWatch:
         if self._task is not None:
             self._task.cancel()
 
-    def _ask(self, job_id: int, now: float) -> None:
+    def _query(self, job_id: int, now: float) -> None:
         is_near = self._ends is not None and self._ends - now < NEAR_S
         pause_s = ASK_NEAR_S if is_near or self._shares == () else ASK_S
         is_due = self._asked_at is None or time.monotonic() - self._asked_at >= pause_s

@@ -62,7 +62,7 @@ def select_node_slots(
         return here
     if not request.parallel and (has_gpu or not any(share.gpus for share in others)):
         return _joined(here.slots[:1], here.notes, "--no-parallel asks for one run at a time")
-    if _asks_for_cpu(request):
+    if _requests_cpu(request):
         return _joined([*here.slots, *_cpu_slots(others, request.cpu_slots or 1)], here.notes, here.reason)
     if not has_gpu and not any(share.gpus for share in others):
         slots = [*here.slots, *_cpu_slots(others, 1)]
@@ -96,11 +96,11 @@ def _is_granted(own: NodeShare, reading: GpuReading, request: SlotRequest) -> bo
     """Return whether only Slurm knows the GPUs of this machine, and the user does not hide them."""
     is_unread = reading.error is not None or not reading.gpus
     names_uuids = request.gpus is not None and _positions(request) is None
-    wanted = not (_asks_for_cpu(request) or names_uuids or hides_all(request.inherited))
+    wanted = not (_requests_cpu(request) or names_uuids or hides_all(request.inherited))
     return bool(own.gpus) and is_unread and wanted
 
 
-def _asks_for_cpu(request: SlotRequest) -> bool:
+def _requests_cpu(request: SlotRequest) -> bool:
     return request.cpu_slots is not None or (request.gpus or "").strip().lower() == "none"
 
 

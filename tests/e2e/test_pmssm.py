@@ -13,6 +13,7 @@ RUNS = ["prepare", "transformer", "transformer_tabular", "mlp", "report"]
 PARAMETERS = {"transformer": 795_777, "transformer_tabular": 803_330, "mlp": 1_411_713}
 
 
+@pytest.mark.long(30)
 @pytest.mark.timeout(400)
 def test_the_quick_look_trains_all_three_on_two_gpus_and_says_how_well(
     make_box: Callable[[dict[str, str]], CliSandbox],
@@ -52,6 +53,7 @@ def _check_training(folder: Path, run: dict[str, Any], output: str) -> None:
     assert (folder / "model.pt").stat().st_size > 1_000_000
 
 
+@pytest.mark.long(20)
 @pytest.mark.timeout(200)
 def test_trainings_that_fail_are_named_on_the_page_and_the_one_that_waited_for_them_too(box: CliSandbox) -> None:
     done = box.run("--headless", "--testing", "--learning-rate", "1e6", timeout=150)
@@ -72,6 +74,7 @@ def test_data_without_a_branch_end_the_session_with_exit_code_2_and_say_which(bo
     assert box.states() == {"prepare": "failed", **dict.fromkeys(RUNS[1:], "blocked")}
 
 
+@pytest.mark.long(25)
 @pytest.mark.timeout(200)
 def test_the_worked_example_of_a_sweep_ends_with_mean_and_deviation_of_its_seeds(box: CliSandbox) -> None:
     sweep = (Path(__file__).parents[2] / "examples" / "plans" / "sweep.toml").read_text()

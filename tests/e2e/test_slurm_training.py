@@ -62,6 +62,7 @@ def frozen(pids: list[int]) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
+@pytest.mark.long(75)
 @pytest.mark.timeout(500)
 def test_a_frozen_node_and_a_warning_change_no_bit_and_the_old_copy_writes_nothing(
     cluster: SlurmCluster, slurm_box: CliSandbox

@@ -332,6 +332,7 @@ class World:
                 ), context
 
 
+@pytest.mark.long(60)
 @pytest.mark.timeout(400)
 def test_killed_at_200_random_moments_it_loses_no_run_starts_none_twice_and_knows_every_end(
     make_box: Callable[[Mapping[str, str]], CliSandbox], env_without_nvml: Mapping[str, str]

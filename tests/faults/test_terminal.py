@@ -160,6 +160,7 @@ def test_a_frozen_dashboard_holds_up_nobody(box: CliSandbox, open_screen: Callab
     screen.shows("succeeded")
 
 
+@pytest.mark.long(22)
 def test_a_dashboard_reports_a_frozen_engine(box: CliSandbox, open_screen: Callable[..., Screen]) -> None:
     box.ok("--detach", "--plan", box.plan(PLAN))
     pid_of(box, "alpha")

@@ -25,7 +25,8 @@ class EngineServer:
     """
 
     def __init__(self, logs: Path, env: Mapping[str, str], folder: Path) -> None:
-        words = [sys.executable, "-P", __file__, str(logs)]
+        # The module's name makes `CliSandbox.engines` find the server and its engines.
+        words = [sys.executable, "-P", __file__, "pmssm.supervisor.engine", str(logs)]
         self._process = subprocess.Popen(
             words, env=env, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -74,4 +75,4 @@ def _reap(*_: object) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[2]))

@@ -59,19 +59,56 @@ def run_command(
         return subprocess.CompletedProcess(words, process.exitcode or 0, out.read_text(), err.read_text())
 
 
-def _wait(process: BaseProcess, words: list[str]) -> None:
-    process.join(TIMEOUT_S)
+class StartedCommand:
+    """A command that is running, with the part of the interface of `subprocess.Popen` that tests need.
+
+    Attributes:
+        stdout: Its output and errors.
+        pid: Its pid.
+    """
+
+    def __init__(self, server: ForkServerContext, arguments: Sequence[object], folder: Path) -> None:
+        pipe = folder / "output"
+        os.mkfifo(pipe)
+        words = [str(argument) for argument in arguments]
+        self._process = server.Process(target=_command, args=(words, dict(os.environ), Path.cwd(), pipe, pipe))
+        self._process.start()
+        self.stdout = pipe.open()
+        assert self._process.pid is not None
+        self.pid = self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code, or the negative number of the signal that ended it; None while it is running."""
+        return self._process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to it."""
+        os.kill(self.pid, number)
+
+    def communicate(self, timeout: float) -> tuple[str, None]:
+        """Read the rest of the output and wait for the end, for at most `timeout` seconds after the output's end."""
+        with self.stdout:
+            rest = self.stdout.read()
+        _wait(self._process, [], timeout)
+        return rest, None
+
+
+def _wait(process: BaseProcess, words: list[str], timeout: float = TIMEOUT_S) -> None:
+    process.join(timeout)
     if process.exitcode is None:
         process.kill()
         process.join()
-        raise subprocess.TimeoutExpired(words, TIMEOUT_S)
+        raise subprocess.TimeoutExpired(words, timeout)
 
 
 def _command(words: list[str], env: Mapping[str, str], cwd: Path, out: Path, err: Path) -> None:
-    for path, stream in ((out, sys.stdout), (err, sys.stderr)):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
+    for path, name in ((out, "stdout"), (err, "stderr")):
+        stream, descriptor = getattr(sys, name), os.open(path, os.O_WRONLY | os.O_CREAT)
         os.dup2(descriptor, stream.fileno())
         os.close(descriptor)
+        # Another object, since the server's has found out whether its file can seek.
+        setattr(sys, name, open(stream.fileno(), "w", encoding=stream.encoding, closefd=False))  # noqa: SIM115
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +12,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from pmssm.trainers.data.columns import COLUMNS, PARAMETERS, TREE
-from support.trainer_commands import make_server, run_command
+from support.trainer_commands import StartedCommand, make_server, run_command
 
 torch.set_num_threads(1)
 
 Rows = NDArray[np.float64]
 Run = Callable[..., subprocess.CompletedProcess[str]]
-Start = Callable[..., subprocess.Popen[str]]
+Start = Callable[..., StartedCommand]
 
 
 @pytest.fixture(scope="session")
@@ -79,23 +79,27 @@ def csv_file(make_rows: Callable[..., Rows]) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def cli() -> Run:
+def trainer_server() -> ForkServerContext:
+    """Makes the processes of trainers."""
+    return make_server()
+
+
+@pytest.fixture(scope="session")
+def cli(trainer_server: ForkServerContext) -> Run:
     """A function that runs `python -m pmssm.trainers …` to its end."""
-    server = make_server()
 
     def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        return run_command(server, arguments, cwd)
+        return run_command(trainer_server, arguments, cwd)
 
     return run
 
 
 @pytest.fixture
-def start_cli() -> Start:
+def start_cli(trainer_server: ForkServerContext, tmp_path_factory: pytest.TempPathFactory) -> Start:
     """A function that starts `python -m pmssm.trainers …`, stdout and stderr in one pipe."""
 
-    def start(*arguments: object) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "pmssm.trainers", *map(str, arguments)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    def start(*arguments: object) -> StartedCommand:
+        return StartedCommand(trainer_server, arguments, tmp_path_factory.mktemp("started"))
 
     return start
 

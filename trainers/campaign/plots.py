@@ -51,7 +51,7 @@ def curves_by_round(arms: Sequence[ArmFigures], attribute: str, label: str) -> b
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    axes.legend(fontsize="small", title="mean and range of the seeds", title_fontsize="small")
     return png_file(figure, DPI)
 
 

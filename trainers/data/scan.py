@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +14,14 @@ from ..errors import DataError
 from ..log import LOGGER
 from ..progress import Progress
 from .columns import HIGGS_MASS, LSP_COLUMNS, LSP_TYPE, PARAMETERS
-from .cuts import NOT_FINITE, CutResult, apply_cuts
+from .cuts import CutResult, apply_cuts
 from .duplicates import Keys, first_occurrences, point_keys
+from .file_counts import FileCount, drop_summary, total
 from .lsp import classify
 from .outcomes import CutRows
 from .reading import read_chunks
 from .row_spool import Rows, RowSpool
-from .scan_files import ScanSelection, find_files, round_of
+from .scan_files import ScanSelection, find_files
 from .targets import FAILED
 
 VALIDATION_SHARE = 0.1
@@ -35,39 +35,6 @@ PHYSICS = WIDTH
 
 NO_PHYSICS = "physics features not finite"
 TRAIN, VAL, DUPLICATE, CALIBRATION, HOLDOUT = 0, 1, 2, 3, 4
-
-
-@dataclass
-class FileCount:
-    """Row counts of one file.
-
-    Attributes:
-        path: The file.
-        read: Rows read.
-        usable: Rows that pass all cuts.
-        duplicates: Usable rows whose point occurs in an earlier row.
-        dropped: Dropped rows by cut.
-        not_finite: By column, rows whose number is nan, infinite or too large for float32.
-        failed_higgs: Rows whose Higgs mass could not be calculated: `read`, and of them `usable`.
-        is_holdout: Whether the rows are those of the fixed holdout.
-    """
-
-    path: Path
-    is_holdout: bool = False
-    read: int = 0
-    usable: int = 0
-    duplicates: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
-    not_finite: Counter[str] = field(default_factory=Counter)
-    failed_higgs: Counter[str] = field(default_factory=Counter)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the counts for JSON."""
-        number = round_of(self.path)
-        return {"path": str(self.path), "read": self.read, "usable": self.usable, "copies": self.duplicates,
-                "cuts": dict(self.dropped), "not_finite": dict(self.not_finite),
-                **({} if number is None else {"round": number}),
-                **({"holdout": True} if self.is_holdout else {})}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -99,24 +66,17 @@ class Scan:
     @property
     def dropped(self) -> Counter[str]:
         """Dropped rows of all files by cut."""
-        return _sum(one.dropped for one in self.files)
+        return total(one.dropped for one in self.files)
 
     @property
     def not_finite(self) -> Counter[str]:
         """By column, numbers of all files that are not finite."""
-        return _sum(one.not_finite for one in self.files)
+        return total(one.not_finite for one in self.files)
 
     @property
     def failed_higgs(self) -> Counter[str]:
         """Rows of all files whose Higgs mass could not be calculated: `read` and `usable`."""
-        return _sum(one.failed_higgs for one in self.files)
-
-
-def _sum(counters: Iterable[Counter[str]]) -> Counter[str]:
-    total = Counter[str]()
-    for counter in counters:
-        total.update(counter)  # unlike +, this keeps zeros: the report lists cuts that dropped nothing
-    return total
+        return total(one.failed_higgs for one in self.files)
 
 
 def split(rows: int, seed: int, calibration: float = 0.0) -> NDArray[np.int8]:
@@ -284,7 +244,7 @@ def _split_scan(
     if kept < (3 if selection.calibration else 2):
         where = f"{counts[0].path}{' …' if counts[1:] else ''}"
         raise DataError(f"{where}: {kept} usable row{'' if kept == 1 else 's'} left, too few to train and validate; "
-                        f"{_drop_summary(counts, len(first) - kept)}; provide more rows")  # fmt: skip
+                        f"{drop_summary(counts, len(first) - kept)}; provide more rows")  # fmt: skip
     is_holdout = np.repeat([count.is_holdout for count in counts], [count.usable for count in counts])
     part[~is_duplicate] = _parts(is_holdout[~is_duplicate], selection)
     for name, number in (("training", TRAIN), ("validation", VAL), ("holdout", HOLDOUT)):
@@ -293,13 +253,3 @@ def _split_scan(
                             "use points that are not in --data, and a usable scan for each")  # fmt: skip
     targets, classes = ends[:, 0], ends[:, 1].astype(np.int8)
     return Scan(spool, part, targets, classes, counts, int((targets != targets[first]).sum()), cut)
-
-
-def _drop_summary(counts: Sequence[FileCount], duplicates: int) -> str:
-    """Return, for example, `dropped 3 not finite (IN_mA 3), 1 MO_Omega <= 0`."""
-    not_finite = _sum(one.not_finite for one in counts)
-    columns = f" ({', '.join(f'{name} {count:,}' for name, count in not_finite.items())})" if not_finite else ""
-    dropped = [(cut, count) for cut, count in _sum(one.dropped for one in counts).items() if count]
-    parts = [f"{count:,} {cut}{columns if cut == NOT_FINITE else ''}" for cut, count in dropped]
-    parts += [f"{duplicates:,} copies of another row"] if duplicates else []
-    return f"dropped {', '.join(parts)}" if parts else f"read {sum(one.read for one in counts):,}"

@@ -148,7 +148,7 @@ async def _check(
     budget = CallBudget(calls=100)  # once, while the user waits
     commands = SlurmCommands(environment, budget=budget)
     cluster, partitions = await commands.cluster_name(), await commands.partitions()
-    jobs = [await _ask(commands, runs, need, logs, partitions) for runs, need in _kinds(needs)]
+    jobs = [await _query(commands, runs, need, logs, partitions) for runs, need in _kinds(needs)]
     report = ClusterReport(cluster, partitions, tuple(jobs))
     if not probe or not jobs or any(job.error for job in jobs):
         return report
@@ -175,7 +175,7 @@ def _kinds(needs: Mapping[str, JobNeeds]) -> list[tuple[tuple[str, ...], JobNeed
     return [(tuple(runs), need) for runs, need in kinds]
 
 
-async def _ask(
+async def _query(
     commands: SlurmCommands, runs: tuple[str, ...], need: JobNeeds, logs: Path, partitions: Sequence[Partition]
 ) -> JobAnswer:
     size = min(need.settings.bundle or 1, len(runs))

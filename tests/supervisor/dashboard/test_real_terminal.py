@@ -84,11 +84,19 @@ def test_a_finished_session_can_be_viewed_and_resumed(session: Session) -> None:
     screen.until(r"alpha +▶ running", "attempt 2")
 
 
+@pytest.fixture(scope="module")
+def running_session(env_without_nvml: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    """A running session for tests that change nothing in it."""
+    made = Session(tmp_path_factory.mktemp("s"), env_without_nvml)
+    made.run_command("--detach", "--plan", str(made.plan))
+    yield made
+    made.run_command("down")
+
+
 @pytest.fixture
-def attached(session: Session) -> Terminal:
+def attached(running_session: Session) -> Terminal:
     """A dashboard that shows a running session."""
-    session.run_command("--detach", "--plan", str(session.plan))
-    screen = session.attach()
+    screen = running_session.attach()
     screen.until(r"alpha +▶ running", r"beta +✗ failed")
     return screen
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +23,7 @@ from pmssm.trainers.errors import OptionError
 from pmssm.trainers.physics import PhysicsFeatures, compute_features
 from pmssm.trainers.physics.features import LOG_OMEGA
 from support.physics_points import scan_ends
+from support.trainer_commands import StartedCommand
 
 Floats = NDArray[np.float64]
 
@@ -106,7 +106,7 @@ def test_a_simulation_that_was_cut_off_anywhere_is_continued_without_gap_or_dupl
 
 
 def test_a_killed_simulation_keeps_its_points_and_the_next_one_adds_the_others(
-    proposals: Path, tmp_path: Path, start_cli: Callable[..., subprocess.Popen[str]]
+    proposals: Path, tmp_path: Path, start_cli: Callable[..., StartedCommand]
 ) -> None:
     process = start_cli("simulate", "--input", proposals, "--output", tmp_path / "run", "--delay", 0.01)
     table, deadline = tmp_path / "run" / "points.csv", time.monotonic() + 60

@@ -22,9 +22,10 @@ from pmssm.trainers.data.targets import TARGETS
 from pmssm.trainers.inference.model_file import load_surrogate
 from pmssm.trainers.inference.surrogate import OutsideTrainingWarning
 from pmssm.trainers.models.recipes import RECIPES, Recipe
+from support.trainer_commands import StartedCommand
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-Start = Callable[..., "subprocess.Popen[str]"]
+Start = Callable[..., StartedCommand]
 Write = Callable[..., Path]
 
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \[(info|warning|error) {2,5}\] [a-z_]{3,20} *\| .+")
@@ -45,9 +46,8 @@ def only_line(done: subprocess.CompletedProcess[str]) -> str:
     return line
 
 
-def wait_for(process: subprocess.Popen[str], text: str) -> list[str]:
+def wait_for(process: StartedCommand, text: str) -> list[str]:
     """The lines up to the one that has `text`."""
-    assert process.stdout is not None
     lines = []
     for line in process.stdout:
         lines.append(line)

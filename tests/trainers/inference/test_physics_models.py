@@ -66,6 +66,7 @@ def test_the_class_of_a_point_follows_from_the_features_as_from_the_spectrum(phy
     assert len(found.unique()) >= 5
 
 
+@pytest.mark.long(20)
 @pytest.mark.timeout(200)
 def test_a_program_takes_19_parameters_and_gives_the_same_numbers(physics_model: Path, tmp_path: Path) -> None:
     export_model(physics_model, tmp_path / "model.pt2")  # compares 1,000 points, also the bounds

@@ -154,6 +154,7 @@ async def test_a_kill_ends_a_command_that_ignores_a_stop(attempt: Attempt) -> No
     assert (record["signal"], record["stop"]) == (signal.SIGKILL, "kill")
 
 
+@pytest.mark.long(20)
 @pytest.mark.timeout(200)
 async def test_the_warning_before_the_time_limit_reaches_the_command(attempt: Attempt) -> None:
     request = attempt.request(SlurmSettings(time="1"), warning_s=30)
@@ -196,6 +197,7 @@ async def test_a_setup_line_that_fails_is_named_in_the_jobs_output(cluster: Slur
     assert not attempt.log.exists()
 
 
+@pytest.mark.long(27)
 async def test_a_job_past_its_time_is_interrupted(cluster: SlurmCluster, slurm: SlurmCommands) -> None:
     job_id = await plain_job(slurm)
     cluster.wait_for(job_id, "RUNNING")

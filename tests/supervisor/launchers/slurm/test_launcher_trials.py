@@ -180,6 +180,7 @@ class Trial:
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.long(70)
 @pytest.mark.timeout(TRIAL_DEADLINE_S + 120)
 @pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + TRIALS))
 async def test_no_fault_loses_doubles_or_leaves_an_attempt(
