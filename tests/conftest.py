@@ -14,7 +14,11 @@ from support.slurm_cluster import SlurmCluster, missing_reason
 from support.test_order import order_for_workers
 
 # Whoever runs us in the background ignores these, and every process that a test starts would inherit that.
-for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+for number, usual in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+    (signal.SIGQUIT, signal.SIG_DFL),
+):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, usual)
 
