@@ -24,7 +24,7 @@ from .srun_command import srun_command, srun_environment
 from .step_attempt import StepAttempt
 from .step_note import StepNote
 
-STARTS_PER_MINUTE = 30  # each is a call to Slurm's controller
+STARTS_PER_MINUTE = 10  # each is a call to Slurm's controller, which gets two questions a minute, too
 AVOID_S = 120.0  # after a step that its node has failed, until the next run starts there
 
 
