@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable
 
-from pmssm.trainers.tuning import tune_process
+from pmssm.trainers.process_tuning import tune_process
 
 
 def main() -> None:
