@@ -31,7 +31,7 @@ from .run_cells import (
 )
 
 MAX_NAME = 32
-MAX_PROGRESS = 40
+MIN_PROGRESS, MAX_PROGRESS = 9, 40  # `2000/2000` without a bar
 
 _STATES_WITH_REASON = frozenset(
     (
@@ -141,6 +141,11 @@ def choose_columns(width: int, names: Iterable[str], unused: Collection[str] = (
             extra = max(0, min(left, max_width - chosen[key].width))
             chosen[key] = replace(chosen[key], width=chosen[key].width + extra)
             left -= extra
+    if "progress" in chosen:  # names that cannot be told apart are worse than a missing bar
+        name, progress = chosen["name"].width, chosen["progress"].width
+        moved = max(0, min(longest - name, progress - MIN_PROGRESS))
+        chosen["name"] = replace(chosen["name"], width=name + moved)
+        chosen["progress"] = replace(chosen["progress"], width=progress - moved)
     return tuple(chosen[column.key] for column in COLUMNS if column.key in chosen)
 
 

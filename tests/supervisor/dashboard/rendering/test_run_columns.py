@@ -109,3 +109,9 @@ def test_a_pending_run_shows_why_it_waits() -> None:
     pending = RunView(state="pending", launcher="slurm", job_id="314", reason="waits for a free GPU")
     line = "".join(text for text, _ in format_row(choose_columns(78, PMSSM, {"gpu"}), Row("mlp", pending)))
     assert "◌ pending" in line and "waits for a free GPU" in line
+
+
+def test_long_names_take_the_room_of_the_progress_bar() -> None:
+    names = ("simulate-seed1-strategy-random", "simulate-seed2-strategy-random")
+    widths = {column.key: column.width for column in choose_columns(80, names)}
+    assert (widths["name"], widths["progress"]) == (28, 9)
