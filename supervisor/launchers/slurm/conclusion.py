@@ -17,6 +17,7 @@ from .dependencies import UNMET, has_succeeded
 from .endings import end_without_record, explained_end, needs_explanation
 from .facts import Facts, Stage
 from .job_status import JobStatus
+from .waits import Waits
 
 RECORD_WAIT_S = 10.0  # after the end of a job, until its exit record is visible here
 EXPLANATION_WAIT_S = 30.0  # after an exit record, until Slurm says why the command was told to stop
@@ -36,12 +37,12 @@ class Conclusion:
     def __init__(self, folder: Path, follows: tuple[Path, ...]) -> None:
         self._folder = folder
         self._follows = follows
-        self._since: dict[str, tuple[object, float]] = {}  # see `_waited`
+        self._waits = Waits()
 
     @property
     def waits_for_slurm(self) -> bool:
         """Whether Slurm's next answer is all that is missing."""
-        return bool({"explanation", "completing"} & self._since.keys())
+        return "explanation" in self._waits or "completing" in self._waits
 
     def draw(self, facts: Facts, now: float) -> Outcome | None:
         """Return how the attempt ended; None while anything of it may be alive.
@@ -67,7 +68,7 @@ class Conclusion:
     def _draw_from_record(self, record: Exit, facts: Facts, now: float) -> Outcome | None:
         if not needs_explanation(record, facts.stop):
             return record
-        waited = self._waited("explanation", None, now)
+        waited = self._waits.waited("explanation", None, now)
         is_over = facts.job.has_ended or facts.job.is_unknown
         if facts.is_bundled and record.stop is None:  # its job goes on, so Slurm has not ended this attempt
             is_over = is_over or facts.job.was_running_after(now - waited)
@@ -77,9 +78,9 @@ class Conclusion:
         return explained_end(record, job, facts.job.must_end, facts.files.node)
 
     def _draw_without_record(self, job: JobStatus, facts: Facts, now: float) -> Outcome | None:
-        if "COMPLETING" in job.flags and self._waited("completing", None, now) < COMPLETING_WAIT_S:
+        if "COMPLETING" in job.flags and self._waits.waited("completing", None, now) < COMPLETING_WAIT_S:
             return None
-        if job.started is not None and job.nodes and self._waited("record", None, now) < RECORD_WAIT_S:
+        if job.started is not None and job.nodes and self._waits.waited("record", None, now) < RECORD_WAIT_S:
             return None
         record = read_exit_record(self._folder)  # also under the name that it has until it is complete
         if record is not None:
@@ -90,7 +91,7 @@ class Conclusion:
 
     def _draw_for_dropped(self, facts: Facts, now: float) -> Outcome | None:
         """Conclude for a job that Slurm has dropped, once the engine knows why, or the reason is no failure."""
-        if not all(map(has_succeeded, self._follows)) and self._waited("withdrawal", None, now) < SILENT_S:
+        if not all(map(has_succeeded, self._follows)) and self._waits.waited("withdrawal", None, now) < SILENT_S:
             return None
         claim_if_unclaimed(self._folder)
         return self._never_started(facts)
@@ -101,7 +102,7 @@ class Conclusion:
             claim_if_unclaimed(self._folder)
             files = attempt_folder.read_files(self._folder, facts.files)
             return self._never_started(facts) if files.is_void else None
-        if self._waited("heartbeat", facts.files.heartbeat, now) < SILENT_S:
+        if self._waits.waited("heartbeat", facts.files.heartbeat, now) < SILENT_S:
             return None
         reason = f"Slurm has no record of its job {facts.job_id}, which left no exit record"
         return read_exit_record(self._folder) or Exit(ended=time.time(), unseen=reason)
@@ -109,13 +110,6 @@ class Conclusion:
     def _never_started(self, facts: Facts) -> NeverStarted:
         is_known = facts.job_id is not None or facts.stage is Stage.UNSUBMITTED
         return NeverStarted(UNMET) if self._follows and is_known else NeverStarted()
-
-    def _waited(self, what: str, value: object, now: float) -> float:
-        """Return how long something has been waited for, s; the wait begins again when `value` changes."""
-        known = self._since.get(what)
-        if known is None or known[0] != value:
-            known = self._since[what] = (value, now)
-        return now - known[1]
 
 
 def _stopped(facts: Facts, error: str) -> Exit:

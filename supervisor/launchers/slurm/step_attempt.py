@@ -1,9 +1,8 @@
 """An attempt as a step on another node of the allocation, under an srun of this machine.
 
 Its files are the truth, as for jobs. A stop is a request in a file, since Slurm's signals to a step reach the command,
-too. Slurm ends a step whose srun is killed, but not when the machine of srun, or the
-engine, is gone. So an srun that has ended without an exit record is no proof of an end while the sampler of the step
-still writes.
+too. Slurm ends a step whose srun is killed, but not when the machine of srun, or the engine, is gone. So an srun that
+has ended without an exit record is no proof of an end while the sampler of the step still writes.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ from .bundle_runner import DEVICES
 from .endings import explained_end, needs_explanation
 from .samples import Sample, SampleFile
 from .step_note import StepNote
+from .waits import Waits
 
 RECORD_WAIT_S = 10.0  # after the end of srun, until the exit record is visible here
 SILENT_S = 30.0  # a step without srun that has written nothing for so long has ended
@@ -55,7 +55,7 @@ class StepAttempt:
         self._is_waiting = False  # to be started
         self._files = Files()
         self._samples = SampleFile(folder)
-        self._since: dict[str, tuple[object, float]] = {}  # see `_waited`
+        self._waits = Waits()
         self._stop: StopKind | None = None
         self._is_stop_written = False
         self._force_at: float | None = None  # monotonic time at which srun is to end the step by force
@@ -126,7 +126,7 @@ class StepAttempt:
             return ()
         if self._forced_at is not None and time.monotonic() > self._forced_at + END_WAIT_S:
             return (f"its step on {self.note.node} does not end; Slurm was told to end it by force",)
-        if "silence" in self._since:
+        if "silence" in self._waits:
             return (f"its srun has ended; it ends when it writes nothing for {SILENT_S:g} s",)
         return ()
 
@@ -238,10 +238,10 @@ class StepAttempt:
         if not self._files.is_claimed:
             claim_if_unclaimed(self.folder)
             return None  # the next call finds out who was faster
-        if self._waited("record", None, now) < RECORD_WAIT_S:
+        if self._waits.waited("record", None, now) < RECORD_WAIT_S:
             return None
         is_overdue = self._force_at is not None and now > self._force_at + END_WAIT_S
-        is_silent = not self._files.heartbeat or self._waited("silence", self._files.heartbeat, now) >= SILENT_S
+        is_silent = not self._files.heartbeat or self._waits.waited("silence", self._files.heartbeat, now) >= SILENT_S
         if not (is_silent or is_overdue):
             return None
         return read_exit_record(self.folder) or self._unrecorded()
@@ -278,10 +278,3 @@ class StepAttempt:
 
     def _last_words(self) -> str:
         return attempt_folder.output_tail(self.folder, containing="error: ")
-
-    def _waited(self, what: str, value: object, now: float) -> float:
-        """Return how long something has been waited for, s; the wait begins again when `value` changes."""
-        known = self._since.get(what)
-        if known is None or known[0] != value:
-            known = self._since[what] = (value, now)
-        return now - known[1]
