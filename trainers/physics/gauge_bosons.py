@@ -28,21 +28,25 @@ _THERMAL_X = 28.0
 
 def gauge_bosons(s: Spectrum, content: Content, mass: Tensor, c: Constants) -> Tensor:
     """Return σv of `GAUGINO_PAIRS` into gauge bosons in GeV⁻², shape (pairs, points)."""
-    first, second = sides(GAUGINO_PAIRS)
     squared = mean_mass_squared(mass, GAUGINO_PAIRS)
     massive = _phase_space(M_W**2 / squared)
-    photons = torch.tensor([_has_photon(pair) for pair in GAUGINO_PAIRS], dtype=mass.dtype, device=mass.device)
+    photons = torch.tensor([has_photon(pair) for pair in GAUGINO_PAIRS], dtype=mass.dtype, device=mass.device)
     open_channel = torch.clamp(1 - M_W**2 / (4 * THERMAL_ENERGY * squared), min=0.0)
     phase_space = massive + c["photon_pairs"] * photons[:, None] * (1 - massive) * open_channel
+    by_content = G4 * couplings_by_content(content, c) * phase_space / squared
+    return torch.cat([_lightest_neutralinos(s, c)[None], by_content[1:]])
+
+
+def couplings_by_content(content: Content, c: Constants) -> Tensor:
+    """Return the squared couplings of `GAUGINO_PAIRS` to gauge bosons in units of g⁴, shape (pairs, points)."""
+    first, second = sides(GAUGINO_PAIRS)
     wino, other_wino = content.wino[first], content.wino[second]
     higgsino, other_higgsino = content.higgsino[first], content.higgsino[second]
-    couplings = (
+    return (
         c["wino_gauge_bosons"] * wino * other_wino
         + c["higgsino_gauge_bosons"] * higgsino * other_higgsino
         + c["wino_higgsino_gauge_bosons"] * (wino * other_higgsino + higgsino * other_wino)
     )
-    by_content = G4 * couplings * phase_space / squared
-    return torch.cat([_lightest_neutralinos(s, c)[None], by_content[1:]])
 
 
 def _lightest_neutralinos(s: Spectrum, c: Constants) -> Tensor:
@@ -80,6 +84,6 @@ def _phase_space(ratio: Tensor) -> Tensor:
     return total
 
 
-def _has_photon(pair: Pair) -> float:
+def has_photon(pair: Pair) -> float:
     """Return 1 for pairs with a final state that is open below the W threshold: W γ."""
     return float(sum(species in CHARGINOS for species in pair) == 1)

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from . import heavy_higgs
 from .constants import G_HYPERCHARGE, G_WEAK, M_W, TAN_W, Constants
+from .gauge_bosons import couplings_by_content, has_photon
 from .gaugino_rates import THERMAL_ENERGY, GauginoRates, HeavyHiggs
 from .species import (
     CHARGED_PAIRS,
     CHARGINO_PAIRS,
-    CHARGINOS,
     FIRST_CHARGED_PAIRS,
     GAUGINO_PAIRS,
     NEUTRALINO_AND_SELF_PAIRS,
@@ -58,26 +58,13 @@ def gaugino_rates(s: Spectrum, content: Content, mass: Tensor, doublets: Tensor,
 
 def _gauge_bosons(content: Content, mass: Tensor, c: Constants) -> Tensor:
     """Return σv of `GAUGINO_PAIRS` into gauge bosons, with the phase space of W pairs."""
-    first, second = sides(GAUGINO_PAIRS)
     squared = mean_mass_squared(mass, GAUGINO_PAIRS)
     y = torch.clamp(M_W**2 / (THERMAL_ENERGY * squared), max=0.999)
     propagator = 1 - y / 2
     massive = (1 - y) * torch.sqrt(1 - y) / (propagator * propagator)
-    photons = torch.tensor([_photons(pair) for pair in GAUGINO_PAIRS], dtype=mass.dtype, device=mass.device)
+    photons = torch.tensor([has_photon(pair) for pair in GAUGINO_PAIRS], dtype=mass.dtype, device=mass.device)
     phase_space = massive + c["photon_pairs"] * photons[:, None] * (1 - massive)
-    wino, other_wino = content.wino[first], content.wino[second]
-    higgsino, other_higgsino = content.higgsino[first], content.higgsino[second]
-    couplings = (
-        c["wino_gauge_bosons"] * wino * other_wino
-        + c["higgsino_gauge_bosons"] * higgsino * other_higgsino
-        + c["wino_higgsino_gauge_bosons"] * (wino * other_higgsino + higgsino * other_wino)
-    )
-    return G4 * couplings * phase_space / squared
-
-
-def _photons(pair: Pair) -> float:
-    """Return 1 for pairs with a final state that is open below the W threshold: W γ."""
-    return float(sum(species in CHARGINOS for species in pair) == 1)
+    return G4 * couplings_by_content(content, c) * phase_space / squared
 
 
 def _charged_currents(
