@@ -125,12 +125,12 @@ _GPU_HEAD = ("gpu", "name", "use", "memory", "temperature", "power", "")
 
 def _run_rows(snapshot: Snapshot, rounds: Mapping[str, Sequence[str]]) -> list[list[str]]:
     names, folded = fold(list(snapshot.runs), snapshot.runs, rounds, frozenset())
-    lines = [rounds[folded[name]] if name in folded else () for name in names]
-    positions = [f"{line.index(name) + 1}/{len(line)}" if line else "" for name, line in zip(names, lines, strict=True)]
-    return [
-        _run_row(name, position, snapshot.runs[name], snapshot.taken_at)
-        for name, position in zip(names, positions, strict=True)
-    ]
+    rows = []
+    for name in names:
+        line = rounds[folded[name]] if name in folded else ()
+        position = f"{line.index(name) + 1}/{len(line)}" if line else ""
+        rows.append(_run_row(name, position, snapshot.runs[name], snapshot.taken_at))
+    return rows
 
 
 def _run_row(name: str, position: str, run: RunView, now: float) -> list[str]:
