@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 import torch
+from pmssm.trainers.device import one_memory_error
+from pmssm.trainers.errors import TrainingError
 from pmssm.trainers.models.recipes import RECIPES
 from pmssm.trainers.precision import Precision
 from pmssm.trainers.signals import StopRequest
 from pmssm.trainers.training.checkpoint import Checkpoints
-from pmssm.trainers.training.cuda_graph import WARM_UPS, one_memory_error, warm_up
+from pmssm.trainers.training.cuda_graph import WARM_UPS, warm_up
 from pmssm.trainers.training.loop import Trainer, TrainingConfig
 from pmssm.trainers.training.step import TrainingData, TrainingStep
+from pmssm.trainers.training.train import one_line_memory_errors
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -211,6 +214,12 @@ def losses_of(step: TrainingStep) -> Tensor:
 def test_memory_that_cuda_or_cublas_lack_is_out_of_memory_like_pytorchs_own(message: str) -> None:
     with pytest.raises(torch.OutOfMemoryError), one_memory_error():
         raise RuntimeError(message)
+
+
+def test_a_gpu_without_room_for_its_own_start_is_one_line() -> None:
+    message = "do not fit into GPU memory: CUDA error: out of memory; free"
+    with pytest.raises(TrainingError, match=message), one_line_memory_errors():
+        raise RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be reported asynchronously")
 
 
 def test_an_error_while_a_capture_without_memory_ends_does_not_hide_the_reason() -> None:
