@@ -81,7 +81,7 @@ def seconds(task: Callable[[], object], device: torch.device) -> float:
 def update_of(training: Trainer, device: torch.device) -> Callable[[], object]:
     """Return the optimizer's part of a step as trainings run it: replayed, on a GPU as a graph."""
     update: Callable[[], object] = training.optimizer.step
-    return captured(update) if device.type == "cuda" else record(update, StoragePool()).play  # type: ignore[no-any-return]
+    return captured(update) if device.type == "cuda" else record(update, StoragePool()).play
 
 
 def captured(task: Callable[[], object]) -> Callable[[], object]:
