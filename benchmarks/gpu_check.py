@@ -24,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--models", nargs="+", default=MODELS)
-    parser.add_argument("--compile", action="store_true", help="also compiled steps; a minute per model")
+    parser.add_argument("--compile", action="store_true", help="compiled steps instead; a minute per model")
     options = parser.parse_args()
     print("| model | what | largest relative difference | limit | |\n| --- | --- | --- | --- | --- |", flush=True)
     threads = max(1, len(os.sched_getaffinity(0)) // len(options.models))
@@ -33,7 +33,7 @@ def main() -> None:
     checks = [subprocess.Popen([sys.executable, str(CORRECTNESS), name, *own]) for name in options.models]
     codes = {name: check.wait() for name, check in zip(options.models, checks, strict=True)}
     bad = [f"{name} ({code})" for name, code in codes.items() if code]
-    print(f"\nfailed, with exit code: {', '.join(bad)}" if bad else f"\n{len(codes)} models are right")
+    print(f"\nfailed, with exit code: {', '.join(bad)}" if bad else f"\nright: {', '.join(codes)}")
     sys.exit(bool(bad))
 
 

@@ -1,8 +1,8 @@
 """One model of `gpu_check.py`, which starts it: does a GPU compute the same as the CPU?
 
 It compares trajectories of captured steps in fp64, with full and partial batches; for the models of the lab
-also a resume, ensembles, options of a training, and, with `--compile`, compiled steps. It also measures how
-far fp32, tf32 and bf16 are from fp64 in the same epochs. Exits with 1 if a difference is too large.
+also a resume, ensembles and options of a training; with `--compile` compiled steps instead. It also measures
+how far fp32, tf32 and bf16 are from fp64 in the same epochs. Exits with 1 if a difference is too large.
 """
 
 from __future__ import annotations
@@ -54,10 +54,18 @@ def training_of(name: str, settings: TrainingConfig, device: torch.device, dtype
     return training
 
 
-def losses(training: Trainer, epochs: int = EPOCHS) -> list[float]:
-    """Train the next epochs and return their training and validation losses."""
+def losses(training: Trainer, epochs: int = EPOCHS, *, compiled: bool = False) -> list[float]:
+    """Train the next epochs and return their training and validation losses.
+
+    Raises:
+        RuntimeError: The passes were to be compiled, and the compiler has failed.
+    """
+    if compiled:
+        training.step.compile()
     with tempfile.TemporaryDirectory(prefix="gpu_check-") as folder:
         rows = [training.epoch(Checkpoints(Path(folder), {})) for _ in range(epochs)]
+    if compiled and not training.step.compiled:
+        raise RuntimeError("the compiler has failed, so the plain passes were used")
     return [value for row in rows for value in (row.train_mse, row.val_mse)]
 
 
@@ -81,14 +89,21 @@ def resumed(name: str, device: torch.device) -> list[float]:
     return first_losses + losses(second, EPOCHS - 1)
 
 
-def checks(name: str, device: torch.device, *, compiled: bool) -> Iterator[tuple[str, float, Callable[[], float]]]:
-    """Yield what is compared, the limit of the difference, and a function that returns the difference."""
+Check = tuple[str, float, Callable[[], float]]
+"""What is compared, the limit of the difference, and a function that returns the difference."""
+
+
+def checks(name: str, device: torch.device) -> Iterator[Check]:
+    """Yield the checks of plain steps."""
     settings, double, is_lab = settings_of(name), torch.float64, name in LAB_MODELS
     reference = losses(training_of(name, settings, CPU, double))
 
     def same(changed: TrainingConfig) -> float:
         theirs = losses(training_of(name, changed, CPU, double))
         return distance(losses(training_of(name, changed, device, double)), theirs)
+
+    def rounded(precision: str) -> float:
+        return distance(rounded_losses(name, device, precision), reference)
 
     yield "fp64", 1e-9, lambda: distance(losses(training_of(name, settings, device, double)), reference)
     if is_lab:
@@ -99,28 +114,28 @@ def checks(name: str, device: torch.device, *, compiled: bool) -> Iterator[tuple
         yield "fp64, average, log-cosh", 1e-9, lambda: same(replace(settings, ema=0.9, loss="log-cosh"))
         # On a GPU Muon makes its matrices orthogonal in bf16.
         yield "fp64, Muon", 1e-3, lambda: same(replace(settings, optimizer="muon"))
-    if compiled:
-        yield "fp64, compiled", 1e-9, lambda: distance(compiled_losses(name, device), reference)
     for precision, limit in (("fp32", 0.02), ("tf32", 0.05), ("bf16", 0.1)):
         if (device.type == "cuda" or precision != "tf32") and (is_lab or precision == "fp32"):
-            yield precision, limit, partial(rounding_distance, name, device, precision, reference)
+            yield precision, limit, partial(rounded, precision)
 
 
-def compiled_losses(name: str, device: torch.device) -> list[float]:
-    """Return the losses of a training whose passes are compiled."""
-    training = training_of(name, settings_of(name), device, torch.float64)
-    training.step.compile()
-    result = losses(training)
-    if not training.step.compiled:
-        raise RuntimeError("the compiler has failed, so the plain passes were used")
-    return result
+def compiled_checks(name: str, device: torch.device) -> Iterator[Check]:
+    """Yield the checks of steps whose passes are compiled."""
+    settings = settings_of(name)
+    reference = losses(training_of(name, settings, CPU, torch.float64))
+
+    def in_fp64() -> float:
+        return distance(losses(training_of(name, settings, device, torch.float64), compiled=True), reference)
+
+    yield "fp64, compiled", 1e-9, in_fp64
+    yield "bf16, compiled", 0.1, lambda: distance(rounded_losses(name, device, "bf16", compiled=True), reference)
 
 
-def rounding_distance(name: str, device: torch.device, precision: str, reference: list[float]) -> float:
-    """Return how far a training in fp32, tf32 or bf16 is from the reference."""
+def rounded_losses(name: str, device: torch.device, precision: str, *, compiled: bool = False) -> list[float]:
+    """Return the losses of a training in fp32, tf32 or bf16."""
     settings = replace(settings_of(name), precision=choose_precision(precision, device))
     try:
-        return distance(losses(training_of(name, settings, device, torch.float32)), reference)
+        return losses(training_of(name, settings, device, torch.float32), compiled=compiled)
     finally:
         torch.set_float32_matmul_precision("highest")
 
@@ -143,11 +158,12 @@ def main() -> None:
     parser.add_argument("model", choices=RECIPES)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU")
-    parser.add_argument("--compile", action="store_true", help="also compiled steps; a minute")
+    parser.add_argument("--compile", action="store_true", help="compiled steps instead; a minute")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     is_good = True
-    for what, limit, difference in checks(options.model, torch.device(options.device), compiled=options.compile):
+    chosen = compiled_checks if options.compile else checks
+    for what, limit, difference in chosen(options.model, torch.device(options.device)):
         row, is_row_good = row_of(options.model, what, limit, difference)
         sys.stdout.write(f"{row}\n")
         sys.stdout.flush()

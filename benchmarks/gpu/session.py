@@ -117,8 +117,8 @@ def parts(device: str) -> list[Part]:
         Part("sharing", "Three models in turn and at once", 60, ["sharing.py", *on, *few, *rounds]),
         Part("bf16", "Baseline and ours, bf16", 100, [*compare, "--precision", "bf16"]),
         Part("compiled", "Baseline and ours, compiled", 180, [*compare, "--compile"]),
-        Part("compiled_correctness", "Correctness, compiled", 90,
-             ["gpu_check.py", *on, "--models", "mlp", "--compile"]),
+        Part("compiled_correctness", "Correctness, compiled", 120,
+             ["gpu_check.py", *on, "--models", "mlp", *(["transformer"] if gpu else []), "--compile"]),
     ]  # fmt: skip
 
 
