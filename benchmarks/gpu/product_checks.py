@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from product_session import MODELS, Context, Json, Skipped, query_nvidia_smi, require, wait_until
+from product_session import MODELS, Context, Json, Skipped, has_reached, query_nvidia_smi, require, wait_until
 
 FOREVER = ["--epochs", "1000000", "--checkpoint-seconds", "5", "--no-compile"]
 MEMORY_TOLERANCE_MIB = 64
@@ -71,14 +71,12 @@ def sharing(context: Context) -> str:
 
 
 def all_train(snapshot: Json) -> bool:
-    """Tell whether every run is at work and past its second epoch.
+    """Tell whether every run is past its second epoch.
 
     Raises:
         CheckFailed: One has ended.
     """
-    for name, run in snapshot["runs"].items():
-        require(run["state"] in {"waiting", "queued", "running"}, f"{name} is {run['state']}: {run['reason']}")
-    return all(run["state"] == "running" and run["progress"].get("epoch", 0) >= 2 for run in snapshot["runs"].values())
+    return all(has_reached(2, run, name) for name, run in snapshot["runs"].items())
 
 
 def usage(context: Context) -> str:

@@ -47,6 +47,18 @@ def wait_until(what: str, find: Callable[[], T | None], seconds: float) -> T:
     raise CheckFailed(f"not within {seconds:g} s: {what}")
 
 
+def has_reached(epoch: int, run: Json, name: str) -> bool:
+    """Tell whether a run is past this epoch; raise CheckFailed where it has ended."""
+    require(run["state"] in {"waiting", "queued", "running"}, f"{name} is {run['state']}: {run['reason']}")
+    return bool(run["state"] == "running" and run["progress"].get("epoch", 0) >= epoch)
+
+
+def has_succeeded(run: Json, name: str) -> bool:
+    """Tell whether a run has succeeded; raise CheckFailed where it has ended otherwise."""
+    require(run["state"] in {"waiting", "queued", "running", "succeeded"}, f"{name} is {run['state']}: {run['reason']}")
+    return bool(run["state"] == "succeeded")
+
+
 @dataclass
 class Supervisor:
     """The command `pmssm-supervise` on one logs folder.

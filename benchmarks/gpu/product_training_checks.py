@@ -9,10 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from product_session import CheckFailed, Context, Skipped, require
+from product_session import CheckFailed, Context, Skipped, has_reached, has_succeeded, require
 
 SAMPLE = Path(__file__).resolve().parents[2] / "trainers" / "data" / "sample" / "pmssm_scan_2.root"
-STOP_AT_EPOCH, EPOCHS = {"cuda": 300, "cpu": 3}, {"cuda": 3000, "cpu": 100}
+STOP_AT_EPOCH, EPOCHS = {"cuda": 300, "cpu": 3}, {"cuda": 3000, "cpu": 60}
 MAX_LOSS_DIFFERENCE, MAX_PREDICTION_DIFFERENCE = 1e-4, 1e-3
 LEFT_FREE_MIB = 1536
 """That the process of `out_of_memory` leaves to the training: room for its context, not for a batch."""
@@ -76,9 +76,7 @@ def stop_and_resume(context: Context) -> str:
     whole, stopped = (context.supervisor(name) for name in ("whole", "stopped"))
     for supervisor in (stopped, whole):
         supervisor.run("--detach", "--plan", str(plan))
-    stopped.wait_for(
-        f"epoch {stop_at}", lambda now: now["runs"]["mlp"]["progress"].get("epoch", 0) >= stop_at, seconds=60
-    )
+    stopped.wait_for(f"epoch {stop_at}", lambda now: has_reached(stop_at, now["runs"]["mlp"], "mlp"), seconds=60)
     stopped.run("stop", "mlp")
     ended = stopped.wait_for(
         "stopped", lambda now: now["runs"]["mlp"]["state"] not in {"running", "stopping"}, seconds=40
@@ -87,7 +85,7 @@ def stop_and_resume(context: Context) -> str:
     stopped.run("start", "mlp")
     losses = []
     for supervisor in (whole, stopped):
-        supervisor.wait_for("the end", lambda now: now["runs"]["mlp"]["state"] == "succeeded", seconds=90)
+        supervisor.wait_for("the end", lambda now: has_succeeded(now["runs"]["mlp"], "mlp"), seconds=90)
         with (supervisor.output("mlp") / "metrics.csv").open() as file:
             losses.append([(float(row["train_mse"]), float(row["val_mse"])) for row in csv.DictReader(file)])
     require("Resumed at epoch" in stopped.log("mlp"), "the log knows of no resume")
