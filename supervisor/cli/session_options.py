@@ -238,7 +238,7 @@ class SessionOptions:
     )  # fmt: skip
     testing: bool = option_field(
         "--testing", group=TRAINING_GROUP, default=False, placeholders=BOTH, is_flag=True,
-        help="Smoke test: few points and epochs; about two minutes.",
+        help="Smoke test: few points and epochs; under two minutes.",
     )  # fmt: skip
     tensorboard: bool = option_field(
         "--tensorboard", group=TRAINING_GROUP, default=False, placeholders=TRAINING, is_flag=True,
