@@ -89,6 +89,7 @@ async def test_an_adopted_attempt_is_watched_and_one_that_never_started_never_wi
     pid = place.pid("pid")
     launched = Launched()
     attempt = launched.launcher.adopt(place.folder)
+    await launched.until(lambda: attempt.started)  # the command may be quicker than its shim
     assert attempt.started is not None and attempt.started.pid == pid
     assert list(attempt.take_messages()) == []
     assert not launched.launcher.was_started(second.folder)
