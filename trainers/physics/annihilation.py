@@ -25,10 +25,10 @@ from .species import (
     CHARGINO_PAIRS,
     CHARGINO_SELF_PAIRS,
     FIRST_CHARGED_PAIRS,
-    GAUGINO_PAIRS,
     NEUTRALINO_PAIRS,
     OTHER_CHARGED_PAIRS,
-    SLEPTON_GAUGINO_PAIRS,
+    PAIRS,
+    SLEPTON_PAIRS,
     Channel,
     Content,
     gaugino_content,
@@ -92,12 +92,14 @@ def channels(s: Spectrum, mass: Tensor, squarks: Squarks, c: Constants) -> Chann
     gauginos = version.gaugino_rates(s, content, mass, doublets, c)
     sleptons = slepton_pairs(s, c)
     mixed = slepton_gaugino_pairs(s, content, mass, c)
-    constant = make_channel(
-        (*GAUGINO_PAIRS, *sleptons, *SLEPTON_GAUGINO_PAIRS, *CHARGINO_SELF_PAIRS),
-        torch.cat([gauginos.gauge_bosons, torch.stack(list(sleptons.values())), mixed, gauginos.photons]),
-    )
+    constant = [
+        gauginos.gauge_bosons[: -len(CHARGINO_SELF_PAIRS)],
+        gauginos.gauge_bosons[-len(CHARGINO_SELF_PAIRS) :] + gauginos.photons,
+        mixed,
+        torch.stack([sleptons[pair] for pair in SLEPTON_PAIRS]),
+    ]
     return Channels(
-        constant=constant,
+        constant=make_channel(PAIRS, torch.cat(constant)),
         w_boson=make_channel(FIRST_CHARGED_PAIRS, gauginos.first_charged),
         w_boson_second=make_channel(OTHER_CHARGED_PAIRS, gauginos.other_charged),
         z_charginos=make_channel(CHARGINO_PAIRS, gauginos.charginos),

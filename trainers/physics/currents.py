@@ -47,8 +47,8 @@ def charged_currents(pairs: tuple[Pair, ...], s: Spectrum, mass: Tensor, doublet
     Returns:
         Shape (pairs, points), GeV⁻².
     """
-    first, neutral = sides(pairs)
-    charged = [k - Species.CHARGINO_1 for k in first]
+    neutral, second = sides(pairs)
+    charged = [k - Species.CHARGINO_1 for k in second]
     n, plus, minus = s.neutralino_mixing[neutral], s.mixing_plus[charged], s.mixing_minus[charged]
     left = n[:, 1] * plus[:, 0] - n[:, 3] * plus[:, 1] / math.sqrt(2)
     right = n[:, 1] * minus[:, 0] + n[:, 2] * minus[:, 1] / math.sqrt(2)

@@ -33,7 +33,7 @@ from .constants import (
 )
 from .higgs_mass import higgs_mass
 from .parameters import Parameters
-from .species import DEGREES_OF_FREEDOM, Species
+from .species import DEGREES_OF_FREEDOM, Species, pair_meetings
 from .spectrum import Spectrum
 
 FIRST_GUESS = 25.0
@@ -179,17 +179,18 @@ class _Model:
         averages = resonances.average(self.resonances, x[:, None])
         propagators = averages.first(4).s_squared(self.resonances.first(4))
         z_charginos = resonances.Pole(self.resonances.position[2], self.resonances.width[2])
-        total = self.channels.constant.average(share)
-        total = total + self.channels.w_boson.average(share) * propagators[:, 0]
-        total = total + self.channels.w_boson_second.average(share) * propagators[:, 1]
-        total = total + self.channels.z_charginos.average(share) * propagators[:, 2]
-        total = total + self.channels.z_photon.average(share) * averages.select(2).s_linear(z_charginos)
-        total = total + self.channels.z_neutralinos.average(share) * propagators[:, 3]
+        meetings = pair_meetings(share)
+        total = self.channels.constant.average(meetings)
+        total = total + self.channels.w_boson.average(meetings) * propagators[:, 0]
+        total = total + self.channels.w_boson_second.average(meetings) * propagators[:, 1]
+        total = total + self.channels.z_charginos.average(meetings) * propagators[:, 2]
+        total = total + self.channels.z_photon.average(meetings) * averages.select(2).s_linear(z_charginos)
+        total = total + self.channels.z_neutralinos.average(meetings) * propagators[:, 3]
         pairs = share[:, 0] * share[:, 0]
         a, z = averages.select(4), averages.select(5)
         heavy = self.channels.heavy_higgs
         resonant = pairs * self.poles.light(x, z)
-        resonant = resonant + self.poles.heavy(a, heavy.s_wave.average(share), heavy.p_wave.average(share))
+        resonant = resonant + self.poles.heavy(a, heavy.s_wave.average(meetings), heavy.p_wave.average(meetings))
         total = total + pairs * (self.channels.bino_s_wave + self.channels.bino_p_wave * (6 / x)) + resonant
         return _Rate(total, resonant, degrees, share)
 

@@ -13,11 +13,9 @@ from .constants import G_HYPERCHARGE, G_WEAK, M_W, TAN_W, Constants
 from .gauge_bosons import couplings_by_content, has_photon
 from .gaugino_rates import THERMAL_ENERGY, GauginoRates, HeavyHiggs
 from .species import (
-    CHARGED_PAIRS,
     CHARGINO_PAIRS,
     FIRST_CHARGED_PAIRS,
     GAUGINO_PAIRS,
-    NEUTRALINO_AND_SELF_PAIRS,
     NEUTRALINO_PAIRS,
     OTHER_CHARGED_PAIRS,
     Content,
@@ -71,7 +69,7 @@ def _charged_currents(
     pairs: tuple[Pair, ...], content: Content, mass: Tensor, doublets: Tensor, c: Constants
 ) -> Tensor:
     """Return σv of chargino-neutralino `pairs` into fermions by a W, without its propagator."""
-    charged, neutral = sides(pairs)
+    neutral, charged = sides(pairs)
     couplings = (
         c["wino_charged_current"] * G4 * doublets * content.wino[neutral] * content.wino[charged]
         + c["higgsino_charged_current"] * G4 * content.higgsino[neutral] * content.higgsino[charged]
@@ -99,7 +97,7 @@ def _neutralino_currents(content: Content, mass: Tensor, c: Constants) -> Tensor
 
 def _heavy_higgs(s: Spectrum) -> HeavyHiggs:
     """Return the squared couplings to the heavy Higgs doublet, without interference in those of charginos."""
-    bino, wino, down, up = s.neutralino_mixing.unbind(1)
+    bino, wino, down, up = s.neutralino_mixing[:, :, None].unbind(1)
     neutralino_s, neutralino_p = heavy_higgs.neutralinos(s)
     sin2, cos2 = s.sin_beta * s.sin_beta, s.cos_beta * s.cos_beta
     minus, plus = s.wino_minus, s.wino_plus
@@ -108,11 +106,10 @@ def _heavy_higgs(s: Spectrum) -> HeavyHiggs:
     charginos = sin2 * ((1 - minus[first]) * plus[second] + (1 - minus[second]) * plus[first])
     charginos = charginos + cos2 * ((1 - plus[first]) * minus[second] + (1 - plus[second]) * minus[first])
     other = wino + TAN_W * bino
-    right = sin2 * (down * down * minus[:, None] + other * other * (1 - minus[:, None]) / 2)
-    left = cos2 * (up * up * plus[:, None] + other * other * (1 - plus[:, None]) / 2)
-    charged = [charginos / 8, (right + left).flatten(0, 1) / 4]
-    pairs = (*NEUTRALINO_AND_SELF_PAIRS, *CHARGINO_PAIRS, *CHARGED_PAIRS)
+    right = sin2 * (down * down * minus + other * other * (1 - minus) / 2)
+    left = cos2 * (up * up * plus + other * other * (1 - plus) / 2)
+    charged = [(right + left).flatten(0, 1) / 4, charginos / 8]
     return HeavyHiggs(
-        s_wave=make_channel(pairs, G2 * torch.cat([neutralino_s, *charged])),
-        p_wave=make_channel(pairs, G2 * torch.cat([neutralino_p, *charged])),
+        s_wave=make_channel(GAUGINO_PAIRS, G2 * torch.cat([neutralino_s, *charged])),
+        p_wave=make_channel(GAUGINO_PAIRS, G2 * torch.cat([neutralino_p, *charged])),
     )

@@ -54,7 +54,7 @@ def test_pure_states_meet_charginos_with_the_coupling_of_their_multiplet(name: s
 
 def test_far_above_the_poles_charged_and_neutral_winos_annihilate_alike() -> None:
     s, mass = pure("M_2")
-    neutral = chargino_currents(s, mass, ONE)[0] + chargino_photons(s)[0] + photon_interference(s)[0]
+    neutral = chargino_currents(s, mass, ONE)[-2] + chargino_photons(s)[0] + photon_interference(s)[0]
     # SU(2) symmetry: W_3 couples to half of the states that W± does; half of the chargino pairs are of equal charge.
     # The rest is γγ, Zγ and the top, which only the charged current has.
     charged = charged_currents(FIRST_CHARGED_PAIRS, s, mass, ONE, TREE)[0]
