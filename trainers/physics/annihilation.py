@@ -100,8 +100,8 @@ def channels(s: Spectrum, mass: Tensor, squarks: Squarks, c: Constants) -> Chann
     ]
     return Channels(
         constant=make_channel(PAIRS, torch.cat(constant)),
-        w_boson=make_channel(FIRST_CHARGED_PAIRS, gauginos.first_charged),
-        w_boson_second=make_channel(OTHER_CHARGED_PAIRS, gauginos.other_charged),
+        w_boson=make_channel(FIRST_CHARGED_PAIRS, gauginos.charged[: len(FIRST_CHARGED_PAIRS)]),
+        w_boson_second=make_channel(OTHER_CHARGED_PAIRS, gauginos.charged[len(FIRST_CHARGED_PAIRS) :]),
         z_charginos=make_channel(CHARGINO_PAIRS, gauginos.charginos),
         z_photon=make_channel(CHARGINO_SELF_PAIRS, gauginos.interference),
         z_neutralinos=make_channel(NEUTRALINO_PAIRS, gauginos.neutralinos),

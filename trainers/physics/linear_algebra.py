@@ -14,7 +14,8 @@ REGULATOR = 1e-4
 SWEEPS = 3
 """Jacobi sweeps. Convergence is quadratic: three leave off-diagonal elements below 1e-6 of the norm."""
 
-_ROUNDS = (((2, 3),), *(((0, 2), (1, 3)), ((0, 3), (1, 2)), ((0, 1), (2, 3))) * SWEEPS)[:-1] + (((0, 1),),)
+_SWEEP = (((0, 2), (1, 3)), ((0, 3), (1, 2)), ((0, 1), (2, 3)))
+_ROUNDS = (((2, 3),), *_SWEEP * (SWEEPS - 1), *_SWEEP[:2], ((0, 1),))
 """Pairs of levels to rotate, round by round; the pairs of one round have no level in common.
 
 The order is cyclic. It begins with the two higgsinos, whose mixing is maximal.
@@ -52,7 +53,8 @@ def symmetric_eigen_4(diagonal: list[Tensor], upper: dict[tuple[int, int], Tenso
 
 def _matrix_and_identity(diagonal: list[Tensor], upper: dict[tuple[int, int], Tensor]) -> list[Tensor]:
     """Return the rows of (A | 1), shape (8, points) each; rotations turn them into the rows of (V A | V)."""
-    unit = torch.eye(4, dtype=diagonal[0].dtype, device=diagonal[0].device)[:, :, None].expand(4, 4, len(diagonal[0]))
+    like = diagonal[0]
+    unit = torch.eye(4, dtype=like.dtype, device=like.device)[:, :, None].expand(4, 4, like.shape[0])
     return [
         torch.cat([torch.stack([diagonal[k] if k == j else upper[min(j, k), max(j, k)] for j in range(4)]), unit[k]])
         for k in range(4)

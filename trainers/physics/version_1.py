@@ -13,13 +13,11 @@ from .constants import G_HYPERCHARGE, G_WEAK, M_W, TAN_W, Constants
 from .gauge_bosons import couplings_by_content, has_photon
 from .gaugino_rates import THERMAL_ENERGY, GauginoRates, HeavyHiggs
 from .species import (
+    CHARGED_PAIRS,
     CHARGINO_PAIRS,
-    FIRST_CHARGED_PAIRS,
     GAUGINO_PAIRS,
     NEUTRALINO_PAIRS,
-    OTHER_CHARGED_PAIRS,
     Content,
-    Pair,
     Species,
     make_channel,
     mean_mass_squared,
@@ -45,8 +43,7 @@ def gaugino_rates(s: Spectrum, content: Content, mass: Tensor, doublets: Tensor,
     return GauginoRates(
         gauge_bosons=_gauge_bosons(content, mass, c),
         photons=nothing,
-        first_charged=_charged_currents(FIRST_CHARGED_PAIRS, content, mass, doublets, c),
-        other_charged=_charged_currents(OTHER_CHARGED_PAIRS, content, mass, doublets, c),
+        charged=_charged_currents(content, mass, doublets, c),
         charginos=_chargino_currents(content, mass, doublets, c),
         interference=nothing,
         neutralinos=_neutralino_currents(content, mass, c),
@@ -65,17 +62,15 @@ def _gauge_bosons(content: Content, mass: Tensor, c: Constants) -> Tensor:
     return G4 * couplings_by_content(content, c) * phase_space / squared
 
 
-def _charged_currents(
-    pairs: tuple[Pair, ...], content: Content, mass: Tensor, doublets: Tensor, c: Constants
-) -> Tensor:
-    """Return σv of chargino-neutralino `pairs` into fermions by a W, without its propagator."""
-    neutral, charged = sides(pairs)
+def _charged_currents(content: Content, mass: Tensor, doublets: Tensor, c: Constants) -> Tensor:
+    """Return σv of `CHARGED_PAIRS` into fermions by a W, without its propagator."""
+    neutral, charged = sides(CHARGED_PAIRS)
     couplings = (
         c["wino_charged_current"] * G4 * doublets * content.wino[neutral] * content.wino[charged]
         + c["higgsino_charged_current"] * G4 * content.higgsino[neutral] * content.higgsino[charged]
         + c["bino_charged_current"] * GP2 * G2 * content.bino[neutral]
     )
-    return couplings / mean_mass_squared(mass, pairs)
+    return couplings / mean_mass_squared(mass, CHARGED_PAIRS)
 
 
 def _chargino_currents(content: Content, mass: Tensor, doublets: Tensor, c: Constants) -> Tensor:
