@@ -27,7 +27,7 @@ CASES = [
     *((name, {}) for name in RECIPES),
     *((name, {"precision": Precision.BF16}) for name in RECIPES if name != "tabm"),
     *((name, {"precision": how, "ensemble": 2}) for name, how in product(LAB, (Precision.FP32, Precision.BF16))),
-    ("mlp", {"optimizer": "muon", "ema": 0.9}),
+    ("mlp_plr_small", {"optimizer": "muon", "ema": 0.9}),
     ("transformer", {"optimizer": "muon", "clip_norm": None, "ensemble": 2}),
 ]
 
@@ -86,9 +86,10 @@ def train(training: Trainer, *batches: int) -> None:
     ],
 )
 def test_threads_that_share_the_rows_change_every_buffer_to_the_bits_that_one_part_after_the_other_does(
-    name: str, changes: dict[str, object]
+    name: str, changes: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    how = replace(PLAIN, batch_size=192, **changes)  # type: ignore[arg-type]
+    monkeypatch.setattr("pmssm.trainers.training.step.MIN_SLICE_ROWS", 16)
+    how = replace(PLAIN, batch_size=50, **changes)  # type: ignore[arg-type]
 
     def compute(rows: int) -> None:
         for stage in computed.step.stages(rows):
@@ -97,12 +98,12 @@ def test_threads_that_share_the_rows_change_every_buffer_to_the_bits_that_one_pa
                     task()
 
     with threads(3):
-        replayed, computed = trainings(name, how, rows=316)
+        replayed, computed = trainings(name, how, rows=75)
         computed.take_step = compute
         assert replayed.step.slices == 3
         for training in (replayed, computed):
-            train(training, 192, 124)
-            train(training, 192, 124)
+            train(training, 50, 25)
+            train(training, 50, 25)
     for ours, theirs in zip(replayed.step.buffers(), computed.step.buffers(), strict=True):
         assert torch.equal(ours, theirs)
 
