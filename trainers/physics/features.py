@@ -158,7 +158,10 @@ def compute_features(layer: PhysicsFeatures, points: Tensor) -> Tensor:
 def _as_double(
     parameters: Mapping[str, Tensor], function: Callable[[Tensor], Tensor] = torch.clone
 ) -> dict[str, Tensor]:
-    """Return `function` of `parameters` in float64, each of shape (1,); all at once is less for an exporter."""
+    """Return `function` of `parameters` in float64, each of shape (1,).
+
+    It is computed for all of them at once, since an exporter traces every operation.
+    """
     values = function(torch.stack(list(parameters.values())).double())
     return dict(zip(parameters, values[:, None].unbind(0), strict=True))
 

@@ -28,7 +28,7 @@ _SORTING_NETWORK = ((0, 1), (2, 3), (0, 2), (1, 3), (1, 2))
 def symmetric_eigen_4(diagonal: list[Tensor], upper: dict[tuple[int, int], Tensor]) -> tuple[Tensor, Tensor]:
     """Diagonalise real symmetric 4x4 matrices by cyclic Jacobi rotations from one side.
 
-    Sources: Golub and Van Loan, Matrix Computations, section 8.5, with the rounds of 8.5.6; Hestenes, J. SIAM 6 (1958)
+    Sources: Golub and Van Loan, Matrix Computations, section 8.5, with its parallel order; Hestenes, J. SIAM 6 (1958)
     51, for rotations of rows alone.
 
     Args:
