@@ -44,6 +44,8 @@ class Channels(NamedTuple):
 
     constant: Channel
     """s-wave."""
+    slepton_gaugino: Tensor
+    """s-wave of `SLEPTON_GAUGINO_PAIRS`, shape (pairs, points)."""
     w_boson: Channel
     """s-channel W, lightest neutralino: to be multiplied by <s²/|s - M_W² + i M_W Γ_W|²>."""
     w_boson_second: Channel
@@ -91,15 +93,14 @@ def channels(s: Spectrum, mass: Tensor, squarks: Squarks, c: Constants) -> Chann
     version = version_1 if version_1.has_its_constants(c) else gaugino_annihilation
     gauginos = version.gaugino_rates(s, content, mass, doublets, c)
     sleptons = slepton_pairs(s, c)
-    mixed = slepton_gaugino_pairs(s, content, mass, c)
     constant = [
         gauginos.gauge_bosons[: -len(CHARGINO_SELF_PAIRS)],
         gauginos.gauge_bosons[-len(CHARGINO_SELF_PAIRS) :] + gauginos.photons,
-        mixed,
         torch.stack([sleptons[pair] for pair in SLEPTON_PAIRS]),
     ]
     return Channels(
         constant=make_channel(PAIRS, torch.cat(constant)),
+        slepton_gaugino=slepton_gaugino_pairs(s, content, mass, c),
         w_boson=make_channel(FIRST_CHARGED_PAIRS, gauginos.charged[: len(FIRST_CHARGED_PAIRS)]),
         w_boson_second=make_channel(OTHER_CHARGED_PAIRS, gauginos.charged[len(FIRST_CHARGED_PAIRS) :]),
         z_charginos=make_channel(CHARGINO_PAIRS, gauginos.charginos),

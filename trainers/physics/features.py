@@ -53,7 +53,7 @@ GAP_LIMIT = 3.0
 """Relative mass gaps are cut here: particles so heavy do not coannihilate."""
 
 
-BATCH = 1024
+BATCH = 2048
 """Points at once in `compute_features`: fewer cost more calls of kernels, more leave the cache."""
 
 

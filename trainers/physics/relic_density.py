@@ -33,7 +33,7 @@ from .constants import (
 )
 from .higgs_mass import higgs_mass
 from .parameters import Parameters
-from .species import DEGREES_OF_FREEDOM, Species, pair_meetings
+from .species import DEGREES_OF_FREEDOM, Species, pair_meetings, slepton_gaugino_average
 from .spectrum import Spectrum
 
 FIRST_GUESS = 25.0
@@ -177,6 +177,7 @@ class _Model:
         z_charginos = resonances.Pole(self.resonances.position[2], self.resonances.width[2])
         meetings = pair_meetings(share)
         total = self.channels.constant.average(meetings)
+        total = total + slepton_gaugino_average(self.channels.slepton_gaugino, share)
         total = total + self.channels.w_boson.average(meetings) * propagators[:, 0]
         total = total + self.channels.w_boson_second.average(meetings) * propagators[:, 1]
         total = total + self.channels.z_charginos.average(meetings) * propagators[:, 2]

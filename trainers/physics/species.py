@@ -60,8 +60,8 @@ SLEPTON_PAIRS = (
     (S.SELECTRON_LEFT, S.SNEUTRINO),
     (S.STAU_LIGHT, S.SNEUTRINO_TAU),
 )
-PAIRS = GAUGINO_PAIRS + SLEPTON_GAUGINO_PAIRS + SLEPTON_PAIRS
-"""All pairs that annihilate, in an order in which those of each channel are neighbours."""
+PAIRS = GAUGINO_PAIRS + SLEPTON_PAIRS
+"""All pairs but those of sleptons with gauginos, in an order in which those of each channel are neighbours."""
 
 
 class Channel(NamedTuple):
@@ -99,6 +99,21 @@ def pair_meetings(share: Tensor) -> Tensor:
     """
     first, second = (torch.tensor(side, device=share.device) for side in sides(PAIRS))
     return share.index_select(1, first) * share.index_select(1, second)
+
+
+def slepton_gaugino_average(cross_section: Tensor, share: Tensor) -> Tensor:
+    """Return the mean cross section of sleptons with gauginos.
+
+    Args:
+        cross_section: σv of `SLEPTON_GAUGINO_PAIRS`, shape (pairs, points).
+        share: Abundances, shape (x, species, points).
+
+    Returns:
+        Shape (x, points).
+    """
+    gauginos, sleptons = share[:, None, : len(GAUGINOS)], share[:, len(GAUGINOS) :]
+    partners = (gauginos * cross_section.reshape(len(SLEPTONS), len(GAUGINOS), -1)).sum(2)
+    return 2 * (sleptons * partners).sum(1)  # they meet in both orders
 
 
 def sides(pairs: tuple[Pair, ...]) -> tuple[list[int], list[int]]:
