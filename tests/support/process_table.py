@@ -16,9 +16,9 @@ from support.waiting import wait_until
 LONG_S = 60.0
 
 # Exits like a trainer on SIGTERM: a checkpoint, then exit code 143.
-POLITE = "trap 'echo checkpoint; exit 143' TERM; echo ready; while :; do sleep 0.05; done"
+POLITE = "trap 'echo checkpoint; exit 143' TERM; echo ready; while :; do sleep 0.2; done"
 # Waits for the file `go`, then succeeds.
-UNTIL_GO = "until test -e go; do sleep 0.02; done"
+UNTIL_GO = "until test -e go; do sleep 0.1; done"
 
 
 def shell_run(name: str, script: str, **settings: object) -> str:
