@@ -52,8 +52,9 @@ class CliSandbox:
 
     def run(self, *arguments: str, timeout: float = DEADLINE_S) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
-        if not self.starts_anew and not self.prefix and _at_start(self.env) == _at_start(os.environ):
-            server = _server(self.env.get("LD_LIBRARY_PATH"))
+        limited = {"prlimit", "sh"} & {*self.prefix}
+        if not self.starts_anew and not limited and _at_start(self.env) == _at_start(os.environ):
+            server = _server(self.prefix, self.env.get("LD_LIBRARY_PATH"))
             return server.run(COMMAND, arguments, self.folder, self.env, timeout)
         return subprocess.run(
             [*self.prefix, COMMAND, *arguments],
@@ -168,9 +169,9 @@ def _at_start(env: Mapping[str, str]) -> dict[str, str]:
 
 
 @lru_cache(maxsize=4)
-def _server(library_path: str | None) -> CommandServer:
+def _server(prefix: tuple[str, ...], library_path: str | None) -> CommandServer:
     libraries = {} if library_path is None else {"LD_LIBRARY_PATH": library_path}
-    return CommandServer(PRELOADED, {**os.environ, **libraries})
+    return CommandServer(PRELOADED, {**os.environ, **libraries}, prefix)
 
 
 def _kill(pids: list[int]) -> None:

@@ -35,13 +35,14 @@ class CommandServer:
     Args:
         preload: Modules that the server imports; of a package that ends with `.*` all modules.
         env: Environment of the server: what the interpreter and the dynamic linker read at their start.
+        prefix: Arguments before its command, such as `setpriv --reuid=1000`.
     """
 
-    def __init__(self, preload: Sequence[str], env: Mapping[str, str]) -> None:
+    def __init__(self, preload: Sequence[str], env: Mapping[str, str], prefix: Sequence[str] = ()) -> None:
         self._socket, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with its:
             process = subprocess.Popen(
-                [sys.executable, "-P", __file__, str(its.fileno()), *preload],
+                [*prefix, sys.executable, "-P", __file__, str(its.fileno()), *preload],
                 env=env,
                 cwd="/",
                 stdin=subprocess.DEVNULL,
