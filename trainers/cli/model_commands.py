@@ -129,7 +129,8 @@ def export(*, model: Path, output: Path) -> None:
     """Export MODEL, the model.pt of a finished training, for programs without this package.
 
     The exported function maps the 19 parameters in physical units, (n, 19) float64, to the target, (n,)
-    float64. The file is kept only if its values agree with those of MODEL to 1e-6.
+    float64. The file is kept only if its values agree with those of MODEL to 1e-6. If MODEL has intervals, the
+    file also gives their bounds, which agree to 1e-4.
     """
     StopRequest().install()
     tune_process()

@@ -37,7 +37,7 @@ SCAN_OPTIONS = [
     click.option("--data", multiple=True, metavar="PATTERN",
                  help="File, folder or quoted glob; may be repeated.  [default: embedded sample]"),
     click.option("--target", metavar="NAME", default="relic_density", show_default=True,
-                 help=f"Target to learn: {', '.join(TARGETS)}, or any branch."),
+                 help=f"Quantity to learn: {', '.join(TARGETS)}, or any branch."),
     click.option("--target-above", type=float, callback=require_finite, metavar="Y",
                  help="Keep points with target > Y.  [default: the limit of the target]"),
     click.option("--target-below", type=float, callback=require_finite, metavar="Y",
