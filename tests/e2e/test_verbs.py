@@ -22,7 +22,7 @@ after = ["fragile", "steady"]
 
 LONG = """
 [runs.long]
-command = ["sh", "-c", "trap 'echo checkpoint; exit 143' TERM; echo ready $*; while :; do sleep 0.05; done", "sh"]
+command = ["sh", "-c", "trap 'echo checkpoint; exit 143' TERM; echo ready $*; while :; do sleep 0.2; done", "sh"]
 fresh_args = ["fresh"]
 [runs.after]
 command = ["true"]
@@ -31,7 +31,7 @@ after = ["long"]
 
 UNTIL_GO = """
 [runs.a]
-command = ["sh", "-c", "until test -e go; do sleep 0.02; done"]
+command = ["sh", "-c", "until test -e go; do sleep 0.1; done"]
 [runs.b]
 command = ["true"]
 after = ["a"]
@@ -53,6 +53,7 @@ def test_detach_returns_while_the_runs_go_on(box: CliSandbox) -> None:
 
 
 def test_stop_is_gentle_and_restart_resumes(box: CliSandbox) -> None:
+    box.starts_anew = True
     _start_long(box)
     assert "SIGTERM" in box.ok("stop", "long")
     status = box.wait(lambda status: status["runs"]["long"]["state"] == "stopped")
@@ -73,6 +74,7 @@ def test_restart_of_a_running_run_stops_it_first_and_fresh_reaches_the_command(b
 
 
 def test_kill_is_sigkill(box: CliSandbox) -> None:
+    box.starts_anew = True
     _start_long(box)
     box.ok("kill", "long")
     status = box.wait(lambda status: status["runs"]["long"]["state"] == "stopped")
@@ -233,6 +235,7 @@ def test_a_shim_that_is_killed_leaves_a_run_that_is_watched_and_ends_as_lost(box
 
 
 def test_start_without_a_run_resumes_everything_that_down_stopped(box: CliSandbox) -> None:
+    box.starts_anew = True
     _start_long(box)
     box.ok("down")
     answer = box.ok("start")
