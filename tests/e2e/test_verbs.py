@@ -53,7 +53,6 @@ def test_detach_returns_while_the_runs_go_on(box: CliSandbox) -> None:
 
 
 def test_stop_is_gentle_and_restart_resumes(box: CliSandbox) -> None:
-    box.starts_anew = True
     _start_long(box)
     assert "SIGTERM" in box.ok("stop", "long")
     status = box.wait(lambda status: status["runs"]["long"]["state"] == "stopped")
@@ -74,7 +73,6 @@ def test_restart_of_a_running_run_stops_it_first_and_fresh_reaches_the_command(b
 
 
 def test_kill_is_sigkill(box: CliSandbox) -> None:
-    box.starts_anew = True
     _start_long(box)
     box.ok("kill", "long")
     status = box.wait(lambda status: status["runs"]["long"]["state"] == "stopped")
@@ -235,7 +233,6 @@ def test_a_shim_that_is_killed_leaves_a_run_that_is_watched_and_ends_as_lost(box
 
 
 def test_start_without_a_run_resumes_everything_that_down_stopped(box: CliSandbox) -> None:
-    box.starts_anew = True
     _start_long(box)
     box.ok("down")
     answer = box.ok("start")

@@ -371,7 +371,6 @@ def test_without_its_lock_file_a_session_still_has_one_engine(session: CliSandbo
 
 
 def test_modules_in_the_users_folder_are_not_taken_for_the_librarys(box: CliSandbox) -> None:
-    box.starts_anew = True
     for name in ("random", "queue", "asyncio", "pmssm", "psutil"):
         (box.folder / f"{name}.py").write_text(f"raise SystemExit('{name}.py of the user')")
     box.ok("--detach", "--testing")

@@ -11,16 +11,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from support.command_server import CommandServer
-
 COMMAND = Path(sys.executable).with_name("pmssm-supervise")
-PRELOADED = ("pmssm.supervisor.cli.*", "pmssm.supervisor.engine.engine")
 DEADLINE_S = 60.0
 POLL_S = 0.05
 ENGINE_TIMEOUT_S = 2.0
@@ -34,7 +30,6 @@ class CliSandbox:
         logs: The logs folder.
         env: Environment of the commands.
         prefix: Arguments before every command, such as `prlimit --nofile=64`.
-        starts_anew: `run` starts a new interpreter, even where it could fork one in which all is imported.
     """
 
     def __init__(self, folder: Path, runtime: Path, env: Mapping[str, str]) -> None:
@@ -42,7 +37,6 @@ class CliSandbox:
         self.logs = folder / "logs"
         self.env = {**env, "XDG_RUNTIME_DIR": str(runtime), "COLUMNS": "200"}
         self.prefix: tuple[str, ...] = ()
-        self.starts_anew = False
         self._foreground: list[subprocess.Popen[str]] = []
 
     def plan(self, text: str) -> str:
@@ -52,10 +46,6 @@ class CliSandbox:
 
     def run(self, *arguments: str, timeout: float = DEADLINE_S) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
-        limited = {"prlimit", "sh"} & {*self.prefix}
-        if not self.starts_anew and not limited and _at_start(self.env) == _at_start(os.environ):
-            server = _server(self.prefix, self.env.get("LD_LIBRARY_PATH"))
-            return server.run(COMMAND, arguments, self.folder, self.env, timeout)
         return subprocess.run(
             [*self.prefix, COMMAND, *arguments],
             cwd=self.folder,
@@ -160,18 +150,6 @@ class CliSandbox:
 
     def _shims(self) -> list[int]:
         return [pid for pid in _pids() if os.fsencode(self.logs) in (w := _read(pid, "cmdline")) and b"shim.py" in w]
-
-
-def _at_start(env: Mapping[str, str]) -> dict[str, str]:
-    """Return what the interpreter reads at its start, apart from the path of libraries, which each server has."""
-    names = ("PYTHON", "LC_", "LANG", "LD_")
-    return {name: value for name, value in env.items() if name.startswith(names) and name != "LD_LIBRARY_PATH"}
-
-
-@lru_cache(maxsize=4)
-def _server(prefix: tuple[str, ...], library_path: str | None) -> CommandServer:
-    libraries = {} if library_path is None else {"LD_LIBRARY_PATH": library_path}
-    return CommandServer(PRELOADED, {**os.environ, **libraries}, prefix)
 
 
 def _kill(pids: list[int]) -> None:
