@@ -9,10 +9,9 @@ project = "pmssm-supervise"
 author = copyright = "pmssm-supervise contributors"
 release = version = installed_version("pmssm-supervise")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinxcontrib.mermaid"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 nitpicky = False  # types of numpy and torch have no pages here
 
-myst_fence_as_directive = {"mermaid"}  # fenced blocks that also render where the repository is read
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"

@@ -1,8 +1,8 @@
-"""Load a trained model, scan two parameters, draw the result.
+"""Load a trained model, scan two parameters, and draw the result.
 
     python examples/surrogate.py logs/session_20260122_153100/mlp/model.pt --output scan.png
 
-All other parameters stay at the point below. Change it, and SCAN, to what you want to see.
+All other parameters have the values of POINT. Change POINT and SCAN to see other points and parameters.
 """
 
 from __future__ import annotations

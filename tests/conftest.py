@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import gc
 import os
 import signal
 import tempfile
@@ -22,6 +23,8 @@ for number, usual in (
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, usual)
 
+gc.disable()  # until all tests are collected: modules and tests stay
+
 settings.register_profile("unhurried", deadline=None)  # CI's cores are shared: slow is no failure
 settings.load_profile("unhurried")
 
@@ -29,6 +32,12 @@ settings.load_profile("unhurried")
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Let every worker begin with long tests, so that none is left alone with one at the end."""
     items[:] = order_for_workers(items, duration_of, getattr(config, "workerinput", {}).get("workercount", 1))
+
+
+def pytest_collection_finish() -> None:
+    """Spare every later garbage collection the modules and tests, a tenth of the time of the dashboard's tests."""
+    gc.enable()
+    gc.freeze()
 
 
 def duration_of(item: pytest.Item) -> float:

@@ -31,7 +31,7 @@ run_together() {
     local outputs pids=() failed=() number
     outputs=$(mktemp -d)
     for number in $(seq $#); do
-        bash -c "${!number}" >"$outputs/$number" 2>&1 &
+        bash -o pipefail -c "${!number}" >"$outputs/$number" 2>&1 &
         pids+=($!)
     done
     for number in $(seq $#); do
@@ -47,8 +47,10 @@ run_together() {
 
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
+# The tests are collected once, so that not every worker has to compile all that they import.
 run_together \
     ".venv/bin/mypy supervisor trainers benchmarks docs examples" \
-    ".venv/bin/lint-imports && .venv/bin/sphinx-build -q -W --keep-going -b html docs build/docs"
+    ".venv/bin/lint-imports && .venv/bin/sphinx-build -q -W --keep-going -b html docs build/docs" \
+    ".venv/bin/python -m pytest --collect-only -qq | tail -n 30"
 
 .venv/bin/python tests/run_tests.py "$@"

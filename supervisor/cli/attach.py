@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..dashboard.config import DashboardConfig, config_path, load_config
 from ..ipc.connection import session_to_serve
 from .command import CommandError
 from .output import echo, warn_of_incomplete_session
 from .session_options import DisplayOptions
+
+if TYPE_CHECKING:
+    from ..dashboard.config import DashboardConfig
 
 
 def attach_dashboard(logs: Path, stamp: str | None, display: DisplayOptions, *, read_only: bool) -> None:
@@ -47,6 +50,8 @@ def has_terminal() -> bool:
 
 def dashboard_config(display: DisplayOptions) -> DashboardConfig:
     """Return the user's dashboard.toml, overridden by the options that were given."""
+    from ..dashboard.config import config_path, load_config  # noqa: PLC0415 - a session without dashboard does without
+
     given: dict[str, object] = {"ascii": True} if display.ascii_only else {}
     if display.theme is not None:
         given["theme"] = display.theme

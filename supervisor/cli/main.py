@@ -34,8 +34,8 @@ from .session_options import DATA_GROUP, PLAN_GROUP, SLURM_GROUP, DisplayOptions
 def main(context: click.Context, /, logs: Path, **parameters: Any) -> None:  # noqa: ANN401
     """Train the pMSSM surrogates in parallel and follow them.
 
-    Without a command: start a session in the background and show the dashboard. The runs go on if you leave the
-    dashboard, close the terminal or lose the connection; `attach` shows the dashboard again.
+    Without a command: start a session in the background and show the dashboard. The runs continue if you leave the
+    dashboard, close the terminal or lose the connection. `attach` shows the dashboard again.
     """
     context.obj = logs
     if context.invoked_subcommand is not None:
@@ -69,10 +69,11 @@ def _reject_session_options(context: click.Context) -> None:
 def check(context: click.Context, /, *, histogram: Path | None, **parameters: Any) -> None:  # noqa: ANN401
     """Show the GPUs and what would run where.
 
-    Also shows whether training in parallel is possible. With --data or any other option about the points, shows what
-    the files hold: what each cut drops, ranges, constant parameters, duplicate points, the target's distribution.
+    Also shows whether parallel training is possible. With --data or another option about the points, also shows what
+    the files contain: the points that each cut drops, ranges, constant parameters, duplicate points, and the
+    distribution of the target.
 
-    For jobs of Slurm, shows the partitions and what would be submitted, and asks Slurm whether it accepts that.
+    For jobs of Slurm, shows the partitions and what would be submitted. Slurm is asked whether it accepts the jobs.
     """
     from .check import run_check  # noqa: PLC0415
 

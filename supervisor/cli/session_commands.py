@@ -17,7 +17,7 @@ from .session_options import DisplayOptions
 
 
 @click.command(cls=Command)
-@option("--read-only", is_flag=True, help="Show only: keys that start, stop or end runs are rejected.")
+@option("--read-only", is_flag=True, help="Only show: keys cannot start, stop or end runs.")
 @options_of(DisplayOptions)
 @session_option
 @logs_option
@@ -29,16 +29,16 @@ def attach(logs: Path, stamp: str | None, read_only: bool, **display: Any) -> No
 
 
 @click.command(cls=Command)
-@option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0: any free port.")
-@option("--control", is_flag=True, help="Accept keys that start, stop or end runs; otherwise the page is read-only.")
+@option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0 takes any free port.")
+@option("--control", is_flag=True, help="Keys can start, stop and end runs. Without it the page is read-only.")
 @options_of(DisplayOptions)
 @session_option
 @logs_option
 def web(logs: Path, stamp: str | None, port: int, control: bool, **display: Any) -> None:  # noqa: ANN401
     """Show the dashboard in browsers on this machine.
 
-    Prints the address to open. It contains a token: everyone who has the token sees everything. From another machine
-    the page can only be reached through `ssh -L`. The server runs until Ctrl-C; the runs go on after that.
+    Prints the address to open. The address contains a secret token: everyone who has it can see the dashboard. From
+    another machine, the page can only be reached through `ssh -L`. Ctrl-C ends the server; the runs continue.
     """
     from .attach import serve_dashboard
 
@@ -47,7 +47,7 @@ def web(logs: Path, stamp: str | None, port: int, control: bool, **display: Any)
 
 @click.command(cls=Command)
 @option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@option("--all-rounds", is_flag=True, help="List all rounds of a run, not its current one alone.")
+@option("--all-rounds", is_flag=True, help="List all rounds of a run, not only the current one.")
 @session_option
 @logs_option
 def status(logs: Path, stamp: str | None, as_json: bool, all_rounds: bool) -> None:
@@ -59,12 +59,12 @@ def status(logs: Path, stamp: str | None, as_json: bool, all_rounds: bool) -> No
 
 @click.command("logs", cls=Command)
 @run_argument(required=False)
-@option("-f", "--follow", is_flag=True, help="Continue with new lines until interrupted.")
-@option("-n", "--lines", type=click.IntRange(min=1), help="Print the last N lines only.")
+@option("-f", "--follow", is_flag=True, help="Also print new lines, until Ctrl-C.")
+@option("-n", "--lines", type=click.IntRange(min=1), help="Print only the last N lines.")
 @session_option
 @logs_option
 def show_log(logs: Path, run: str | None, stamp: str | None, follow: bool, lines: int | None) -> None:
-    """Print the log of RUN, or the session's own log."""
+    """Print the log of RUN, or without RUN the log of the session."""
     from .logs import print_log
     from .output import echo
 
@@ -73,11 +73,11 @@ def show_log(logs: Path, run: str | None, stamp: str | None, follow: bool, lines
 
 @click.command(cls=Command)
 @logs_option
-@option("--slurm", is_flag=True, help="List the jobs of all your sessions in Slurm's queue.")
+@option("--slurm", is_flag=True, help="List the jobs of all your sessions in the queue of Slurm instead.")
 def sessions(logs: Path, slurm: bool) -> None:
     """List the sessions of the logs folder.
 
-    Each with its state, result and size on disk.
+    Shows state, result and size on disk of each session.
     """
     if slurm:
         from .slurm import print_jobs
@@ -93,9 +93,9 @@ def sessions(logs: Path, slurm: bool) -> None:
 @run_argument()
 @logs_option
 def stop(logs: Path, run: str) -> None:
-    """Stop RUN gently: SIGTERM, a checkpoint, SIGKILL.
+    """Stop RUN, with time to write a checkpoint.
 
-    SIGKILL is only sent if the run does not end within the grace period of the plan, 30 s by default.
+    Sends SIGTERM. If the run does not end within the grace period of the plan, 30 s by default, sends SIGKILL.
     """
     from ..ipc.messages import Stop
     from .engine_requests import send_command
@@ -122,9 +122,9 @@ def kill(logs: Path, run: str) -> None:
 @session_option
 @logs_option
 def start(logs: Path, run: str | None, stamp: str | None) -> None:
-    """Start RUN from its checkpoint, or all that ended badly.
+    """Start RUN, from its checkpoint if it has one.
 
-    Without RUN: every run that was stopped, failed or lost.
+    Without RUN: start all runs that were stopped, failed or are lost.
     """
     from ..ipc.messages import Start
     from .control import start_all
@@ -138,13 +138,13 @@ def start(logs: Path, run: str | None, stamp: str | None) -> None:
 
 @click.command(cls=Command)
 @run_argument()
-@option("--fresh", is_flag=True, help="Ignore the checkpoint and start from the beginning.")
+@option("--fresh", is_flag=True, help="Start from the beginning, without the checkpoint.")
 @session_option
 @logs_option
 def restart(logs: Path, run: str, stamp: str | None, fresh: bool) -> None:
     """Stop RUN if it is running, and start it again.
 
-    It resumes from its checkpoint, if there is one, unless --fresh is given.
+    The run resumes from its checkpoint if it has one. With --fresh it starts from the beginning.
     """
     from ..ipc.messages import Restart
     from .engine_requests import send_command
@@ -155,9 +155,9 @@ def restart(logs: Path, run: str, stamp: str | None, fresh: bool) -> None:
 @click.command(cls=Command)
 @logs_option
 def down(logs: Path) -> None:
-    """Stop all runs gently and end the session.
+    """Stop all runs, with time for checkpoints, and end the session.
 
-    Returns once the engine has exited.
+    Returns when the engine has ended.
     """
     from .control import end_session
 

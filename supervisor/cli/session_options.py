@@ -56,7 +56,7 @@ class ForegroundOptions:
     )  # fmt: skip
     resume: bool = option_field(
         "--continue", group=FOREGROUND_GROUP, default=False, is_flag=True,
-        help="With --headless: go on with the newest session, if there is one; start what has not succeeded.",
+        help="With --headless: continue the newest session, if there is one; start the runs that did not succeed.",
     )  # fmt: skip
     detach: bool = option_field(
         "--detach", group=FOREGROUND_GROUP, default=False, is_flag=True,
@@ -86,7 +86,7 @@ class SessionOptions:
 
     plan_file: Path | None = option_field(
         "--plan", group=PLAN_GROUP, type=click.Path(path_type=Path),
-        help="TOML file of the runs. [default: the built-in pMSSM plan]",
+        help="TOML file that says what to run. [default: the built-in pMSSM plan]",
     )  # fmt: skip
     gpus: str | None = option_field(
         "--gpus", group=PLAN_GROUP, metavar="LIST",
@@ -94,25 +94,25 @@ class SessionOptions:
     )  # fmt: skip
     no_parallel: bool = option_field(
         "--no-parallel", group=PLAN_GROUP, default=False, is_flag=True,
-        help="Run one at a time, even with several GPUs.",
+        help="Start one run at a time, even with several GPUs.",
     )  # fmt: skip
     share_gpu: bool = option_field(
         "--share-gpu", group=PLAN_GROUP, default=False, is_flag=True,
-        help="Run several on one GPU while their expected memory fits.",
+        help="Start several runs on one GPU, as long as their expected memory fits.",
     )  # fmt: skip
     cpu_slots: int | None = option_field(
         "--cpu-slots", group=PLAN_GROUP, metavar="N", type=click.IntRange(1, MAX_CPU_SLOTS),
-        help="Use no GPU; run up to N at a time on the CPU.",
+        help="Use no GPU; start up to N runs at a time on the CPU.",
     )  # fmt: skip
 
     launcher: str | None = option_field(
         "--launcher", group=SLURM_GROUP, type=click.Choice(["local", "slurm"]),
-        help="Run on this machine, or as jobs of Slurm. [default: as the plan says, else local]",
+        help="Start the runs on this machine, or as jobs of Slurm. [default: as in the plan, else local]",
     )  # fmt: skip
     slurm: tuple[str, ...] = option_field(
         "--slurm", group=SLURM_GROUP, default=(), multiple=True, metavar="KEY=VALUE",
-        help="Setting of all jobs, such as partition=gpu or time=24:00:00; repeatable. Keys: partition, account, qos, "
-             "time, gres, cpus, mem, constraint, extra, setup, signal_s.",
+        help="Setting of all jobs, such as partition=gpu or time=24:00:00; may be repeated. Keys: partition, account, "
+             "qos, time, gres, cpus, mem, constraint, extra, setup, signal_s, bundle.",
     )  # fmt: skip
     slurm_profile: str | None = option_field(
         "--slurm-profile", group=SLURM_GROUP, metavar="NAME",
@@ -124,16 +124,16 @@ class SessionOptions:
     )  # fmt: skip
     native_dependencies: bool = option_field(
         "--native-dependencies", group=SLURM_GROUP, default=False, is_flag=True,
-        help="Submit a run as soon as the jobs that it needs are submitted; Slurm starts it after them.",
+        help="Submit a run as soon as the jobs that it waits for are submitted; Slurm starts it after them.",
     )  # fmt: skip
     no_probe: bool = option_field(
         "--no-probe", group=SLURM_GROUP, default=False, is_flag=True,
-        help="Do not submit the job of a second that finds out whether the nodes see the logs folder.",
+        help="Do not submit the short job that tests whether the nodes see the logs folder.",
     )  # fmt: skip
 
     on_finish: str | None = option_field(
         "--on-finish", group=SESSION_GROUP, metavar="CMD",
-        help="Shell command to run when a run has failed or the session has finished.",
+        help="Shell command to call when a run has failed, and when the session has finished.",
     )  # fmt: skip
     stall_restarts: int = option_field(
         "--stall-restart", group=SESSION_GROUP, default=0, metavar="N", type=click.IntRange(min=0),
@@ -143,7 +143,7 @@ class SessionOptions:
     data: tuple[str, ...] = option_field(
         "--data", group=DATA_GROUP, default=(), placeholders=PREPARE, argument=absolute_pattern, multiple=True,
         metavar="PATTERN",
-        help="ROOT, CSV, Parquet or NumPy file, folder or quoted glob; repeatable. [default: the embedded sample]",
+        help="ROOT, CSV, Parquet or NumPy file, folder or quoted glob; may be repeated. [default: the embedded sample]",
     )  # fmt: skip
     target: str | None = option_field(
         "--target", group=DATA_GROUP, placeholders=PREPARE, metavar="NAME",
@@ -152,20 +152,21 @@ class SessionOptions:
     )  # fmt: skip
     target_above: float | None = option_field(
         "--target-above", group=DATA_GROUP, placeholders=PREPARE, type=float, metavar="Y",
-        help="Keep points with target > Y. [default: its own]",
+        help="Keep points with target > Y. [default: the limit of the target]",
     )  # fmt: skip
     target_below: float | None = option_field(
         "--target-below", group=DATA_GROUP, placeholders=PREPARE, type=float, metavar="Y",
-        help="Keep points with target < Y. [default: its own]",
+        help="Keep points with target < Y. [default: the limit of the target]",
     )  # fmt: skip
     y_transform: str | None = option_field(
         "--y-transform", group=DATA_GROUP, placeholders=PREPARE, type=click.Choice(["none", "log", "ratio"]),
-        help="log: learn ln(y / y_ref); ratio: learn ln(y / semi-analytic y), for relic_density; results are still in "
+        help="log: learn ln(y / y_ref). ratio: learn ln(y / semi-analytic y), for relic_density. Results stay in "
              "physical units. [default: none]",
     )  # fmt: skip
     features: str | None = option_field(
         "--features", group=DATA_GROUP, placeholders=PREPARE, type=click.Choice(["none", "physics"]),
-        help="physics: masses, mixings, mass gaps and semi-analytic relic density join the 19 inputs. [default: none]",
+        help="physics: add masses, mixings, mass gaps and semi-analytic relic density to the 19 inputs. "
+             "[default: none]",
     )  # fmt: skip
     neutralino_lsp: bool = option_field(
         "--neutralino-lsp", group=DATA_GROUP, default=False, placeholders=PREPARE, is_flag=True,
@@ -173,14 +174,14 @@ class SessionOptions:
     )  # fmt: skip
     require: tuple[str, ...] = option_field(
         "--require", group=DATA_GROUP, default=(), placeholders=PREPARE, multiple=True, metavar="CONDITION",
-        help="Keep points that satisfy a condition on any branch, for example 'SP_m_h > 0'; repeatable.",
+        help="Keep points that satisfy a condition on any branch, for example 'SP_m_h > 0'; may be repeated.",
     )  # fmt: skip
     tree: str | None = option_field(
         "--tree", group=DATA_GROUP, placeholders=PREPARE, metavar="NAME", help="Tree of ROOT files. [default: susy]"
     )
     branches: tuple[str, ...] = option_field(
         "--branches", group=DATA_GROUP, default=(), placeholders=PREPARE, multiple=True, metavar="PATTERN|NAME=BRANCH",
-        help="Names of the branches, for example 'IN_*' or At=my_At; repeatable. [default: IN_*, *]",
+        help="Names of the branches, for example 'IN_*' or At=my_At; may be repeated. [default: IN_*, *]",
     )  # fmt: skip
     n_datasets: int | None = option_field(
         "--n-datasets", group=DATA_GROUP, placeholders=PREPARE, type=_POSITIVE, help="Read at most this many files."
@@ -192,7 +193,7 @@ class SessionOptions:
     calibration: float | None = option_field(
         "--calibration", group=DATA_GROUP, placeholders=PREPARE, type=click.FloatRange(0, 0.5), metavar="SHARE",
         callback=_reject_nan,
-        help="Set aside this share of the points to calibrate intervals, such as 0.1. [default: 0]",
+        help="Share of the points that is kept apart to calibrate intervals, such as 0.1. [default: 0]",
     )  # fmt: skip
 
     epochs: int | None = option_field(
@@ -205,7 +206,8 @@ class SessionOptions:
     )  # fmt: skip
     learning_rate: float | None = option_field(
         "--learning-rate", group=TRAINING_GROUP, placeholders=TRAINING,
-        type=click.FloatRange(0, 1e6, min_open=True), callback=_reject_nan, help="[default: each model's own]",
+        type=click.FloatRange(0, 1e6, min_open=True), callback=_reject_nan,
+        help="Learning rate of the optimizer. [default: that of each model]",
     )  # fmt: skip
     early_stopping: bool = option_field(
         "--early-stopping", group=TRAINING_GROUP, default=False, placeholders=TRAINING, is_flag=True,
@@ -221,28 +223,28 @@ class SessionOptions:
     )  # fmt: skip
     loss: str | None = option_field(
         "--loss", group=TRAINING_GROUP, placeholders=TRAINING, type=click.Choice(["mse", "huber", "l1", "log-cosh"]),
-        help="Function of the errors that is minimised. [default: mse]",
+        help="Function of the errors that the training minimises. [default: mse]",
     )  # fmt: skip
     ensemble: int | None = option_field(
         "--ensemble", group=TRAINING_GROUP, placeholders=TRAINING, metavar="K", type=_POSITIVE,
-        help="Train K copies of each model, as one. [default: 1]",
+        help="Train K copies of each model together, with different seeds. [default: 1]",
     )  # fmt: skip
     precision: str | None = option_field(
         "--precision", group=TRAINING_GROUP, placeholders=TRAINING,
         type=click.Choice(["auto", "fp32", "tf32", "bf16"]),
-        help="[default: auto, which is tf32 on GPUs and bf16 on CPUs that have it, else fp32]",
+        help="Number format of the training. [default: auto: tf32 on GPUs and bf16 on CPUs that have it, else fp32]",
     )  # fmt: skip
     threads: int | None = option_field(
         "--threads", group=TRAINING_GROUP, placeholders=TRAINING, type=_POSITIVE,
-        help="CPU threads of each run. [default: cores / slots]",
+        help="CPU threads of each run. [default: number of cores / number of slots]",
     )  # fmt: skip
     testing: bool = option_field(
         "--testing", group=TRAINING_GROUP, default=False, placeholders=BOTH, is_flag=True,
-        help="Smoke test: few points and epochs; about two minutes.",
+        help="Smoke test: few points and epochs; under two minutes.",
     )  # fmt: skip
     tensorboard: bool = option_field(
         "--tensorboard", group=TRAINING_GROUP, default=False, placeholders=TRAINING, is_flag=True,
-        help="Have each training also write event files for TensorBoard.",
+        help="Also write event files for TensorBoard.",
     )  # fmt: skip
 
     def __post_init__(self) -> None:

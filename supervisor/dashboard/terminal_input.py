@@ -1,6 +1,6 @@
 """Parser of what a terminal sends, on top of Textual's: no input ends the dashboard or blocks its keys.
 
-Textual 8.2 trusts the terminal. These inputs are reported upstream in docs/troubleshooting.md:
+Textual 8.2 trusts the terminal. docs/decisions/0008-own-terminal-input.md lists all cases. These are about input:
 
 - a key or a mouse report with an impossible number raises in the thread that reads the keys, which ends the app;
 - the start of a paste without its end takes every later key for pasted text, Ctrl+C included;

@@ -34,7 +34,7 @@ from ..session.session_log import LogLevel
 from ..session.snapshot import Snapshot
 from ..session.snapshot_builder import SnapshotBuilder
 from ..session.state import RunState, SessionState
-from .allocation_watch import AllocationWatch
+from .allocation_watch import watch_allocation
 from .attempts import RunningAttempts
 from .boot_clock import boot_id, clock_offset_s
 from .command_handler import handle_command
@@ -86,7 +86,7 @@ class Engine:
         self.plan = self._session.plan
         self._lock = lock or EngineLock(folder.logs)
         self._wake = asyncio.Event()
-        self._allocation = AllocationWatch(self.plan, self._session.settings.environment, self._wake.set)
+        self._allocation = watch_allocation(self.plan, self._session.settings.environment, self._wake.set)
         names: set[str] = {run.launcher or LOCAL for run in self.plan.runs.values()}
         names |= {run.last.launcher for run in self.state.runs.values() if run.alive and run.last is not None}
         names |= {SRUN} if self._allocation.shares != () else set()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import signal
 import time
 from collections.abc import Mapping, Sequence
@@ -25,6 +24,7 @@ from .attempt_files import (
 )
 from .base import CommandStart, NeverStarted, Outcome, Placement
 from .orphans import Orphans
+from .process_identity import has_ended
 from .process_tree import KnownProcesses, descendants
 from .shim_channel import ENDED, JOURNALED
 from .shim_pool import ShimPool
@@ -217,9 +217,7 @@ class LocalAttempt:
         """Return whether the watched process has ended: the shim, or later one that it left behind."""
         if self.descriptor < 0:
             return True
-        poller = select.poll()
-        poller.register(self.descriptor, select.POLLIN)
-        if not poller.poll(0):
+        if not has_ended(self.descriptor):
             return False
         if self._child is not None:
             os.waitpid(self._child, 0)

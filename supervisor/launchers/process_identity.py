@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +49,13 @@ class ProcessIdentity(BaseModel):
             return descriptor
         os.close(descriptor)
         return None
+
+
+def has_ended(pidfd: int) -> bool:
+    """Return whether the process has ended; a child still has to be waited for."""
+    poller = select.poll()
+    poller.register(pidfd, select.POLLIN)
+    return bool(poller.poll(0))
 
 
 def seconds_since_start(process: ProcessIdentity) -> float:

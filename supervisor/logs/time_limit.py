@@ -20,12 +20,14 @@ T = TypeVar("T")
 def regex_time_limit() -> Iterator[None]:
     """Interrupt the `with` block after LIMIT_S seconds of CPU time. For the main thread only.
 
+    Python drops an exception that a signal raises in a finalizer. So the interruption is repeated until the block ends.
+
     Raises:
         TimeoutError: The block was interrupted.
         ValueError: This is another thread, which receives no signals.
     """
     previous = signal.signal(signal.SIGVTALRM, _raise_timeout)
-    signal.setitimer(signal.ITIMER_VIRTUAL, LIMIT_S)
+    signal.setitimer(signal.ITIMER_VIRTUAL, LIMIT_S, LIMIT_S)
     try:
         yield
     finally:

@@ -38,7 +38,7 @@ def load_plan(path: Path) -> Plan:
         The checked plan.
 
     Raises:
-        PlanError: The file is unreadable or not valid TOML, has an unknown key or run, or its runs wait in a circle.
+        PlanError: The file cannot be read, is not valid TOML, has an unknown key or run, or runs wait for each other.
 
     Example:
         >>> from pathlib import Path
@@ -67,7 +67,7 @@ def parse_plan(text: str, source: str) -> Plan:
         source: Name of the plan in errors.
 
     Raises:
-        PlanError: The text is not valid TOML, has an unknown key or run, or its runs wait in a circle.
+        PlanError: The text is not valid TOML, has an unknown key or run, or runs wait for each other.
     """
     try:
         plan = Plan.model_validate(tomllib.loads(text))

@@ -124,17 +124,17 @@ class RunPlan(BaseModel):
     rerun: bool = Field(
         default=False,
         strict=True,
-        description="Whether this run starts again after a run in `after_end` was started again.",
+        description="Whether this run starts again when a run in `after_end` was started again.",
     )
     matrix: Annotated[dict[str, tuple[Value, ...]], BeforeValidator(validate_matrix)] = Field(
         default_factory=dict,
         description="Lists of values by name. Each combination becomes one run, at most 256. "
-        "A boolean becomes the text `true` or `false`.",
+        "A boolean becomes the string `true` or `false`.",
     )
     each_round: bool = Field(
         default=False,
         strict=True,
-        description="Whether this run is repeated in each of the `rounds` of the session.",
+        description="Whether this run is repeated in each round of the session.",
     )
     later_args: tuple[Text, ...] = Field(
         default=(),
@@ -142,33 +142,32 @@ class RunPlan(BaseModel):
     )
     keep: Annotated[str, AfterValidator(_check_keep)] | None = Field(
         default=None,
-        description='`"last 3"`: when a round has succeeded, files named `checkpoint*` are deleted from the folders of '
-        "all but the last 3 rounds of this run. Left out: none is deleted.",
+        description='`"last 3"`: the last 3 rounds of this run keep their files named `checkpoint*`. Older files are '
+        "deleted when a round has succeeded. Default: none is deleted.",
     )
     stop_when: tuple[Annotated[int, Field(ge=1, le=255)], ...] = Field(
         default=(),
-        description="Exit codes that count as success and end the chain: its later rounds are skipped.",
+        description="Exit codes that count as success and end the chain. Its later rounds are skipped.",
     )
-    round: int | None = Field(default=None, ge=1, strict=True, description="Number of the round. `each_round` sets it.")
-    line: str | None = Field(
-        default=None, description="Name without the round, shared by all rounds of a run. `each_round` sets it."
-    )
+    round: int | None = Field(default=None, ge=1, strict=True, description="Number of the round. Set by `each_round`.")
+    line: str | None = Field(default=None, description="Name that all rounds of a run share. Set by `each_round`.")
     chain: str | None = Field(
-        default=None, description="Values of the matrix that the runs of a chain share. `each_round` sets it."
+        default=None, description="Values of the matrix that the runs of a chain share. Set by `each_round`."
     )
     group: Annotated[str, AfterValidator(_check_group_name)] | None = Field(
-        default=None, description="Name of a group. Results of its runs are given as mean ± standard deviation."
+        default=None, description="Name of a group. Tables also show mean ± standard deviation of its results."
     )
     slot: Annotated[int, Field(ge=0, strict=True)] | Literal["none"] | None = Field(
         default=None,
         description="Preferred slot, modulo the number of slots. "
-        '`"none"`: needs no slot, starts at once and sees no GPU. Left out: any free slot.',
+        '`"none"`: the run needs no slot, starts at once and sees no GPU. Default: any free slot.',
     )
     gpu_memory_mib: int | None = Field(
         default=None,
         ge=0,
         strict=True,
-        description="Expected GPU memory, MiB. A GPU with less free memory is not chosen; `--share-gpu` adds it up.",
+        description="Expected GPU memory, MiB. A GPU with less free memory is not chosen. `--share-gpu` adds the "
+        "values of all runs on a GPU.",
     )
     stop_grace_s: float = Field(
         default=30.0, ge=0, le=MAX_GRACE_S, strict=True, description="Time between SIGTERM and SIGKILL, s."
@@ -177,7 +176,7 @@ class RunPlan(BaseModel):
         default_factory=dict, description="Environment variables, added to those of the user's shell."
     )
     cwd: Text | None = Field(
-        default=None, description="Working folder. Left out: the folder where the session was started."
+        default=None, description="Working folder. Default: the folder where the session was started."
     )
     progress: Annotated[str, AfterValidator(_check_pattern)] | None = Field(
         default=None,
@@ -185,9 +184,9 @@ class RunPlan(BaseModel):
         "Groups `epoch`, `epochs`, `train_loss` and `val_loss` feed the progress bar and the curves.",
     )
     fresh_args: tuple[Text, ...] = Field(
-        default=(), description="Arguments added by `restart --fresh`, which needs them."
+        default=(), description="Arguments added by `restart --fresh`. Without them, `--fresh` is refused."
     )
-    retries: int = Field(default=0, ge=0, description="New attempts after crashes.")
+    retries: int = Field(default=0, ge=0, description="Most new attempts after crashes.")
     retry_exit_codes: tuple[Annotated[int, Field(ge=1, le=255)], ...] = Field(
         default=(), description="Exit codes that count as a crash. A signal and an unknown end (`lost`) always do."
     )
@@ -197,22 +196,22 @@ class RunPlan(BaseModel):
     stall_after_s: float | None = Field(
         default=None,
         gt=0,
-        description="Silence that counts as stalled, s. Left out: 20 times the run's own time per epoch, at least 120.",
+        description="Silence after which a run is stalled, s. Default: 20 times its time per epoch, at least 120.",
     )
     launcher: LauncherName | None = Field(
         default=None,
         description='Where the run is started: `"local"`, on this machine, or `"slurm"`, as a job. '
-        "Left out: as the session says.",
+        "Default: the launcher of the session.",
     )
     slurm: Annotated[SlurmTable, BeforeValidator(_check_settings)] = Field(
-        default_factory=dict, description="Settings of the run's job, over those of the table `[slurm]`."
+        default_factory=dict, description="Settings of the job of this run. They replace those of the table `[slurm]`."
     )
     continuations: int | None = Field(
         default=None,
         ge=0,
         le=MAX_CONTINUATIONS,
         strict=True,
-        description="New jobs after interruptions, such as a time limit. Left out: as the session says.",
+        description="Most new jobs after interruptions, such as a time limit. Default: that of the session.",
     )
 
     @property
@@ -275,23 +274,23 @@ class SessionPlan(BaseModel):
 
     name: str = Field(default="session", min_length=1, max_length=64, description="Name shown beside the stamp.")
     rounds: int | None = Field(
-        default=None, ge=1, le=999, strict=True, description="How often the runs with `each_round` are repeated."
+        default=None, ge=1, le=999, strict=True, description="Number of rounds of the runs with `each_round`."
     )
     launcher: LauncherName = Field(
-        default=LOCAL, description="Where runs are started that do not say so themselves; `--launcher` replaces it."
+        default=LOCAL, description="Where runs without their own `launcher` are started. `--launcher` replaces it."
     )
     continuations: int = Field(
         default=20,
         ge=0,
         le=MAX_CONTINUATIONS,
         strict=True,
-        description="New jobs of each run after interruptions: a time limit, a preemption, a lost node.",
+        description="Most new jobs of each run after interruptions: a time limit, a preemption, a lost node.",
     )
     native_dependencies: bool = Field(
         default=False,
         strict=True,
-        description="Whether a job is submitted as soon as the jobs that it needs are, and Slurm starts it after them. "
-        "`--native-dependencies` sets it.",
+        description="Whether a job is submitted as soon as the jobs that it waits for are submitted. Slurm starts it "
+        "after them. `--native-dependencies` sets it.",
     )
 
 

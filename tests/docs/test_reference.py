@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 from pmssm.supervisor.dashboard.bindings import all_keys
 from pmssm.supervisor.gpus.models import Gpu
+from pmssm.supervisor.launchers.slurm.settings import SlurmSettings
 from pmssm.supervisor.plan.placeholders import OWN_PLACEHOLDERS
 from pmssm.supervisor.session.events import Event, Exit
 from pmssm.supervisor.session.snapshot import AttemptView, RunView, Snapshot
@@ -31,6 +32,12 @@ def test_every_key_of_the_plan_file_has_a_meaning() -> None:
     rows = [line for line in page("reference/plan-file.md").splitlines() if line.startswith("| `")]
     assert len(rows) > 10
     assert all(row.split("|")[4].strip().endswith(".") for row in rows)
+
+
+def test_the_help_names_every_setting_of_a_job() -> None:
+    named = re.search(r"Keys: ([\w, ]+)\.", " ".join(page("reference/cli.md").split()))
+    assert named is not None
+    assert set(named[1].split(", ")) == set(SlurmSettings.model_fields), "correct the help of --slurm"
 
 
 def test_every_event_of_the_journal_is_described() -> None:

@@ -5,11 +5,12 @@ import signal
 from pathlib import Path
 
 from support.cli_sandbox import CliSandbox
+from support.process_table import wait_until_gone
 
 # `long` ends at once where `go` is there; otherwise like a trainer: exit code 143 after SIGTERM.
 PLAN = """
 [runs.long]
-command = ["sh", "-c", "trap 'exit 143' TERM; echo job $JOB; echo ready; until test -e go; do sleep 0.05; done"]
+command = ["sh", "-c", "trap 'exit 143' TERM; echo job $JOB; echo ready; until test -e go; do sleep 0.1; done"]
 slot = "none"
 [runs.after]
 command = ["true"]
@@ -56,6 +57,7 @@ def test_a_job_of_which_everything_was_killed_goes_on(box: CliSandbox) -> None:
     shim = int(Path(f"/proc/{run}/stat").read_text().rpartition(")")[2].split()[1])
     for pid in (engine, shim, run):
         os.kill(pid, signal.SIGKILL)
+    wait_until_gone(engine)
     next_job(box)
     assert starts(box) == ["long", "long", "after"]
 
@@ -63,6 +65,7 @@ def test_a_job_of_which_everything_was_killed_goes_on(box: CliSandbox) -> None:
 def test_a_run_that_outlived_its_job_is_not_started_again(box: CliSandbox) -> None:
     engine, _ = first_job(box)
     os.kill(engine, signal.SIGKILL)
+    wait_until_gone(engine)
     next_job(box)
     assert starts(box) == ["long", "after"]
 

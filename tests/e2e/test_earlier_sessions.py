@@ -10,7 +10,7 @@ from support.cli_sandbox import CliSandbox
 # Succeeds once `good` is there, and then lasts until `go` is.
 FIRST = """
 [runs.fragile]
-command = ["sh", "-c", "test -e good || {{ echo no good; exit 1; }}; until test -e go; do sleep 0.02; done; echo done"]
+command = ["sh", "-c", "test -e good || {{ echo no good; exit 1; }}; until test -e go; do sleep 0.1; done; echo done"]
 """
 SECOND = """
 [runs.other]

@@ -28,7 +28,7 @@ after = ["left", "right"]
 # Ends itself like a trainer: a checkpoint on SIGTERM, then exit code 143.
 POLITE = """
 [runs.polite]
-command = ["sh", "-c", "trap 'echo checkpoint; exit 143' TERM; echo ready; while :; do sleep 0.05; done"]
+command = ["sh", "-c", "trap 'echo checkpoint; exit 143' TERM; echo ready; while :; do sleep 0.2; done"]
 """
 
 

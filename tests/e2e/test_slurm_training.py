@@ -18,8 +18,9 @@ from support.waiting import wait_until
 
 WAIT_S = 150.0  # imports of PyTorch take long on a busy machine
 TRAIN = """
-command = ["{python}", "-P", "-m", "pmssm.trainers", "mlp", "--data", "{session}/data", "--output", "{output}",
-           "--testing", "--epochs", "60", "--threads", "1", "--precision", "fp32", "--checkpoint-seconds", "0.2"]
+command = ["{python}", "-P", "-m", "pmssm.trainers", "mlp_plr_small", "--data", "{session}/data",
+           "--output", "{output}", "--testing", "--epochs", "60", "--threads", "1", "--precision", "fp32",
+           "--checkpoint-seconds", "0.2"]
 after = ["prepare"]
 progress = 'Training for (?P<epochs>\\d+) epochs|Epoch (?P<epoch>\\d+) '
 slot = "none"
@@ -69,7 +70,7 @@ def test_a_frozen_node_and_a_warning_change_no_bit_and_the_old_copy_writes_nothi
 ) -> None:
     box = slurm_box
     box.ok("--detach", "--plan", box.plan(PLAN), "--no-probe")
-    box.wait(lambda status: status["runs"]["broken"]["progress"].get("epoch", 0) >= 5, WAIT_S)
+    wait_until(lambda: list(box.logs.glob("session_*/broken/checkpoint.pt")), WAIT_S, "the first checkpoint")
 
     (record,) = box.logs.glob("session_*/broken/attempt_1/process.json")
     node = events(box, "attempt_started")[0]["node"]

@@ -22,7 +22,7 @@ after = ["fragile", "steady"]
 
 LONG = """
 [runs.long]
-command = ["sh", "-c", "trap 'echo checkpoint; exit 143' TERM; echo ready $*; while :; do sleep 0.05; done", "sh"]
+command = ["sh", "-c", "trap 'echo checkpoint; exit 143' TERM; echo ready $*; while :; do sleep 0.2; done", "sh"]
 fresh_args = ["fresh"]
 [runs.after]
 command = ["true"]
@@ -31,7 +31,7 @@ after = ["long"]
 
 UNTIL_GO = """
 [runs.a]
-command = ["sh", "-c", "until test -e go; do sleep 0.02; done"]
+command = ["sh", "-c", "until test -e go; do sleep 0.1; done"]
 [runs.b]
 command = ["true"]
 after = ["a"]

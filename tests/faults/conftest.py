@@ -19,14 +19,20 @@ AS_NOBODY = (
 )
 
 
-@pytest.fixture
-def nobodys_box(box: CliSandbox) -> Iterator[CliSandbox]:
-    """A box of a user without any privilege, as users are; the tests themselves run as root."""
+@pytest.fixture(scope="session")
+def as_nobody() -> tuple[str, ...]:
+    """What makes a command that of a user without any privilege, if that user can run ours."""
     if os.getuid() != 0 or shutil.which("setpriv") is None:
         pytest.skip("only root, with setpriv, can become somebody else")
     importing = [*AS_NOBODY, "sh", "-c", '"$0" -c "import pmssm.supervisor.engine.engine"', sys.executable]
     if subprocess.run(importing, check=False, capture_output=True, cwd="/").returncode != 0:
         pytest.skip("the installed package cannot be read by others")
+    return AS_NOBODY
+
+
+@pytest.fixture
+def nobodys_box(box: CliSandbox, as_nobody: tuple[str, ...]) -> Iterator[CliSandbox]:
+    """A box of a user without any privilege, as users are; the tests themselves run as root."""
     with tempfile.TemporaryDirectory(prefix="pmssm-") as folder:  # pytest's own folder is closed to others
         runtime = Path(folder) / "run"
         runtime.mkdir(mode=0o700)
@@ -34,7 +40,7 @@ def nobodys_box(box: CliSandbox) -> Iterator[CliSandbox]:
         box.folder.mkdir()
         box.logs = box.folder / "logs"
         box.env = {**box.env, "XDG_RUNTIME_DIR": str(runtime), "HOME": folder, "TMPDIR": folder}
-        box.prefix = AS_NOBODY
+        box.prefix = as_nobody
         for path in (Path(folder), runtime, box.folder):
             os.chown(path, NOBODY, NOBODY)
         yield box

@@ -100,7 +100,7 @@ def test_what_a_run_leaves_behind_is_ended_before_its_slot_goes_to_the_next(box:
 
 
 def test_a_run_that_ignores_sigterm_is_killed_after_its_grace_with_all_its_children(box: CliSandbox) -> None:
-    stubborn = "trap '' TERM; (trap '' TERM; while :; do sleep 0.05; done) & echo ready; while :; do sleep 0.05; done"
+    stubborn = "trap '' TERM; (trap '' TERM; while :; do sleep 0.2; done) & echo ready; while :; do sleep 0.05; done"
     box.ok("--detach", "--plan", box.plan(shell_run("a", stubborn, stop_grace_s=0.5)))
     wait_until_printed(box, "a", "ready")
     box.ok("stop", "a")

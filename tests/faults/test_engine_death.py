@@ -213,7 +213,7 @@ LAYERS, WIDTH = 15, 2
 LADDER = "echo start $PMSSM_SUPERVISE_ATTEMPT >> {run}.ran; sleep {seconds}; echo end >> {run}.ran; exit {code}"
 VICTIM = (
     "exec 9>> {run}.lock; flock -n 9 || echo OVERLAP >> {run}.ran; echo start $PMSSM_SUPERVISE_ATTEMPT >> {run}.ran; "
-    "trap 'echo term >> {run}.ran; exit 143' TERM; while :; do sleep 0.02; done"
+    "trap 'echo term >> {run}.ran; exit 143' TERM; exec 8<> {run}.fifo; while :; do read -r _ <&8; done"
 )
 VICTIMS = ("v0", "v1")
 COMMANDS: tuple[dict[str, str], ...] = (
@@ -233,6 +233,7 @@ class World:
         self.kills = 0
         plan, before = "", list[str]()
         for victim in VICTIMS:
+            os.mkfifo(box.folder / f"{victim}.fifo")  # waiting for a line of it costs nothing, unlike `sleep` in a loop
             plan += shell_run(victim, VICTIM.format(run=victim), stop_grace_s=5)
         for layer in range(LAYERS):
             names = [f"r{layer}_{column}" for column in range(WIDTH)]

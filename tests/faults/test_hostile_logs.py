@@ -50,7 +50,7 @@ LAST = "the last line"
 def hostile(box: CliSandbox) -> CliSandbox:
     """A session whose run has written every attack and still runs."""
     (box.folder / "attacks").write_bytes(b"\n".join([*ATTACKS.values(), LAST.encode(), b""]))
-    script = "cat attacks; until test -e go; do sleep 0.02; done"
+    script = "cat attacks; until test -e go; do sleep 0.1; done"
     box.ok("--detach", "--plan", box.plan(shell_run("evil", script)))
     pid_of(box, "evil")
     wait_until(lambda: LAST.encode() in next(box.logs.glob("evil_*.log")).read_bytes(), LONG_S, "the attacks")
@@ -115,7 +115,7 @@ def peak_mib(pid: int) -> float:
 
 
 def test_a_line_of_100_mb_costs_no_memory_and_what_follows_it_is_seen(box: CliSandbox) -> None:
-    script = "head -c 100000000 /dev/zero | tr '\\0' x; echo; echo Epoch 7/9; until test -e go; do sleep 0.02; done"
+    script = "head -c 100000000 /dev/zero | tr '\\0' x; echo; echo Epoch 7/9; until test -e go; do sleep 0.1; done"
     box.ok("--detach", "--plan", box.plan(shell_run("a", script, progress=r"Epoch (?P<epoch>\d+)/")))
     try:
         status = box.wait(lambda status: status["runs"]["a"]["progress"].get("epoch") == 7)

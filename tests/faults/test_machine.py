@@ -111,7 +111,7 @@ def test_a_clock_that_is_set_by_an_hour_changes_nothing_for_the_runs(box: CliSan
     clock = FakeClock(box.folder)
     box.env |= clock.env
     script, progress = EPOCHS
-    stubborn = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
+    stubborn = "trap '' TERM; echo ready; while :; do sleep 0.2; done"
     plan = shell_run("a", script, progress=progress, stall_after_s=60) + shell_run("b", "true", after=["a"])
     plan += shell_run("c", stubborn, stop_grace_s=2)
     plan += shell_run("d", "test -e d.tried && exit 0; touch d.tried; kill -9 $$", retries=1, retry_delay_s=3)
@@ -343,7 +343,7 @@ def test_a_new_session_in_the_place_of_a_deleted_one_is_not_disturbed_by_the_old
     box.ok("--detach", "--plan", box.plan(shell_run("old", UNTIL_GO)))
     old, run = engine_of(box), pid_of(box, "old")
     shutil.rmtree(box.logs)
-    box.ok("--detach", "--plan", box.plan(shell_run("new", "until test -e go2; do sleep 0.02; done")))
+    box.ok("--detach", "--plan", box.plan(shell_run("new", "until test -e go2; do sleep 0.1; done")))
     pid_of(box, "new")
     assert is_alive(old)
     (box.folder / "go").touch()

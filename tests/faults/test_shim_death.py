@@ -121,7 +121,7 @@ def test_a_daemon_with_neither_environment_nor_session_of_its_run_ends_with_down
 
 
 def test_without_its_shim_a_run_that_ignores_sigterm_is_killed_after_its_grace(box: CliSandbox) -> None:
-    stubborn = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
+    stubborn = "trap '' TERM; echo ready; while :; do sleep 0.2; done"
     box.ok("--detach", "--plan", box.plan(shell_run("a", stubborn, stop_grace_s=0.5)))
     pid = pid_of(box, "a")
     wait_until_printed(box, "a", "ready")

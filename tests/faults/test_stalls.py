@@ -2,8 +2,7 @@
 
 import pytest
 from support.cli_sandbox import CliSandbox
-from support.process_table import LONG_S, events, exit_of, pid_of, shell_run
-from support.waiting import wait_until
+from support.process_table import events, exit_of, pid_of, shell_run
 
 # Trains two epochs, then hangs as a lost file system makes one hang; where there is a checkpoint it trains the rest.
 HANGS_ONCE = """
@@ -11,7 +10,7 @@ trap 'exit 143' TERM
 epoch() {{ sleep 0.6; echo "epoch $1/4"; }}
 if test -e checkpoint; then epoch 3; epoch 4; exit 0; fi
 epoch 1; epoch 2; touch checkpoint
-while :; do sleep 0.05; done
+while :; do sleep 0.2; done
 """
 HANGS_ALWAYS = HANGS_ONCE.replace("test -e checkpoint", "false")
 PROGRESS = r"epoch (?P<epoch>\d+)/(?P<epochs>\d+)"
@@ -23,7 +22,7 @@ def _plan(box: CliSandbox, script: str) -> str:
 
 
 def _is_flagged(box: CliSandbox) -> object:
-    return wait_until(lambda: box.status()["runs"]["train"]["stalled"], LONG_S, "the run to be flagged as stalled")
+    return box.wait(lambda status: status["runs"]["train"]["stalled"])
 
 
 def test_a_run_that_hangs_is_restarted_from_its_checkpoint_and_what_waits_for_it_starts(box: CliSandbox) -> None:

@@ -77,7 +77,7 @@ def truncated(path: Path, keep: float) -> Path:
     return path
 
 
-bad("ROOT: cut off")(lambda folder: truncated(root(folder, columns()), 0.5))
+bad("ROOT: incomplete")(lambda folder: truncated(root(folder, columns()), 0.5))
 bad("ROOT: not a ROOT file")(lambda folder: truncated(csv(folder, NAMES).rename(folder / "scan.root"), 1))
 bad("ROOT: another tree")(lambda folder: root(folder, columns(), tree="mssm"))
 
@@ -104,7 +104,7 @@ bad("ROOT: an integer beyond 2⁵³")(
 )
 bad("ROOT: all nan")(lambda folder: root(folder, columns() | {"IN_mA": np.full(40, np.nan)}))
 bad("ROOT: all infinite")(lambda folder: root(folder, columns() | {"MO_Omega": np.full(40, np.inf)}))
-bad("ROOT: the target is the same everywhere")(lambda folder: root(folder, columns() | {"MO_Omega": np.full(40, 0.1)}))
+bad("ROOT: the same target in all rows")(lambda folder: root(folder, columns() | {"MO_Omega": np.full(40, 0.1)}))
 
 
 @bad("ROOT: a jagged branch")
@@ -146,32 +146,32 @@ bad("CSV: decimal commas, unquoted")(lambda folder: csv(folder, NAMES, ROW.repla
 bad("CSV: decimal commas, quoted")(lambda folder: csv(folder, NAMES, ROW, ROW.replace("0.5", '"0,5"')))
 bad("CSV: tabs")(lambda folder: csv(folder, NAMES.replace(",", "\t"), ROW.replace(",", "\t")))
 bad("CSV: a row too long")(lambda folder: csv(folder, NAMES, ROW, f"{ROW},1"))
-bad("CSV: a quotation mark left open")(lambda folder: csv(folder, f"{NAMES},note", *[f'{ROW},"good'] * 2))
-bad("CSV: a remark and no header")(lambda folder: csv(folder, "# scan of May", ROW, ROW))
-bad("CSV: a remark below the header")(lambda folder: csv(folder, NAMES, ROW, ROW, "# end of the scan"))
-bad("CSV: a name with a blank")(lambda folder: csv(folder, NAMES.replace("IN_meR", "IN meR"), ROW))
+bad("CSV: a quotation mark that is not closed")(lambda folder: csv(folder, f"{NAMES},note", *[f'{ROW},"good'] * 2))
+bad("CSV: a comment and no header")(lambda folder: csv(folder, "# scan of May", ROW, ROW))
+bad("CSV: a comment below the header")(lambda folder: csv(folder, NAMES, ROW, ROW, "# end of the scan"))
+bad("CSV: a name with a space")(lambda folder: csv(folder, NAMES.replace("IN_meR", "IN meR"), ROW))
 bad("CSV: dashes below an infinity")(
     lambda folder: csv(folder, NAMES, ROW.replace("0.5", "inf", 1), ROW.replace("0.5", "--", 1))
 )
-bad("CSV: a row cut off")(lambda folder: csv(folder, NAMES, ROW, ROW[:-10]))
+bad("CSV: an incomplete row")(lambda folder: csv(folder, NAMES, ROW, ROW[:-10]))
 bad("CSV: a word")(lambda folder: csv(folder, NAMES, ROW, ROW.replace("0.5", "abc", 1)))
 bad("CSV: digits grouped by underscores")(lambda folder: csv(folder, NAMES, ROW, ROW.replace("0.5", "1_000", 1)))
 bad("CSV: true and false")(lambda folder: csv(folder, NAMES, ROW.replace("0.5", "True", 1)))
 bad("CSV: an integer beyond 2⁵³")(lambda folder: csv(folder, NAMES, ROW.replace("0.5", str(2**53 + 1), 1)))
 bad("CSV: an integer beyond 2⁶⁴")(lambda folder: csv(folder, NAMES, ROW.replace("0.5", "9" * 25, 1)))
-bad("CSV: 10,000 columns and not the ones")(
+bad("CSV: 10,000 columns, the needed ones are missing")(
     lambda folder: csv(folder, ",".join(f"c{n}" for n in range(10_000)), ",".join(["1"] * 10_000))
 )
 bad("CSV: UTF-16")(lambda folder: csv(folder, NAMES, ROW, encoding="utf-16"))
 bad("CSV: Latin-1")(lambda folder: csv(folder, f"{NAMES},größe", f"{ROW},1", encoding="latin-1"))
-bad("CSV: another format under this name")(lambda folder: npz(folder).rename(folder / "scan.csv"))
+bad("CSV: a file of another format")(lambda folder: npz(folder).rename(folder / "scan.csv"))
 
-bad("Parquet: cut off")(lambda folder: truncated(parquet(folder), 0.7))
+bad("Parquet: incomplete")(lambda folder: truncated(parquet(folder), 0.7))
 bad("Parquet: strings")(lambda folder: parquet(folder, IN_mA=["2000"] * 40))
 bad("Parquet: lists")(lambda folder: parquet(folder, IN_mA=[[1.0]] * 40))
 bad("Parquet: an integer beyond 2⁵³")(lambda folder: parquet(folder, IN_mA=np.full(40, 2**53 + 1)))
 
-bad("NumPy: cut off")(lambda folder: truncated(npz(folder), 0.9))
+bad("NumPy: incomplete")(lambda folder: truncated(npz(folder), 0.9))
 bad("NumPy: arrays of different lengths")(lambda folder: npz(folder, IN_mA=np.ones(39)))
 bad("NumPy: a table instead of columns")(lambda folder: npz(folder, IN_mA=np.ones((40, 2))))
 bad("NumPy: strings")(lambda folder: npz(folder, IN_mA=np.full(40, "2000")))
@@ -180,7 +180,7 @@ bad("NumPy: complex numbers")(lambda folder: npz(folder, IN_mA=np.full(40, 1j)))
 bad("NumPy: an integer beyond 2⁵³")(lambda folder: npz(folder, IN_mA=np.full(40, 2**64 - 1, dtype=np.uint64)))
 
 
-@bad("NumPy: an archive of something else")
+@bad("NumPy: an archive without the parameters")
 def _(folder: Path) -> Path:
     with zipfile.ZipFile(folder / "scan.npz", "w") as archive:
         archive.writestr("notes.txt", "hello")

@@ -227,9 +227,11 @@ def screen_text(app: App[Any]) -> str:
 async def until(pilot: Pilot[Any], condition: Callable[[], object]) -> None:
     """Wait until the condition holds; fail with the screen's text after the deadline."""
     deadline = time.monotonic() + DEADLINE_S
+    pause_s = 0.02
     while not condition():
         assert time.monotonic() < deadline, f"condition not met; the screen:\n{screen_text(pilot.app)}"
-        await pilot.pause(0.02)
+        await pilot.pause(pause_s)
+        pause_s = min(1.5 * pause_s, 0.1)  # most conditions draw the screen, which costs more than all the waiting
 
 
 async def settled(pilot: Pilot[Any]) -> str:
@@ -238,13 +240,20 @@ async def settled(pilot: Pilot[Any]) -> str:
     deadline = since + DEADLINE_S
     while time.monotonic() - since < 0.4:
         assert time.monotonic() < deadline, f"the screen keeps changing:\n{shown}"
-        await pilot.pause(0.05)
-        if screen_text(pilot.app) != shown:
-            shown, since = screen_text(pilot.app), time.monotonic()
+        await pilot.pause(0.1)
+        if (now_shown := screen_text(pilot.app)) != shown:
+            shown, since = now_shown, time.monotonic()
     return shown
 
 
 async def until_shown(pilot: Pilot[Any], *texts: str) -> str:
     """Return the screen as soon as it shows all the texts."""
-    await until(pilot, lambda: all(text in screen_text(pilot.app) for text in texts))
-    return screen_text(pilot.app)
+    shown = ""
+
+    def are_shown() -> bool:
+        nonlocal shown
+        shown = screen_text(pilot.app)
+        return all(text in shown for text in texts)
+
+    await until(pilot, are_shown)
+    return shown

@@ -16,9 +16,9 @@ from support.waiting import wait_until
 LONG_S = 60.0
 
 # Exits like a trainer on SIGTERM: a checkpoint, then exit code 143.
-POLITE = "trap 'echo checkpoint; exit 143' TERM; echo ready; while :; do sleep 0.05; done"
+POLITE = "trap 'echo checkpoint; exit 143' TERM; echo ready; while :; do sleep 0.2; done"
 # Waits for the file `go`, then succeeds.
-UNTIL_GO = "until test -e go; do sleep 0.02; done"
+UNTIL_GO = "until test -e go; do sleep 0.1; done"
 
 
 def shell_run(name: str, script: str, **settings: object) -> str:
@@ -83,8 +83,8 @@ def kill_engine(box: CliSandbox) -> None:
 
 
 def is_alive(pid: int) -> bool:
-    """Return whether the process exists and is no zombie."""
-    return state_of(pid) not in ("", "Z", "X")
+    """Return whether the process exists and is no zombie, or has threads that hold its files open still."""
+    return state_of(pid) not in ("", "Z", "X") or len(_threads(pid)) > 1
 
 
 def wait_until_gone(pid: int) -> None:
@@ -95,6 +95,13 @@ def wait_until_gone(pid: int) -> None:
 def state_of(pid: int) -> str:
     """Return the kernel's letter for the state of a process; "" where there is none."""
     return (_stat(pid) or [""])[0]
+
+
+def _threads(pid: int) -> list[Path]:
+    try:
+        return list(Path(f"/proc/{pid}/task").iterdir())
+    except OSError:
+        return []
 
 
 def parent_of(pid: int) -> int:

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import qmc
 
 from ..data.columns import parameter_columns
 from ..data.reading import SUFFIXES, read_chunks
@@ -76,6 +75,8 @@ def latin_hypercube(count: int, ranges: Ranges, random: np.random.Generator) -> 
     Returns:
         Shape (count, 19).
     """
+    from scipy.stats import qmc  # noqa: PLC0415 - half a second, which other pools do without
+
     points = np.tile(ranges.low, (count, 1))
     varies = ranges.varies
     if varies.any():

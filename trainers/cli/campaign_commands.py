@@ -22,7 +22,7 @@ from .output import echo
 STRATEGIES = ("random", "tolerance", "entropy", "disagreement", "expected-improvement")
 
 
-@click.command()
+@click.command(short_help="Calculate the relic density of points with a formula.")
 @click.option("--input", "source", type=FILE, required=True, help=POINTS)
 @click.option("--output", type=FILE, required=True, help="Folder for points.root, points.csv and result.json.")
 @click.option("--failure-rate", type=click.FloatRange(0, 1), default=0.0, show_default=True, callback=require_finite,
@@ -39,9 +39,9 @@ def simulate(*, source: Path, output: Path, failure_rate: float, delay: float, s
              branches: tuple[str, ...], fresh: bool) -> None:  # fmt: skip
     """Calculate the relic density of points with the semi-analytic formula of this package.
 
-    It stands in for a spectrum generator and a relic density code, to try out a plan; its values are not those of a
-    real calculation. The branches are those of a scan, so that `prepare` reads them. If the folder holds a part of the
-    results, the others are added.
+    Use it in place of a spectrum generator and a relic density code, to try out a plan. Its values are not those of a
+    real calculation. The output has the branches of a scan, so that `prepare` can read it. If the output folder
+    contains some of the results, the missing ones are added.
     """
     StopRequest().install()
     tune_process()
@@ -50,20 +50,21 @@ def simulate(*, source: Path, output: Path, failure_rate: float, delay: float, s
     simulate_file(source, output, Behaviour(failure_rate, delay, seed), tree=tree, branches=branches, fresh=fresh)
 
 
-@click.command()
+@click.command(short_help="Choose the points to simulate next.")
 @click.argument("model", type=FILE, required=False)
 @click.option("--pool", default="lhs:1000000", show_default=True, metavar="lhs:N|chain:N|FILE",
-              help="Candidates: a Latin hypercube of N points, N states of a Markov chain in the likelihood of the "
-                   "wanted value by MODEL, or the points of a file.")  # fmt: skip
+              help="Candidates: a Latin hypercube of N points; N states of a Markov chain that follows the "
+                   "likelihood of the wanted value, as MODEL predicts it; or the points of a file.")  # fmt: skip
 @click.option("--ranges", multiple=True, metavar="PATTERN",
               help="Scan files whose ranges the Latin hypercube fills.  [default: the training range of MODEL, else "
                    "the embedded sample]")  # fmt: skip
 @click.option("--n", "count", type=POSITIVE, default=500, show_default=True, help="Number of points to propose.")
 @click.option("--strategy", type=click.Choice(STRATEGIES), default="tolerance", show_default=True,
-              help="tolerance: probability of a hit.  entropy: on which side of the wanted value?  disagreement: "
-                   "uncertainty.  expected-improvement: of the contour.  random: no model needed.")  # fmt: skip
+              help="tolerance: most probable hits.  entropy: least certain side of the wanted value.  disagreement: "
+                   "largest uncertainty.  expected-improvement: largest expected improvement of the contour.  "
+                   "random: needs no model.")  # fmt: skip
 @click.option("--balance", type=click.Choice(["lsp"]),
-              help="lsp: equal shares of the batch for bino, wino, higgsino, mixed neutralino and no neutralino as "
+              help="lsp: equal numbers of points with bino, wino, higgsino, mixed neutralino and no neutralino as "
                    "lightest sparticle of the tree-level spectrum, as far as the pool has them.")  # fmt: skip
 @click.option("--center", type=click.FloatRange(min=0, min_open=True), default=0.12, show_default=True,
               callback=require_finite, metavar="Y", help="Wanted value of the target.")  # fmt: skip
@@ -77,12 +78,12 @@ def simulate(*, source: Path, output: Path, failure_rate: float, delay: float, s
               help=".csv, .root, .parquet or .npz file; without a suffix, a folder of SLHA files.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=42, show_default=True, help="Seed of the pool.")
 @click.option("--round", "number", type=click.IntRange(min=0), default=0, show_default=True,
-              help="Number of the round; each has a pool of its own.")  # fmt: skip
+              help="Number of the round. Each round has its own pool.")  # fmt: skip
 @click.option(
     "--before-round",
     type=POSITIVE,
     metavar="N",
-    help="Leave out simulated files in folders of round N of a plan and later: -rN ends their names.",
+    help="Leave out simulated files of round N and later rounds: files in folders whose names end in -rN.",
 )
 @click.option("--tree", default=TREE, show_default=True, help="Tree of ROOT files.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
@@ -90,11 +91,11 @@ def simulate(*, source: Path, output: Path, failure_rate: float, delay: float, s
 def propose(*, model: Path | None, pool: str, ranges: tuple[str, ...], count: int, strategy: str, balance: str | None,
             center: float, tolerance: float, simulated: tuple[str, ...], min_usable: float, output: Path, seed: int,
             number: int, before_round: int | None, tree: str, device: str, threads: int | None) -> None:  # fmt: skip
-    """Choose the points whose simulation is worth most, according to MODEL, the model.pt of a training.
+    """Choose the points to simulate next, with MODEL, the model.pt of a training.
 
-    The candidates are scored with the prediction of the model and its uncertainty: calibrated intervals, else the
-    spread of the ensemble. Of the best ones, those are taken that differ most from each other and from the simulated
-    points.
+    Each candidate gets a score from the prediction of the model and its uncertainty. The uncertainty comes from
+    calibrated intervals, if the model has them, else from the spread of the ensemble. Of the candidates with the best
+    scores, the command takes those that differ most from each other and from the simulated points.
     """
     StopRequest().install()
     tune_process()
@@ -122,10 +123,11 @@ def propose(*, model: Path | None, pool: str, ranges: tuple[str, ...], count: in
 @click.option("--tolerance", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.1, show_default=True,
               callback=require_finite, metavar="SHARE", help="Largest relative deviation of a hit.")  # fmt: skip
 def campaign(*, session: Path, output: Path | None, center: float, tolerance: float) -> None:
-    """Compare the chains of the folder SESSION, whose plan has rounds, on one HTML page.
+    """Compare the chains of the folder SESSION on one HTML page. Its plan must have rounds.
 
-    The page shows the hits per simulator call, hit rate and accuracy by round with their spread over the seeds, where
-    the hits lie, and which strategy was better than random points. It also works while the session runs.
+    The page shows the hits per simulator call, and hit rate and accuracy by round with their spread over the seeds. It
+    also shows where the hits lie, and which strategy was better than random points. The command also works while the
+    session runs.
     """
     StopRequest().install()
     tune_process()

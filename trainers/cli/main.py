@@ -69,12 +69,13 @@ def commands() -> None:
 
 
 @commands.command(
+    short_help="Convert scan files to memory-mapped arrays.",
     help=f"""\
-Convert scan files to memory-mapped arrays, once per distinct input.
+Convert scan files to memory-mapped arrays, once for each selection of files and options.
 
 {SCAN_HELP}
 
-Duplicate points (equal in all 19 parameters) are dropped. A tenth of the other rows is for validation."""
+Duplicate points (equal in all 19 parameters) are dropped. A tenth of the other points is for validation.""",
 )
 @click.option("--output", type=FOLDER, required=True, help="Folder for the arrays.")
 @click.option("--cache", type=FOLDER, help="Folder that keeps the arrays for other outputs; they are hard-linked.")
@@ -90,8 +91,8 @@ def prepare(*, output: Path, cache: Path | None, **options: Any) -> None:  # noq
 @commands.command(
     short_help="Describe scan files before a training.",
     help=f"""\
-Describe scan files before a training: rows dropped by each cut, ranges, constant parameters, duplicate points, the
-distribution of the target, and the lightest sparticle.
+Describe scan files before a training: the points that each cut drops, ranges, constant parameters, duplicate points,
+the distribution of the target, and the lightest sparticle.
 
 {SCAN_HELP}""",
 )

@@ -38,17 +38,17 @@ POINTS = f"{FORMAT_NAMES} file with the 19 parameters, with or without the prefi
               help="Names of the parameters in the file: 'IN_*', or At=some_branch; may be repeated.")  # fmt: skip
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True,
-              help="bf16: faster on hardware that supports it; errors of some 0.001 standard deviations.")  # fmt: skip
+              help="bf16: faster on hardware that supports it, with errors of 0.001 standard deviations.")  # fmt: skip
 def predict(
     *, model: Path, source: Path, output: Path, tree: str, branches: tuple[str, ...], device: str, precision: str
 ) -> None:
     """Predict the target of new points with MODEL, the model.pt of a finished training.
 
-    OUTPUT has one row per point, in the same order: the target, its spread if the model is an --ensemble,
-    the bounds of its 68 % and 95 % intervals if the data were prepared with --calibration, the
-    probabilities that the point is usable, fails or is overclosed, and whether the point lies outside the
-    training range (1) or inside (0). Outside, the bounds are nan: no guarantee. Rows of SLHA files begin
-    with the name of the file.
+    OUTPUT has one row per point, in the same order. Its columns are the target; its spread, if the model
+    is an --ensemble; the bounds of its 68 % and 95 % intervals, if the data were prepared with
+    --calibration; the probabilities that the point is usable, fails or is overclosed; and whether the
+    point lies outside the training range (1) or inside (0). Outside, there is no guarantee, so the bounds
+    are nan. For SLHA files, the first column is the name of the file.
     """
     StopRequest().install()
     tune_process()
@@ -107,9 +107,9 @@ def evaluate(
 ) -> None:
     """Compare one or more MODELs, each the model.pt of a training, on points whose truth is known.
 
-    No training should have seen these points; a warning says how many were seen. The figures are those of
-    `report`, the confusion matrix at the threshold, and the quality of the stated errors, all by lightest
-    sparticle.
+    No training should have read these points; a warning says how many were read. The page has the figures
+    of `report`, the confusion matrix at the threshold, and the quality of the stated errors. All of them
+    are also given by lightest sparticle.
     """
     StopRequest().install()
     tune_process()
@@ -129,7 +129,8 @@ def export(*, model: Path, output: Path) -> None:
     """Export MODEL, the model.pt of a finished training, for programs without this package.
 
     The exported function maps the 19 parameters in physical units, (n, 19) float64, to the target, (n,)
-    float64. Its values are checked against MODEL to 1e-6 before the file is kept.
+    float64. The file is kept only if its values agree with those of MODEL to 1e-6. If MODEL has intervals, the
+    file also gives their bounds, which agree to 1e-4.
     """
     StopRequest().install()
     tune_process()

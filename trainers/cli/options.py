@@ -37,35 +37,37 @@ SCAN_OPTIONS = [
     click.option("--data", multiple=True, metavar="PATTERN",
                  help="File, folder or quoted glob; may be repeated.  [default: embedded sample]"),
     click.option("--target", metavar="NAME", default="relic_density", show_default=True,
-                 help=f"Target to learn: {', '.join(TARGETS)}, or any branch."),
-    click.option("--target-above", type=float, callback=require_finite, metavar="Y", help="Keep rows with target > Y."),
-    click.option("--target-below", type=float, callback=require_finite, metavar="Y", help="Keep rows with target < Y."),
+                 help=f"Quantity to learn: {', '.join(TARGETS)}, or any branch."),
+    click.option("--target-above", type=float, callback=require_finite, metavar="Y",
+                 help="Keep points with target > Y.  [default: the limit of the target]"),
+    click.option("--target-below", type=float, callback=require_finite, metavar="Y",
+                 help="Keep points with target < Y.  [default: the limit of the target]"),
     click.option("--y-transform", type=click.Choice(TRANSFORMS), default="none", show_default=True,
-                 help="log: learn ln(y / y_ref).  ratio: learn ln(y / semi-analytic y).  "
-                      "Results are in physical units in any case."),
+                 help="log: learn ln(y / y_ref).  ratio: learn ln(y / semi-analytic y), for relic_density.  "
+                      "Results stay in physical units."),
     click.option("--features", type=click.Choice(FEATURE_SETS), default="none", show_default=True,
-                 help="physics: masses, mixings, mass gaps and semi-analytic relic density join the 19 inputs."),
+                 help="physics: add masses, mixings, mass gaps and semi-analytic relic density to the 19 inputs."),
     click.option("--neutralino-lsp", is_flag=True, help="Keep points whose lightest sparticle is a neutralino."),
     click.option("--require", multiple=True, metavar="CONDITION",
-                 help="Keep rows that satisfy a condition on any branch, such as 'SP_m_h > 0'; may be repeated."),
+                 help="Keep points that satisfy a condition on any branch, such as 'SP_m_h > 0'; may be repeated."),
     click.option("--tree", default=TREE, show_default=True, help="Tree of ROOT files."),
     click.option("--branches", multiple=True, metavar="PATTERN|NAME=BRANCH",
                  help="Names of the branches; may be repeated.  [default: 'IN_*', '*']"),
     click.option("--n-datasets", type=POSITIVE, help="Use only the first N files, in natural order."),
-    click.option("--n-samples", type=POSITIVE, help="Use at most the first N rows of each file."),
+    click.option("--n-samples", type=POSITIVE, help="Use at most the first N points of each file."),
     click.option("--seed", type=click.IntRange(min=0), default=42, show_default=True, help="Seed of the split."),
     click.option("--calibration", type=click.FloatRange(0, 0.5), default=0.0, show_default=True,
                  callback=require_finite, metavar="SHARE",
-                 help="Set aside this share of the rows to calibrate intervals, such as 0.1."),
+                 help="Share of the points that is kept apart to calibrate intervals, such as 0.1."),
     click.option("--fixed-holdout", multiple=True, metavar="PATTERN",
-                 help="Scan files whose points only measure how good a model is; may be repeated."),
+                 help="Scan files whose points only measure how good the finished model is; may be repeated."),
     click.option("--before-round", type=POSITIVE, metavar="N",
-                 help="Leave out files in folders of round N of a plan and later: -rN ends their names."),
-    click.option("--testing", is_flag=True, help="Smoke test: a few rows only."),
+                 help="Leave out files of round N and later rounds: files in folders whose names end in -rN."),
+    click.option("--testing", is_flag=True, help="Smoke test: only a few points."),
 ]  # fmt: skip
 SCAN_HELP = f"""\
 Scan files ({FORMAT_NAMES}) contain the columns {", ".join(PARAMETERS)}, with or without IN_, and the
-column of the target. Rows with values that are not finite are dropped. Targets:
+column of the target. Points with values that are not finite are dropped. Targets:
 
 """ + "\n\n".join(
     f"{target.name}: {target.branch}, kept above {target.above:g}"

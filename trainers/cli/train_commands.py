@@ -61,14 +61,16 @@ def trainer_options(recipe: Recipe) -> list[Callable[[Callable[..., None]], Call
         click.option("--data", type=FOLDER, required=True, help="Folder that `prepare` wrote."),
         click.option("--output", type=FOLDER, required=True, help="Folder for checkpoint, model, metrics and plots."),
         click.option("--init-from", type=FOLDER, metavar="MODEL",
-                     help="model.pt whose weights are the first ones; of the same kind, with as many models."),
-        click.option("--epochs", type=POSITIVE, help=f"[default: {DEFAULT_EPOCHS}; with --testing {TESTING_EPOCHS}]"),
-        click.option("--batch-size", type=POSITIVE, default=256, show_default=True),
+                     help="Start with the weights of this model.pt, of the same kind, features and --ensemble."),
+        click.option("--epochs", type=POSITIVE,
+                     help=f"Passes over all points.  [default: {DEFAULT_EPOCHS}; with --testing {TESTING_EPOCHS}]"),
+        click.option("--batch-size", type=POSITIVE, default=256, show_default=True, help="Points per step."),
         click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=recipe.learning_rate,
-                     callback=require_finite, show_default=True),
+                     callback=require_finite, show_default=True, help="Learning rate of the optimizer."),
         click.option("--early-stopping", is_flag=True,
                      help="Stop after --patience epochs without a better validation loss."),
-        click.option("--patience", type=POSITIVE, default=500, show_default=True),
+        click.option("--patience", type=POSITIVE, default=500, show_default=True, 
+                     help="Epochs without improvement before early stopping."),
         click.option("--optimizer", type=click.Choice(list(OPTIMIZERS)), default="adamw", show_default=True,
                      help="muon: Muon for the hidden matrices, AdamW for all other parameters."),
         click.option("--warmup-epochs", type=click.IntRange(min=0), default=0, show_default=True,
@@ -76,21 +78,23 @@ def trainer_options(recipe: Recipe) -> list[Callable[[Callable[..., None]], Call
         click.option("--ema", type=click.FloatRange(0, 1, min_open=True, max_open=True), callback=require_finite,
                      metavar="DECAY", help="Validate and keep a running average of the weights, such as 0.999."),
         click.option("--loss", type=click.Choice(list(LOSSES)), default="mse", show_default=True,
-                     help="Function of the errors that is minimised and that decides which epoch is the best."),
-        click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), default=42, show_default=True),
+                     help="Function of the errors to minimise. It also decides which epoch is the best."),
+        click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), default=42, show_default=True,
+                     help="Seed of weights and shuffling."),
         click.option("--ensemble", type=POSITIVE, default=1, show_default=True, metavar="K",
-                     help="Train K models at once, with seeds --seed, --seed + 1, ...; saved as one model whose "
-                          "predictions have a standard deviation."),
+                     help="Train K models at once, with seeds --seed, --seed + 1, ... They are saved as one model "
+                          "whose predictions have a standard deviation."),
         click.option("--precision", type=click.Choice(["auto", "fp32", "tf32", "bf16"]), default="auto",
                      show_default=True, help="auto: tf32 on GPUs and bf16 on CPUs that support it, else fp32."),
         click.option("--compile/--no-compile", default=None,
                      help="Fuse kernels on a GPU.  [default: in long trainings]"),
         click.option("--threads", type=POSITIVE, help="CPU threads.  [default: OMP_NUM_THREADS, or all cores]"),
-        click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
+        click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
+                     help="auto: a GPU if there is one."),
         click.option("--checkpoint-seconds", type=click.FloatRange(min=0), default=30, callback=require_finite,
                      show_default=True, help="Time between two checkpoints."),
         click.option("--fresh", is_flag=True, help="Start over and delete the checkpoints in the output folder."),
-        click.option("--testing", is_flag=True, help="Smoke test: few epochs, few rows."),
+        click.option("--testing", is_flag=True, help="Smoke test: few epochs, few points."),
         click.option("--tensorboard", is_flag=True, help="Also write event files to OUTPUT/tensorboard."),
     ]  # fmt: skip
 
@@ -104,17 +108,17 @@ def make_command(name: str, recipe: Recipe) -> click.Command:
     for option in reversed(trainer_options(recipe)):
         command = option(command)
     if recipe.cosine:
-        epochs = "The learning rate follows a cosine over all epochs, so a resume needs the same --epochs."
+        epochs = "The learning rate follows a cosine over all epochs, so a resumed training needs the same --epochs."
     else:
-        epochs = "The learning rate is constant, so a resume may use more --epochs."
+        epochs = "The learning rate is constant, so a resumed training may use more --epochs."
     text = f"""\
 Train {recipe.summary}. If --output contains a checkpoint, the training is resumed.
 
-A resume needs the same data and settings. On the CPU, with the same --threads, it gives the same bits as a training
-without a break. {epochs}
+A resumed training needs the same data and settings. On the CPU, with the same --threads, it gives the same bits as a
+training without a break. {epochs}
 
-SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 or SIGXCPU: write a checkpoint, then exit with 128 + the signal's number,
-for example 143 after SIGTERM."""
+At SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 or SIGXCPU, the command writes a checkpoint and exits with 128 + the
+number of the signal, for example 143 after SIGTERM."""
     return click.command(name, cls=TrainCommand, help=text)(command)
 
 

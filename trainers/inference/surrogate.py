@@ -37,7 +37,7 @@ class Surrogate:
         physics: Physics columns that the models need besides the 19 inputs; None: none.
         inputs: Function that computes the inputs of the models from points.
         calibrated: Calibrated intervals; None if the training data were prepared without `--calibration`.
-        usability: Second head, for `outcomes`; None if the scan had no rows that were cut.
+        usability: Classifier of usable points, for `outcomes`; None if the scan had no rows that were cut.
     """
 
     def __init__(
@@ -124,11 +124,11 @@ class Surrogate:
     def outcomes(self, points: ArrayLike) -> OutcomeProbabilities:
         """Return the probabilities that the calculation gives a usable value, or why it does not.
 
-        A second head was trained for this on all rows of the scan, also on those that were cut. So there is no
+        A classifier was trained for this on all rows of the scan, including those that were cut. So there is no
         warning outside the training range of the target. Arguments and other errors are those of `__call__`.
 
         Raises:
-            ValueError: The model has no such head.
+            ValueError: The model has no such classifier.
 
         Returns:
             `usable`, `failed` (-1 or not finite), `overclosed` (not below the upper cut of the target) and `rejected`
@@ -203,8 +203,8 @@ class Surrogate:
     def intervals(self, points: ArrayLike) -> PredictionIntervals:
         """Return the intervals that contain the true value with a probability of 68 % and 95 %.
 
-        Split-conformal calibration guarantees this on average over points like those of the training, in each class
-        of the lightest sparticle. There is no guarantee outside the training range: the bounds are nan there.
+        Split-conformal calibration guarantees this on average over points that are drawn like those of the training,
+        in each class of the lightest sparticle. Outside the training range there is no guarantee: the bounds are nan.
         Arguments, other errors and warnings are those of `__call__`.
 
         Raises:

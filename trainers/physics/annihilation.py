@@ -25,10 +25,10 @@ from .species import (
     CHARGINO_PAIRS,
     CHARGINO_SELF_PAIRS,
     FIRST_CHARGED_PAIRS,
-    GAUGINO_PAIRS,
     NEUTRALINO_PAIRS,
     OTHER_CHARGED_PAIRS,
-    SLEPTON_GAUGINO_PAIRS,
+    PAIRS,
+    SLEPTON_PAIRS,
     Channel,
     Content,
     gaugino_content,
@@ -44,6 +44,8 @@ class Channels(NamedTuple):
 
     constant: Channel
     """s-wave."""
+    slepton_gaugino: Tensor
+    """s-wave of `SLEPTON_GAUGINO_PAIRS`, shape (pairs, points)."""
     w_boson: Channel
     """s-channel W, lightest neutralino: to be multiplied by <s²/|s - M_W² + i M_W Γ_W|²>."""
     w_boson_second: Channel
@@ -91,15 +93,16 @@ def channels(s: Spectrum, mass: Tensor, squarks: Squarks, c: Constants) -> Chann
     version = version_1 if version_1.has_its_constants(c) else gaugino_annihilation
     gauginos = version.gaugino_rates(s, content, mass, doublets, c)
     sleptons = slepton_pairs(s, c)
-    mixed = slepton_gaugino_pairs(s, content, mass, c)
-    constant = make_channel(
-        (*GAUGINO_PAIRS, *sleptons, *SLEPTON_GAUGINO_PAIRS, *CHARGINO_SELF_PAIRS),
-        torch.cat([gauginos.gauge_bosons, torch.stack(list(sleptons.values())), mixed, gauginos.photons]),
-    )
+    constant = [
+        gauginos.gauge_bosons[: -len(CHARGINO_SELF_PAIRS)],
+        gauginos.gauge_bosons[-len(CHARGINO_SELF_PAIRS) :] + gauginos.photons,
+        torch.stack([sleptons[pair] for pair in SLEPTON_PAIRS]),
+    ]
     return Channels(
-        constant=constant,
-        w_boson=make_channel(FIRST_CHARGED_PAIRS, gauginos.first_charged),
-        w_boson_second=make_channel(OTHER_CHARGED_PAIRS, gauginos.other_charged),
+        constant=make_channel(PAIRS, torch.cat(constant)),
+        slepton_gaugino=slepton_gaugino_pairs(s, content, mass, c),
+        w_boson=make_channel(FIRST_CHARGED_PAIRS, gauginos.charged[: len(FIRST_CHARGED_PAIRS)]),
+        w_boson_second=make_channel(OTHER_CHARGED_PAIRS, gauginos.charged[len(FIRST_CHARGED_PAIRS) :]),
         z_charginos=make_channel(CHARGINO_PAIRS, gauginos.charginos),
         z_photon=make_channel(CHARGINO_SELF_PAIRS, gauginos.interference),
         z_neutralinos=make_channel(NEUTRALINO_PAIRS, gauginos.neutralinos),

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .constants import COS_W, E_CHARGE, G_WEAK, M_TOP, M_Z, SIN2_W, SIN_W, Constants
 from .gaugino_rates import THERMAL_ENERGY
-from .species import CHARGINO_PAIRS, NEUTRALINO_PAIRS, Pair, Species, mean_mass_squared, sides
+from .species import CHARGED_PAIRS, CHARGINO_PAIRS, NEUTRALINO_PAIRS, Species, mean_mass_squared, sides
 from .spectrum import Spectrum
 
 UP, DOWN, LEPTON, NEUTRINO = (6, 2 / 3, 1 / 2), (9, -1 / 3, -1 / 2), (3, -1, -1 / 2), (3, 0, 1 / 2)
@@ -34,11 +34,10 @@ G_Z4 = (G_WEAK / COS_W) ** 4
 FLUX = 32 * math.pi
 
 
-def charged_currents(pairs: tuple[Pair, ...], s: Spectrum, mass: Tensor, doublets: Tensor, c: Constants) -> Tensor:
-    """Return σv of chargino-neutralino `pairs` by a W, without its propagator.
+def charged_currents(s: Spectrum, mass: Tensor, doublets: Tensor, c: Constants) -> Tensor:
+    """Return σv of `CHARGED_PAIRS` by a W, without its propagator.
 
     Args:
-        pairs: Charginos and neutralinos.
         s: The spectrum.
         mass: Masses by species, shape (12, points).
         doublets: Suppression of winos by the exchange of sfermions, shape (points,).
@@ -47,14 +46,14 @@ def charged_currents(pairs: tuple[Pair, ...], s: Spectrum, mass: Tensor, doublet
     Returns:
         Shape (pairs, points), GeV⁻².
     """
-    first, neutral = sides(pairs)
-    charged = [k - Species.CHARGINO_1 for k in first]
+    neutral, second = sides(CHARGED_PAIRS)
+    charged = [k - Species.CHARGINO_1 for k in second]
     n, plus, minus = s.neutralino_mixing[neutral], s.mixing_plus[charged], s.mixing_minus[charged]
     left = n[:, 1] * plus[:, 0] - n[:, 3] * plus[:, 1] / math.sqrt(2)
     right = n[:, 1] * minus[:, 0] + n[:, 2] * minus[:, 1] / math.sqrt(2)
     vector = (left + torch.sign(s.neutralino[neutral]) * right) / 2
     wino = n[:, 1] * n[:, 1] * (s.wino_minus + s.wino_plus)[charged] / 2
-    squared = mean_mass_squared(mass, pairs)
+    squared = mean_mass_squared(mass, CHARGED_PAIRS)
     strength = c["charged_current"] * G_WEAK**4 * CHARGED / FLUX * _open_doublets(squared, c)
     return strength * vector * vector * (1 + wino * (doublets - 1)) / squared
 

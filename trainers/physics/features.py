@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -118,8 +118,7 @@ class PhysicsFeatures(nn.Module):
         An exporter by tracing would take the type of a number for that of a tensor without dimensions, float32.
         """
         linear = {**self.mass_shifts, **self.higgs_mass}
-        numbers = {name: value.double().reshape(1) for name, value in linear.items()}
-        return numbers | {name: value.double().exp().reshape(1) for name, value in self.log_cross_sections.items()}
+        return _as_double(linear) | _as_double({**self.log_cross_sections}, torch.exp)
 
     def physics(self, points: Tensor) -> tuple[Spectrum, RelicDensity]:
         """Return the spectrum and the freeze-out of `points`, shape (points, 19)."""
@@ -156,6 +155,17 @@ def compute_features(layer: PhysicsFeatures, points: Tensor) -> Tensor:
         return torch.cat([layer(batch) for batch in torch.split(points, BATCH)])
 
 
+def _as_double(
+    parameters: Mapping[str, Tensor], function: Callable[[Tensor], Tensor] = torch.clone
+) -> dict[str, Tensor]:
+    """Return `function` of `parameters` in float64, each of shape (1,).
+
+    It is computed for all of them at once, since an exporter traces every operation.
+    """
+    values = function(torch.stack(list(parameters.values())).double())
+    return dict(zip(parameters, values[:, None].unbind(0), strict=True))
+
+
 def _parameters(values: dict[str, float], trainable: bool) -> nn.ParameterDict:
     return nn.ParameterDict(
         {
@@ -188,7 +198,7 @@ def relic_features(s: Spectrum, r: RelicDensity, m_a: Tensor) -> Tensor:
     scalars = torch.stack([r.log_omega, r.freeze_out, r.log_rate, r.resonant])
     neutralino = s.neutralino[0].abs()
     ratios = ((neutralino + s.chargino[0]) / M_W, *(2 * neutralino / mass for mass in (M_Z, r.higgs_mass, m_a)))
-    return torch.cat([scalars, r.abundance, torch.stack([_pole_distance(ratio) for ratio in ratios])])
+    return torch.cat([scalars, r.abundance, _pole_distance(torch.stack(ratios))])
 
 
 def _pole_distance(ratio: Tensor) -> Tensor:

@@ -61,27 +61,29 @@ def _lightest_neutralinos(s: Spectrum, c: Constants) -> Tensor:
     z_propagator = 1 + s.neutralino * s.neutralino / squared - torch.clamp(z_ratio, max=1.0)
     w_pairs = ((left * left + right * right) / w_propagator).sum(0)
     z_pairs = (neutral * neutral / (2 * z_propagator)).sum(0)
-    rate = w_pairs * w_pairs * _velocity_cubed(w_ratio) + z_pairs * z_pairs * _velocity_cubed(z_ratio) / (2 * COS_W**4)
+    w_velocity, z_velocity = _velocity_cubed(torch.stack([w_ratio, z_ratio])).unbind(0)
+    rate = w_pairs * w_pairs * w_velocity + z_pairs * z_pairs * z_velocity / (2 * COS_W**4)
     return c["lightest_gauge_bosons"] * G4 / (8 * math.pi) * rate / squared
 
 
 def _velocity_cubed(ratio: Tensor) -> Tensor:
     """Return the thermal average of (1 - y)^(3/2) with y = M²/E², for `ratio` = M²/m²."""
-    total = torch.zeros_like(ratio)
-    for node, weight in _THERMAL_NODES:
-        velocity2 = torch.clamp(1 - ratio / (1 + node / _THERMAL_X), min=0.0)
-        total = total + weight * velocity2 * torch.sqrt(velocity2 + 1e-12)
-    return total
+    velocity2, weight = _thermal_velocities(ratio)
+    return (weight * velocity2 * torch.sqrt(velocity2 + 1e-12)).sum(0)
 
 
 def _phase_space(ratio: Tensor) -> Tensor:
     """Return the thermal average of (1 - y)^(3/2)/(1 - y/2)² with y = M²/E², for `ratio` = M²/m²."""
-    total = torch.zeros_like(ratio)
-    for node, weight in _THERMAL_NODES:
-        velocity2 = torch.clamp(1 - ratio / (1 + node / _THERMAL_X), min=0.0)
-        propagator = (1 + velocity2) / 2
-        total = total + weight * velocity2 * torch.sqrt(velocity2 + 1e-12) / (propagator * propagator)
-    return total
+    velocity2, weight = _thermal_velocities(ratio)
+    propagator = (1 + velocity2) / 2
+    return (weight * velocity2 * torch.sqrt(velocity2 + 1e-12) / (propagator * propagator)).sum(0)
+
+
+def _thermal_velocities(ratio: Tensor) -> tuple[Tensor, Tensor]:
+    """Return 1 - y at the thermal nodes, shape (nodes, …), for `ratio` of shape (…), and the weights of the nodes."""
+    table = torch.tensor(_THERMAL_NODES, dtype=ratio.dtype, device=ratio.device).T
+    nodes, weights = table.reshape(2, -1, *(1 for _ in ratio.shape)).unbind(0)
+    return torch.clamp(1 - ratio / (1 + nodes / _THERMAL_X), min=0.0), weights
 
 
 def has_photon(pair: Pair) -> float:

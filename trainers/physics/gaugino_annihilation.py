@@ -15,7 +15,7 @@ from .currents import (
 from .gauge_bosons import gauge_bosons
 from .gaugino_rates import GauginoRates
 from .heavy_higgs import heavy_higgs
-from .species import FIRST_CHARGED_PAIRS, OTHER_CHARGED_PAIRS, Content
+from .species import Content
 from .spectrum import Spectrum
 
 
@@ -32,8 +32,7 @@ def gaugino_rates(s: Spectrum, content: Content, mass: Tensor, doublets: Tensor,
     return GauginoRates(
         gauge_bosons=gauge_bosons(s, content, mass, c),
         photons=chargino_photons(s),
-        first_charged=charged_currents(FIRST_CHARGED_PAIRS, s, mass, doublets, c),
-        other_charged=charged_currents(OTHER_CHARGED_PAIRS, s, mass, doublets, c),
+        charged=charged_currents(s, mass, doublets, c),
         charginos=chargino_currents(s, mass, doublets),
         interference=photon_interference(s),
         neutralinos=neutralino_currents(s, mass, c),

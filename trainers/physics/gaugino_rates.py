@@ -26,10 +26,8 @@ class GauginoRates(NamedTuple):
     """`GAUGINO_PAIRS`."""
     photons: Tensor
     """`CHARGINO_SELF_PAIRS` by a photon or into photons."""
-    first_charged: Tensor
-    """`FIRST_CHARGED_PAIRS` by a W, without its propagator."""
-    other_charged: Tensor
-    """`OTHER_CHARGED_PAIRS` by a W, without its propagator."""
+    charged: Tensor
+    """`CHARGED_PAIRS` by a W, without its propagator."""
     charginos: Tensor
     """`CHARGINO_PAIRS` by a Z, without its propagator."""
     interference: Tensor

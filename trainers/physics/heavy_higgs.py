@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .constants import G_WEAK, TAN_W
 from .gaugino_rates import HeavyHiggs
-from .species import CHARGED_PAIRS, CHARGINO_PAIRS, NEUTRALINO_AND_SELF_PAIRS, Species, make_channel, sides
+from .species import CHARGINO_PAIRS, GAUGINO_PAIRS, NEUTRALINO_AND_SELF_PAIRS, Species, make_channel, sides
 from .spectrum import Spectrum
 
 G2 = G_WEAK**2
@@ -20,9 +20,8 @@ G2 = G_WEAK**2
 
 def heavy_higgs(s: Spectrum) -> HeavyHiggs:
     """Return the squared couplings of all pairs."""
-    pairs = (*NEUTRALINO_AND_SELF_PAIRS, *CHARGINO_PAIRS, *CHARGED_PAIRS)
-    waves = zip(neutralinos(s), _charginos(s), _charged(s), strict=True)
-    s_wave, p_wave = (make_channel(pairs, G2 * torch.cat(wave)) for wave in waves)
+    waves = zip(neutralinos(s), _charged(s), _charginos(s), strict=True)
+    s_wave, p_wave = (make_channel(GAUGINO_PAIRS, G2 * torch.cat(wave)) for wave in waves)
     return HeavyHiggs(s_wave, p_wave)
 
 
@@ -56,10 +55,10 @@ def _charginos(s: Spectrum) -> tuple[Tensor, Tensor]:
 
 def _charged(s: Spectrum) -> tuple[Tensor, Tensor]:
     """Return the squared couplings of `CHARGED_PAIRS` to H±, in units of g², s- and p-wave."""
-    bino, wino, down, up = s.neutralino_mixing.unbind(1)
+    bino, wino, down, up = s.neutralino_mixing[:, :, None].unbind(1)
     gaugino = (wino + TAN_W * bino) / math.sqrt(2)
-    minus, plus = s.mixing_minus[:, :, None], s.mixing_plus[:, :, None]
-    right = s.sin_beta * (down * minus[:, 0] - gaugino * minus[:, 1])
-    left = s.cos_beta * (up * plus[:, 0] + gaugino * plus[:, 1]) * torch.sign(s.neutralino)
+    right = s.sin_beta * (down * s.mixing_minus[:, 0] - gaugino * s.mixing_minus[:, 1])
+    left = s.cos_beta * (up * s.mixing_plus[:, 0] + gaugino * s.mixing_plus[:, 1])
+    left = left * torch.sign(s.neutralino)[:, None]
     s_wave, p_wave = ((right - left) / 2).flatten(0, 1), ((right + left) / 2).flatten(0, 1)
     return s_wave * s_wave, p_wave * p_wave

@@ -14,17 +14,22 @@ REGULATOR = 1e-4
 SWEEPS = 3
 """Jacobi sweeps. Convergence is quadratic: three leave off-diagonal elements below 1e-6 of the norm."""
 
-_ROTATIONS = ((2, 3), (0, 2), (1, 3), (0, 3), (1, 2), (0, 1))
-"""One sweep. It begins with the two higgsinos, whose mixing is maximal."""
+_SWEEP = (((0, 2), (1, 3)), ((0, 3), (1, 2)), ((0, 1), (2, 3)))
+_ROUNDS = (((2, 3),), *_SWEEP * (SWEEPS - 1), *_SWEEP[:2], ((0, 1),))
+"""Pairs of levels to rotate, round by round; the pairs of one round have no level in common.
+
+The order is cyclic. It begins with the two higgsinos, whose mixing is maximal.
+"""
 
 _SORTING_NETWORK = ((0, 1), (2, 3), (0, 2), (1, 3), (1, 2))
 """Comparators that sort four values (Knuth, TAOCP vol. 3, 5.3.4)."""
 
 
 def symmetric_eigen_4(diagonal: list[Tensor], upper: dict[tuple[int, int], Tensor]) -> tuple[Tensor, Tensor]:
-    """Diagonalise real symmetric 4x4 matrices by cyclic Jacobi rotations.
+    """Diagonalise real symmetric 4x4 matrices by cyclic Jacobi rotations from one side.
 
-    Source: Golub and Van Loan, Matrix Computations, section 8.5.
+    Sources: Golub and Van Loan, Matrix Computations, section 8.5, with its parallel order; Hestenes, J. SIAM 6 (1958)
+    51, for rotations of rows alone.
 
     Args:
         diagonal: Four tensors of shape (points,).
@@ -34,33 +39,40 @@ def symmetric_eigen_4(diagonal: list[Tensor], upper: dict[tuple[int, int], Tenso
         Eigenvalues, shape (4, points), in increasing order of magnitude, with their signs; and the matrix V of shape
         (4, 4, points), whose row k is the eigenvector of eigenvalue k.
     """
-    values, off = list(diagonal), dict(upper)
-    vectors = list(
-        torch.eye(4, dtype=values[0].dtype, device=values[0].device)[:, :, None].expand(4, 4, values[0].shape[0])
-    )
-    for _ in range(SWEEPS):
-        for p, q in _ROTATIONS:
-            coupling = off[p, q]
-            gap = values[q] - values[p]
-            root = torch.sqrt(gap * gap + 4 * coupling * coupling + REGULATOR**2)
-            tangent = 2 * coupling / torch.where(gap < 0, gap - root, gap + root)
-            cosine = torch.rsqrt(1 + tangent * tangent)
-            sine = tangent * cosine
-            # The exact element after the rotation: zero but for the regulator.
-            product, sine2 = cosine * sine, sine * sine
-            off[p, q] = (1 - 2 * sine2) * coupling - product * gap
-            change = sine2 * gap - 2 * product * coupling
-            values[p], values[q] = values[p] + change, values[q] - change
-            for other in range(4):
-                if other not in (p, q):
-                    first, second = (min(p, other), max(p, other)), (min(q, other), max(q, other))
-                    off[first], off[second] = _rotate(off[first], off[second], cosine, sine)
-            vectors[p], vectors[q] = _rotate(vectors[p], vectors[q], cosine, sine)
-    return _sort_by_magnitude(torch.stack(values), torch.stack(vectors))
+    rows = _matrix_and_identity(diagonal, upper)
+    for pairs in _ROUNDS:
+        first, second = (torch.stack([rows[pair[side]] for pair in pairs]) for side in (0, 1))
+        cosine, sine = _rotation(_element(first, first), _element(second, second), _element(first, second))
+        rotated = (cosine * first - sine * second).unbind(0), (sine * first + cosine * second).unbind(0)
+        for (p, q), low, high in zip(pairs, *rotated, strict=True):
+            rows[p], rows[q] = low, high
+    vectors = torch.stack([row[4:] for row in rows])
+    values = torch.stack([(row[:4] * row[4:]).sum(0) for row in rows])
+    return _sort_by_magnitude(values, vectors)
 
 
-def _rotate(first: Tensor, second: Tensor, cosine: Tensor, sine: Tensor) -> tuple[Tensor, Tensor]:
-    return cosine * first - sine * second, sine * first + cosine * second
+def _matrix_and_identity(diagonal: list[Tensor], upper: dict[tuple[int, int], Tensor]) -> list[Tensor]:
+    """Return the rows of (A | 1), shape (8, points) each; rotations turn them into the rows of (V A | V)."""
+    like = diagonal[0]
+    unit = torch.eye(4, dtype=like.dtype, device=like.device)[:, :, None].expand(4, 4, like.shape[0])
+    return [
+        torch.cat([torch.stack([diagonal[k] if k == j else upper[min(j, k), max(j, k)] for j in range(4)]), unit[k]])
+        for k in range(4)
+    ]
+
+
+def _element(first: Tensor, second: Tensor) -> Tensor:
+    """Return elements of V A Vᵀ from the rows of (V A | V), shape (pairs, 1, points)."""
+    return (first[:, :4] * second[:, 4:]).sum(1, keepdim=True)
+
+
+def _rotation(first: Tensor, second: Tensor, coupling: Tensor) -> tuple[Tensor, Tensor]:
+    """Return cosine and sine of the smaller angle that makes [[first, coupling], [coupling, second]] diagonal."""
+    gap, twice = second - first, 2 * coupling
+    root = torch.sqrt(gap * gap + twice * twice + REGULATOR**2)
+    tangent = twice / torch.where(gap < 0, gap - root, gap + root)
+    cosine = torch.rsqrt(1 + tangent * tangent)
+    return cosine, tangent * cosine
 
 
 def _sort_by_magnitude(values: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:

@@ -33,7 +33,7 @@ from .constants import (
 )
 from .higgs_mass import higgs_mass
 from .parameters import Parameters
-from .species import DEGREES_OF_FREEDOM, Species
+from .species import DEGREES_OF_FREEDOM, Species, pair_meetings, slepton_gaugino_average
 from .spectrum import Spectrum
 
 FIRST_GUESS = 25.0
@@ -80,9 +80,9 @@ def relic_density(p: Parameters, s: Spectrum, c: Constants) -> RelicDensity:
         rate = model.rate(x[None])
         number = 0.038 * rate.degrees_of_freedom * M_PLANCK * model.lightest * rate.total / torch.sqrt(90 * x)
         x = torch.clamp(torch.log(torch.clamp(number, min=10.0)), *X_RANGE)[0]
-    nodes = _nodes(c)
-    rates = model.rate(torch.stack([x] + [x / u for u, _ in nodes]))
-    integral = _annihilation_integral(rates.total, x, torch.log(model.lightest / x), c)
+    nodes, weights = _nodes(c, x)
+    rates = model.rate(torch.cat([x[None], x / nodes]))
+    integral = _annihilation_integral(rates.total[1:] * weights / x, nodes, torch.log(model.lightest / x), c)
     log_omega = math.log(1.07e9 / M_PLANCK) - torch.log(integral)
     return RelicDensity(
         log_omega=log_omega,
@@ -94,23 +94,18 @@ def relic_density(p: Parameters, s: Spectrum, c: Constants) -> RelicDensity:
     )
 
 
-def _annihilation_integral(rate: Tensor, x: Tensor, log_temperature: Tensor, c: Constants) -> Tensor:
+def _annihilation_integral(summands: Tensor, nodes: Tensor, log_temperature: Tensor, c: Constants) -> Tensor:
     """Return ∫ dx √g_* <σv>/x² after freeze-out in GeV⁻².
 
     Args:
-        rate: <σv> at x_f and at the nodes, shape (1 + nodes, points).
-        x: x_f, shape (points,).
+        summands: <σv>/x_f at the nodes times their weights, shape (nodes, points).
+        nodes: x_f/x, shape (nodes, 1).
         log_temperature: ln of the temperature at freeze-out in GeV, shape (points,).
         c: The fitted constants.
     """
-    nodes = _nodes(c)
     if version_1.has_its_constants(c):
-        integral = sum((weight * rate[k + 1] for k, (_, weight) in enumerate(nodes)), torch.zeros_like(x)) / x
-        return integral * torch.sqrt(relativistic_degrees_of_freedom(log_temperature))
-    integral = torch.zeros_like(x)
-    for k, (u, weight) in enumerate(nodes):
-        integral = integral + weight / x * rate[k + 1] * _sqrt_g_star(log_temperature + math.log(u), c)
-    return integral
+        return summands.sum(0) * torch.sqrt(relativistic_degrees_of_freedom(log_temperature))
+    return (summands * _sqrt_g_star(log_temperature + torch.log(nodes), c)).sum(0)
 
 
 def relativistic_degrees_of_freedom(log_temperature: Tensor) -> Tensor:
@@ -133,10 +128,12 @@ def _sqrt_g_star(log_temperature: Tensor, c: Constants) -> Tensor:
     return torch.sqrt(g_star) * torch.exp((quarks - c["hadronic_transition"] * below) / 2)
 
 
-def _nodes(c: Constants) -> list[tuple[float, float]]:
+def _nodes(c: Constants, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the nodes in u = x_f/x and their weights, shape (nodes, 1) each."""
     count = version_1.NODES if version_1.has_its_constants(c) else NODES
     points, weights = np.polynomial.legendre.leggauss(count)
-    return [((u + 1) / 2, w / 2) for u, w in zip(points.tolist(), weights.tolist(), strict=True)]
+    table = torch.tensor(np.stack([(points + 1) / 2, weights / 2]), dtype=like.dtype, device=like.device)
+    return table[0, :, None], table[1, :, None]
 
 
 class _Rate(NamedTuple):
@@ -162,13 +159,12 @@ class _Model:
         self.poles = _Poles(p, s, self.lightest, c)
         neutralinos, chargino = mass[:2], mass[Species.CHARGINO_1]
         second = neutralinos[0] if version_1.has_its_constants(c) else neutralinos[1]
-        self.resonances = resonances.stack(
-            resonances.pole(M_W, WIDTH_W, (neutralinos[0] + chargino) / 2),
-            resonances.pole(M_W, WIDTH_W, (second + chargino) / 2),
-            resonances.pole(M_Z, WIDTH_Z, chargino),
-            resonances.pole(M_Z, WIDTH_Z, (neutralinos[0] + neutralinos[1]) / 2),
-            self.poles.a_pole,
-            self.poles.z_pole,
+        w_pairs = torch.stack([neutralinos[0] + chargino, second + chargino]) / 2
+        z_pairs = torch.stack([chargino, (neutralinos[0] + neutralinos[1]) / 2])
+        self.resonances = resonances.concatenate(
+            resonances.pole(M_W, WIDTH_W, w_pairs),
+            resonances.pole(M_Z, WIDTH_Z, z_pairs),
+            resonances.stack(self.poles.a_pole, self.poles.z_pole),
         )
 
     def rate(self, x: Tensor) -> _Rate:
@@ -179,17 +175,19 @@ class _Model:
         averages = resonances.average(self.resonances, x[:, None])
         propagators = averages.first(4).s_squared(self.resonances.first(4))
         z_charginos = resonances.Pole(self.resonances.position[2], self.resonances.width[2])
-        total = self.channels.constant.average(share)
-        total = total + self.channels.w_boson.average(share) * propagators[:, 0]
-        total = total + self.channels.w_boson_second.average(share) * propagators[:, 1]
-        total = total + self.channels.z_charginos.average(share) * propagators[:, 2]
-        total = total + self.channels.z_photon.average(share) * averages.select(2).s_linear(z_charginos)
-        total = total + self.channels.z_neutralinos.average(share) * propagators[:, 3]
+        meetings = pair_meetings(share)
+        total = self.channels.constant.average(meetings)
+        total = total + slepton_gaugino_average(self.channels.slepton_gaugino, share)
+        total = total + self.channels.w_boson.average(meetings) * propagators[:, 0]
+        total = total + self.channels.w_boson_second.average(meetings) * propagators[:, 1]
+        total = total + self.channels.z_charginos.average(meetings) * propagators[:, 2]
+        total = total + self.channels.z_photon.average(meetings) * averages.select(2).s_linear(z_charginos)
+        total = total + self.channels.z_neutralinos.average(meetings) * propagators[:, 3]
         pairs = share[:, 0] * share[:, 0]
         a, z = averages.select(4), averages.select(5)
         heavy = self.channels.heavy_higgs
         resonant = pairs * self.poles.light(x, z)
-        resonant = resonant + self.poles.heavy(a, heavy.s_wave.average(share), heavy.p_wave.average(share))
+        resonant = resonant + self.poles.heavy(a, heavy.s_wave.average(meetings), heavy.p_wave.average(meetings))
         total = total + pairs * (self.channels.bino_s_wave + self.channels.bino_p_wave * (6 / x)) + resonant
         return _Rate(total, resonant, degrees, share)
 

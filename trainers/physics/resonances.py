@@ -46,6 +46,11 @@ def pole(mass: Tensor | float, width: Tensor | float, particle_mass: Tensor) -> 
     return Pole(mass * mass / threshold - 1, mass * width / threshold)
 
 
+def concatenate(*poles: Pole) -> Pole:
+    """Return several stacked poles as one."""
+    return Pole(torch.cat([one.position for one in poles]), torch.cat([one.width for one in poles]))
+
+
 def stack(*poles: Pole) -> Pole:
     """Return several poles as one, on a new first axis."""
     return Pole(torch.stack([one.position for one in poles]), torch.stack([one.width for one in poles]))
@@ -93,14 +98,12 @@ def average(at: Pole, x: Tensor) -> PoleAverage:
         x: m/T, positive.
     """
     real, imaginary = x * at.position, x * at.width
-    total_real = torch.zeros_like(real)
-    total_imaginary = torch.zeros_like(real)
-    squared = imaginary * imaginary
     # Tensors, since exporters round Python numbers to float32, which spoils the cancellation with the residue.
     nodes = [(k * STEP) ** 2 for k in range(1, NODES + 1)]
-    positions = _exact(nodes, real)
-    weights = _exact([2 * STEP * node * math.exp(-node) for node in nodes], real)
-    for node, weight in zip(positions, weights, strict=True):
+    weights = [2 * STEP * node * math.exp(-node) for node in nodes]
+    squared = imaginary * imaginary
+    total_real = total_imaginary = torch.zeros_like(real)
+    for node, weight in zip(_exact(nodes, real), _exact(weights, real), strict=True):  # all at once leave the cache
         distance = node - real
         share = weight / (distance * distance + squared)
         total_real = total_real + distance * share

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from itertools import combinations, combinations_with_replacement, product
+from itertools import combinations, product
 from typing import NamedTuple
 
 import torch
@@ -41,54 +41,79 @@ DEGREES_OF_FREEDOM = (2, 2, 2, 2, 4, 4, 4, 4, 4, 2, 2, 2)
 Pair = tuple[Species, Species]
 
 
-NEUTRALINO_AND_SELF_PAIRS = tuple(combinations_with_replacement(NEUTRALINOS, 2))
-GAUGINO_PAIRS = tuple(combinations_with_replacement(GAUGINOS, 2))
-CHARGED_PAIRS = tuple(product(CHARGINOS, NEUTRALINOS))
-FIRST_CHARGED_PAIRS = tuple(product(CHARGINOS, NEUTRALINOS[:1]))
-OTHER_CHARGED_PAIRS = tuple(product(CHARGINOS, NEUTRALINOS[1:]))
-CHARGINO_PAIRS = tuple(combinations_with_replacement(CHARGINOS, 2))
-CHARGINO_SELF_PAIRS = ((S.CHARGINO_1, S.CHARGINO_1), (S.CHARGINO_2, S.CHARGINO_2))
+def _each_with_itself(species: tuple[Species, ...]) -> tuple[Pair, ...]:
+    return tuple((one, one) for one in species)
+
+
 NEUTRALINO_PAIRS = tuple(combinations(NEUTRALINOS, 2))
+NEUTRALINO_AND_SELF_PAIRS = _each_with_itself(NEUTRALINOS) + NEUTRALINO_PAIRS
+FIRST_CHARGED_PAIRS = tuple(product(NEUTRALINOS[:1], CHARGINOS))
+OTHER_CHARGED_PAIRS = tuple(product(NEUTRALINOS[1:], CHARGINOS))
+CHARGED_PAIRS = FIRST_CHARGED_PAIRS + OTHER_CHARGED_PAIRS
+CHARGINO_SELF_PAIRS = _each_with_itself(CHARGINOS)
+CHARGINO_PAIRS = tuple(combinations(CHARGINOS, 2)) + CHARGINO_SELF_PAIRS
+GAUGINO_PAIRS = NEUTRALINO_AND_SELF_PAIRS + CHARGED_PAIRS + CHARGINO_PAIRS
 SLEPTON_GAUGINO_PAIRS = tuple(product(SLEPTONS, GAUGINOS))
+SLEPTON_PAIRS = (
+    *_each_with_itself(SLEPTONS),
+    (S.SELECTRON_RIGHT, S.SELECTRON_LEFT),
+    (S.SELECTRON_LEFT, S.SNEUTRINO),
+    (S.STAU_LIGHT, S.SNEUTRINO_TAU),
+)
+PAIRS = GAUGINO_PAIRS + SLEPTON_PAIRS
+"""All pairs but those of sleptons with gauginos, in an order in which those of each channel are neighbours."""
 
 
 class Channel(NamedTuple):
     """Pairs of species whose cross sections depend on the temperature in the same way."""
 
-    rows: tuple[Row, ...]
+    rows: slice
+    """Their places in `PAIRS`."""
     cross_section: Tensor
     """σv in GeV⁻², shape (pairs, points); doubled for unequal species, which meet in both orders."""
 
-    def average(self, share: Tensor) -> Tensor:
-        """Return the mean cross section over particles with abundances `share`, shape (x, species, points)."""
-        total = torch.zeros_like(share[:, 0])
-        parts = torch.split(self.cross_section, [row.partners for row in self.rows])
-        for row, cross_section in zip(self.rows, parts, strict=True):
-            partners = share[:, row.first : row.first + row.partners]
-            total = total + share[:, row.species] * (partners * cross_section).sum(1)
-        return total
-
-
-class Row(NamedTuple):
-    """One species with successive partners: slices are faster than gathered pairs."""
-
-    species: int
-    first: int
-    partners: int
+    def average(self, meetings: Tensor) -> Tensor:
+        """Return the mean cross section, shape (x, points), from what `pair_meetings` returns."""
+        return (meetings[:, self.rows] * self.cross_section).sum(1)
 
 
 def make_channel(pairs: tuple[Pair, ...], cross_section: Tensor) -> Channel:
-    """Return the channel of `pairs`, whose cross sections have shape (pairs, points)."""
-    rows: list[Row] = []
-    for species, partner in pairs:
-        last = rows[-1] if rows else Row(-1, -1, 0)
-        if species == last.species and partner == last.first + last.partners:
-            rows[-1] = last._replace(partners=last.partners + 1)
-        else:
-            rows.append(Row(int(species), int(partner), 1))
+    """Return the channel of `pairs`, neighbours in `PAIRS`, whose cross sections have shape (pairs, points)."""
+    start = PAIRS.index(pairs[0])
+    rows = slice(start, start + len(pairs))
+    if PAIRS[rows] != pairs:
+        raise ValueError(f"the pairs of a channel are neighbours in PAIRS, not {pairs}")
     orders = [1.0 if species == partner else 2.0 for species, partner in pairs]
     weight = torch.tensor(orders, dtype=cross_section.dtype, device=cross_section.device)
-    return Channel(tuple(rows), cross_section * weight[:, None])
+    return Channel(rows, cross_section * weight[:, None])
+
+
+def pair_meetings(share: Tensor) -> Tensor:
+    """Return how often the two species of each pair meet: the product of their abundances.
+
+    Args:
+        share: Abundances, shape (x, species, points).
+
+    Returns:
+        Shape (x, pairs, points), in the order of `PAIRS`.
+    """
+    first, second = (torch.tensor(side, device=share.device) for side in sides(PAIRS))
+    return share.index_select(1, first) * share.index_select(1, second)
+
+
+def slepton_gaugino_average(cross_section: Tensor, share: Tensor) -> Tensor:
+    """Return the mean cross section of sleptons with gauginos.
+
+    Args:
+        cross_section: σv of `SLEPTON_GAUGINO_PAIRS`, shape (pairs, points).
+        share: Abundances, shape (x, species, points).
+
+    Returns:
+        Shape (x, points).
+    """
+    gauginos, sleptons = share[:, None, : len(GAUGINOS)], share[:, len(GAUGINOS) :]
+    partners = (gauginos * cross_section.reshape(len(SLEPTONS), len(GAUGINOS), -1)).sum(2)
+    return 2 * (sleptons * partners).sum(1)  # they meet in both orders
 
 
 def sides(pairs: tuple[Pair, ...]) -> tuple[list[int], list[int]]:

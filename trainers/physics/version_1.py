@@ -15,13 +15,9 @@ from .gaugino_rates import THERMAL_ENERGY, GauginoRates, HeavyHiggs
 from .species import (
     CHARGED_PAIRS,
     CHARGINO_PAIRS,
-    FIRST_CHARGED_PAIRS,
     GAUGINO_PAIRS,
-    NEUTRALINO_AND_SELF_PAIRS,
     NEUTRALINO_PAIRS,
-    OTHER_CHARGED_PAIRS,
     Content,
-    Pair,
     Species,
     make_channel,
     mean_mass_squared,
@@ -47,8 +43,7 @@ def gaugino_rates(s: Spectrum, content: Content, mass: Tensor, doublets: Tensor,
     return GauginoRates(
         gauge_bosons=_gauge_bosons(content, mass, c),
         photons=nothing,
-        first_charged=_charged_currents(FIRST_CHARGED_PAIRS, content, mass, doublets, c),
-        other_charged=_charged_currents(OTHER_CHARGED_PAIRS, content, mass, doublets, c),
+        charged=_charged_currents(content, mass, doublets, c),
         charginos=_chargino_currents(content, mass, doublets, c),
         interference=nothing,
         neutralinos=_neutralino_currents(content, mass, c),
@@ -67,17 +62,15 @@ def _gauge_bosons(content: Content, mass: Tensor, c: Constants) -> Tensor:
     return G4 * couplings_by_content(content, c) * phase_space / squared
 
 
-def _charged_currents(
-    pairs: tuple[Pair, ...], content: Content, mass: Tensor, doublets: Tensor, c: Constants
-) -> Tensor:
-    """Return σv of chargino-neutralino `pairs` into fermions by a W, without its propagator."""
-    charged, neutral = sides(pairs)
+def _charged_currents(content: Content, mass: Tensor, doublets: Tensor, c: Constants) -> Tensor:
+    """Return σv of `CHARGED_PAIRS` into fermions by a W, without its propagator."""
+    neutral, charged = sides(CHARGED_PAIRS)
     couplings = (
         c["wino_charged_current"] * G4 * doublets * content.wino[neutral] * content.wino[charged]
         + c["higgsino_charged_current"] * G4 * content.higgsino[neutral] * content.higgsino[charged]
         + c["bino_charged_current"] * GP2 * G2 * content.bino[neutral]
     )
-    return couplings / mean_mass_squared(mass, pairs)
+    return couplings / mean_mass_squared(mass, CHARGED_PAIRS)
 
 
 def _chargino_currents(content: Content, mass: Tensor, doublets: Tensor, c: Constants) -> Tensor:
@@ -99,7 +92,7 @@ def _neutralino_currents(content: Content, mass: Tensor, c: Constants) -> Tensor
 
 def _heavy_higgs(s: Spectrum) -> HeavyHiggs:
     """Return the squared couplings to the heavy Higgs doublet, without interference in those of charginos."""
-    bino, wino, down, up = s.neutralino_mixing.unbind(1)
+    bino, wino, down, up = s.neutralino_mixing[:, :, None].unbind(1)
     neutralino_s, neutralino_p = heavy_higgs.neutralinos(s)
     sin2, cos2 = s.sin_beta * s.sin_beta, s.cos_beta * s.cos_beta
     minus, plus = s.wino_minus, s.wino_plus
@@ -108,11 +101,10 @@ def _heavy_higgs(s: Spectrum) -> HeavyHiggs:
     charginos = sin2 * ((1 - minus[first]) * plus[second] + (1 - minus[second]) * plus[first])
     charginos = charginos + cos2 * ((1 - plus[first]) * minus[second] + (1 - plus[second]) * minus[first])
     other = wino + TAN_W * bino
-    right = sin2 * (down * down * minus[:, None] + other * other * (1 - minus[:, None]) / 2)
-    left = cos2 * (up * up * plus[:, None] + other * other * (1 - plus[:, None]) / 2)
-    charged = [charginos / 8, (right + left).flatten(0, 1) / 4]
-    pairs = (*NEUTRALINO_AND_SELF_PAIRS, *CHARGINO_PAIRS, *CHARGED_PAIRS)
+    right = sin2 * (down * down * minus + other * other * (1 - minus) / 2)
+    left = cos2 * (up * up * plus + other * other * (1 - plus) / 2)
+    charged = [(right + left).flatten(0, 1) / 4, charginos / 8]
     return HeavyHiggs(
-        s_wave=make_channel(pairs, G2 * torch.cat([neutralino_s, *charged])),
-        p_wave=make_channel(pairs, G2 * torch.cat([neutralino_p, *charged])),
+        s_wave=make_channel(GAUGINO_PAIRS, G2 * torch.cat([neutralino_s, *charged])),
+        p_wave=make_channel(GAUGINO_PAIRS, G2 * torch.cat([neutralino_p, *charged])),
     )

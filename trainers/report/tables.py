@@ -30,7 +30,7 @@ def ranking(
     rows = [_row(run, score_cells(scores[run.name])[: len(heads)], best=run.name == first) for run in runs]
     note = (
         f"Errors on the validation points. The ranking is by normalised MSE, of z-scores of {target.learned_label}. "
-        "The trainings minimised it, and it chose the best epoch of each training, on these same points. All other "
+        "By default, a training minimises it, and chooses its best epoch by it on these same points. All other "
         "columns are in physical units."
     )
     if target.is_logarithmic:

@@ -7,6 +7,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import BackwardCFunction, FunctionCtx
 
 from ..precision import Precision
 
@@ -85,7 +86,10 @@ class FlatParameters:
             grad_output: Weights of `outputs` in the sum that is differentiated; required unless it is a
                 scalar.
         """
-        torch._foreach_copy_(self._split(gradient), torch.autograd.grad(outputs, self.parameters, grad_output))
+        scalar = outputs
+        if grad_output is not None:
+            scalar = _ScalarWithGradient.apply(outputs, grad_output)  # type: ignore[no-untyped-call]
+        torch._foreach_copy_(self._split(gradient), torch.autograd.grad(scalar, self.parameters))
 
     def _functional_forward(self, weights: dict[str, Tensor], inputs: Tensor) -> Tensor:
         return cast(Tensor, torch.func.functional_call(self.models[0], weights, (inputs,)))
@@ -120,6 +124,23 @@ class FlatParameters:
     def _body_indices(self) -> list[int]:
         body: tuple[str, ...] = getattr(self.models[0], "body", ())
         return [index for index, name in enumerate(self._names()) if name.startswith(body)]
+
+
+class _ScalarWithGradient(torch.autograd.Function):
+    """A number without a value that has a given gradient.
+
+    PyTorch takes the gradient of outputs of any shape, too, but imports SymPy for it, which takes half a second.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, outputs: Tensor, gradient: Tensor) -> Tensor:
+        ctx.save_for_backward(gradient)
+        return outputs.new_empty(())
+
+    @staticmethod
+    def backward(ctx: BackwardCFunction, *_: Tensor) -> tuple[Tensor, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient, None
 
 
 def _padded_size(parameter: Tensor) -> int:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, UntypedStorage
 from torch._ops import OpOverload
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map_only
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +93,9 @@ class KernelRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: OpOverload, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> object:
-        before = tree_map_only(Tensor, self._locate_argument, (args, kwargs or {}))
+        before = replace_each(Tensor, self._locate_argument, (args, kwargs or {}))
         result = func(*args, **kwargs or {})
-        self.calls.append(KernelCall(func, before[0], before[1], tree_map_only(Tensor, self._locate, result)))
+        self.calls.append(KernelCall(func, before[0], before[1], replace_each(Tensor, self._locate, result)))
         return result
 
     def _locate_argument(self, tensor: Tensor) -> TensorLocation:
@@ -113,6 +114,24 @@ class KernelRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return TensorLocation(number, tensor.dtype, int(tensor.storage_offset()), tensor.size(), tensor.stride())
 
 
+def replace_each(kind: type[T], function: Callable[[T], object], tree: Any) -> Any:  # noqa: ANN401 (any argument)
+    """Return `tree`, of tuples, lists and dicts, with `function` of each leaf of type `kind` in place of the leaf.
+
+    The functions of PyTorch for this also know other containers, and take as long as the kernels.
+    """
+    if isinstance(tree, kind):
+        return function(tree)
+    if isinstance(tree, tuple | list):
+        return type(tree)([replace_each(kind, function, child) for child in tree])
+    if isinstance(tree, dict):
+        return {key: replace_each(kind, function, child) for key, child in tree.items()}
+    return tree
+
+
 def tensor_locations(tree: object) -> Iterator[TensorLocation]:
-    """Yield all tensor locations in a nested structure."""
-    return (leaf for leaf in tree_leaves(tree) if isinstance(leaf, TensorLocation))
+    """Yield all tensor locations in a tree of tuples, lists and dicts."""
+    if isinstance(tree, TensorLocation):
+        yield tree
+    elif isinstance(tree, tuple | list | dict):
+        for child in tree.values() if isinstance(tree, dict) else tree:
+            yield from tensor_locations(child)

@@ -17,9 +17,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, UntypedStorage
 from torch._ops import OpOverload
-from torch.utils._pytree import tree_map_only
 
-from .kernel_recorder import KernelCall, KernelRecorder, TensorLocation, tensor_locations
+from .kernel_recorder import KernelCall, KernelRecorder, TensorLocation, replace_each, tensor_locations
 from .step import TrainingStep
 
 
@@ -149,7 +148,7 @@ class TensorTable:
 
         A tensor is empty while its storage is not among `storages`.
         """
-        return tree_map_only(TensorLocation, self._tensor, tree)
+        return replace_each(TensorLocation, self._tensor, tree)
 
     def sharing_storage(self, location: TensorLocation | None) -> list[tuple[Tensor, TensorLocation]]:
         """Return all tensors in the storage of `location`, with their locations.

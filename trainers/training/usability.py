@@ -7,7 +7,6 @@ import math
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -100,6 +99,8 @@ def fit_classifier(
 
 def _fit_temperature(head: Usability, points: NDArray[np.float64], outcomes: NDArray[np.int8]) -> float:
     """Return the temperature with the smallest cross entropy on rows that the classifier has not seen."""
+    from scipy.optimize import minimize_scalar  # noqa: PLC0415 (300 ms, for data with outcomes alone)
+
     logits = head.logits(points)
     kept = torch.from_numpy(np.isin(outcomes, head.outcomes)) & torch.isfinite(logits).all(dim=1)
     if int(kept.sum()) < MIN_CALIBRATION_ROWS:

@@ -95,13 +95,15 @@ class SlurmSettings(BaseModel):
     )
     gres: Annotated[str, AfterValidator(_gres)] | None = Field(
         default=None,
-        description='Generic resources, such as `"gpu:a100:1"`; `"none"` asks for none. '
-        'Left out: `"gpu:1"` for a run that uses a GPU.',
+        description='Generic resources, such as `"gpu:a100:1"`. `"none"` asks for nothing. '
+        'Default: `"gpu:1"`, except for runs with `slot = "none"`.',
     )
     cpus: Annotated[int, Field(ge=1, le=100_000, strict=True)] | None = Field(
-        default=None, description="Cores; also `OMP_NUM_THREADS` of the command."
+        default=None, description="Cores of the job. `OMP_NUM_THREADS` is set to this number."
     )
-    mem: Annotated[str, AfterValidator(_memory)] | None = Field(default=None, description='Memory, such as `"16G"`.')
+    mem: Annotated[str, AfterValidator(_memory)] | None = Field(
+        default=None, description='Memory of the job, such as `"16G"`.'
+    )
     constraint: Line | None = Field(default=None, description="Features that the node must have.")
     extra: tuple[Annotated[Line, AfterValidator(_option)], ...] = Field(
         default=(), max_length=100, description='Further options of sbatch, such as `"--exclusive"`.'
@@ -113,13 +115,13 @@ class SlurmSettings(BaseModel):
     )
     signal_s: Annotated[int, Field(ge=0, le=MAX_SIGNAL_S, strict=True)] | None = Field(
         default=None,
-        description="How long before the time limit the command is told to stop, s; 0 sends no warning. Left out: 120.",
+        description="How long before the time limit the command is told to stop, s. 0 sends no warning. Default: 120.",
     )
 
     bundle: Annotated[int, Field(ge=1, le=MAX_BUNDLE, strict=True)] | None = Field(
         default=None,
-        description="How many runs of equal settings may share one job, each with GPUs of its own. The other settings "
-        "describe one run. Left out: 1.",
+        description="How many runs with equal settings may share one job. Each run has its own GPUs, and the other "
+        "settings describe one run. Default: 1.",
     )
 
     def updated(self, over: Self) -> Self:

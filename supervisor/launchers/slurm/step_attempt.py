@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import subprocess
 import time
@@ -20,7 +19,7 @@ from typing import Self
 from ...session.events import Exit, StopKind
 from ..attempt_files import AttemptSpec, claim_if_unclaimed, read_exit_record
 from ..base import CommandStart, NeverStarted, Outcome, Placement, QueueWait
-from ..process_identity import ProcessIdentity
+from ..process_identity import ProcessIdentity, has_ended
 from . import attempt_folder
 from .attempt_folder import Files
 from .batch_script import NODE_DECIDES
@@ -189,12 +188,10 @@ class StepAttempt:
         """Return whether srun does not run; reap it if it has ended."""
         if self.descriptor < 0:
             return True
-        poller = select.poll()
-        poller.register(self.descriptor, select.POLLIN)
-        has_ended = bool(poller.poll(0))
-        if has_ended and self._process is not None:
+        is_over = has_ended(self.descriptor)
+        if is_over and self._process is not None:
             self._process.wait()
-        return has_ended
+        return is_over
 
     def close(self) -> None:
         """Release the descriptor; the attempt goes on."""

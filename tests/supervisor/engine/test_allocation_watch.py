@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from pmssm.supervisor.engine.allocation_watch import AllocationWatch
+from pmssm.supervisor.engine.allocation_watch import AllocationWatch, watch_allocation
 from pmssm.supervisor.plan.loader import parse_plan
 
 PLAN = parse_plan('[slurm]\nsignal_s = 60\n[runs.a]\ncommand = ["true"]\n', "plan.toml")
@@ -14,7 +14,7 @@ TIMES = {"SLURM_JOB_START_TIME": "1000", "SLURM_JOB_END_TIME": "4600"}
 async def watch_without_slurm(empty: Path, **times: str) -> AllocationWatch:
     """Return a watch that has asked a machine without Slurm's programs."""
     answered = asyncio.Event()
-    watch = AllocationWatch(PLAN, {**INSIDE, **times, "PATH": str(empty)}, answered.set)
+    watch = watch_allocation(PLAN, {**INSIDE, **times, "PATH": str(empty)}, answered.set)
     watch.is_ending(1000)
     await asyncio.wait_for(answered.wait(), 10)
     return watch
@@ -40,5 +40,5 @@ async def test_an_end_that_nobody_tells_is_a_problem_and_stops_nothing(tmp_path:
 
 
 def test_outside_of_an_allocation_nothing_is_asked() -> None:
-    watch = AllocationWatch(PLAN, {"SLURM_JOB_ID": "123"}, lambda: None)  # a login node's salloc
+    watch = watch_allocation(PLAN, {"SLURM_JOB_ID": "123"}, lambda: None)  # a login node's salloc
     assert (watch.is_ending(1e12), watch.view, list(watch.problems())) == (False, None, [])

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pmssm.supervisor.launchers.attempt_files import read_identity, read_process_record
 from pmssm.supervisor.launchers.base import NeverStarted, RunningAttempt
 from pmssm.supervisor.launchers.registry import LAUNCHERS, create_launcher
 from pmssm.supervisor.plan.schema import LOCAL
 from pmssm.supervisor.session.events import Exit
 from support.shim_attempts import Workplace, is_alive
+from support.waiting import wait_until
 
 DEADLINE_S = 20.0
 LOOP = 'echo $$ > "$here/pid"; while :; do sleep 0.05; done'
@@ -87,6 +89,8 @@ async def test_an_adopted_attempt_is_watched_and_one_that_never_started_never_wi
 ) -> None:
     shim = place.shim(place.spec(f"trap 'exit 143' TERM; {LOOP}"))
     pid = place.pid("pid")
+    # The command may be quicker than the shim's note of its start.
+    wait_until(lambda: read_identity(read_process_record(place.folder), "command"))
     launched = Launched()
     attempt = launched.launcher.adopt(place.folder)
     assert attempt.started is not None and attempt.started.pid == pid

@@ -314,7 +314,7 @@ def test_testing_runs_prepare_and_a_trainer_on_a_few_rows(tmp_path: Path, cli: R
 
 def test_each_recipe_has_a_command_with_its_learning_rate_and_what_a_resume_needs() -> None:
     assert set(RECIPES) < set(commands.commands)
-    for name, schedule in {"mlp": "a resume may use more --epochs", "tabm": "a resume needs the same --epochs"}.items():
+    for name, schedule in {"mlp": "may use more --epochs", "tabm": "needs the same --epochs"}.items():
         help_text = " ".join(CliRunner().invoke(commands, [name, "--help"]).output.split())
         assert RECIPES[name].summary in help_text
         assert f"[default: {RECIPES[name].learning_rate}; x>0]" in help_text

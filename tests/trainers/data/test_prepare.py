@@ -3,8 +3,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -18,10 +16,12 @@ from pmssm.trainers.data.prepared import ARRAYS, load_prepared
 from pmssm.trainers.data.scan import CALIBRATION, TRAIN, VAL, split
 from pmssm.trainers.data.scan_files import ScanSelection, find_files, fingerprint
 from pmssm.trainers.errors import DataError, NotPreparedError
+from support.trainer_commands import StartedCommand
 
 Rows = NDArray[np.float64]
 Make = Callable[..., Rows]
 Write = Callable[..., Path]
+Start = Callable[..., StartedCommand]
 
 
 def run(output: Path, *patterns: object, cache: Path | None = None, **selection: int) -> None:
@@ -180,11 +180,14 @@ def test_nothing_is_left_behind_by_a_failure(tmp_path: Path, root_file: Write, m
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_two_prepares_of_the_same_output_at_once_both_succeed(tmp_path: Path, root_file: Write) -> None:
+def test_two_prepares_of_the_same_output_at_once_both_succeed(
+    tmp_path: Path, root_file: Write, start_cli: Start
+) -> None:
     scan, out = root_file(tmp_path / "scan.root"), tmp_path / "out"
-    arguments = [sys.executable, "-m", "pmssm.trainers", "prepare", "--data", str(scan), "--output", str(out)]
-    racers = [subprocess.Popen(arguments, stdout=subprocess.DEVNULL) for _ in range(3)]
-    assert [racer.wait(60) for racer in racers] == [0, 0, 0]
+    racers = [start_cli("prepare", "--data", scan, "--output", out) for _ in range(3)]
+    for racer in racers:
+        output, _ = racer.communicate(timeout=60)
+        assert racer.returncode == 0, output
     assert sorted(path.name for path in out.iterdir()) == sorted(
         ["meta.json", "target_histogram.png", load_prepared(out).meta["fingerprint"]]
     )

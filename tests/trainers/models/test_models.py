@@ -88,6 +88,7 @@ def test_training_follows_the_plain_model_with_per_tensor_adamw_and_clip_to_1e_1
     name: str, inputs: torch.Tensor
 ) -> None:
     recipe = RECIPES[name]
+    inputs = inputs[:20]
     targets = torch.sin(3 * inputs[:, 0]) * 5
     torch.manual_seed(0)
     ours = recipe.build().double()
@@ -99,7 +100,7 @@ def test_training_follows_the_plain_model_with_per_tensor_adamw_and_clip_to_1e_1
     )
     norms = []
     for step in range(12):
-        rows = slice(0, 40) if step % 3 else slice(30, 40)
+        rows = slice(0, 20) if step % 3 else slice(15, 20)
         if step == 8:  # nearly right from here on: gradients too small to clip
             targets = plain(inputs).detach() + 1e-3
         expected = F.mse_loss(plain(inputs[rows]), targets[rows])

@@ -67,7 +67,7 @@ def test_if_the_logarithm_was_learned_the_report_names_the_learned_quantity() ->
     target = find_target("relic_density", transform="log", above=None, below=None)
     assert "the smallest normalised error of ln(Ωh² / 0.12) (0.1000)" in recommendation(runs, scores, target)
     note = ranking(runs, scores, HEADS, target)["note"]
-    assert "ranking is by normalised MSE, of z-scores of ln(Ωh² / 0.12). The trainings minimised it" in note
+    assert "ranking is by normalised MSE, of z-scores of ln(Ωh² / 0.12). By default, a training minimises it" in note
     for picture in (
         true_against_predicted(runs[0].name, true, true, target),
         residuals(runs[0], true, true[:, None], ["IN_mu"], target),

@@ -69,11 +69,12 @@ def epoch_losses(training: Trainer) -> list[float]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_model_of_an_ensemble_takes_the_way_it_would_have_taken_alone_to_1e_12(name: str, tmp_path: Path) -> None:
-    together = trained(tmp_path, name, settings(name, ensemble=3, epochs=2))
+    how, on = settings(name, epochs=2, batch_size=8), data(rows=18)
+    together = trained(tmp_path, name, replace(how, ensemble=3), on=on)
     alone = []
     for seed in (42, 43, 44):
         (folder := tmp_path / str(seed)).mkdir()
-        alone.append(trained(folder, name, settings(name, seed=seed, epochs=2)))
+        alone.append(trained(folder, name, replace(how, seed=seed), on=on))
     for index, training in enumerate(alone):
         assert together.progress.best_epochs[index] == training.progress.best_epoch
         assert together.progress.best_vals[index] == pytest.approx(training.progress.best_vals[0], rel=1e-12)
@@ -85,17 +86,20 @@ def test_each_model_of_an_ensemble_takes_the_way_it_would_have_taken_alone_to_1e
 
 
 @pytest.mark.parametrize("name", ["transformer", "transformer_tabular"])
-def test_a_batch_in_parts_gives_the_trajectory_of_a_whole_one_to_1e_12(name: str) -> None:
-    points, how, losses = data(rows=300), settings(name, batch_size=200), []
+def test_a_batch_in_parts_gives_the_trajectory_of_a_whole_one_to_1e_12(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pmssm.trainers.training.step.MIN_SLICE_ROWS", 8)
+    points, how, losses = data(rows=40), settings(name, batch_size=25), []
     for parts in (1, 3):
         weights = FlatParameters([model.double() for model in build_models(name, how, CPU)])
         optimizer = FlatAdamW(weights, learning_rate=1e-3, weight_decay=0.1, clip_norm=1.0)
-        step = TrainingStep(points, optimizer, 200, slices=parts)
+        step = TrainingStep(points, optimizer, 25, slices=parts)
         assert step.slices == parts
         for epoch in range(3):
             step.start_epoch([42], epoch, row=0)
-            step(200)
-            step(100)
+            step(25)
+            step(15)
         losses.append(step.loss_sum.item())
     assert losses[1] == pytest.approx(losses[0], rel=1e-12)
 

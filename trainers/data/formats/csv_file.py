@@ -30,7 +30,7 @@ NO_NUMBER = re.compile(r"\s*([+-]?(nan(\(\w*\))?|1\.#(ind|qnan|snan))|na|<na>|n/
                        re.ASCII | re.IGNORECASE)  # fmt: skip
 """Cells without a number, as C, Fortran, Excel, pandas and databases write them; an empty cell is one."""
 
-REMARK = "#"
+COMMENT = "#"
 BLANKS = " \t\r\n"
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars", " ": "spaces"}
 
@@ -108,24 +108,24 @@ def _rows(file: TextIO, first_line: int = 1) -> Iterator[tuple[int, str]]:
 def _find_header(path: Path, file: TextIO) -> tuple[int, str]:
     """Return number and text of the line with the column names, and leave `file` below it.
 
-    Remarks may stand above the names. `numpy.savetxt` writes the names themselves as a remark: then the next line
+    Comments may stand above the names. `numpy.savetxt` writes the names themselves as a comment: then the next line
     contains numbers.
     """
-    remark: tuple[int, str] | None = None
+    comment: tuple[int, str] | None = None
     for number, line in _rows(file):
-        if line.startswith(REMARK):
-            remark = number, line.lstrip(REMARK)
-        elif remark is not None and all(_is_numeric(cell) for cell in _cells(line)):
+        if line.startswith(COMMENT):
+            comment = number, line.lstrip(COMMENT)
+        elif comment is not None and all(_is_numeric(cell) for cell in _cells(line)):
             break
         else:
             return number, line
-    if remark is None:
+    if comment is None:
         return 0, ""
-    LOGGER.info("%s: the column names are taken from line %d, which starts with %s", path.name, remark[0], REMARK)
+    LOGGER.info("%s: the column names are taken from line %d, which starts with %s", path.name, comment[0], COMMENT)
     file.seek(0)
-    for _ in range(remark[0]):
+    for _ in range(comment[0]):
         file.readline()
-    return remark
+    return comment
 
 
 def _header(path: Path, file: TextIO, columns: Sequence[Column]) -> tuple[list[str], int]:
@@ -175,8 +175,8 @@ def _check_lengths(path: Path, file: TextIO, header_line: int, header: Sequence[
     for number, line in islice(_rows(file, header_line + 1), limit):
         cells = line.count(",") + 1 if '"' not in line else _quoted_cells(path, number, line)
         if cells != len(header):
-            if line.startswith(REMARK):
-                raise DataError(f"{path}: line {number} is a remark below the header; remove the line")
+            if line.startswith(COMMENT):
+                raise DataError(f"{path}: line {number} is a comment below the header; remove the line")
             hint = "use decimal points instead of commas, or correct header or row"
             if cells < len(header):
                 hint = "check that the file is complete, or correct the row"
