@@ -122,7 +122,7 @@ def test_three_files_have_the_results_of_all_parts_and_spare_time_goes_on(
         "NVIDIA_H100.md", "NVIDIA_H100.json", "errors_NVIDIA_H100.log",
     }  # fmt: skip
     assert [outcome.failed for outcome in outcomes] == [True, False, False]
-    assert 15 < int(outcomes[1].output) <= 20
+    assert 10 < int(outcomes[1].output) <= 20  # its own ten, and what the first one left
     assert session.summary(outcomes).splitlines()[-3].endswith("Bad: exit code 3")
 
 

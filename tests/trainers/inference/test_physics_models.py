@@ -96,8 +96,8 @@ def test_what_a_model_computes_on_another_device_stays_there(
     assert surrogate.calibrated is not None and surrogate.usability is not None
     interval_model = IntervalModel(PhysicalModel(surrogate), surrogate.scaling, surrogate.calibrated).to(META)
     surrogate.to(META)
-    monkeypatch.setitem(PREDICTION_ROWS, "meta", 2048)
-    points = torch.empty(3000, len(PARAMETERS), dtype=torch.float64, device=META)
+    monkeypatch.setitem(PREDICTION_ROWS, "meta", 256)
+    points = torch.empty(500, len(PARAMETERS), dtype=torch.float64, device=META)
     with OneDevice():
         inputs, reference = surrogate.inputs.compute(points)
         predictions = [predict(model, inputs) for model in surrogate.models]
