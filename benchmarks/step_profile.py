@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import statistics
 import time
+import traceback
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -32,8 +33,12 @@ LARGEST = 10
 """Kernels of a model that are listed."""
 
 
-def profile(models: list[str], device_name: str, precision: str, threads: int | None) -> None:
-    """Print a table with one row per model, and on a GPU the kernels that take the most time."""
+def profile(models: list[str], device_name: str, precision: str, threads: int | None) -> bool:
+    """Print a table with one row per model, and on a GPU the kernels that take the most time.
+
+    Returns:
+        Whether all models could be profiled.
+    """
     device = torch.device(device_name)
     torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
     torch.set_flush_denormal(True)  # as the trainers do
@@ -48,13 +53,19 @@ def profile(models: list[str], device_name: str, precision: str, threads: int | 
         sep="\n",
         flush=True,
     )
-    largest = []
+    largest, is_complete = [], True
     for name in models:
-        text, kernels = row(name, settings_of(name, chosen), device, flops=flops, bandwidth=bandwidth)
+        try:
+            text, kernels = row(name, settings_of(name, chosen), device, flops=flops, bandwidth=bandwidth)
+        except Exception:  # the next model is to be profiled in any case
+            traceback.print_exc()
+            is_complete = False
+            continue
         print(text, flush=True)
         largest += [f"| {name} | {kernel.name[:90]} | {kernel.launches} | {kernel.us:.0f} |" for kernel in kernels]
     if largest:
         print("\n| model | kernel | launches | µs |\n| --- | --- | --- | --- |", *largest, sep="\n", flush=True)
+    return is_complete
 
 
 def settings_of(name: str, precision: Precision) -> TrainingConfig:

@@ -174,8 +174,7 @@ def main() -> None:
         tune_process()
         from step_profile import profile  # noqa: PLC0415 (imports torch, so tune_process must precede it)
 
-        profile(options.models, options.device, options.precision, options.threads)
-        return
+        sys.exit(not profile(options.models, options.device, options.precision, options.threads))
     about = machine(options.device)
     print(*(f"{key}: {value}" for key, value in about.items()), "", TABLE_HEAD, sep="\n", flush=True)
     rows, has_failed = [], False
