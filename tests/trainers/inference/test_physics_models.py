@@ -19,7 +19,7 @@ from pmssm.trainers.data.prepared import load_prepared
 from pmssm.trainers.inference.batched import PREDICTION_ROWS, predict
 from pmssm.trainers.inference.export import export_model
 from pmssm.trainers.inference.model_file import load_surrogate, read_model
-from pmssm.trainers.inference.physical_model import IntervalModel, PhysicalModel
+from pmssm.trainers.inference.physical_model import IntervalModel
 from pmssm.trainers.inference.predicted_lsp import lsp_classes, lsp_classes_from_features
 from pmssm.trainers.physics import FEATURES, PhysicsFeatures
 from pmssm.trainers.physics.features import LOG_OMEGA, SPECTRUM_FEATURES
@@ -94,7 +94,7 @@ def test_what_a_model_computes_on_another_device_stays_there(
 ) -> None:
     surrogate = load_surrogate(physics_model)
     assert surrogate.calibrated is not None and surrogate.usability is not None
-    interval_model = IntervalModel(PhysicalModel(surrogate), surrogate.scaling, surrogate.calibrated).to(META)
+    interval_model = IntervalModel(surrogate.physical_model(), surrogate.scaling, surrogate.calibrated).to(META)
     surrogate.to(META)
     monkeypatch.setitem(PREDICTION_ROWS, "meta", 256)
     points = torch.empty(500, len(PARAMETERS), dtype=torch.float64, device=META)
