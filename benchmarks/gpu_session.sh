@@ -18,9 +18,15 @@ trap 'rm -rf "$packages"' EXIT
 mkdir "$packages/pmssm"
 ln -s "$PWD/supervisor" "$PWD/trainers" "$packages/pmssm/"
 export PYTHONPATH=$packages${PYTHONPATH:+:$PYTHONPATH}
-needed="click pydantic psutil pynvml textual tomli_w uproot pexpect pyte"
-if ! $PYTHON -c "import sys; from importlib.util import find_spec; sys.exit(not all(map(find_spec, sys.argv[1:])))" $needed; then
-    echo "installing what is missing from .wheels/"
-    bash benchmarks/gpu/wheels.sh install "$packages"
+missing() {
+    $PYTHON -c "import sys; from importlib.util import find_spec as find; print(*(m for m in sys.argv[1:] if not find(m)))" \
+        torch numpy scipy pandas matplotlib sklearn threadpoolctl \
+        click pydantic psutil pynvml textual tomli_w uproot awkward tabm rtdl_num_embeddings jinja2 pexpect pyte
+}
+if [ -n "$(missing)" ]; then
+    echo "installing $(missing) from .wheels/"
+    bash benchmarks/gpu/wheels.sh install "$packages" || true
+    lacking=$(missing)
+    [ -z "$lacking" ] || echo "still missing: $lacking; parts that need them will fail" >&2
 fi
 $PYTHON benchmarks/gpu/session.py "$folder" --device "${DEVICE:-cuda}" "$@"

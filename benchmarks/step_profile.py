@@ -2,7 +2,7 @@
 
 The lower limit is the larger of two times: the arithmetic at the rate of a large matrix product on this
 machine, in the precision of the body, and the bytes that must move (parameters, gradients and moments once
-each way) at the rate of a large copy.
+each way) at the rate of a large copy. On a GPU the kernels of a step, launched one by one, are listed too.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import statistics
 import time
+import traceback
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from pmssm.trainers.models.recipes import RECIPES
@@ -21,28 +23,49 @@ from pmssm.trainers.training.kernel_replay import StoragePool, record
 from pmssm.trainers.training.loop import Trainer
 from pmssm.trainers.training.state import TrainingConfig
 from pmssm.trainers.training.step import TrainingData
+from torch._C._autograd import DeviceType
 from torch.profiler import ProfilerActivity
 from torch.profiler import profile as profiling
 from torch.utils.flop_counter import FlopCounterMode
 
 BATCH = 256
+LARGEST = 10
+"""Kernels of a model that are listed."""
 
 
-def profile(models: list[str], device_name: str, precision: str, threads: int | None) -> str:
-    """Return a table with one row per model."""
+def profile(models: list[str], device_name: str, precision: str, threads: int | None) -> bool:
+    """Print a table with one row per model, and on a GPU the kernels that take the most time.
+
+    Returns:
+        Whether all models could be profiled.
+    """
     device = torch.device(device_name)
     torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
     torch.set_flush_denormal(True)  # as the trainers do
     chosen = choose_precision(precision, device)
     flops, bandwidth = rates(device, chosen)
-    rows = [row(name, settings_of(name, chosen), device, flops=flops, bandwidth=bandwidth) for name in models]
-    return "\n".join([
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, load average {os.getloadavg()[0]:.2f}",
         f"{flops / 1e9:.0f} GFLOP/s in a product of 2048 × 2048 in {chosen}, {bandwidth / 1e9:.1f} GB/s in a copy",
         "",
-        "| model | ms/step | passes | update | kernels | GFLOP | floor ms | of the floor |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-        *rows,
-    ])  # fmt: skip
+        "| model | ms/step | passes | update | kernels | their ms | GFLOP | floor ms | of the floor |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        sep="\n",
+        flush=True,
+    )
+    largest, is_complete = [], True
+    for name in models:
+        try:
+            text, kernels = row(name, settings_of(name, chosen), device, flops=flops, bandwidth=bandwidth)
+        except Exception:  # the next model is to be profiled in any case
+            traceback.print_exc()
+            is_complete = False
+            continue
+        print(text, flush=True)
+        largest += [f"| {name} | {kernel.name[:90]} | {kernel.launches} | {kernel.us:.0f} |" for kernel in kernels]
+    if largest:
+        print("\n| model | kernel | launches | µs |\n| --- | --- | --- | --- |", *largest, sep="\n", flush=True)
+    return is_complete
 
 
 def settings_of(name: str, precision: Precision) -> TrainingConfig:
@@ -67,20 +90,43 @@ def seconds(task: Callable[[], object], device: torch.device) -> float:
 
 
 def update_of(training: Trainer, device: torch.device) -> Callable[[], object]:
-    """Return the optimizer's part of a step as trainings run it: replayed on a CPU."""
+    """Return the optimizer's part of a step as trainings run it: replayed, on a GPU as a graph."""
     update: Callable[[], object] = training.optimizer.step
-    return record(update, StoragePool()).play if device.type == "cpu" else update
+    return captured(update) if device.type == "cuda" else record(update, StoragePool()).play
 
 
-def kernels_of(step: Callable[[], object], device: torch.device) -> int:
-    """Return the number of kernels of a step."""
+def captured(task: Callable[[], object]) -> Callable[[], object]:
+    """Return a function that replays `task` as a CUDA graph."""
+    stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        task()
+    torch.cuda.current_stream().wait_stream(stream)
+    with torch.cuda.graph(graph, stream=stream):
+        task()
+    return graph.replay
+
+
+class Kernel(NamedTuple):
+    """A kernel of a step: how often it is launched, and how long all launches take, µs."""
+
+    name: str
+    launches: int
+    us: float
+
+
+def kernels_of(step: Callable[[], object], device: torch.device) -> list[Kernel]:
+    """Return the kernels of a step, those that take the most time first; on a CPU without names and times."""
     if device.type == "cpu":
         with KernelRecorder() as recorder:
             step()
-        return sum(call.computes for call in recorder.calls)
+        return [Kernel("", sum(call.computes for call in recorder.calls), 0.0)]
+    step()
     with profiling(activities=[ProfilerActivity.CUDA]) as profiled:
         step()
-    return sum(event.count for event in profiled.key_averages())
+    events = [event for event in profiled.key_averages() if event.device_type == DeviceType.CUDA]
+    found = [Kernel(event.key, event.count, event.self_device_time_total) for event in events]
+    return sorted(found, key=lambda kernel: -kernel.us)
 
 
 def rates(device: torch.device, precision: Precision) -> tuple[float, float]:
@@ -90,8 +136,10 @@ def rates(device: torch.device, precision: Precision) -> tuple[float, float]:
     return 2 * 2048**3 / seconds(lambda: square @ square, device), 2 * 4 * 2**26 / seconds(block.clone, device)
 
 
-def row(name: str, settings: TrainingConfig, device: torch.device, *, flops: float, bandwidth: float) -> str:
-    """Return a row of the table."""
+def row(
+    name: str, settings: TrainingConfig, device: torch.device, *, flops: float, bandwidth: float
+) -> tuple[str, list[Kernel]]:
+    """Return a row of the table, and the kernels with the largest times."""
     inputs, targets = torch.randn(4 * BATCH, 19, device=device), torch.randn(4 * BATCH, device=device)
 
     training = Trainer(
@@ -99,20 +147,22 @@ def row(name: str, settings: TrainingConfig, device: torch.device, *, flops: flo
     )
     training.step.start_epoch([settings.seed], 0, 0)
 
-    def step() -> None:
-        training.take_step(BATCH)
+    def step(take: Callable[[int], object]) -> None:
+        take(BATCH)
         training.step.next_positions.sub_(BATCH)
 
-    whole = seconds(step, device)
+    whole = seconds(lambda: step(training.take_step), device)
     update = seconds(update_of(training, device), device)
     with FlopCounterMode(display=False) as counter:
-        training.step(BATCH)
-        training.step.next_positions.sub_(BATCH)
-    kernels = kernels_of(lambda: training.step(BATCH), device)
+        step(training.step)
+    kernels = kernels_of(lambda: step(training.step), device)
+    count, busy = sum(kernel.launches for kernel in kernels), sum(kernel.us for kernel in kernels) / 1e3
     flat = training.optimizer.flat
     moved = 7 * flat.numel() * flat.element_size()  # four are read, three are written
     floor = max(counter.get_total_flops() / flops, moved / bandwidth)
-    return (
-        f"| {name} | {1e3 * whole:.2f} | {1e3 * (whole - update):.2f} | {1e3 * update:.2f} | {kernels} "
-        f"| {counter.get_total_flops() / 1e9:.2f} | {1e3 * floor:.2f} | {whole / floor:.1f} × |"
+    text = (
+        f"| {name} | {1e3 * whole:.3f} | {1e3 * (whole - update):.3f} | {1e3 * update:.3f} "
+        f"| {count} | {f'{busy:.3f}' if busy else '–'} "
+        f"| {counter.get_total_flops() / 1e9:.2f} | {1e3 * floor:.3f} | {whole / floor:.1f} × |"
     )
+    return text, kernels[:LARGEST] if busy else []

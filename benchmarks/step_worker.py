@@ -87,7 +87,13 @@ def make_epoch(options: argparse.Namespace) -> Callable[[], object]:
     if options.compile:
         training.step.compile()
     checkpoints = Checkpoints(Path(tempfile.mkdtemp(prefix="train_step-")), {})
-    return lambda: training.epoch(checkpoints)
+
+    def epoch() -> None:
+        training.epoch(checkpoints)
+        if options.compile and not training.step.compiled:
+            sys.exit("the compiler has failed, so the plain passes were used")
+
+    return epoch
 
 
 def peak_mib(device: str) -> float:

@@ -14,6 +14,7 @@ import platform
 import statistics
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,10 @@ class Comparison:
     steps: int
 
 
+class WorkerEnded(Exception):
+    """A worker process has ended before its work was done."""
+
+
 class Side:
     """One worker process.
 
@@ -56,12 +61,14 @@ class Side:
         arguments: More arguments of the worker.
 
     Attributes:
+        name: What it trains, for messages.
         process: The worker.
         peak_mib: Its largest memory use so far, MiB.
     """
 
     def __init__(self, side: str, model: str, arguments: list[str]) -> None:
         command = [sys.executable, str(HERE / "step_worker.py"), side, model, *arguments]
+        self.name = f"{side}, {model}"
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.peak_mib = 0.0
 
@@ -69,22 +76,24 @@ class Side:
         """Train an epoch and return its seconds.
 
         Raises:
-            RuntimeError: The worker has ended.
+            WorkerEnded: It has; its error is on stderr.
         """
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
+        with suppress(BrokenPipeError):  # then there is no reply either
+            self.process.stdin.write("\n")
+            self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"the worker ended with {self.process.wait()}")
+            raise WorkerEnded(f"the worker of {self.name} ended with {self.process.wait()}")
         reply: dict[str, float] = json.loads(line)
         self.peak_mib = reply["peak_mib"]
         return reply["seconds"]
 
     def close(self) -> None:
-        """End the worker."""
-        self.process.communicate()
+        """End the worker, which leaves when its stdin ends."""
+        with suppress(BrokenPipeError):
+            self.process.communicate()
 
 
 def compare(model: str, options: argparse.Namespace) -> Comparison:
@@ -95,14 +104,16 @@ def compare(model: str, options: argparse.Namespace) -> Comparison:
     shared += ["--cpu-time"] if options.cpu_time else []
     own = ["--precision", options.precision, *(["--compile"] if options.compile else [])]
     sides = [Side("baseline", model, shared), Side("ours", model, [*shared, *own])]
-    for side in sides:
-        side.epoch()  # warm-up
     seconds: list[list[float]] = [[], []]
-    for number in range(options.rounds):
-        for index in (0, 1) if number % 2 else (1, 0):
-            seconds[index].append(sides[index].epoch())
-    for side in sides:
-        side.close()
+    try:
+        for side in sides:
+            side.epoch()  # warm-up
+        for number in range(options.rounds):
+            for index in (0, 1) if number % 2 else (1, 0):
+                seconds[index].append(sides[index].epoch())
+    finally:
+        for side in sides:
+            side.close()
     ratios = [baseline / ours for baseline, ours in zip(*seconds, strict=True)]
     baseline, ours = (statistics.median(values) for values in seconds)
     batches = steps + 1
@@ -113,20 +124,20 @@ def compare(model: str, options: argparse.Namespace) -> Comparison:
     )  # fmt: skip
 
 
-def table(rows: list[Comparison]) -> str:
-    """Return the comparisons as a Markdown table."""
-    lines = [
-        "| model | baseline ms/step | ours ms/step | ratio, median (range) | epochs/s, baseline → ours | peak MiB |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    lines += [
+TABLE_HEAD = (
+    "| model | baseline ms/step | ours ms/step | ratio, median (range) | epochs/s, baseline → ours | peak MiB |\n"
+    "| --- | --- | --- | --- | --- | --- |"
+)
+
+
+def table_row(row: Comparison) -> str:
+    """Return a comparison as a row of the Markdown table."""
+    return (
         f"| {row.model} | {row.baseline_ms_per_step:.2f} | {row.ours_ms_per_step:.2f} "
         f"| {row.ratio:.2f} ({row.ratio_min:.2f}–{row.ratio_max:.2f}) "
         f"| {row.baseline_epochs_per_s:.4f} → {row.ours_epochs_per_s:.4f} "
         f"| {row.baseline_peak_mib:.0f} → {row.ours_peak_mib:.0f} |"
-        for row in rows
-    ]
-    return "\n".join(lines)
+    )
 
 
 def machine(device: str) -> dict[str, Any]:
@@ -159,23 +170,37 @@ def main() -> None:
     parser.add_argument("--steps-per-epoch", type=int, default=8204, help="for epochs/s; the lab's data have 8204")
     parser.add_argument("--output", type=Path, help="writes OUTPUT.md and OUTPUT.json")
     options = parser.parse_args()
-    rows: list[Comparison] = []
     if options.profile:
         tune_process()
         from step_profile import profile  # noqa: PLC0415 (imports torch, so tune_process must precede it)
 
-        result = profile(options.models, options.device, options.precision, options.threads)
-    else:
-        rows = [compare(model, options) for model in options.models]
-        result = table(rows)
+        sys.exit(not profile(options.models, options.device, options.precision, options.threads))
     about = machine(options.device)
-    text = "\n".join([*(f"{key}: {value}" for key, value in about.items()), "", result, ""])
-    print(text)
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.with_suffix(".md").write_text(f"    {' '.join(['python', *sys.argv])}\n\n{text}")
-        content = {**about, "comparisons": [asdict(row) for row in rows]}
-        options.output.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
+    print(*(f"{key}: {value}" for key, value in about.items()), "", TABLE_HEAD, sep="\n", flush=True)
+    rows, has_failed = [], False
+    for model in options.models:
+        try:
+            rows.append(compare(model, options))
+        except WorkerEnded as error:  # the next model is to be measured in any case
+            print(error, file=sys.stderr)
+            has_failed = True
+            continue
+        print(table_row(rows[-1]), flush=True)
+        if options.output:
+            write_results(options.output, about, rows)
+    sys.exit(has_failed)
+
+
+def write_results(output: Path, about: dict[str, Any], rows: list[Comparison]) -> None:
+    """Write OUTPUT.md and OUTPUT.json with what is measured so far."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    head = [f"    {' '.join(['python', *sys.argv])}", "", *(f"{key}: {value}" for key, value in about.items()), ""]
+    text = "\n".join([*head, TABLE_HEAD, *map(table_row, rows), ""])
+    content = json.dumps({**about, "comparisons": [asdict(row) for row in rows]}, indent=1) + "\n"
+    for suffix, written in ((".md", text), (".json", content)):
+        side_file = output.with_suffix(".part")  # the script may be killed at any time
+        side_file.write_text(written)
+        side_file.replace(output.with_suffix(suffix))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -38,3 +40,22 @@ def peak_memory_mib(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+NO_MEMORY = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "cublasCreate")
+"""How CUDA (loading a kernel, making a graph of a capture) and cuBLAS say so, which don't go through PyTorch."""
+
+
+@contextmanager
+def one_memory_error() -> Iterator[None]:
+    """Raise torch.OutOfMemoryError for any lack of GPU memory in the block, whoever reports it."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        # Ending a capture that ran out of memory can fail, too, which hides the reason.
+        is_hidden = isinstance(error.__context__, torch.OutOfMemoryError)
+        if is_hidden or any(words in str(error) for words in NO_MEMORY):
+            raise torch.OutOfMemoryError(str(error)) from error
+        raise

@@ -14,12 +14,23 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from product_checks import CHECKS, Context, NeedsGpu
-from product_session import end_processes
+from processes import end_processes
+from product_checks import check_verb, dashboard, down, engine_killed, gpus_option, sharing, testing, usage
+from product_session import Context, Skipped
+from product_training_checks import out_of_memory, predictions, stop_and_resume
+
+CHECKS: tuple[Callable[[Context], str], ...] = (
+    check_verb, testing, gpus_option, sharing, usage, dashboard, engine_killed, down, predictions, stop_and_resume,
+    out_of_memory,
+)  # fmt: skip
+"""In the order of the questions that must be answered first."""
+LAST_LINES = 12
+RUNTIME_FOLDER = "XDG_RUNTIME_DIR"
+"""Variable that all processes of the checks inherit, with the folder of the checks as value."""
 
 
 @dataclass(frozen=True)
@@ -34,52 +45,71 @@ class Result:
 
 
 def run_check(check: Callable[[Context], str], context: Context) -> Result:
-    """Run a check; whatever it raises is its result, with the traceback on stderr."""
-    began, name = time.monotonic(), check.__name__.removesuffix("_verb")
+    """Run a check; whatever it raises is its result, with the traceback and the ends of all logs on stderr."""
+    began, name = time.time(), check.__name__.removesuffix("_verb")
     try:
         outcome, detail = "ok", check(context)
-    except NeedsGpu:
-        outcome, detail = "skipped", "needs a GPU"
+    except Skipped as reason:
+        outcome, detail = "skipped", str(reason)
     except Exception as error:  # the next check is to be tried in any case
+        print(f"----- {name}", file=sys.stderr)
         traceback.print_exc()
+        print_ends_of_logs(context.folder, began)
         outcome, detail = "FAILED", f"{type(error).__name__}: {error}"
-    return Result(name, outcome, round(time.monotonic() - began, 1), " ".join(detail.split()))
+        if not context.is_training:  # what it has left would disturb the next check
+            end_processes(RUNTIME_FOLDER, str(context.folder))
+    return Result(name, outcome, round(time.time() - began, 1), " ".join(detail.split()))
 
 
-def run_checks(context: Context, seconds: float) -> list[Result]:
+def print_ends_of_logs(folder: Path, since: float) -> None:
+    """Print the last lines of all logs below `folder` that were written `since`, to stderr."""
+    for path in sorted(folder.rglob("*.log")):
+        if path.stat().st_mtime >= since:
+            lines = path.read_text(errors="replace").splitlines()[-LAST_LINES:]
+            print(f"--- {path.relative_to(folder)}", *lines, sep="\n", file=sys.stderr)
+
+
+def run_checks(context: Context, seconds: float) -> Iterator[Result]:
     """Run all checks, none after `seconds`, and print a table."""
     deadline = time.monotonic() + seconds
     print("| check | | s | detail |\n| --- | --- | --- | --- |")
-    results = []
     for check in CHECKS:
         late = time.monotonic() > deadline
         result = Result(check.__name__, "skipped", 0.0, "no time left") if late else run_check(check, context)
         print(f"| {result.check} | {result.outcome} | {result.seconds} | {result.detail} |", flush=True)
-        results.append(result)
-    return results
+        yield result
 
 
 def main() -> None:
-    """Check, print, write."""
+    """Check, print, write after every check."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda")
     parser.add_argument("--seconds", type=float, default=240, help="no check is begun after so many")
     parser.add_argument("--output", type=Path, help="writes this JSON file")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left running
-    with tempfile.TemporaryDirectory(prefix="product-") as folder:
-        os.environ["XDG_RUNTIME_DIR"] = folder
+    results: list[Result] = []
+    with tempfile.TemporaryDirectory(prefix="product-", ignore_cleanup_errors=True) as folder:
+        os.environ[RUNTIME_FOLDER] = folder
         context = Context(Path(folder), on_gpu=options.device == "cuda")
         try:
-            results = run_checks(context, options.seconds)
+            for result in run_checks(context, options.seconds):
+                results.append(result)
+                write_results(options.output, results, context.screen)
         finally:
-            end_processes(context.folder)
+            end_processes(RUNTIME_FOLDER, folder)
     if context.screen:
         print(f"\nThe dashboard:\n\n```text\n{context.screen}\n```")
-    if options.output:
-        content = {"checks": [asdict(result) for result in results], "screen": context.screen}
-        options.output.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     sys.exit(any(result.outcome == "FAILED" for result in results))
+
+
+def write_results(path: Path | None, results: list[Result], screen: str) -> None:
+    """Write what is known so far, in one go: the script may be killed at any time."""
+    if path is not None:
+        content = {"checks": [asdict(result) for result in results], "screen": screen}
+        side_file = path.with_suffix(".part")
+        side_file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        side_file.replace(path)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from ..engine.engine import Engine
 from ..ipc.engine_lock import EngineLock
 from ..ipc.messages import Down, Stop
 from ..session.folder import SessionFolder
-from ..session.state import DONE, RunState, run_states
+from ..session.run_states import run_states
+from ..session.state import DONE, RunState
 from ..session.summary import build_summary
 from .reporters import LineReporter
 

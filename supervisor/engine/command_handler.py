@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from ..ipc.messages import Command, Down, Reply, Restart, Start, Stop
 from ..plan.schema import Plan
 from ..session.events import RestartRequested, RunEvent, StopRequested
-from ..session.state import ALIVE, ENDED, RunState, SessionState, blockers, run_states, unfinished_dependencies
+from ..session.run_states import blockers, run_states, unfinished_dependencies
+from ..session.state import ALIVE, ENDED, RunState, SessionState
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from typing import NamedTuple
 from ..plan.schema import Plan, RunPlan
 from ..session.chains import ChainEnds, chain_ends, skipped_because_of
 from ..session.native_dependencies import can_be_followed, has_native_dependencies
-from ..session.state import DONE, ENDED_BADLY, SETTLED, Run, RunState, SessionState, is_continued
+from ..session.run_states import is_continued
+from ..session.state import DONE, ENDED_BADLY, SETTLED, Run, RunState, SessionState
 
 SHORT_JOB_S = 30.0
 FIRST_CONTINUATION_DELAY_S, MAX_CONTINUATION_DELAY_S = 30.0, 3600.0

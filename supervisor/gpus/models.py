@@ -41,7 +41,8 @@ class Gpu(BaseModel):
         temperature_c: °C.
         power_w: W.
         error: Why the GPU cannot be used, in words; None for a working GPU.
-        processes: Computing processes; empty for every user inside a container that hides pids.
+        processes: Computing processes; None if unknown. In a container with process ids of its own, the driver lists
+            none, or those of the host by their ids there.
         node: The machine; "" for this one.
         run: The run whose job has the GPU, on another machine.
         read_at: When it was read, on another machine, unix time in s.

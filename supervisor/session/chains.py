@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from ..plan.schema import Plan, RunPlan
-
-if TYPE_CHECKING:
-    from .state import Run
+from .state import Run
 
 ChainEnds = Mapping[str, str]
 """The run that ended each chain; the earliest, if there are several."""

@@ -24,8 +24,9 @@ from .events import (
     StopRequested,
 )
 from .explain import INTERRUPTED, describe_exit, explain_state, job_number
+from .run_states import blockers, is_continued, run_states
 from .session_log import LogLevel
-from .state import Attempt, RunState, SessionState, blockers, is_continued, run_states
+from .state import Attempt, RunState, SessionState
 
 Line = tuple[str, LogLevel]
 

@@ -13,7 +13,8 @@ from ..plan.schema import Plan, RunPlan
 from .chains import chain_ends, skipped_because_of
 from .events import RetryScheduled
 from .observation import Observation
-from .state import Run, RunState, SessionState, blockers, unfinished_dependencies
+from .run_states import blockers, unfinished_dependencies
+from .state import Run, RunState, SessionState
 
 INTERRUPTED = "interrupted: "
 

@@ -13,9 +13,10 @@ from .folder import SessionError, SessionFolder, folder_size, list_sessions
 from .journal import JournalError
 from .lookup import replay_session
 from .observation import Observation
+from .run_states import run_states
 from .snapshot import Snapshot
 from .snapshot_builder import SnapshotBuilder
-from .state import SessionState, progress_start_offset, run_states
+from .state import SessionState, progress_start_offset
 
 
 def session_table(logs: Path) -> list[list[str]]:

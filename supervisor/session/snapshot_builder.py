@@ -12,8 +12,9 @@ from .events import Exit
 from .explain import explain_queue, explain_state
 from .folder import SessionFolder
 from .observation import Observation, ResourceUsage
+from .run_states import blockers, run_states
 from .snapshot import AllocationView, AttemptView, RunView, Snapshot
-from .state import ENDED, Attempt, Run, RunState, SessionState, blockers, run_states
+from .state import ENDED, Attempt, Run, RunState, SessionState
 
 
 class SnapshotBuilder:

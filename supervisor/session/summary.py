@@ -13,7 +13,8 @@ from ..logs.sanitize import sanitize_line
 from ..plan.schema import Plan
 from .folder import SessionFolder
 from .groups import group_metrics
-from .state import Run, RunState, SessionState, run_states
+from .run_states import run_states
+from .state import Run, RunState, SessionState
 
 RESULT_FILE = "result.json"  # a flat JSON object that a run may write to its output folder
 MAX_RESULT_BYTES = 1 << 16

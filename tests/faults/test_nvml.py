@@ -132,13 +132,16 @@ def test_figures_that_a_gpu_does_not_support_are_unknown_one_by_one(session: Mad
     goes_on(box)
 
 
-def test_in_a_container_that_hides_processes_the_gpu_of_a_run_is_not_known(session: Made) -> None:
+@pytest.mark.parametrize("listed", [{}, {2**22 + 7: 700}], ids=["none", "by the ids of the host"])
+def test_in_a_container_that_hides_processes_the_gpu_of_a_run_is_not_known(
+    session: Made, listed: dict[int, int]
+) -> None:
     box, fake = session
     one = pid_of(box, "one")
     fake.set(GPUS[0], fake_gpu(1, processes={one: 700}), GPUS[2])
     seen = box.wait(lambda status: status["runs"]["one"]["gpu_actual"])
     assert seen["runs"]["one"] | {"gpu_actual": [1], "gpu_memory_mib": 700} == seen["runs"]["one"]
-    fake.set(GPUS[0], fake_gpu(1, used_mib=703), GPUS[2])  # somebody holds the memory and nobody is seen
+    fake.set(GPUS[0], fake_gpu(1, used_mib=703, processes=listed), GPUS[2])
     hidden = box.wait(lambda status: status["runs"]["one"]["gpu_actual"] is None)
     assert hidden["runs"]["one"]["gpu_memory_mib"] is None and hidden["runs"]["one"]["state"] == "running"
     goes_on(box)

@@ -40,7 +40,8 @@ from pmssm.supervisor.session.events import (
 )
 from pmssm.supervisor.session.native_dependencies import AttemptNumbers
 from pmssm.supervisor.session.reducer import initial_state, reduce, replay
-from pmssm.supervisor.session.state import RunState, SessionState, run_states
+from pmssm.supervisor.session.run_states import run_states
+from pmssm.supervisor.session.state import RunState, SessionState
 
 Outcome = Literal["succeeds", "fails", "crashes", "is_lost", "cannot_start", "is_interrupted"]
 

@@ -17,8 +17,7 @@ from ..physics.constants import CONSTANTS
 from ..physics.features import BATCH, LOG_OMEGA, SPECTRUM_FEATURES
 from ..physics.parameters import Parameters
 from .columns import PARAMETERS
-from .scan_files import FEATURE_LIMIT
-from .standardize import Standardizer
+from .standardize import FEATURE_LIMIT, Standardizer
 from .targets import RELIC_DENSITY, Target
 
 PHYSICS_VERSION = 2

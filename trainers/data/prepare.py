@@ -16,8 +16,8 @@ from ..log import LOGGER
 from .columns import PARAMETERS
 from .data_report import draw_histogram, report_lines, warning_lines
 from .prepared import ARRAYS, CALIBRATION_ARRAYS, HOLDOUT_ARRAYS, META, is_complete, read_meta
-from .scan_files import FEATURE_LIMIT, FORMAT, ScanSelection, fingerprint, sample_files, with_holdout
-from .standardize import Standardizer
+from .scan_files import FORMAT, ScanSelection, fingerprint, sample_files, with_holdout
+from .standardize import FEATURE_LIMIT, Standardizer
 from .survey import Subset, select_files, survey
 from .targets import Target
 

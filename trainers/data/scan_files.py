@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 
 from ..errors import DataError
 from .columns import HIGGS_MASS, LSP_COLUMNS, LSP_TYPE, PARAMETERS, TREE, Column, parameter_columns
+from .natural_order import natural_key
 from .reading import FORMAT_NAMES, SUFFIXES
 from .requirements import Requirement
 from .targets import TARGETS, Target
@@ -24,9 +25,6 @@ FEATURE_SETS: tuple[FeatureSet, ...] = get_args(FeatureSet)
 
 FORMAT = 2
 """Format of the prepared folder; part of the fingerprint, so that a new format is a new input."""
-
-FEATURE_LIMIT = 8.0
-"""Limit of the z-scores of features: shares of particles that are rare in a scan have long tails."""
 
 TESTING_ROWS = 2_000
 """Largest number of rows read with `--testing`: enough to exercise all parts of the trainers."""
@@ -89,12 +87,6 @@ class ScanSelection:
         """Return the place of each of `columns` by its name; of two with one name, the first."""
         names = [column.name for column in self.columns()]
         return {name: names.index(name) for name in names}
-
-
-def natural_key(path: Path) -> list[tuple[bool, int, str]]:
-    """Return a sort key that puts `scan_2` before `scan_10`."""
-    parts = re.split(r"([0-9]+)", str(path))
-    return [(part.isascii() and part.isdigit(), int(part) if i % 2 else 0, part) for i, part in enumerate(parts)]
 
 
 def find_files(patterns: Sequence[str], *, option: str = "--data") -> list[Path]:

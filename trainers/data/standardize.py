@@ -14,6 +14,9 @@ Rows = NDArray[np.float64]
 FLOAT32_STEP = float(np.finfo(np.float32).eps)
 FLOAT32_TINY = float(np.finfo(np.float32).tiny)
 
+FEATURE_LIMIT = 8.0
+"""Limit of the z-scores of features: shares of particles that are rare in a scan have long tails."""
+
 
 @dataclass(frozen=True)
 class Standardizer:

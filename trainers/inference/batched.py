@@ -7,6 +7,7 @@ from contextlib import suppress
 import torch
 from torch import Tensor, nn
 
+from ..device import one_memory_error
 from ..errors import TrainingError
 from ..log import LOGGER
 from ..signals import StopRequest
@@ -47,7 +48,8 @@ def predict(model: nn.Module, inputs: Tensor, *, stop: StopRequest | None = None
     while start < len(inputs):
         if stop is not None and stop.signum is not None:
             raise Interrupted(stop.signum)
-        with torch.no_grad(), suppress(torch.OutOfMemoryError):  # its traceback keeps memory until this block ends
+        # The traceback of the error keeps memory until this block ends.
+        with torch.no_grad(), suppress(torch.OutOfMemoryError), one_memory_error():
             result[start : start + rows] = model(inputs[start : start + rows])
             start += rows
             continue

@@ -19,7 +19,7 @@ from ..files import atomic_file
 from ..log import LOGGER
 from .intervals import PredictionIntervals
 from .model_file import load_surrogate
-from .physical_model import IntervalModel, PhysicalModel
+from .physical_model import IntervalModel
 from .surrogate import Surrogate
 
 Values = NDArray[np.float64]
@@ -57,7 +57,7 @@ def export_model(model: Path, output: Path) -> None:
             f"--output {output}: the folder {output.parent} does not exist; create it or choose another one"
         )
     surrogate = load_surrogate(model)
-    points, module = _check_points(surrogate), PhysicalModel(surrogate)
+    points, module = _check_points(surrogate), surrogate.physical_model()
     names, uses_physics = ["target"], surrogate.inputs.layer is not None
     expected = [np.asarray(surrogate.predict_members(points, warn=False).mean(axis=0))]
     exported: nn.Module = module

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
+from ..data.model_inputs import ModelInputs
 from ..data.standardize import Standardizer
-from ..data.targets import MAX_LOG
+from ..data.targets import MAX_LOG, Target
 from ..physics import PhysicsFeatures
 from .intervals import SHOWN, CalibratedIntervals, level_index
 from .points import range_with_tolerance
 from .predicted_lsp import lsp_classes, lsp_classes_from_features
-from .surrogate import Surrogate
 
 
 class PhysicalModel(nn.Module):
-    """Mean of the models of a surrogate as a function of physical parameters.
+    """Mean of trained models as a function of physical parameters.
 
     Args:
-        surrogate: Trained models.
+        models: The models.
+        inputs: Computes the inputs of the models.
+        target: Converts learned to physical values.
+        scaling: Standardizer of the training; its last column is the learned value.
 
     Attributes:
         models: The models.
@@ -28,12 +33,10 @@ class PhysicalModel(nn.Module):
         scale: Standard deviation of the learned values.
     """
 
-    def __init__(self, surrogate: Surrogate) -> None:
+    def __init__(self, models: Sequence[nn.Module], inputs: ModelInputs, target: Target, scaling: Standardizer) -> None:
         super().__init__()
-        self.models = nn.ModuleList(surrogate.models)
-        self.inputs = surrogate.inputs
-        self.target = surrogate.target
-        self.offset, self.scale = float(surrogate.scaling.mean[-1]), float(surrogate.scaling.std[-1])
+        self.models, self.inputs, self.target = nn.ModuleList(models), inputs, target
+        self.offset, self.scale = float(scaling.mean[-1]), float(scaling.std[-1])
 
     def forward(self, points: Tensor) -> Tensor:
         """Map points of shape (n, 19), float64, to values of the target, shape (n,), float64."""

@@ -17,8 +17,10 @@ from ..precision import Precision
 from .batched import predict
 from .intervals import SHOWN, CalibratedIntervals, PredictionIntervals, level_index
 from .learned_scale import learned_difference, shifted
+from .physical_model import PhysicalModel
 from .planck import PLANCK, PLANCK_SIGMA
 from .points import outside_range, validated_points
+from .sampling import gaussian_log_likelihood, input_gradient
 from .usability import OutcomeProbabilities, Usability
 
 
@@ -181,9 +183,22 @@ class Surrogate:
             >>> surrogate.log_likelihood(np.linspace(low, high, 5), observed=0.12, sigma=0.012).shape
             (5,)
         """
-        from .sampling import log_likelihood  # noqa: PLC0415 (it imports this module)
+        if not sigma > 0:
+            raise ValueError(f"sigma must be positive, not {sigma:g}")
+        rows = validated_points(points, self.parameters)
+        result = np.full(len(rows), -np.inf)
+        inside = ~self.outside_training_range(rows).any(axis=1)
+        if inside.any():
+            members = self.predict_members(rows[inside], warn=False)
+            error = self._standard_deviation(rows[inside], members)
+            result[inside] = gaussian_log_likelihood(members.mean(axis=0), error, observed, sigma)
+        return result
 
-        return log_likelihood(self, validated_points(points, self.parameters), observed, sigma)
+    def _standard_deviation(self, rows: NDArray[np.float64], members: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self.calibrated is None:
+            return np.asarray(members.std(axis=0))
+        intervals = self.intervals_of(rows, members)
+        return (intervals.upper_68 - intervals.lower_68) / 2
 
     def gradient(self, points: ArrayLike) -> NDArray[np.float64]:
         """Return the derivatives of the prediction with respect to the 19 parameters, by automatic differentiation.
@@ -194,11 +209,13 @@ class Surrogate:
         Returns:
             Shape (n, 19), in the unit of the target per GeV (tan β: per unit).
         """
-        from .sampling import input_gradient  # noqa: PLC0415 (it imports this module)
-
         rows = validated_points(points, self.parameters)
         self._warn_if_outside(rows, stacklevel=3)
-        return input_gradient(self, rows)
+        return input_gradient(self.physical_model(), rows)
+
+    def physical_model(self) -> PhysicalModel:
+        """Return the mean of the models as a module of PyTorch; it shares their weights."""
+        return PhysicalModel(self.models, self.inputs, self.target, self.scaling)
 
     def intervals(self, points: ArrayLike) -> PredictionIntervals:
         """Return the intervals that contain the true value with a probability of 68 % and 95 %.

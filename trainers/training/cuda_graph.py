@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 
 import torch
 
+from ..device import one_memory_error
 from ..log import LOGGER
 from .step import TrainingStep
 
@@ -31,26 +30,37 @@ class CudaGraphStep:
         Raises:
             torch.OutOfMemoryError: The rows do not fit into the memory of the GPU.
         """
-        with one_memory_error():
-            if rows not in self._graphs:
-                self._graphs[rows] = self._capture(rows)
-            self._graphs[rows].replay()
+        try:
+            with one_memory_error():
+                if rows not in self._graphs:
+                    self._graphs[rows] = self._capture(rows)
+                self._graphs[rows].replay()
+        except torch.OutOfMemoryError:
+            self._graphs.clear()  # their memory is needed, and the next batches have fewer rows
+            raise
 
     @cached_property
     def _side_stream(self) -> torch.cuda.Stream:
-        """The stream of all warm-ups: cuBLAS keeps a workspace of its own, 32 MiB on an H100, for each stream."""
+        """The stream of all warm-ups and captures.
+
+        cuBLAS keeps a workspace, 32 MiB on an H100, for each stream. PyTorch after 2.11 frees it with any of the graphs
+        that were captured on the stream, so the graphs of two trainings must not share one.
+        """
         return torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
     def _capture(self, rows: int) -> torch.cuda.CUDAGraph:
-        side_stream = self._side_stream
-        side_stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side_stream):
-            self._warm_up(rows)
-        torch.cuda.current_stream().wait_stream(side_stream)
+        stream, current = self._side_stream, torch.cuda.current_stream()
+        stream.wait_stream(current)
+        try:
+            with torch.cuda.stream(stream):
+                self._warm_up(rows)
+        finally:
+            current.wait_stream(stream)  # also after an error, which the training may survive
         graph = torch.cuda.CUDAGraph()
         pool = next((other.pool() for other in self._graphs.values()), None)
-        with torch.cuda.graph(graph, pool=pool):  # records the kernels, runs none
-            self.step(rows)
+        # A capture that cannot be ended leaves its stream in use; the first block does not.
+        with torch.cuda.stream(current), torch.cuda.graph(graph, pool=pool, stream=stream):
+            self.step(rows)  # records the kernels, runs none
         return graph
 
     def _warm_up(self, rows: int) -> None:
@@ -78,22 +88,3 @@ def warm_up(step: TrainingStep, rows: int) -> None:
         finally:
             for buffer, value in zip(step.buffers(), kept, strict=True):
                 buffer.copy_(value)
-
-
-NO_MEMORY = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "cublasCreate")
-"""How CUDA (loading a kernel, making a graph of a capture) and cuBLAS say so, which don't go through PyTorch."""
-
-
-@contextmanager
-def one_memory_error() -> Iterator[None]:
-    """Raise torch.OutOfMemoryError for any lack of GPU memory in the block, whoever reports it."""
-    try:
-        yield
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError as error:
-        # Ending a capture that ran out of memory can fail, too, which hides the reason.
-        is_hidden = isinstance(error.__context__, torch.OutOfMemoryError)
-        if is_hidden or any(words in str(error) for words in NO_MEMORY):
-            raise torch.OutOfMemoryError(str(error)) from error
-        raise

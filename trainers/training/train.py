@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..data.prepared import PreparedData, load_prepared
-from ..device import choose_device, device_name
+from ..device import choose_device, device_name, one_memory_error
 from ..errors import CheckpointError, OptionError, TrainingError
 from ..log import LOGGER
 from ..models.recipes import RECIPES
@@ -176,7 +176,8 @@ def one_line_memory_errors() -> Iterator[None]:
     The training itself handles errors that a smaller batch can avoid.
     """
     try:
-        yield
+        with one_memory_error():
+            yield
     except torch.OutOfMemoryError as error:
         reason = str(error).partition("\n")[0]
         raise TrainingError(

@@ -22,7 +22,8 @@ from pmssm.supervisor.session.events import (
 )
 from pmssm.supervisor.session.folder import SessionSettings
 from pmssm.supervisor.session.journal import read_journal
-from pmssm.supervisor.session.state import RunState, run_states
+from pmssm.supervisor.session.run_states import run_states
+from pmssm.supervisor.session.state import RunState
 from support.batch_launcher import BatchLauncher
 
 SETTINGS = SessionSettings(parallel=True, gpus=None, threads=None, environment={})

@@ -12,7 +12,8 @@ from pmssm.supervisor.ipc.messages import Start as StartCommand
 from pmssm.supervisor.plan.schema import Plan, RunPlan
 from pmssm.supervisor.session.events import AttemptEnded, Exit
 from pmssm.supervisor.session.reducer import initial_state, replay
-from pmssm.supervisor.session.state import ENDED_BADLY, RunState, blockers, run_states
+from pmssm.supervisor.session.run_states import blockers, run_states
+from pmssm.supervisor.session.state import ENDED_BADLY, RunState
 from support.simulation import CPU, PMSSM, Outcome, Simulation, gpu_slots, plan_of
 
 # The pMSSM plan

@@ -10,7 +10,8 @@ from pmssm.supervisor.session.event_messages import event_messages
 from pmssm.supervisor.session.events import AttemptEnded, Event, Exit
 from pmssm.supervisor.session.explain import explain_state
 from pmssm.supervisor.session.reducer import initial_state, reduce, replay
-from pmssm.supervisor.session.state import RunState, run_states
+from pmssm.supervisor.session.run_states import run_states
+from pmssm.supervisor.session.state import RunState
 from support.events import ended, restart_requested, starting
 
 PLAN = parse_plan(

@@ -4,7 +4,8 @@ import pytest
 from pmssm.supervisor.plan.schema import Plan
 from pmssm.supervisor.session.events import ClockStepped, EngineStarted, Event, SessionFinished, SlotsChosen
 from pmssm.supervisor.session.reducer import clock_step, initial_state, reduce, replay
-from pmssm.supervisor.session.state import Attempt, RunState, progress_start_offset, run_states
+from pmssm.supervisor.session.run_states import run_states
+from pmssm.supervisor.session.state import Attempt, RunState, progress_start_offset
 from support.events import (
     GPU,
     continued,

@@ -13,7 +13,7 @@ from pmssm.supervisor.plan.schema import Plan, RunPlan
 from pmssm.supervisor.session.events import EngineStarted, Event, SlotsChosen
 from pmssm.supervisor.session.folder import SessionFolder
 from pmssm.supervisor.session.reducer import replay
-from pmssm.supervisor.session.state import run_states
+from pmssm.supervisor.session.run_states import run_states
 from pmssm.supervisor.session.summary import (
     BLOCK,
     RESULT_FILE,

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from pmssm.trainers.data.columns import COLUMNS
 from pmssm.trainers.data.cuts import apply_cuts
+from pmssm.trainers.data.natural_order import natural_key
 from pmssm.trainers.data.reading import read_chunks
-from pmssm.trainers.data.scan_files import ScanSelection, natural_key
+from pmssm.trainers.data.scan_files import ScanSelection
 from pmssm.trainers.data.standardize import fit_standardizer
 from pmssm.trainers.data.targets import TARGETS
 

@@ -18,7 +18,7 @@ from pmssm.trainers.evaluation.evaluate import evaluate_models
 from pmssm.trainers.inference.intervals import LEVELS, calibrate, level_index
 from pmssm.trainers.inference.learned_scale import learned_difference, shifted
 from pmssm.trainers.inference.model_file import load_surrogate, read_model
-from pmssm.trainers.inference.physical_model import IntervalModel, PhysicalModel
+from pmssm.trainers.inference.physical_model import IntervalModel
 from pmssm.trainers.inference.predict_file import predict_file
 from pmssm.trainers.inference.predicted_lsp import predict_lsp
 from support.physics_points import point
@@ -81,7 +81,7 @@ def test_the_exported_module_gives_the_same_bounds(
         target = find_target("relic_density", transform=transform, above=None, below=None)
         monkeypatch.setattr(surrogate, "target", target)
         assert surrogate.calibrated is not None
-        module = IntervalModel(PhysicalModel(surrogate), surrogate.scaling, surrogate.calibrated)
+        module = IntervalModel(surrogate.physical_model(), surrogate.scaling, surrogate.calibrated)
         with torch.no_grad():
             mean, *bounds = (one.numpy() for one in module(torch.from_numpy(points)))
         members = surrogate.predict_members(points, warn=False)

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,11 +16,21 @@ import torch
 from pmssm.trainers.data.columns import PARAMETERS
 from pmssm.trainers.data.model_inputs import ModelInputs
 from pmssm.trainers.data.prepared import load_prepared
+from pmssm.trainers.inference.batched import PREDICTION_ROWS, predict
 from pmssm.trainers.inference.export import export_model
 from pmssm.trainers.inference.model_file import load_surrogate, read_model
+from pmssm.trainers.inference.physical_model import IntervalModel
 from pmssm.trainers.inference.predicted_lsp import lsp_classes, lsp_classes_from_features
 from pmssm.trainers.physics import FEATURES, PhysicsFeatures
 from pmssm.trainers.physics.features import LOG_OMEGA, SPECTRUM_FEATURES
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+META = torch.device("meta")
+aten = torch.ops.aten
+TAKES_HOST_TENSORS = {aten._to_copy.default, aten.copy_.default, aten.index.Tensor}
+"""Operators that a GPU also has for tensors of the host: copies, and an index."""
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -64,6 +75,45 @@ def test_the_class_of_a_point_follows_from_the_features_as_from_the_spectrum(phy
     found = lsp_classes_from_features(layer(points))
     assert torch.equal(found, lsp_classes(points, layer.constants()))
     assert len(found.unique()) >= 5
+
+
+class OneDevice(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Raises AssertionError where an operator would get tensors of the host besides those of a GPU."""
+
+    def __torch_dispatch__(
+        self, operator: Any, types: Any, args: Any = (), kwargs: Any = None  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401  # fmt: skip
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        devices = {tensor.device for tensor in tensors if tensor.ndim or tensor.device == META}
+        assert len(devices) <= 1 or operator in TAKES_HOST_TENSORS, f"{operator} gets tensors on {devices}"
+        return operator(*args, **(kwargs or {}))
+
+
+def test_what_a_model_computes_on_another_device_stays_there(
+    physics_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    surrogate = load_surrogate(physics_model)
+    assert surrogate.calibrated is not None and surrogate.usability is not None
+    interval_model = IntervalModel(surrogate.physical_model(), surrogate.scaling, surrogate.calibrated).to(META)
+    surrogate.to(META)
+    monkeypatch.setitem(PREDICTION_ROWS, "meta", 256)
+    points = torch.empty(500, len(PARAMETERS), dtype=torch.float64, device=META)
+    with OneDevice():
+        inputs, reference = surrogate.inputs.compute(points)
+        predictions = [predict(model, inputs) for model in surrogate.models]
+        logits = surrogate.usability.classifier(surrogate.usability.inputs.compute(points)[0])
+        bounds = interval_model(points)
+        (gradient,) = torch.autograd.grad(interval_model.model(points.requires_grad_()).sum(), points)
+    assert reference is not None
+    results = [inputs, reference, *predictions, logits, *bounds, gradient]
+    assert {result.device for result in results} == {META}
+    assert {len(result) for result in results} == {len(points)}
+
+
+@pytest.mark.parametrize("forbidden", [torch.ones(3), torch.ones(3, dtype=torch.float64)])
+def test_a_tensor_of_the_host_among_those_of_a_gpu_is_noticed(forbidden: Tensor) -> None:
+    with OneDevice(), pytest.raises(AssertionError, match=r"add.Tensor gets tensors on"):
+        torch.ones(3, device=META) + forbidden
 
 
 @pytest.mark.long(20)

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from pmssm.trainers.data.columns import PARAMETERS
+from pmssm.trainers.device import one_memory_error
+from pmssm.trainers.errors import TrainingError
 from pmssm.trainers.models.recipes import RECIPES
+from pmssm.trainers.physics import FEATURES
 from pmssm.trainers.precision import Precision
 from pmssm.trainers.signals import StopRequest
 from pmssm.trainers.training.checkpoint import Checkpoints
-from pmssm.trainers.training.cuda_graph import WARM_UPS, one_memory_error, warm_up
+from pmssm.trainers.training.cuda_graph import WARM_UPS, warm_up
 from pmssm.trainers.training.loop import Trainer, TrainingConfig
+from pmssm.trainers.training.registry import LOSSES
 from pmssm.trainers.training.step import TrainingData, TrainingStep
+from pmssm.trainers.training.train import one_line_memory_errors
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -68,14 +75,14 @@ def settings(name: str, **changes: Any) -> TrainingConfig:  # noqa: ANN401
     return replace(basis, **changes)
 
 
-def training_on(device: torch.device, name: str, how: TrainingConfig) -> Trainer:
+def training_on(device: torch.device, name: str, how: TrainingConfig, features: int = 19) -> Trainer:
     generator = torch.Generator().manual_seed(1)
-    inputs, targets = torch.randn(90, 19, generator=generator), torch.randn(90, generator=generator)
+    inputs, targets = torch.randn(90, features, generator=generator), torch.randn(90, generator=generator)
     parts = (inputs[:70], targets[:70], inputs[70:], targets[70:])
     models = []
     for seed in range(how.ensemble):
         torch.manual_seed(seed)
-        models.append(RECIPES[name].build().to(device))
+        models.append(RECIPES[name].build(features).to(device))
     return Trainer(models, TrainingData(*(part.to(device) for part in parts)), how, stop=StopRequest())
 
 
@@ -93,6 +100,15 @@ def test_a_step_makes_and_reads_no_tensor_on_the_host(
             training.step(rows)
         assert sum("_fused_adamw_" in operator for operator, _ in capture.launched) == 1
         assert any("linalg_vector_norm" in operator for operator, _ in capture.launched)
+
+
+@pytest.mark.parametrize(("name", "loss"), zip(RECIPES, cycle(LOSSES), strict=False))
+def test_nor_does_a_step_with_physics_features_and_another_loss(name: str, loss: str) -> None:
+    features = len(PARAMETERS) + len(FEATURES)
+    training = training_on(META, name, settings(name, loss=loss), features)
+    with CaptureStandIn() as capture:
+        training.step(32)
+    assert any(torch.Size([32, features]) in shapes for _, shapes in capture.launched)
 
 
 @pytest.mark.parametrize(
@@ -211,6 +227,12 @@ def losses_of(step: TrainingStep) -> Tensor:
 def test_memory_that_cuda_or_cublas_lack_is_out_of_memory_like_pytorchs_own(message: str) -> None:
     with pytest.raises(torch.OutOfMemoryError), one_memory_error():
         raise RuntimeError(message)
+
+
+def test_a_gpu_without_room_for_its_own_start_is_one_line() -> None:
+    message = "do not fit into GPU memory: CUDA error: out of memory; free"
+    with pytest.raises(TrainingError, match=message), one_line_memory_errors():
+        raise RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be reported asynchronously")
 
 
 def test_an_error_while_a_capture_without_memory_ends_does_not_hide_the_reason() -> None:

@@ -255,10 +255,13 @@ def test_an_epochs_order_is_a_permutation_that_seed_and_epoch_decide() -> None:
     assert not torch.equal(epoch_order(50, 1, 2), epoch_order(50, 2, 2))
 
 
-def test_out_of_memory_in_predictions_halves_their_batch(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUDA error: out of memory")]
+)
+def test_out_of_memory_in_predictions_halves_their_batch(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
     def limited(rows: int) -> None:
         if rows > 200:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise error
 
     inputs = torch.randn(9000, 19)
     predictions = predict(Small(limited).eval(), inputs)

@@ -17,7 +17,7 @@ import numpy as np
 
 from ...errors import DataError
 from ..columns import PARAMETERS
-from ..scan_files import natural_key
+from ..natural_order import natural_key
 from .common import Rows
 
 SLHA_SUFFIXES = (".slha", ".spc")
