@@ -82,7 +82,8 @@ class Client:
         while True:
             yield parse_reply(Snapshot, line, self._pid)
             try:
-                line = await asyncio.wait_for(self._receive(), SILENCE_S)
+                async with asyncio.timeout(SILENCE_S):
+                    line = await self._receive()
             except TimeoutError:
                 raise EngineUnavailable(f"the engine has not answered for {SILENCE_S:.0f} s") from None
 
@@ -90,7 +91,8 @@ class Client:
         try:
             self._writer.write(request.model_dump_json().encode() + b"\n")
             await self._writer.drain()
-            return await asyncio.wait_for(self._receive(), REQUEST_DEADLINE_S)
+            async with asyncio.timeout(REQUEST_DEADLINE_S):
+                return await self._receive()
         except TimeoutError:
             raise EngineUnavailable(f"the engine did not answer within {REQUEST_DEADLINE_S:.0f} s") from None
         except OSError as error:
