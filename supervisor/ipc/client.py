@@ -94,7 +94,11 @@ class Client:
             async with asyncio.timeout(REQUEST_DEADLINE_S):
                 return await self._receive()
         except TimeoutError:
-            raise EngineUnavailable(f"the engine did not answer within {REQUEST_DEADLINE_S:.0f} s") from None
+            process = f"the engine (pid {self._pid})" if self._pid is not None else "the engine"
+            raise EngineUnavailable(
+                f"{process} did not answer within {REQUEST_DEADLINE_S:.0f} s; try again, or end it with "
+                f"`kill -9 {self._pid or 'PID'}`: its runs continue, and the next command starts a new engine"
+            ) from None
         except OSError as error:
             lost = error if isinstance(error, ConnectionLost) else _connection_lost(error)
             if isinstance(request, Subscribe):  # nobody waits for the effect of a command
