@@ -55,7 +55,7 @@ def end_session(logs: Path) -> None:
         asyncio.run(asyncio.wait_for(_end(logs, folder), grace + DOWN_MARGIN_S))
     except TimeoutError:
         raise CommandError("some processes survive SIGKILL; `status` shows which") from None
-    echo("the session has ended")
+    echo("the session has ended; `pmssm-supervise start` continues it")
 
 
 async def _end(logs: Path, folder: SessionFolder | None) -> None:
