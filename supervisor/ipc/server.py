@@ -216,7 +216,6 @@ class Server:
             seen = self._version
             await _send(writer, self._snapshot())
             await asyncio.sleep(PUSH_INTERVAL_S)
-            # Not wait_for, which in Python 3.11 may drop the cancellation when the session changes at the same time.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(HEARTBEAT_S):
                     await self._change_since(seen)
