@@ -1,5 +1,5 @@
 """Entry point of `python -m pmssm.supervisor`, the same as the command `pmssm-supervise`."""
 
-from .cli.main import main
+from .cli.entry import main
 
 main()

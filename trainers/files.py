@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,16 +42,16 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
         OSError: The folder cannot be written.
         FencedError: A newer attempt of this run was started.
     """
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    descriptor, temporary = _create_temporary(path, f".{path.name}.", ".tmp")
     try:
         with os.fdopen(descriptor, "wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
         check_fence()
-        Path(name).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
 
@@ -65,9 +65,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
     Raises:
         OSError: The folder cannot be written.
     """
-    descriptor, name = tempfile.mkstemp(prefix=".", suffix=f".tmp{path.suffix}", dir=path.parent)
+    descriptor, temporary = _create_temporary(path, ".", f".tmp{path.suffix}")
     os.close(descriptor)
-    temporary = Path(name)
     try:
         yield temporary
         sync_file(temporary)
@@ -78,6 +77,20 @@ def atomic_file(path: Path) -> Iterator[Path]:
     sync_folder(path.parent)
 
 
+def _create_temporary(path: Path, prefix: str, suffix: str) -> tuple[int, Path]:
+    """Create a file beside `path`, with the permissions of the umask; mkstemp would make it private.
+
+    Raises:
+        OSError: The folder cannot be written; the error names `path`.
+    """
+    temporary = path.parent / f"{prefix}{secrets.token_hex(8)}{suffix}"
+    try:
+        return os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), temporary
+    except OSError as error:
+        error.filename = str(path)
+        raise
+
+
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Provide a temporary folder that becomes `path` when the block ends.
@@ -85,7 +98,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     If the block fails, it is deleted. If another process created `path` meanwhile, that folder is kept.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:12]}.", suffix=".tmp", dir=path.parent))
+    temporary = path.parent / f".{path.name[:12]}.{secrets.token_hex(8)}.tmp"
+    temporary.mkdir()
     try:
         yield temporary
         for file in temporary.iterdir():

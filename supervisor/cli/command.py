@@ -5,6 +5,8 @@ from __future__ import annotations
 import atexit
 import contextlib
 import gc
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from typing import IO, Any, TypeVar
 
@@ -15,6 +17,8 @@ from ..formatting import printable_line
 from .output import echo_error, prepare_output
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+INTERRUPTED = 128 + signal.SIGINT  # exit code
 
 
 class CommandError(click.ClickException):
@@ -85,6 +89,8 @@ class CommandGroup(click.Group):
         try:
             with _one_line_errors():
                 return super().invoke(ctx)
+        except KeyboardInterrupt:  # without click's "Aborted!", as other programs end
+            sys.exit(INTERRUPTED)
         except UserError as error:
             raise CommandError(str(error)) from None
         except FileNotFoundError as error:

@@ -52,13 +52,23 @@ def end_session(logs: Path) -> None:
         return
     grace = max(run.stop_grace_s for run in folder.load_plan().runs.values()) if folder is not None else MAX_GRACE_S
     try:
-        asyncio.run(asyncio.wait_for(_end(logs, folder), grace + DOWN_MARGIN_S))
+        asyncio.run(_end(logs, folder, grace + DOWN_MARGIN_S))
     except TimeoutError:
         raise CommandError("some processes survive SIGKILL; `status` shows which") from None
-    echo("the session has ended")
+    echo("the session has ended; `pmssm-supervise start` continues it")
 
 
-async def _end(logs: Path, folder: SessionFolder | None) -> None:
+async def _end(logs: Path, folder: SessionFolder | None, deadline_s: float) -> None:
+    async with asyncio.timeout(deadline_s):
+        engine = await _end_runs(logs, folder)
+    if engine is not None:
+        with contextlib.suppress(TimeoutError):  # with --headless it is a command that may have more to print
+            async with asyncio.timeout(EXIT_DEADLINE_S):
+                await wait_until_ended(engine)
+
+
+async def _end_runs(logs: Path, folder: SessionFolder | None) -> ProcessIdentity | None:
+    """Wait until all runs have ended, and return the engine."""
     async with open_client(logs) as client:
         pid = (await client.snapshot()).engine_pid
         engine = ProcessIdentity.of(pid) if pid is not None else None
@@ -70,9 +80,7 @@ async def _end(logs: Path, folder: SessionFolder | None) -> None:
         with contextlib.suppress(EngineUnavailable):
             async with open_client(logs) as client:
                 await _wait_until_finished(client)
-    if engine is not None:
-        with contextlib.suppress(TimeoutError):  # with --headless it is a command that may have more to print
-            await asyncio.wait_for(wait_until_ended(engine), EXIT_DEADLINE_S)
+    return engine
 
 
 async def _wait_until_finished(client: Client) -> None:

@@ -130,7 +130,8 @@ class LineReporter:
 
     def summary(self, summary: Mapping[str, Any], folder: Path) -> None:
         """Report the results of the session."""
-        lines = ["", *runs_table(summary), "", *results_table(summary), "", f"files: {folder}"]
+        results = results_table(summary)
+        lines = ["", *runs_table(summary), *(["", *results] if results else []), "", f"files: {folder}"]
         self.printer.print("\n".join([*lines, *page_lines(summary, folder)]))
 
 

@@ -6,11 +6,11 @@ import asyncio
 from pathlib import Path
 
 from .attach import dashboard_config, has_terminal, show_dashboard
-from .command import CommandError
+from .command import INTERRUPTED, CommandError
 from .continued_session import continue_session
 from .engine_requests import fetch_snapshot
 from .new_session import create_session
-from .output import echo
+from .output import echo, echo_error
 from .session_options import DisplayOptions, ForegroundOptions, SessionOptions
 
 
@@ -35,12 +35,19 @@ def start_session(logs: Path, options: SessionOptions, foreground: ForegroundOpt
         existing = continue_session(logs) if foreground.resume else None
         return run_headless(*(existing or create_session(logs, options)), reporter, resume=existing is not None)
     config = None if foreground.detach else dashboard_config(display)
-    _, lock = create_session(logs, options)
+    folder, lock = create_session(logs, options)
     lock.release()
-    if config is not None:
-        show_dashboard(logs, None, config)
-        return 0
-    snapshot = asyncio.run(fetch_snapshot(logs))
+    try:
+        if config is not None:
+            show_dashboard(logs, None, config)
+            return 0
+        snapshot = asyncio.run(fetch_snapshot(logs))
+    except KeyboardInterrupt:  # before the dashboard, which takes Ctrl-C for a key
+        echo_error(
+            f"pmssm-supervise: session {folder.stamp} is not ended by Ctrl-C; "
+            "`pmssm-supervise attach` shows it, `down` ends it"
+        )
+        return INTERRUPTED
     echo(f"session {snapshot.session} runs in the background; `pmssm-supervise attach` shows it")
     return 0
 

@@ -64,7 +64,8 @@ class LossControl:
             if self._view == "sessions" and selected and self._earlier[0] != selected:
                 await self._read_earlier_sessions(selected)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), POLL_S)
+                async with asyncio.timeout(POLL_S):
+                    await self._wake.wait()
 
     async def _read_log(self, name: str) -> None:
         run_plan, run = self._session.run_plan(name), self._session.run(name)

@@ -114,4 +114,5 @@ async def copy_through_tmux(text: str) -> None:
         return
     with contextlib.suppress(OSError, TimeoutError):
         tmux = await asyncio.create_subprocess_exec("tmux", "load-buffer", "-w", "-", stdin=asyncio.subprocess.PIPE)
-        await asyncio.wait_for(tmux.communicate(text.encode("utf-8", "replace")), TMUX_TIMEOUT_S)
+        async with asyncio.timeout(TMUX_TIMEOUT_S):
+            await tmux.communicate(text.encode("utf-8", "replace"))

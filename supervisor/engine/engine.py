@@ -196,7 +196,8 @@ class Engine:
             elif not linger or time.monotonic() - last_needed > LINGER_S:
                 return
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), TICK_S)
+                async with asyncio.timeout(TICK_S):
+                    await self._wake.wait()
             self._wake.clear()
 
     async def _end_with_allocation(self) -> None:

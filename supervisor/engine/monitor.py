@@ -97,10 +97,17 @@ class Monitor:
     def read_logs(self, names: Iterable[str], state: SessionState) -> None:
         """Read the logs of runs from the start, to find the progress that an earlier engine knew."""
         for name in names:
-            self.read_log(name, state)
+            self.read_log(name, state, is_adopted=True)
 
-    def read_log(self, name: str, state: SessionState, budget_s: float = math.inf) -> bool:
-        """Read new lines of a run's log, and return whether its progress has changed."""
+    def read_log(self, name: str, state: SessionState, budget_s: float = math.inf, *, is_adopted: bool = False) -> bool:
+        """Read new lines of a run's log, and return whether its progress has changed.
+
+        Args:
+            name: The run.
+            state: State of the session.
+            budget_s: Seconds after which reading stops.
+            is_adopted: Whether an earlier engine may have read the lines that are there.
+        """
         attempt = state.runs[name].last
         if attempt is None or attempt.is_pending:
             return False
@@ -113,7 +120,7 @@ class Monitor:
                 self._folder.run_log(name),
                 offset,
                 planned.stall_after_s,
-                resumes=offset != attempt.log_offset,
+                has_earlier=is_adopted or offset != attempt.log_offset,
             )
         return self._trackers[name].update(time.monotonic(), budget_s)
 

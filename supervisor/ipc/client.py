@@ -82,7 +82,8 @@ class Client:
         while True:
             yield parse_reply(Snapshot, line, self._pid)
             try:
-                line = await asyncio.wait_for(self._receive(), SILENCE_S)
+                async with asyncio.timeout(SILENCE_S):
+                    line = await self._receive()
             except TimeoutError:
                 raise EngineUnavailable(f"the engine has not answered for {SILENCE_S:.0f} s") from None
 
@@ -90,9 +91,14 @@ class Client:
         try:
             self._writer.write(request.model_dump_json().encode() + b"\n")
             await self._writer.drain()
-            return await asyncio.wait_for(self._receive(), REQUEST_DEADLINE_S)
+            async with asyncio.timeout(REQUEST_DEADLINE_S):
+                return await self._receive()
         except TimeoutError:
-            raise EngineUnavailable(f"the engine did not answer within {REQUEST_DEADLINE_S:.0f} s") from None
+            process = f"the engine (pid {self._pid})" if self._pid is not None else "the engine"
+            raise EngineUnavailable(
+                f"{process} did not answer within {REQUEST_DEADLINE_S:.0f} s; try again, or end it with "
+                f"`kill -9 {self._pid or 'PID'}`: its runs continue, and the next command starts a new engine"
+            ) from None
         except OSError as error:
             lost = error if isinstance(error, ConnectionLost) else _connection_lost(error)
             if isinstance(request, Subscribe):  # nobody waits for the effect of a command

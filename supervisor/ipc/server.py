@@ -176,14 +176,15 @@ class Server:
             finally:
                 writer.close()
                 try:
-                    await asyncio.wait_for(writer.wait_closed(), PUSH_INTERVAL_S)
+                    async with asyncio.timeout(PUSH_INTERVAL_S):
+                        await writer.wait_closed()
                 finally:
                     writer.transport.abort()  # the client reads no more
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        while line := await asyncio.wait_for(reader.readline(), REQUEST_DEADLINE_S):
+        while line := await _next_line(reader):
             self._silent.pop(task, None)
             try:
                 request = requests.validate_json(line)
@@ -216,17 +217,24 @@ class Server:
             await _send(writer, self._snapshot())
             await asyncio.sleep(PUSH_INTERVAL_S)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._change_since(seen), HEARTBEAT_S)
+                async with asyncio.timeout(HEARTBEAT_S):
+                    await self._change_since(seen)
 
     async def _change_since(self, version: int) -> None:
         async with self._changed:
             await self._changed.wait_for(lambda: self._version != version)
 
 
+async def _next_line(reader: asyncio.StreamReader) -> bytes:
+    async with asyncio.timeout(REQUEST_DEADLINE_S):
+        return await reader.readline()
+
+
 async def _send(writer: asyncio.StreamWriter, message: BaseModel) -> None:
     writer.write(message.model_dump_json().encode() + b"\n")
     try:
-        await asyncio.wait_for(writer.drain(), REQUEST_DEADLINE_S)
+        async with asyncio.timeout(REQUEST_DEADLINE_S):
+            await writer.drain()
     except TimeoutError:
         writer.transport.abort()  # closing would wait for the client to read
         raise

@@ -27,7 +27,8 @@ class ProgressTracker:
         log: The log of the run.
         offset: Where the progress starts in the log, bytes.
         stall_after_s: Silence that counts as a stall, s; by default it is derived from the pace of the run.
-        resumes: Whether the log already contains lines of earlier attempts, which say nothing about the pace.
+        has_earlier: Whether the lines that the log contains now say nothing about the pace, because they are of earlier
+            attempts or nobody knows when they were written.
 
     Attributes:
         values: The newest number of each group of the pattern.
@@ -35,7 +36,13 @@ class ProgressTracker:
     """
 
     def __init__(
-        self, pattern: str | None, log: Path, offset: int, stall_after_s: float | None = None, *, resumes: bool = False
+        self,
+        pattern: str | None,
+        log: Path,
+        offset: int,
+        stall_after_s: float | None = None,
+        *,
+        has_earlier: bool = False,
     ) -> None:
         self.values: dict[str, int | float] = {}
         self.pattern_timed_out = False
@@ -45,7 +52,7 @@ class ProgressTracker:
         self._last: tuple[float, float] | None = None  # when the newest epoch was read (s), and its number
         self._last_line: float | None = None  # when the newest line was read, s
         self._stall_after_s = stall_after_s
-        self._has_earlier = resumes
+        self._has_earlier = has_earlier
 
     def update(self, now: float, budget_s: float = math.inf) -> bool:
         """Read the new lines of the log.

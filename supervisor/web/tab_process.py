@@ -71,7 +71,8 @@ class Tab:
     async def _stop(self) -> None:
         """Ask the dashboard to exit, and kill it if it does not. No data are lost."""
         try:
-            await asyncio.wait_for(self._process.communicate(packet(b"M", b'{"type": "quit"}')), EXIT_DEADLINE_S)
+            async with asyncio.timeout(EXIT_DEADLINE_S):
+                await self._process.communicate(packet(b"M", b'{"type": "quit"}'))
         except TimeoutError:
             pass
         finally:

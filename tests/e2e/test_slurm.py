@@ -261,7 +261,7 @@ def test_an_interrupted_start_leaves_no_probe_job(slurm_box: CliSandbox, cluster
     start = slurm_box.start("--headless", "--plan", slurm_box.plan(PLAN), "--slurm", "extra=--hold")
     wait_until(lambda: cluster.run("squeue", "-h", "-o", "%j").startswith("probe."))
     start.send_signal(signal.SIGINT)
-    assert start.wait(timeout=40) == 1
+    assert start.wait(timeout=40) == 130
     assert cluster.run("squeue", "-h") == "" and not slurm_box.logs.exists()
 
 

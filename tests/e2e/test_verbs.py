@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pmssm.supervisor.cli.logs import print_log
 from support.cli_sandbox import CliSandbox
+from support.waiting import wait_until
 
 # `good` has to be there for `fragile` to succeed; `mlp` counts its starts.
 FRAGILE = """
@@ -132,6 +133,24 @@ def test_logs_follow_shows_what_comes(box: CliSandbox) -> None:
     box.wait(lambda status: status["runs"]["long"]["state"] == "stopped")
     shown = [follower.stdout.readline().strip() for _ in range(1)]
     assert shown[0] in ("Terminated", "checkpoint")
+
+
+def test_ctrl_c_ends_a_follower_of_logs_without_a_word(box: CliSandbox) -> None:
+    _start_long(box)
+    follower = box.start("logs", "long", "-f")
+    assert follower.stdout is not None and "attempt 1" in follower.stdout.readline()
+    follower.send_signal(signal.SIGINT)
+    output, _ = follower.communicate(timeout=30)
+    assert follower.returncode == 130 and output.strip() in ("", "ready")
+
+
+def test_ctrl_c_after_the_session_was_created_says_that_it_goes_on(box: CliSandbox) -> None:
+    start = box.start("--detach", "--plan", box.plan(LONG))
+    wait_until(lambda: list(box.logs.glob("session_*/engine.log")), what="the start of an engine")
+    start.send_signal(signal.SIGINT)
+    output, _ = start.communicate(timeout=30)
+    assert start.returncode == 130
+    assert f"session {box.status()['session']} is not ended by Ctrl-C" in output
 
 
 def test_the_last_lines_of_a_large_log_are_read_from_its_end(box: CliSandbox) -> None:

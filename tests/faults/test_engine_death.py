@@ -40,6 +40,13 @@ PAIR = (
 )
 
 
+EPOCHS = """
+[runs.a]
+command = ["sh", "-c", "for i in 1 2 3; do echo epoch $i/100; until test -e go$i; do sleep 0.02; done; done"]
+progress = 'epoch (?P<epoch>\\d+)/(?P<epochs>\\d+)'
+"""
+
+
 def journal_of(box: CliSandbox) -> Path:
     (path,) = box.logs.glob("session_*/journal.jsonl")
     return path
@@ -56,6 +63,24 @@ def mlp_ran_once(box: CliSandbox) -> None:
         assert exit_of(box, run)["exit_code"] == 0
         assert len(events(box, "attempt_starting", run)) == 1
     assert (box.folder / "mlp.ran").read_text() == "mlp\n"
+
+
+def test_the_next_engine_does_not_estimate_the_time_to_go_from_an_epoch_whose_start_it_has_not_seen(
+    box: CliSandbox,
+) -> None:
+    def progress(epoch: int) -> Mapping[str, Any]:
+        return dict(box.wait(lambda status: status["runs"]["a"]["progress"].get("epoch") == epoch)["runs"]["a"])
+
+    box.ok("--detach", "--plan", box.plan(EPOCHS))
+    progress(1)
+    kill_engine(box)
+    assert progress(1)["eta_s"] is None
+    (box.folder / "go1").touch()
+    assert progress(2)["eta_s"] is None  # epoch 2 took longer than from the start of the engine
+    (box.folder / "go2").touch()
+    assert progress(3)["eta_s"] > 0
+    (box.folder / "go3").touch()
+    assert exit_of(box, "a")["exit_code"] == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU])

@@ -30,6 +30,18 @@ USER_ERRNOS = {getattr(errno, name) for name in (
 )}  # fmt: skip
 """Errors of files and folders that the user can fix."""
 
+REMEDIES = {
+    errno.ENOENT: "check its name",
+    errno.ENOTDIR: "check its name",
+    errno.EISDIR: "name a file in it",
+    errno.ENOSPC: "make space, or use another folder",
+    errno.EDQUOT: "make space, or use another folder",
+}
+"""What to do about some of these errors; for the others, another folder helps."""
+
+SHARED_OUTPUT = frozenset({"check", "evaluate", "export", "predict", "propose", "simulate"})
+"""Commands whose output may be for others: the umask of the user applies. Files of sessions are private."""
+
 
 def main() -> None:
     """Run the command line and exit.
@@ -37,9 +49,10 @@ def main() -> None:
     Exit codes: 0 success, 1 the training failed, 2 usage or input error, 3 a newer attempt of the run was started,
     128 + n ended by signal n.
     """
-    os.umask(os.umask(0o077) | 0o077)  # only the user may read our files
     prepare_output()
     name = next((argument for argument in sys.argv[1:] if argument in commands.commands), "trainers")
+    if name not in SHARED_OUTPUT:
+        os.umask(os.umask(0o077) | 0o077)  # only the user may read the files
     start_logging(name)
     try:
         sys.exit(commands.main(prog_name="pmssm-surrogate", standalone_mode=False))
@@ -59,7 +72,8 @@ def main() -> None:
         if error.errno not in USER_ERRNOS:
             raise
         path = error.filename2 or error.filename
-        LOGGER.error("%s%s; use a folder that you can write to", f"{path}: " if path else "", error.strerror)
+        remedy = REMEDIES.get(error.errno or 0, "use a file or folder to which you have access")
+        LOGGER.error("%s%s; %s", f"{path}: " if path else "", error.strerror, remedy)
         sys.exit(2)
 
 

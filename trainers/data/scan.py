@@ -136,10 +136,12 @@ def read_scan(files: Sequence[Path], selection: ScanSelection, spool: RowSpool, 
             keys.append(point_keys(usable[:, :TARGET]))
             targets_and_classes.append(usable[:, TARGET:PHYSICS].copy())
         read += 0 if count.is_holdout else count.read
-        LOGGER.info("File %d/%d %s: %s rows, %s usable%s", number, len(files), path.name, f"{count.read:,}",
+        is_enough = selection.max_rows is not None and read >= selection.max_rows
+        expected = number if is_enough else len(files)
+        LOGGER.info("File %d/%d %s: %s rows, %s usable%s", number, expected, path.name, f"{count.read:,}",
                     f"{count.usable:,}",
                     "".join(f"; {cut}: {n:,}" for cut, n in count.dropped.items() if n))  # fmt: skip
-        if selection.max_rows is not None and read >= selection.max_rows:
+        if is_enough:
             if number < len(files):
                 LOGGER.warning("--testing reads %s rows at most: %d more files were not read",
                                f"{selection.max_rows:,}", len(files) - number)  # fmt: skip

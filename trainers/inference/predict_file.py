@@ -44,11 +44,13 @@ def predict_file(
         OSError: A file cannot be read or written.
     """
     slha = find_slha_files(source)
+    if slha is None and not source.exists():
+        raise OptionError(f"--input {source}: no such file; give a file of points, or a folder of SLHA files")
     if slha is None and source.suffix.lower() not in SUFFIXES:
         suffixes = (*SUFFIXES, *SLHA_SUFFIXES)
         raise OptionError(f"--input {source}: its name must end in one of {', '.join(suffixes)}")
     if slha is None and not source.is_file():
-        raise OptionError(f"--input {source}: no such file")
+        raise OptionError(f"--input {source}: is not a file")
     if slha is None and output.exists() and output.samefile(source):
         raise OptionError(f"--output {output}: is the input file; choose another name")
     columns = parameter_columns(branches)

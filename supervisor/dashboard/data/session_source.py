@@ -126,4 +126,5 @@ async def watch_snapshots(source: SessionSource, retry: asyncio.Event) -> AsyncI
         except EngineUnavailable as error:
             yield EngineUnreachable(str(error))
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(retry.wait(), pause)
+            async with asyncio.timeout(pause):
+                await retry.wait()

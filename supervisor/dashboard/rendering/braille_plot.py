@@ -131,10 +131,15 @@ def _cells(masks: Sequence[set[tuple[int, int]]], columns: int, rows: int) -> li
 
 
 def _labels(axis: _Axis, rows: int) -> list[str]:
-    labels = [""] * rows
-    for row in {0, rows // 2, rows - 1} if rows > 3 else {0, rows - 1}:
-        labels[row] = f"{axis.value(1 - row / (rows - 1)):.2g}"[: _LABEL - 1]
-    return [label.rjust(_LABEL - 1) for label in labels]
+    marked = (0, rows // 2, rows - 1) if rows > 3 else (0, rows - 1)
+    values = [axis.value(1 - row / (rows - 1)) for row in marked]
+    texts: list[str] = []
+    for digits in (2, 3, 4):  # as few as tell the values apart
+        texts = [f"{value:.{digits}g}"[: _LABEL - 1] for value in values]
+        if len(set(texts)) == len(texts):
+            break
+    labels = dict(zip(marked, texts, strict=True))
+    return [labels.get(row, "").rjust(_LABEL - 1) for row in range(rows)]
 
 
 def _ticks(axis: _Axis, columns: int) -> str:

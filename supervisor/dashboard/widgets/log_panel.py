@@ -102,7 +102,8 @@ class LogPanel(Vertical):
             busy = await self._load_lines(pages, size, grown)
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), POLL_S if busy or grown else QUIET_POLL_S)
+                async with asyncio.timeout(POLL_S if busy or grown else QUIET_POLL_S):
+                    await self._wake.wait()
 
     async def _load_lines(self, pages: LogPages, size: int, grown: int) -> bool:
         """Load the lines that come into view next, and return whether there may be more.

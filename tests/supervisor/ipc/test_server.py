@@ -135,6 +135,21 @@ async def test_one_connection_carries_many_requests(engine: Engine) -> None:
     assert len(engine.commands) == 5
 
 
+@pytest.mark.parametrize("steps", range(8))
+async def test_a_server_that_closes_just_after_a_push_ends_its_subscriptions(engine: Engine, steps: int) -> None:
+    async with Client.connect(engine.path) as client:
+        snapshots = client.snapshots()
+        await anext(snapshots)
+        await asyncio.sleep(10 * wire.PUSH_INTERVAL_S)  # the subscription waits for the next change
+        await engine.show(1)
+        for _ in range(steps):  # at each step of the event loop, another task is about to resume
+            await asyncio.sleep(0)
+        async with asyncio.timeout(DEADLINE_S):
+            await engine.server.close()
+        assert engine.server.subscribers == 0
+        await snapshots.aclose()
+
+
 async def test_a_snapshot_larger_than_a_request_arrives_whole(engine: Engine) -> None:
     engine.padding = "x" * (20 * MAX_REQUEST)
     assert await still_answers(engine)

@@ -186,7 +186,7 @@ def test_epochs_that_begin_again_keep_the_pace(log: Path) -> None:
 
 def test_a_resumed_run_keeps_its_progress_until_it_reports_more(log: Path) -> None:
     write(log, "Training for 9 epochs", epoch(7))
-    tracker = ProgressTracker(PATTERN, log, 0, resumes=True)
+    tracker = ProgressTracker(PATTERN, log, 0, has_earlier=True)
     tracker.update(1000.0)
     assert tracker.values["epoch"] == 7
     for now, number in ((1060.0, 8), (1070.0, 9)):

@@ -144,8 +144,9 @@ def test_a_pattern_selects_files_and_other_inputs_are_read_as_before(tmp_path: P
     assert find_slha_files(tmp_path / "c.csv") is None
     with pytest.raises(DataError, match="contains no SLHA file"):
         find_slha_files(tmp_path / "*.csv")
+    (tmp_path / "points.txt").touch()
     with pytest.raises(OptionError, match=r"must end in one of .*\.slha"):
-        predict_file(model, tmp_path / "none.txt", tmp_path / "o.csv", tree=TREE, branches=(), device="cpu")
+        predict_file(model, tmp_path / "points.txt", tmp_path / "o.csv", tree=TREE, branches=(), device="cpu")
 
 
 def test_the_command_names_the_bad_file_and_leaves_no_output(model: Path, tmp_path: Path, cli: Run) -> None:

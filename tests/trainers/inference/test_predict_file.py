@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -127,9 +128,43 @@ def test_a_bad_file_leaves_the_output_as_it_was_and_gives_one_line(
 
 
 @pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("none.pt", "none.pt: No such file or directory; check its name"),
+        (".", "Is a directory; name a file in it"),
+    ],
+)
+def test_a_model_that_is_not_there_gives_one_line_with_the_remedy(
+    name: str, expected: str, points: Floats, tmp_path: Path, cli: Run
+) -> None:
+    source = write_points(tmp_path / "in.csv", points)
+    done = cli("predict", tmp_path / name, "--input", source, "--output", tmp_path / "out.csv")
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2 and line.endswith(expected)
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_predictions_are_as_readable_for_others_as_the_umask_says(
+    umask: int, mode: int, model: Path, points: Floats, tmp_path: Path
+) -> None:
+    source, output = write_points(tmp_path / "in.csv", points), tmp_path / "out.csv"
+    words = [sys.executable, "-m", "pmssm.trainers", "predict", model, "--input", source, "--output", output]
+    subprocess.run(words, check=True, capture_output=True, timeout=120, umask=umask)
+    assert output.stat().st_mode & 0o777 == mode
+
+
+def test_prepared_points_are_private_whatever_the_umask(tmp_path: Path, root_file: Callable[..., Path]) -> None:
+    scan = root_file(tmp_path / "scan.root")
+    words = [sys.executable, "-m", "pmssm.trainers", "prepare", "--data", scan, "--output", tmp_path / "data"]
+    subprocess.run(words, check=True, capture_output=True, timeout=120, umask=0)
+    assert {path.stat().st_mode & 0o077 for path in [tmp_path / "data", *(tmp_path / "data").iterdir()]} == {0}
+
+
+@pytest.mark.parametrize(
     ("names", "expected"),
     [
         (("none.csv", "out.csv"), "none.csv: no such file"),
+        (("spectra", "out.csv"), "spectra: no such file; give a file of points, or a folder of SLHA files"),
         (("in.xls", "out.csv"), "in.xls: its name must end in one of .root"),
         (("in.csv", "out.xls"), "out.xls: its name must end in one of .csv"),
         (("in.csv", "in.csv"), "in.csv: is the input file"),
@@ -141,6 +176,7 @@ def test_files_with_a_wrong_name_or_place_are_rejected(
 ) -> None:
     source, output = names
     write_points(tmp_path / "in.csv", points)
+    (tmp_path / "in.xls").touch()
     with pytest.raises(TrainerError, match=expected):
         predict_file(model, tmp_path / source, tmp_path / output, tree=TREE, branches=(), device="cpu")
 

@@ -102,7 +102,7 @@ def test_a_step_makes_and_reads_no_tensor_on_the_host(
         assert any("linalg_vector_norm" in operator for operator, _ in capture.launched)
 
 
-@pytest.mark.parametrize(("name", "loss"), zip(RECIPES, cycle(LOSSES), strict=False))
+@pytest.mark.parametrize(("name", "loss"), list(zip(RECIPES, cycle(LOSSES), strict=False)))
 def test_nor_does_a_step_with_physics_features_and_another_loss(name: str, loss: str) -> None:
     features = len(PARAMETERS) + len(FEATURES)
     training = training_on(META, name, settings(name, loss=loss), features)

@@ -28,6 +28,12 @@ def test_losses_further_apart_than_a_float_reaches_are_drawn() -> None:
     assert (canvas.labels[0].strip(), canvas.labels[-1].strip()) == ("1.8e+30", "-1e+308")  # as far as there is room
 
 
+def test_losses_close_to_each_other_get_different_labels() -> None:
+    canvas = plot([[(1, 1.0008), (2, 1.0508)]], 60, 12)
+    assert canvas is not None
+    assert [label.strip() for label in canvas.labels if label.strip()] == ["1.05", "1.03", "1"]
+
+
 def test_positive_losses_are_drawn_on_a_logarithmic_axis() -> None:
     canvas = plot([[(epoch, math.exp(-epoch)) for epoch in range(10)]], 60, 12)
     assert canvas is not None
