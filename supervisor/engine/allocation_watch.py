@@ -44,6 +44,6 @@ def watch_allocation(plan: Plan, environment: Mapping[str, str], on_change: Call
     allocation = Allocation.around(environment)
     if allocation is None:
         return NoAllocation()
-    from .slurm_allocation import SlurmAllocation  # noqa: PLC0415 - 30 ms, which most sessions save
+    from .slurm_allocation import SlurmAllocation  # noqa: PLC0415 - most sessions do without
 
     return SlurmAllocation(allocation, plan, environment, on_change)

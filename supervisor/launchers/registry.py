@@ -1,6 +1,6 @@
 """The launchers by name: the one place that knows them all.
 
-The modules of Slurm are imported for a session that needs them; all others start 30 ms sooner.
+The modules of Slurm are imported for a session that needs them; all others start 20 ms sooner.
 """
 
 from __future__ import annotations
