@@ -86,6 +86,8 @@ def test_the_wheel_has_the_command_and_the_module(python_with_wheel: Path) -> No
     command = python_with_wheel.with_name("pmssm-supervise")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert _output(python_with_wheel, command, "--version") == f"pmssm-supervise, version {project['version']}"
+    surrogate = python_with_wheel.with_name("pmssm-surrogate")
+    assert _output(python_with_wheel, surrogate, "--version") == f"pmssm-surrogate, version {project['version']}"
     usage = "Train the pMSSM surrogates in parallel"
     assert usage in _output(python_with_wheel, command, "--help")
     assert usage in _output(python_with_wheel, python_with_wheel, "-m", "pmssm.supervisor", "--help")

@@ -115,7 +115,7 @@ def propose(*, model: Path | None, pool: str, ranges: tuple[str, ...], count: in
     )  # fmt: skip
 
 
-@click.command()
+@click.command(short_help="Compare the chains of a session on one page.")
 @click.argument("session", type=FILE)
 @click.option("--output", type=FILE, help="Folder for report.html and its plots.  [default: SESSION/campaign]")
 @click.option("--center", type=click.FloatRange(min=0, min_open=True), default=0.12, show_default=True,

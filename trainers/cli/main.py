@@ -78,6 +78,7 @@ def main() -> None:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="pmssm-supervise")
 def commands() -> None:
     """Train surrogates of the pMSSM relic density and other observables."""
 

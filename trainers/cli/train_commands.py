@@ -119,7 +119,7 @@ training without a break. {epochs}
 
 At SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 or SIGXCPU, the command writes a checkpoint and exits with 128 + the
 number of the signal, for example 143 after SIGTERM."""
-    return click.command(name, cls=TrainCommand, help=text)(command)
+    return click.command(name, cls=TrainCommand, short_help=f"Train {recipe.summary}.", help=text)(command)
 
 
 def run_trainer(name: str, options: dict[str, Any]) -> None:

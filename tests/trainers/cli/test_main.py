@@ -330,6 +330,11 @@ def test_the_help_of_a_training_groups_each_option_once() -> None:
     assert all(help_text.count(f"\n  {param.opts[0]} ") == 1 for param in command.params)
 
 
+def test_no_summary_of_a_command_is_cut() -> None:
+    help_text = CliRunner().invoke(commands, ["--help"], terminal_width=80).output
+    assert "..." not in help_text.partition("Commands:")[2]
+
+
 def test_a_recipe_alone_makes_a_command() -> None:
     recipe = Recipe("mlp:PMSSMFeedForward", "a model of tomorrow", 0.5, 0.0, cosine=True, clip_norm=None)
     assert "Train a model of tomorrow." in CliRunner().invoke(make_command("tomorrow", recipe), ["--help"]).output
