@@ -48,9 +48,8 @@ def training_of(name: str, settings: TrainingConfig, device: torch.device, dtype
     parts = (inputs[:TRAIN_ROWS], targets[:TRAIN_ROWS], inputs[TRAIN_ROWS:], targets[TRAIN_ROWS:])
     models = [model.to(device, dtype) for model in build_models(name, settings, CPU)]
     training = Trainer(models, TrainingData(*(part.to(device, dtype) for part in parts)), settings, stop=StopRequest())
-    training.optimizer.learning_rate = (
-        training.optimizer.learning_rate.float()
-    )  # as on a GPU, whose kernel reads float32 only
+    optimizer = training.optimizer
+    optimizer.learning_rate = optimizer.learning_rate.float()  # as on a GPU, whose kernel reads float32 only
     return training
 
 

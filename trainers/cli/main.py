@@ -37,7 +37,7 @@ REMEDIES = {
     errno.ENOSPC: "make space, or use another folder",
     errno.EDQUOT: "make space, or use another folder",
 }
-"""What to do about some of these errors; for the others, another folder helps."""
+"""What to do about some of these errors; the others come from missing access."""
 
 SHARED_OUTPUT = frozenset({"check", "evaluate", "export", "predict", "propose", "simulate"})
 """Commands whose output may be for others: the umask of the user applies. Files of sessions are private."""

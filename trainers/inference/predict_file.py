@@ -44,15 +44,8 @@ def predict_file(
         OSError: A file cannot be read or written.
     """
     slha = find_slha_files(source)
-    if slha is None and not source.exists():
-        raise OptionError(f"--input {source}: no such file; give a file of points, or a folder of SLHA files")
-    if slha is None and source.suffix.lower() not in SUFFIXES:
-        suffixes = (*SUFFIXES, *SLHA_SUFFIXES)
-        raise OptionError(f"--input {source}: its name must end in one of {', '.join(suffixes)}")
-    if slha is None and not source.is_file():
-        raise OptionError(f"--input {source}: is not a file")
-    if slha is None and output.exists() and output.samefile(source):
-        raise OptionError(f"--output {output}: is the input file; choose another name")
+    if slha is None:
+        _check_table(source, output)
     columns = parameter_columns(branches)
     file_names = np.array([path.name for path in slha or ()])
     torch_device = choose_device(device)
@@ -82,6 +75,19 @@ def predict_file(
     if outside_cuts:
         LOGGER.warning("%s predictions (%.1f %%) are not within %s, as all training points were",
                        f"{outside_cuts:,}", 100 * outside_cuts / rows, surrogate.target.cuts)  # fmt: skip
+
+
+def _check_table(source: Path, output: Path) -> None:
+    """Raise OptionError unless the input is a file of points, and not the output."""
+    if not source.exists():
+        raise OptionError(f"--input {source}: no such file; give a file of points, or a folder of SLHA files")
+    if source.suffix.lower() not in SUFFIXES:
+        suffixes = (*SUFFIXES, *SLHA_SUFFIXES)
+        raise OptionError(f"--input {source}: its name must end in one of {', '.join(suffixes)}")
+    if not source.is_file():
+        raise OptionError(f"--input {source}: is not a file")
+    if output.exists() and output.samefile(source):
+        raise OptionError(f"--output {output}: is the input file; choose another name")
 
 
 def prefetch(chunks: Iterator[Rows]) -> Iterator[Rows]:
